@@ -1,0 +1,64 @@
+# Everything a newcomer runs. Each target sets up what it needs first; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
+LOCKS := requirements/build.txt requirements/lock.txt requirements/detectron2.txt
+# Named after what it was made from: new pins make a new stamp, a touched file does not.
+STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
+
+.PHONY: help setup demo test test-slow lint format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP)  ## create .venv with the pinned packages (5.6 GB, once)
+
+demo: $(STAMP)  ## segment some photos with words of your own into output/demo
+	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo
+
+# The tensors of the tests are so small that a second thread costs more than it brings.
+test test-slow: export OMP_NUM_THREADS ?= 1
+test: $(STAMP)  ## run the tests, less the slow ones
+	$(VENV_PYTHON) -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)  ## run the slow tests
+	$(VENV_PYTHON) -m pytest -q -m slow
+
+lint: $(STAMP)  ## check format, imports, style and types
+	$(VENV_PYTHON) -m black --check --quiet .
+	$(VENV_PYTHON) -m isort --check-only --quiet .
+	$(VENV_PYTHON) -m flake8
+	$(VENV_PYTHON) -m mypy
+
+format: $(STAMP)  ## rewrite the files as `make lint` wants them
+	$(VENV_PYTHON) -m isort --quiet .
+	$(VENV_PYTHON) -m black --quiet .
+
+# Hashes come from the package index itself, whatever local pip settings or files there are.
+UV_COMPILE = $(VENV)/bin/uv pip compile --quiet --no-config --generate-hashes --universal \
+	--fork-strategy fewest --python-version 3.11 --constraint requirements/constraints.txt \
+	--custom-compile-command "make lock" $(UPGRADE)
+lock: $(STAMP)  ## pin what pyproject.toml asks for anew (UPGRADE=--upgrade: newest versions)
+	$(UV_COMPILE) --group build --output-file requirements/build.txt
+	$(UV_COMPILE) --extra detectron2 --extra dev --output-file requirements/lock.txt pyproject.toml
+
+clean:  ## remove .venv and what tests and tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache build zsk_net.egg-info
+
+# In this order because detectron2 and the other source packages build with what is there already.
+$(STAMP):
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "error: '$(PYTHON)' is not Python 3.11 or newer; install one and give it as" \
+			"'make setup PYTHON=/path/to/python3.11'" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(PIP_INSTALL) --require-hashes -r requirements/build.txt
+	$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/lock.txt
+	$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/detectron2.txt
+	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	rm -f $(VENV)/.ready-*
+	touch $@

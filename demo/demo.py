@@ -1,0 +1,110 @@
+"""Segment photos with names of your own choice: no data set, no display, no GPU needed.
+
+python demo/demo.py --input photo.jpg --class-names "cat, sofa, wall"
+python demo/demo.py --sample-photos
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from demo_files import find_photos, name_results, sample_photos, write_results  # noqa: E402
+
+from zsk.config import default_vocabulary  # noqa: E402
+from zsk.data.images import read_image  # noqa: E402
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
+from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
+
+# one list for all sample photos: what they show, and as many things that they do not
+SAMPLE_NAMES = (
+    "cat, person, motorcycle, cup, saucer, spoon, table, bench, shelf, floor, flag, helmet, "
+    "dog, horse, bus, bicycle, sofa, tree, grass, sky"
+)
+EMBEDDED_NOTE = (
+    "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
+    "(python -c \"import clip; clip.load('ViT-B/16')\"), train with a configuration that uses it, "
+    "and give both with --config-file and --weights"
+)
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Segment photos with names of your own choice.",
+        epilog="Exit code: 0 when all photos were segmented, 2 when something was wrong.",
+    )
+    add = parser.add_argument
+    add("--input", nargs="+", default=[], metavar="PATH", help="photos, folders or quoted globs")
+    add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
+    add("--class-names", metavar="NAMES", help="separated by commas; default: the configuration's")
+    add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
+    add("--config-file", metavar="FILE", help="default: the small embedded model")
+    add("--weights", metavar="FILE", help="default: those that the configuration names")
+    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    arguments = parser.parse_args(argv)
+    if not arguments.input and not arguments.sample_photos:
+        parser.error("give photos with --input, or --sample-photos")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Segment all photos; 2 when one of them could not be read."""
+    arguments = parse_arguments(argv)
+    photos = find_photos(arguments.input)
+    samples = sample_photos() if arguments.sample_photos else {}
+    output = _make_folder(arguments.output)
+    segmenter = Segmenter(
+        arguments.config_file, arguments.weights, arguments.device, arguments.opts
+    )
+    if arguments.class_names is not None:
+        class_names = arguments.class_names
+    else:
+        class_names = SAMPLE_NAMES if samples else default_vocabulary(segmenter.cfg)
+    if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
+        print(EMBEDDED_NOTE)
+    run = {
+        "config": str(arguments.config_file or DEFAULT_CONFIG),
+        "weights": segmenter.cfg.MODEL.WEIGHTS,
+    }
+    jobs = name_results({**{photo: photo.stem for photo in photos}, **samples}, output)
+    failed = 0
+    for number, (photo, target) in enumerate(jobs.items(), start=1):
+        start = time.perf_counter()
+        try:
+            image = read_image(photo)
+        except UserError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        segmentation = segmenter(image, class_names)
+        write_results(target, photo, image, segmentation, run)
+        seconds = time.perf_counter() - start
+        print(f"[{number}/{len(jobs)}] {photo.name}: {_largest(segmentation)} ({seconds:.1f} s)")
+    print(f"{len(jobs) - failed} of {len(jobs)} photos segmented, results in {output}")
+    return USER_ERROR_EXIT_CODE if failed else 0
+
+
+def _make_folder(name: str) -> Path:
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {name} cannot be made a folder: {error.strerror}") from error
+    return folder
+
+
+def _largest(segmentation: Segmentation) -> str:
+    """The three names with the most pixels, for the progress line."""
+    shares = list(segmentation.shares().items())[:3]
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)
+
+
+if __name__ == "__main__":
+    run_cli(main)

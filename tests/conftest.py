@@ -1,0 +1,50 @@
+"""Fixtures that every part of the tests shares."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of labelled photos, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("ZSK_REAL_DATA", CHECKOUT.parent / "shared" / "data"))
+    if not (folder / "coco" / "train2017").is_dir():
+        pytest.skip(f"the labelled photos are not there (ZSK_REAL_DATA, {folder})")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_program() -> RunProgram:
+    """Run a program of the checkout as a user would; output is captured, nothing is asserted."""
+
+    def run(*args: object, **env: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, *map(str, args)],
+            cwd=CHECKOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "2", **{k: str(v) for k, v in env.items()}},
+            capture_output=True,
+            text=True,
+            timeout=540,
+        )
+
+    return run

@@ -1,0 +1,81 @@
+"""A VOC-layout data set of six drawn images, a tiny CLIP, and the options that make training tiny."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
+
+# VOC's raw ids: 0 background, 15 person and 8 cat are seen, 17 sheep is unseen
+COLOURS = {0: (90, 90, 90), 15: (220, 40, 40), 8: (40, 200, 60), 17: (240, 240, 240)}
+
+
+def draw_example(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One image (48,64,3) uint8 and its raw VOC label (48,64) uint8."""
+    label = np.zeros((48, 64), dtype=np.uint8)
+    for value in (15, 8, 17):
+        top, left = rng.integers(0, 30), rng.integers(0, 44)
+        label[top : top + 18, left : left + 20] = value
+    label[0] = 255
+    image = np.zeros((48, 64, 3))
+    for value, colour in COLOURS.items():
+        image[label == value] = colour
+    image += rng.normal(0, 12, image.shape)
+    return image.clip(0, 255).astype(np.uint8), label
+
+
+@pytest.fixture(scope="session")
+def voc_root(tmp_path_factory: pytest.TempPathFactory, run_program) -> Path:
+    """DETECTRON2_DATASETS with a prepared VOC2012: 4 training images, 2 (odd names) to validate."""
+    root = tmp_path_factory.mktemp("datasets")
+    voc = root / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClassAug"):
+        (voc / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    stems = [f"drawn_{i}" for i in range(6)]
+    for stem in stems:
+        image, label = draw_example(rng)
+        Image.fromarray(image).save(voc / "JPEGImages" / f"{stem}.jpg")
+        Image.fromarray(label).save(voc / "SegmentationClassAug" / f"{stem}.png")
+    (voc / "train.txt").write_text("\n".join(stems[:4]) + "\n")
+    (voc / "val.txt").write_text("\n".join(stems[4:]) + "\n")
+    done = run_program("datasets/prepare_voc.py", "--root", voc)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny_clip import save_tiny_clip
+
+    path = tmp_path_factory.mktemp("clip") / "tiny_clip.pt"
+    save_tiny_clip(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_options(tiny_clip: Path) -> list[str]:
+    """Options that shrink a published configuration to seconds on a CPU."""
+    options = {
+        "MODEL.WEIGHTS": "",
+        "MODEL.DEVICE": "cpu",
+        "MODEL.BACKBONE.NAME": "build_timm_backbone",
+        "MODEL.TIMM.NAME": "test_resnet",
+        "MODEL.CLIP.NAME": str(tiny_clip),
+        "MODEL.KERNELS.NUM_KERNELS": "8",
+        "MODEL.KERNELS.DIM": "32",
+        "MODEL.KERNELS.NUM_STAGES": "2",
+        "MODEL.KERNELS.DIM_FEEDFORWARD": "32",
+        "MODEL.SEM_SEG_HEAD.ASPP_CHANNELS": "32",
+        "INPUT.MIN_SIZE_TRAIN": "(48,)",
+        "INPUT.CROP.SIZE": "[48, 48]",
+        "INPUT.SIZE_DIVISIBILITY": "48",
+        "INPUT.MIN_SIZE_TEST": "48",
+        "DATALOADER.NUM_WORKERS": "0",
+        "SOLVER.IMS_PER_BATCH": "2",
+        "TEST.PROPOSAL_RECALL": "True",
+    }
+    return [word for pair in options.items() for word in pair]

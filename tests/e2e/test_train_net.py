@@ -1,0 +1,109 @@
+"""`train_net.py` as a user runs it: train, checkpoint, resume, evaluate, and its error sentences."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
+
+
+@pytest.fixture(scope="module")
+def train(run_program, voc_root, tiny_options):
+    def run(output: Path, *arguments: object, max_iter: int = 2):
+        options = [*tiny_options, "SOLVER.MAX_ITER", max_iter, "OUTPUT_DIR", output]
+        flags = [a for a in arguments if str(a).startswith("--")]
+        extra = [a for a in arguments if not str(a).startswith("--")]
+        return run_program(
+            "train_net.py",
+            *("--config-file", CONFIG, "--num-gpus", 1, *flags, *options, *extra),
+            DETECTRON2_DATASETS=voc_root,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def straight(train, tmp_path_factory) -> Path:
+    """Four iterations in one go."""
+    output = tmp_path_factory.mktemp("straight")
+    done = train(output, max_iter=4)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return output
+
+
+def test_training_reports_and_says_that_it_runs_on_the_cpu(straight: Path) -> None:
+    report = json.loads((straight / METRICS).read_text())
+    assert {"mIoU", "mIoU-seen", "mIoU-unseen", "hIoU", "pAcc"} <= set(report["metrics"])
+    assert report["images"] == 2
+    assert (straight / METRICS).with_name("per_class_iou.png").stat().st_size > 1000
+    log = (straight / "log.txt").read_text()
+    assert "run on the CPU" in log and "effective batch 2 images" in log
+    scalars = [json.loads(line) for line in (straight / "metrics.json").read_text().splitlines()]
+    assert scalars[-1]["iteration"] == 3 and "loss_dice_0" in scalars[-1]
+    assert any("sem_seg/hIoU" in line for line in scalars)
+
+
+def test_resume_continues_iteration_rate_images_and_random_state(
+    train, straight: Path, tmp_path: Path
+) -> None:
+    """Stopped after 2 of 4 iterations and resumed: the same weights as the run that never stopped."""
+    done = train(tmp_path, "SOLVER.CHECKPOINT_PERIOD", 2, "SOLVER.MAX_ITER", 4, max_iter=4)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # as if killed after two
+    done = train(tmp_path, "--resume", max_iter=4)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Starting training from iteration 2" in done.stdout + done.stderr
+    resumed = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    wanted = torch.load(straight / "model_final.pth", weights_only=True)
+    assert resumed["iteration"] == wanted["iteration"] == 3
+    for key, value in wanted["model"].items():
+        torch.testing.assert_close(resumed["model"][key], value, msg=key)
+
+
+def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:
+    state = torch.load(straight / "model_final.pth", weights_only=True)["model"]
+    roots = {key.split(".")[0] for key in state}
+    assert roots == {"backbone", "sem_seg_head"}
+
+
+def test_eval_only_twice_gives_identical_metrics(train, straight: Path, tmp_path: Path) -> None:
+    weights = straight / "model_final.pth"
+    reports = []
+    for _ in range(2):
+        done = train(tmp_path, "--eval-only", "MODEL.WEIGHTS", weights)
+        assert done.returncode == 0, done.stderr[-2000:]
+        reports.append((tmp_path / METRICS).read_bytes())
+    assert reports[0] == reports[1]
+    # the final evaluation of training goes through the same path
+    trained = json.loads((straight / METRICS).read_text())
+    assert json.loads(reports[0])["metrics"] == trained["metrics"]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["MODEL.NO_SUCH_KEY", "1"], ["MODEL.NO_SUCH_KEY"]),
+        (["DATASETS.TEST", "('nowhere',)"], ["'nowhere'", "not registered"]),
+        (["MODEL.CLIP.NAME", "no/such/clip.pt"], ["no/such/clip.pt"]),
+        (["MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
+        (["--eval-only", "MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
+        (["MODEL.KERNELS.INIT", "magic"], ["MODEL.KERNELS.INIT", "magic"]),
+    ],
+)
+def test_a_users_mistake_is_one_sentence(train, tmp_path: Path, arguments, words) -> None:
+    done = train(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr + done.stdout
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    for word in words:
+        assert word in errors[0]
+
+
+def test_a_missing_config_is_one_sentence(run_program) -> None:
+    done = run_program("train_net.py", "--config-file", "configs/none.yaml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "configs/none.yaml" in done.stderr

@@ -1,0 +1,83 @@
+"""Two processes over gloo give the same report, byte for byte, as one."""
+
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import distributed, multiprocessing
+
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.evaluation import ProposalRecall, ZeroShotEvaluator
+from zsk.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
+NAME = "process_test"
+
+
+def make_images(folder, count):
+    rng = np.random.default_rng(3)
+    for index in range(count):
+        gt = rng.choice([0, 1, 2, 255], (6, 5)).astype(np.uint8)
+        Image.fromarray(gt).save(folder / f"{index}.png")
+
+
+def run_evaluators(folder, indices, output_dir):
+    """Evaluate the images with these numbers; predictions and masks depend on the number only."""
+    register_zero_shot_split(NAME, folder, folder, VOCABULARY, training=False)
+    labels, proposals = ZeroShotEvaluator(NAME, output_dir), ProposalRecall(NAME)
+    for index in indices:
+        generator = torch.Generator().manual_seed(index)
+        output = {
+            "pred_labels": torch.randint(0, 3, (6, 5), generator=generator),
+            "pred_masks": torch.randn(4, 3, 3, generator=generator),
+        }
+        record = {
+            "file_name": f"{index}.jpg",
+            "sem_seg_file_name": os.path.join(folder, f"{index}.png"),
+            "height": 6,
+            "width": 5,
+            "vocabulary": VOCABULARY,
+        }
+        labels.process([record], [output])
+        proposals.process([record], [output])
+    return labels.evaluate(), proposals.evaluate()
+
+
+def worker(rank, folder, cases, results):
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    for name, shares in cases.items():
+        try:
+            outcome = run_evaluators(folder, shares[rank], os.path.join(folder, name))
+        except UserError as error:
+            outcome = str(error)
+        results[name, rank] = outcome
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one(tmp_path):
+    from detectron2.data import DatasetCatalog, MetadataCatalog  # in the children zsk comes first
+
+    cases = {"odd": ([0, 1], [2]), "none": ([0, 1, 2], []), "padded": ([0, 1], [2, 0])}
+    make_images(tmp_path, 3)
+    with multiprocessing.Manager() as manager:
+        results = manager.dict()
+        multiprocessing.spawn(worker, (str(tmp_path), cases, results), nprocs=2)
+        results = dict(results)
+    try:
+        alone = run_evaluators(str(tmp_path), [0, 1, 2], str(tmp_path / "alone"))
+    finally:
+        DatasetCatalog.remove(NAME)
+        MetadataCatalog.remove(NAME)
+    expected = (tmp_path / "alone" / "metrics.json").read_bytes()
+    for name in ("odd", "none"):
+        assert results[name, 0] == alone and results[name, 1] == (None, None)
+        assert (tmp_path / name / "metrics.json").read_bytes() == expected
+    # one image cannot be taken out of a sum again: both processes refuse
+    assert results["padded", 0] == results["padded", 1]
+    assert "0.png was evaluated by more than one process" in results["padded", 0]

@@ -1,0 +1,172 @@
+"""The evaluator on label PNGs of a few pixels, from files to metrics.json."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation.testing import flatten_results_dict
+from PIL import Image
+
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.evaluation import ZeroShotEvaluator
+from zsk.evaluation.provenance import git_revision
+from zsk.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
+NAME = "evaluator_test"
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
+    yield tmp_path
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def pair(folder, stem, gt, pred, vocabulary=VOCABULARY):
+    """A mapped record whose label PNG holds `gt`, and the model's output for it."""
+    gt = np.array(gt, dtype=np.uint8)
+    Image.fromarray(gt).save(folder / f"{stem}.png")
+    record = {
+        "file_name": str(folder / f"{stem}.jpg"),
+        "sem_seg_file_name": str(folder / f"{stem}.png"),
+        "image_id": stem,
+        "height": gt.shape[0],
+        "width": gt.shape[1],
+        "vocabulary": vocabulary,
+    }
+    return record, {"pred_labels": torch.tensor(pred, dtype=torch.int64)}
+
+
+def evaluate(pairs, output_dir=None, run_info=None):
+    evaluator = ZeroShotEvaluator(NAME, output_dir, run_info=run_info)
+    for record, output in pairs:
+        evaluator.process([record], [output])
+    return evaluator.evaluate()
+
+
+def test_from_label_files_to_report(dataset, caplog):
+    pairs = [
+        pair(dataset, "one", [[0, 0], [2, 255]], [[0, 1], [2, 0]]),
+        pair(dataset, "two", [[1, 1, 2]], [[1, 1, 1]]),
+        pair(dataset, "blank", [[255]], [[0]]),
+    ]
+    out = dataset / "report" / "nested"
+    with caplog.at_level(logging.INFO, "zsk"):
+        results = evaluate(pairs, str(out), {"config_hash": "c0ffee", "seed": 7})
+    # cat 1 of 2; dog 2 hits, 2 true, 4 predicted; cow 1 of 2
+    numbers = results["sem_seg"]
+    assert numbers["mIoU-seen"] == numbers["mIoU-unseen"] == numbers["hIoU"] == 50.0
+    assert numbers["pAcc"] == pytest.approx(400 / 6)
+    assert numbers["IoU-dog"] == 50.0 and numbers["Acc-dog"] == 100.0
+    assert all(type(value) is float for value in flatten_results_dict(results).values())
+
+    report = json.loads((out / "metrics.json").read_text())
+    assert list(report) == sorted(report)
+    assert report["dataset"] == NAME
+    assert report["metrics"]["hIoU"] == 50.0
+    assert report["IoU"] == {"cat": 50.0, "cow": 50.0, "dog": 50.0}
+    assert report["Acc"] == {"cat": 50.0, "cow": 50.0, "dog": 100.0}
+    assert (report["images"], report["images_all_ignore"]) == (3, 1)
+    provenance = report["provenance"]
+    assert provenance["split_hash"] == VOCABULARY.fingerprint()
+    assert (provenance["config_hash"], provenance["seed"]) == ("c0ffee", 7)
+    assert provenance["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert (out / "per_class_iou.png").stat().st_size > 1000
+    assert not list(out.glob("*.partial"))
+    assert "| cow     | unseen  | 50.00 |  50.00 |" in caplog.text
+    assert "mIoU-unseen" in caplog.text
+
+
+def test_the_same_results_give_the_same_file(dataset):
+    pairs = [pair(dataset, "one", [[0, 2]], [[0, 1]])]
+    evaluate(pairs, dataset / "a")
+    evaluate(pairs, dataset / "b")
+    first, second = (dataset / folder / "metrics.json" for folder in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_image_that_comes_twice_counts_once(dataset):
+    one = pair(dataset, "one", [[0, 0, 0, 2]], [[0, 0, 0, 1]])
+    two = pair(dataset, "two", [[2]], [[2]])
+    assert evaluate([one, two, one]) == evaluate([one, two])
+
+
+def test_reset_forgets(dataset):
+    one = pair(dataset, "one", [[0, 2]], [[1, 1]])
+    two = pair(dataset, "two", [[0, 2]], [[0, 2]])
+    evaluator = ZeroShotEvaluator(NAME)
+    evaluator.process(*zip(one))
+    evaluator.reset()
+    evaluator.process(*zip(two))
+    assert evaluator.evaluate()["sem_seg"]["hIoU"] == 100.0
+
+
+def test_a_batch_is_scored_image_by_image(dataset):
+    pairs = [pair(dataset, "a", [[0, 1]], [[0, 0]]), pair(dataset, "b", [[2], [2]], [[2], [0]])]
+    evaluator = ZeroShotEvaluator(NAME)
+    evaluator.process(*zip(*pairs))
+    assert evaluator.evaluate() == evaluate(pairs)
+
+
+def test_nothing_to_score_gives_no_number(dataset, caplog):
+    results = evaluate([pair(dataset, "blank", [[255, 255]], [[0, 0]])], dataset / "out")
+    assert results == {"sem_seg": {}}
+    assert "No ground truth" in caplog.text
+    report = json.loads((dataset / "out" / "metrics.json").read_text())
+    assert report["metrics"] == {} and report["images_all_ignore"] == 1
+
+
+def test_no_image_at_all(dataset):
+    assert evaluate([]) == {"sem_seg": {}}
+
+
+@pytest.mark.parametrize(
+    "gt, pred, message",
+    [
+        ([[0, 3]], [[0, 0]], r"bad\.png.*3"),  # an id outside the vocabulary
+        ([[0, 1]], [[0, 3]], r"bad\.png.*3, outside 0\.\.2"),
+        ([[0, 1]], [[0], [1]], r"bad\.png.*shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_file_name(dataset, gt, pred, message):
+    with pytest.raises(UserError, match=message):
+        evaluate([pair(dataset, "bad", gt, pred)])
+
+
+def test_a_label_of_another_size_than_its_image_is_refused(dataset):
+    record, output = pair(dataset, "bad", [[0, 1]], [[0, 1, 1]])
+    record["width"] = 3
+    with pytest.raises(UserError, match=r"bad\.png is 2×1 .*bad\.jpg is 3×1"):
+        evaluate([(record, output)])
+
+
+def test_a_training_record_is_refused(dataset):
+    with pytest.raises(UserError, match="other classes"):
+        evaluate([pair(dataset, "one", [[0]], [[0]], VOCABULARY.seen_only())])
+
+
+def test_other_prompt_names_are_welcome(dataset):
+    friendly = Vocabulary(VOCABULARY.names, ("a cat", "a dog", "a cow"), VOCABULARY.seen)
+    assert evaluate([pair(dataset, "one", [[0]], [[0]], friendly)])["sem_seg"]["mIoU"] == 100.0
+
+
+def test_an_unknown_data_set_is_refused():
+    with pytest.raises(UserError, match="no_such_set"):
+        ZeroShotEvaluator("no_such_set")
+
+
+def test_the_revision_of_a_folder_that_is_no_checkout_is_unknown(tmp_path):
+    assert git_revision(tmp_path) == "unknown"
+
+
+def test_a_package_inside_another_repository_does_not_claim_its_revision(tmp_path):
+    inner = tmp_path / "site-packages"
+    inner.mkdir()
+    (tmp_path / ".git").mkdir()
+    assert git_revision(inner) == "unknown"

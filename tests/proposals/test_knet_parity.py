@@ -1,0 +1,75 @@
+"""One update stage against the numbers of K-Net's own code.
+
+golden/knet_stage.npz was made with KernelUpdateHead of mmsegmentation 1.2.2, on the attention and
+feed-forward of mmcv-lite 2.2.0 (mmengine 0.10.7, torch 2.14.1, CPU), in eval mode. Settings are those
+of the published ADE20K configurations (softmax over the kernels, a 1x1 convolution on F, kernel size
+1) made small: D=16, N=5, B=2, 2 heads, 32 feed-forward channels, F of 6x7. All biases and norms are
+random, so that two swapped ones show. "same_size" has 1 mask layer and masks of 6x7, "other_size" 3
+mask layers and masks of 9x5.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zsk.proposals.kernel_update import KernelUpdateStage
+from zsk.proposals.knet_weights import convert_knet_stage
+
+GOLDEN = Path(__file__).parent / "golden" / "knet_stage.npz"
+
+
+def load(case):
+    """Weights by K-Net's names, everything else by name."""
+    with np.load(GOLDEN) as file:
+        tensors = {name: torch.from_numpy(file[name]) for name in file.files}
+    tensors = {n.removeprefix(f"{case}/"): t for n, t in tensors.items() if n.startswith(case)}
+    weights = {n.removeprefix("weights/"): t for n, t in tensors.items() if n.startswith("weights")}
+    return weights, tensors
+
+
+def build_stage(weights, num_mask_layers, **changes):
+    settings = {"gather_activation": "softmax", "feature_transform": True} | changes
+    stage = KernelUpdateStage(
+        dim=16, num_heads=2, dim_feedforward=32, num_mask_layers=num_mask_layers, **settings
+    )
+    stage.load_state_dict(convert_knet_stage(weights))
+    return stage.eval()
+
+
+@pytest.mark.parametrize("case, num_mask_layers", [("same_size", 1), ("other_size", 3)])
+def test_a_stage_with_knets_weights_returns_knets_numbers(case, num_mask_layers):
+    weights, golden = load(case)
+    stage = build_stage(weights, num_mask_layers)
+    with torch.no_grad():
+        kernels, masks = stage(golden["features"], golden["kernels"], golden["mask_logits"])
+    assert masks.shape == (2, 5, 6, 7)
+    torch.testing.assert_close(kernels, golden["out_kernels"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(masks, golden["out_masks"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"gather_activation": "sigmoid"}, {"gather_reduction": "mean"}])
+def test_the_golden_numbers_tell_the_ways_of_gathering_apart(changes):
+    weights, golden = load("same_size")
+    stage = build_stage(weights, 1, **changes)
+    with torch.no_grad():
+        kernels, _ = stage(golden["features"], golden["kernels"], golden["mask_logits"])
+    assert (kernels - golden["out_kernels"]).abs().max() > 0.1
+
+
+def test_the_golden_numbers_tell_the_norms_apart():
+    weights, golden = load("same_size")
+    norms = [name for name, tensor in weights.items() if tensor.ndim == 1 and "weight" in name]
+    assert len(norms) == 8
+    for one, other in zip(norms, norms[1:] + norms[:1]):
+        stage = build_stage(weights | {one: weights[other], other: weights[one]}, 1)
+        with torch.no_grad():
+            _, masks = stage(golden["features"], golden["kernels"], golden["mask_logits"])
+        assert (masks - golden["out_masks"]).abs().max() > 0.01, (one, other)
+
+
+def test_names_that_knet_does_not_have_are_refused():
+    weights, _ = load("same_size")
+    with pytest.raises(ValueError, match="'fc_cls.weight' is no weight of a K-Net"):
+        convert_knet_stage(weights | {"fc_cls.weight": torch.zeros(1)})

@@ -1,0 +1,143 @@
+"""The segmenter around a model of three lines: what goes in, what comes out, what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from torch import nn
+
+from zsk import segmenter as module
+from zsk.errors import UserError
+from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter
+from zsk.vocabulary import Vocabulary
+
+
+class LastName(nn.Module):
+    """Labels the left half 0 and the right half with the last name; remembers its input."""
+
+    def forward(self, records):
+        (self.record,) = records
+        self.inference_mode = torch.is_inference_mode_enabled()
+        labels = torch.zeros(self.record["height"], self.record["width"], dtype=torch.int64)
+        labels[:, self.record["width"] // 2 :] = len(self.record["vocabulary"]) - 1
+        return [{"pred_labels": labels}]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stands in for configuration, model and weights; returns what they were asked for."""
+    asked = {}
+
+    def load_config(config_file, opts):
+        asked["config_file"], asked["opts"] = config_file, list(opts)
+        cfg = get_cfg()
+        cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 64, 128
+        cfg.MODEL.WEIGHTS = "default.pth"
+        cfg.merge_from_list(asked["opts"])
+        return cfg
+
+    monkeypatch.setattr(module, "load_config", load_config)
+    monkeypatch.setattr(module, "trained_names", lambda cfg: ("Cat",))
+    monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
+    monkeypatch.setattr(
+        module, "load_weights", lambda model, path: asked.update(weights=path, mode=model.training)
+    )
+    return asked
+
+
+def photo(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls):
+    segmenter = Segmenter()
+    assert calls["config_file"] == str(DEFAULT_CONFIG)
+    assert (calls["weights"], calls["mode"]) == ("default.pth", False)
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert segmenter.cfg.MODEL.DEVICE == expected
+
+
+def test_arguments_win_over_opts(calls):
+    opts = ["MODEL.WEIGHTS", "theirs.pth", "MODEL.DEVICE", "cuda:9"]
+    segmenter = Segmenter("a.yaml", "mine.pth", "cpu", opts)
+    assert calls["config_file"] == "a.yaml" and calls["weights"] == "mine.pth"
+    assert segmenter.cfg.MODEL.DEVICE == "cpu"
+
+
+def test_a_photo_with_words(calls):
+    segmenter = Segmenter(device="cpu")
+    segmentation = segmenter(photo(50, 100), "cat, sofa")
+    assert segmentation.labels.shape == (50, 100) and segmentation.labels.dtype == np.int64
+    assert segmentation.shares() == {"cat": 0.5, "sofa": 0.5}
+    assert segmentation.vocabulary == Vocabulary(("cat", "sofa"), ("cat", "sofa"), (True, False))
+    record = segmenter.model.record
+    assert record["image"].shape == (3, 64, 128) and record["image"].dtype == torch.uint8
+    assert (record["height"], record["width"]) == (50, 100)
+    assert segmenter.model.inference_mode
+
+
+def test_a_list_and_a_vocabulary_do_as_well(calls):
+    segmenter = Segmenter(device="cpu")
+    vocabulary = Vocabulary(("tvmonitor",), ("television",), (True,))
+    assert segmenter(photo(4, 4), ["cat", "sofa"]).vocabulary.names == ("cat", "sofa")
+    assert segmenter(photo(4, 4), vocabulary).vocabulary is vocabulary
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 3000), (3000, 1)])
+def test_one_pixel_is_enough(calls, height, width):
+    segmenter = Segmenter(device="cpu")
+    assert segmenter(photo(height, width), "cat").labels.shape == (height, width)
+    assert min(segmenter.model.record["image"].shape) >= 1
+
+
+def test_a_grey_image_equals_its_rgb_copy(calls):
+    segmenter = Segmenter(device="cpu")
+    grey = photo(8, 8)[:, :, 0]
+    segmenter(grey, "cat")
+    from_grey = segmenter.model.record["image"]
+    segmenter(np.stack([grey] * 3, axis=2), "cat")
+    assert torch.equal(from_grey, segmenter.model.record["image"])
+    assert torch.equal(from_grey[0], from_grey[2])
+
+
+@pytest.mark.parametrize(
+    "image, message",
+    [
+        (np.zeros((4, 4, 3), dtype=np.float32), "float32"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), "Tensor"),
+        (np.zeros((4, 4, 4), dtype=np.uint8), r"\(4, 4, 4\)"),
+        (np.zeros((3, 4, 4), dtype=np.uint8), r"\(3, 4, 4\)"),
+        (np.zeros((1, 4, 4, 3), dtype=np.uint8), r"\(1, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3), dtype=np.uint8), "at least one pixel"),
+    ],
+)
+def test_other_images_are_refused(calls, image, message):
+    with pytest.raises(UserError, match=message):
+        Segmenter(device="cpu")(image, "cat")
+
+
+@pytest.mark.parametrize("words", ["", "cat,,sofa", ["cat", "Cat"]])
+def test_bad_words_are_refused(calls, words):
+    with pytest.raises(UserError):
+        Segmenter(device="cpu")(photo(4, 4), words)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "no-such-device"])
+def test_a_device_that_is_not_there_is_refused(calls, device):
+    with pytest.raises(UserError, match=device):
+        Segmenter(device=device)
+
+
+def test_no_weights_are_refused(calls):
+    with pytest.raises(UserError, match="no weights"):
+        Segmenter(device="cpu", weights="")
+
+
+def test_overlay_is_a_picture_of_the_image_that_was_segmented():
+    vocabulary = Vocabulary.from_words("cat")
+    segmentation = Segmentation(np.zeros((5, 9), dtype=np.int64), vocabulary)
+    overlay = segmentation.overlay(photo(5, 9))
+    assert overlay.dtype == np.uint8 and overlay.shape[2] == 3
+    assert segmentation.overlay(photo(5, 9)[:, :, 0]).shape == overlay.shape
+    with pytest.raises(UserError, match="9x5"):
+        segmentation.overlay(photo(9, 5))

@@ -1,0 +1,129 @@
+#!/usr/bin/env python
+"""Train and evaluate ZSK-Net.
+
+python train_net.py --config-file configs/voc-11k-15/zsk_R101_bs8_40k.yaml --num-gpus 1
+"""
+
+import logging
+import os
+from collections import OrderedDict
+from typing import Any
+
+import zsk  # isort: skip  (first: it makes Detectron2 importable beside today's libraries)
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.evaluation import DatasetEvaluators
+from detectron2.projects.deeplab import build_lr_scheduler
+from torch import nn
+from torch.utils.data import DataLoader
+
+from zsk.checkpoint import initial_weights, load_weights
+from zsk.config import config_hash, load_config
+from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.errors import UserError, run_cli
+from zsk.evaluation.proposal_recall import ProposalRecall
+from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
+from zsk.random_state import random_state, set_random_state
+from zsk.solver import build_optimizer
+
+logger = logging.getLogger("zsk.train_net")
+
+
+class Trainer(DefaultTrainer):
+    """Detectron2's trainer with our optimizer, loaders and evaluator, and an exact `--resume`."""
+
+    def __init__(self, cfg: CfgNode, start_iter: int = 0):
+        self.first_iter = start_iter  # read by build_train_loader, which the base class calls
+        super().__init__(cfg)
+        batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
+        logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+        return build_lr_scheduler(cfg, optimizer)
+
+    def build_train_loader(self, cfg: CfgNode) -> DataLoader:
+        return build_train_loader(cfg, start_iter=self.first_iter)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED}
+        evaluators: list[Any] = [ZeroShotEvaluator(dataset_name, folder, run_info=run_info)]
+        if cfg.TEST.PROPOSAL_RECALL:
+            evaluators.append(ProposalRecall(dataset_name))
+        return DatasetEvaluators(evaluators)
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        if resume and self.checkpointer.has_checkpoint():
+            super().resume_or_load(resume=True)
+        else:
+            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS)
+
+    def run_step(self) -> None:
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "random_state": random_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        set_random_state(state_dict.pop("random_state"))
+        super().load_state_dict(state_dict)
+
+
+def next_iteration(output_dir: str) -> int:
+    """The iteration a resumed run starts with: one after the last checkpoint's, 0 without one."""
+    pointer = os.path.join(output_dir, "last_checkpoint")
+    if not os.path.isfile(pointer):
+        return 0
+    with open(pointer) as file:
+        path = os.path.join(output_dir, file.read().strip())
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["iteration"] + 1
+
+
+def main(args: Any) -> OrderedDict:
+    cfg = load_config(args.config_file, args.opts)
+    cfg.freeze()
+    default_setup(cfg, args)
+    if cfg.MODEL.DEVICE == "cpu":
+        logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        return Trainer.test(cfg, model)
+    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+def run() -> None:
+    parser = default_argument_parser()
+    args = parser.parse_args()
+    available = torch.cuda.device_count()
+    if available and args.num_gpus > available:
+        raise UserError(f"--num-gpus {args.num_gpus}, but this machine has {available}")
+    gpus = args.num_gpus if available else 1
+    launch(
+        main,
+        gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+if __name__ == "__main__":
+    run_cli(run)

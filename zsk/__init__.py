@@ -1,0 +1,17 @@
+"""ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
+
+Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, build_timm_backbone); it never
+registers a data set: `zsk.data.register` does, when asked.
+"""
+
+from . import compat
+
+compat.prepare()  # before anything imports Detectron2
+
+from .backbones import timm_backbone  # noqa: E402
+from .config import add_zsk_config  # noqa: E402
+from .proposals import dynamic_kernel_head  # noqa: E402
+from .vocabulary import Vocabulary  # noqa: E402
+from .zsk_net import ZSKNet  # noqa: E402
+
+__all__ = ["Vocabulary", "ZSKNet", "add_zsk_config", "dynamic_kernel_head", "timm_backbone"]

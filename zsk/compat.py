@@ -1,0 +1,81 @@
+"""Lets Detectron2 0.6 import beside today's Pillow and without its compiled operators.
+
+The one home of compatibility code. Each remedy looks for what is missing and leaves everything else
+alone, so that a newer Detectron2, an older Pillow or a compiled build pass through untouched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from PIL import Image
+
+_COMPILED_OPS = "detectron2._C"
+
+
+class _MissingCompiledOps(ModuleType):
+    """Stands where `detectron2._C` would: importable, but any operator asked of it fails."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(_COMPILED_OPS, "Stand-in for Detectron2's compiled operators.")
+        self.__spec__ = ModuleSpec(_COMPILED_OPS, loader=None)
+        self._reason = reason
+
+    # Detectron2's environment report, printed at the start of every training, asks these three.
+    def get_compiler_version(self) -> str:
+        return "none: Detectron2 was installed without compiled operators"
+
+    def get_cuda_version(self) -> str:
+        return "not available"
+
+    def has_cuda(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> object:
+        # An AttributeError keeps hasattr() and the import system's own probing truthful.
+        raise AttributeError(
+            f"{_COMPILED_OPS}.{name} is not available because Detectron2 was installed without its "
+            f"compiled operators ({self._reason}); no part of ZSK-Net needs them, so to use this "
+            "one, build Detectron2 from its official repository."
+        )
+
+
+def prepare() -> None:
+    """Make `detectron2` importable; safe to call any number of times.
+
+    Has to run before the first import of `detectron2.data` or `detectron2.layers`: `import zsk`
+    does that. Without Detectron2 it does nothing, so that the environment report can say so.
+    """
+    _restore_pillow_linear()
+    _stand_in_for_compiled_ops()
+
+
+def compiled_ops_available() -> bool:
+    """Whether Detectron2's own compiled operators are loaded, not the stand-in. After `prepare()`."""
+    module = sys.modules.get(_COMPILED_OPS)
+    return module is not None and not isinstance(module, _MissingCompiledOps)
+
+
+def _restore_pillow_linear() -> None:
+    """Detectron2 0.6 names `PIL.Image.LINEAR` in a default argument; Pillow 10 removed that alias."""
+    if not hasattr(Image, "LINEAR"):
+        setattr(Image, "LINEAR", Image.Resampling.BILINEAR)
+
+
+def _stand_in_for_compiled_ops() -> None:
+    """Detectron2 0.6 imports `detectron2._C` unasked; put a stand-in where it cannot be imported."""
+    try:
+        detectron2 = importlib.import_module("detectron2")
+    except ModuleNotFoundError as error:
+        if error.name != "detectron2":
+            raise
+        return
+    try:
+        importlib.import_module(_COMPILED_OPS)
+    except ImportError as error:
+        stand_in = _MissingCompiledOps(str(error))
+        sys.modules[_COMPILED_OPS] = stand_in
+        setattr(detectron2, "_C", stand_in)

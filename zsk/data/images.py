@@ -1,0 +1,98 @@
+"""Reads photos and label images into one form, whatever they look like on disk.
+
+Photos come out as they are displayed: 8-bit RGB, EXIF rotation applied. Letters: H×W image.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from zsk.errors import UserError
+
+PathLike = str | os.PathLike[str]
+
+# what Pillow's decoders raise on damaged files, besides OSError
+_DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    TypeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+_WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+def read_image(path: PathLike) -> np.ndarray:
+    """Read a photo as (H,W,3) uint8 RGB.
+
+    EXIF rotation is applied; grey, palette and CMYK images are converted, 16-bit ones scaled to
+    8 bits, and an alpha channel is dropped.
+
+    Raises:
+        UserError: naming the file, when it is missing, damaged, truncated or no image.
+    """
+    with _decoded(path, "image") as stored:
+        image = ImageOps.exif_transpose(stored)
+        if image.mode in _WIDE_INTEGER_MODES:
+            # 65535 = 255 · 257, so dividing by 257 maps black to 0 and white to 255
+            wide = np.array(image).astype(np.float32).clip(0, 65535)
+            image = Image.fromarray((wide / 257 + 0.5).astype(np.uint8))
+        elif image.mode == "F":
+            raise UserError(
+                f"image {os.fspath(path)} stores floating-point values of unknown range: "
+                "convert it to 8-bit RGB"
+            )
+        return np.array(image.convert("RGB"))
+
+
+def read_label(path: PathLike) -> np.ndarray:
+    """Read a label image as (H,W) uint8 class ids, exactly as stored.
+
+    Grey and palette images are read (a palette's colours mean nothing, its indices are the ids),
+    and 16-bit ones whose ids fit in 8 bits.
+
+    Raises:
+        UserError: naming the file, when it holds colours instead of ids, ids over 255, or when it
+            is missing, damaged, truncated or no image.
+    """
+    with _decoded(path, "label") as stored:
+        if stored.mode in ("L", "P", "1"):
+            return np.array(stored).astype(np.uint8)
+        if stored.mode not in _WIDE_INTEGER_MODES:
+            raise UserError(
+                f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
+                "instead of class ids: store one 8-bit id per pixel (grey or palette PNG)"
+            )
+        ids = np.array(stored)
+    if ids.min() < 0 or ids.max() > 255:
+        raise UserError(
+            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 255 else ids.min()}: "
+            "ids lie in 0–254, with 255 for ignored pixels"
+        )
+    return ids.astype(np.uint8)
+
+
+@contextmanager
+def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
+    """Open and decode `path`; whatever Pillow makes of a bad file becomes a UserError."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            yield image
+    except FileNotFoundError as error:
+        raise UserError(f"{what} {os.fspath(path)} does not exist") from error
+    except _DECODING_ERRORS as error:
+        raise UserError(
+            f"{what} {os.fspath(path)} cannot be read ({error}): replace the file"
+        ) from error

@@ -1,0 +1,119 @@
+"""The sole home of seen and unseen: which classes a benchmark has and which of them train.
+
+Letter: K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from zsk.data import class_names
+from zsk.errors import UserError
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+FORBIDDEN_VALUE = -1
+"""Entry of a value table for file values that no class and no ignore region may have."""
+
+
+class ZeroShotSplit(NamedTuple):
+    """A benchmark's classes in label order, the unseen ones and friendlier prompt names."""
+
+    names: tuple[str, ...]
+    unseen: tuple[str, ...]
+    prompt_names: Mapping[str, str]
+
+
+SPLITS: dict[str, ZeroShotSplit] = {
+    "voc": ZeroShotSplit(
+        class_names.VOC_NAMES, class_names.VOC_UNSEEN, class_names.VOC_PROMPT_NAMES
+    ),
+    "coco_stuff": ZeroShotSplit(
+        class_names.COCO_STUFF_NAMES,
+        class_names.COCO_STUFF_UNSEEN,
+        class_names.COCO_STUFF_PROMPT_NAMES,
+    ),
+}
+
+
+def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
+    """The joint vocabulary (seen and unseen) of a benchmark.
+
+    Args:
+        name: "voc" (20 classes, 5 unseen) or "coco_stuff" (171 classes, 15 unseen).
+        friendly: take the split's table of prompt names; False prompts with the benchmark's names.
+
+    Raises:
+        UserError: there is no split of that name.
+    """
+    if name not in SPLITS:
+        raise UserError(f"there is no split {name!r}: choose one of {', '.join(sorted(SPLITS))}")
+    split = SPLITS[name]
+    return make_vocabulary(split.names, split.unseen, split.prompt_names if friendly else {})
+
+
+def make_vocabulary(
+    names: Sequence[str], unseen: Iterable[str], prompt_names: Mapping[str, str] | None = None
+) -> Vocabulary:
+    """The vocabulary of a zero-shot split, with every check that a split needs.
+
+    Args:
+        names: K class names; the label id of a class is its position.
+        unseen: names of the classes whose masks training must not read; at least one, not all.
+        prompt_names: friendlier names for some classes; the others are prompted by their name.
+
+    Raises:
+        UserError: naming the class, when `unseen` or `prompt_names` holds one that `names` lacks,
+            when one is listed twice, when no class is seen or none unseen, or when two classes
+            share a name or a prompt name.
+    """
+    hidden = tuple(unseen)
+    friendlier = dict(prompt_names or {})
+    for listed, what in ((hidden, "the unseen classes"), (friendlier, "the prompt names")):
+        for name in listed:
+            if name not in names:
+                raise UserError(f"{what} list {name!r}, which is not a class name of the split")
+    for name in hidden:
+        if hidden.count(name) > 1:
+            raise UserError(f"the unseen classes list {name!r} twice: name each class once")
+    vocabulary = Vocabulary(
+        tuple(names),
+        tuple(friendlier.get(name, name) for name in names),
+        tuple(name not in hidden for name in names),
+    )
+    if not hidden:
+        raise UserError(f"a split needs an unseen class, but all {len(names)} classes are seen")
+    if len(hidden) == len(names):
+        raise UserError(f"a split needs a seen class, but all {len(names)} classes are unseen")
+    return vocabulary
+
+
+def voc_value_table() -> np.ndarray:
+    """(256,) int16: value in a VOC label file → joint id; -1 where VOC has no such value.
+
+    0 (background) becomes 255: never scored, never trained; 1–20 become 0–19; 255 stays.
+    """
+    return _value_table(range(1, len(class_names.VOC_NAMES) + 1), background=0)
+
+
+def coco_stuff_value_table() -> np.ndarray:
+    """(256,) int16: value in a COCO-Stuff label file → joint id; -1 where there is no such value.
+
+    The file holds category id - 1; the 11 unused category ids close up, giving 0–170; 255 stays.
+    """
+    category_ids = range(1, class_names.COCO_STUFF_LAST_CATEGORY_ID + 1)
+    used = (i for i in category_ids if i not in class_names.COCO_STUFF_UNUSED_CATEGORY_IDS)
+    return _value_table(category_id - 1 for category_id in used)
+
+
+def _value_table(values: Iterable[int], background: int | None = None) -> np.ndarray:
+    """(256,) int16 table that sends the n-th of `values` to id n."""
+    table = np.full(256, FORBIDDEN_VALUE, dtype=np.int16)
+    table[IGNORE_LABEL] = IGNORE_LABEL
+    if background is not None:
+        table[background] = IGNORE_LABEL
+    for label_id, value in enumerate(values):
+        table[value] = label_id
+    return table

@@ -1,0 +1,38 @@
+"""Mistakes that a user can mend, and how a command line reports them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable, NoReturn
+
+USER_ERROR_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
+
+
+class UserError(Exception):
+    """Something that the user can mend: one sentence with what is wrong, where, and what to do."""
+
+
+def run_cli(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command line's `main` and leave the process with its exit code (None counts as 0).
+
+    A `UserError` becomes one line on stderr and exit code 2, Ctrl-C one line and exit code 130.
+    Every other exception is a defect of this project and keeps its traceback.
+
+    Raises:
+        SystemExit: always, unless `main` fails with an exception of another kind.
+    """
+    try:
+        code = main()
+    except UserError as error:
+        _print_line(f"error: {error}")
+        sys.exit(USER_ERROR_EXIT_CODE)
+    except KeyboardInterrupt:
+        _print_line("interrupted")
+        sys.exit(INTERRUPTED_EXIT_CODE)
+    sys.exit(code)
+
+
+def _print_line(message: str) -> None:
+    """Print on stderr as one line: messages may quote another library's many-line error."""
+    print(" ".join(message.split()), file=sys.stderr)

@@ -1,0 +1,102 @@
+"""What the evaluators share: ground truth read once per image, counts summed over processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from zsk.data.dataset_mapper import check_label
+from zsk.data.images import read_label
+from zsk.data.register import get_vocabulary
+from zsk.errors import UserError
+from zsk.vocabulary import IGNORE_LABEL
+
+
+@dataclass(frozen=True)
+class LabelledOutput:
+    """One image's label file, its ground truth (H,W) uint8 and what the model returned for it."""
+
+    file_name: str
+    ground_truth: np.ndarray
+    output: Mapping[str, Any]
+
+
+def sum_over_processes(counts: np.ndarray) -> np.ndarray:
+    """The sum of all processes' integer counts, on every process; exact, whatever their order."""
+    return np.stack(comm.all_gather(counts)).sum(axis=0)
+
+
+class LabelledEvaluator(DatasetEvaluator):
+    """Goes over (input, output) pairs with their labels, each image once.
+
+    Args:
+        dataset_name: a registered data set; its metadata holds the joint vocabulary.
+
+    Raises:
+        UserError: no zero-shot data set of that name is registered.
+    """
+
+    def __init__(self, dataset_name: str) -> None:
+        self.dataset_name = dataset_name
+        self.vocabulary = get_vocabulary(dataset_name)
+        self._files: set[str] = set()
+        self._all_ignore = 0
+
+    def reset(self) -> None:
+        self._files = set()
+        self._all_ignore = 0
+
+    def labelled(
+        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> Iterator[LabelledOutput]:
+        """Yield what is to be scored: neither an image seen before nor one that is ignored whole.
+
+        Args:
+            inputs: dataset records as the test mapper makes them.
+            outputs: the model's results, in the same order.
+
+        Raises:
+            UserError: a record with other classes, a label file that cannot be read, is not of its
+                image's size or holds an id outside the vocabulary. The message names the file.
+        """
+        for record, output in zip(inputs, outputs):
+            file_name = record["sem_seg_file_name"]
+            if file_name in self._files:
+                continue  # a loader's padding repeats images
+            self._files.add(file_name)
+            given = record["vocabulary"]
+            # the prompt names may differ: the configuration chooses them
+            if (given.names, given.seen) != (self.vocabulary.names, self.vocabulary.seen):
+                raise UserError(
+                    f"the record of label {file_name} has other classes than data set "
+                    f"'{self.dataset_name}': evaluate with that data set's own test loader"
+                )
+            ground_truth = read_label(file_name)
+            size = record["height"], record["width"]
+            check_label(ground_truth, record, size, len(self.vocabulary))
+            if (ground_truth == IGNORE_LABEL).all():
+                self._all_ignore += 1
+                continue
+            yield LabelledOutput(file_name, ground_truth, output)
+
+    def image_counts(self) -> tuple[int, int]:
+        """(images, those of them that are ignored whole) over all processes.
+
+        Raises:
+            UserError: two processes were given the same image; it would be counted twice.
+        """
+        counted = Counter(name for files in comm.all_gather(self._files) for name in files)
+        repeated = sorted(name for name, count in counted.items() if count > 1)
+        if repeated:
+            raise UserError(
+                f"{repeated[0]} was evaluated by more than one process: use a test loader whose "
+                "sampler does not pad (zsk.data.loader.build_test_loader)"
+            )
+        all_ignore = sum_over_processes(np.array([self._all_ignore]))
+        return len(counted), int(all_ignore[0])

@@ -1,0 +1,108 @@
+"""From label maps to numbers: one confusion matrix over the joint label space, then arithmetic.
+
+Pure functions, no state. The rules are those of generalised zero-shot segmentation: seen and unseen
+classes compete in one prediction. Letters: H×W label map, K classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+_PERCENT = 100.0
+
+
+def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
+    """Count every pixel of one image by its true and its predicted class.
+
+    Args:
+        pred: (H,W) integers in 0..K-1. Ignore is not a prediction.
+        gt: (H,W) integers in 0..K-1, or 255 (ignore).
+        num_classes: K.
+
+    Returns:
+        (K+1,K+1) int64: rows are ground truth, columns predictions. Row K holds the ignored pixels,
+        which no metric reads; column K keeps the matrix square and stays zero.
+
+    Raises:
+        ValueError: shapes differ, or a label lies outside its range.
+    """
+    if pred.shape != gt.shape:
+        raise ValueError(f"prediction and ground truth differ in shape: {pred.shape}, {gt.shape}")
+    if not pred.size:
+        return np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
+    _check_range("prediction", pred, num_classes)
+    scored = gt != IGNORE_LABEL
+    _check_range("ground truth", gt[scored], num_classes)
+    rows = np.where(scored, gt, num_classes).astype(np.int64)
+    cells = rows * (num_classes + 1) + pred
+    counts = np.bincount(cells.ravel(), minlength=(num_classes + 1) ** 2)
+    return counts.reshape(num_classes + 1, num_classes + 1).astype(np.int64)
+
+
+def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
+    """All metrics of a confusion matrix, in percent.
+
+    A class is in a mean only when the ground truth has pixels of it; IoU_k = TP/(GT + Pred − TP).
+    A pixel of a present class that is called an absent one lowers the IoU of the class that it was
+    taken from (Detectron2's rule). A prediction under an ignored pixel counts nowhere.
+
+    Args:
+        conf: (K+1,K+1) from `confusion_matrix`, summed over images.
+        vocabulary: the joint one, K classes.
+
+    Returns:
+        "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …),
+        "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU" and "Acc": class
+        name → value. What has no ground truth to speak of is absent and a warning says so.
+
+    Raises:
+        ValueError: the matrix does not fit the vocabulary.
+    """
+    k = len(vocabulary)
+    if conf.shape != (k + 1, k + 1):
+        raise ValueError(f"a matrix of shape {conf.shape} does not fit {k} classes and ignore")
+    counts = conf[:k, :k].astype(np.float64)
+    true_pos, gt, pred = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    present = gt > 0
+    iou, acc = np.zeros(k), np.zeros(k)
+    iou[present] = _PERCENT * true_pos[present] / (gt + pred - true_pos)[present]
+    acc[present] = _PERCENT * true_pos[present] / gt[present]
+
+    metrics: dict[str, Any] = {}
+    seen = np.array(vocabulary.seen, dtype=bool)
+    groups = {"": np.ones(k, dtype=bool), "-seen": seen, "-unseen": ~seen}
+    for suffix, group in groups.items():
+        members = group & present
+        if not members.any():
+            logger.warning("No ground truth of any%s class: its means are left out", suffix or "")
+            continue
+        metrics["mIoU" + suffix] = float(iou[members].mean())
+        metrics["pAcc" + suffix] = float(_PERCENT * true_pos[members].sum() / gt[members].sum())
+    if "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
+        metrics["hIoU"] = harmonic_mean(metrics["mIoU-seen"], metrics["mIoU-unseen"])
+    if present.any():
+        metrics["mAcc"] = float(acc[present].mean())
+        metrics["fwIoU"] = float((gt * iou).sum() / gt.sum())
+    metrics["IoU"] = {vocabulary.names[i]: float(iou[i]) for i in np.flatnonzero(present)}
+    metrics["Acc"] = {vocabulary.names[i]: float(acc[i]) for i in np.flatnonzero(present)}
+    return metrics
+
+
+def harmonic_mean(a: float, b: float) -> float:
+    """2ab / (a + b) of two non-negative numbers; 0 when either is 0."""
+    return 2.0 * a * b / (a + b) if a > 0 and b > 0 else 0.0
+
+
+def _check_range(what: str, labels: np.ndarray, num_classes: int) -> None:
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if wrong.size:
+        raise ValueError(
+            f"the {what} holds label {int(wrong.flat[0])}, outside 0..{num_classes - 1}"
+        )

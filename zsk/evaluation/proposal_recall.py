@@ -1,0 +1,100 @@
+"""How good the mask proposals are before any of them is named: the best overlap per segment.
+
+Mean over ground-truth segments (one binary mask per class present in an image) of the best IoU that
+any proposal reaches. Letters: H×W label map, h×w mask map, N proposals, G segments,
+P scored pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+from torch.nn import functional as F
+
+from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
+from zsk.vocabulary import IGNORE_LABEL
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_ELEMENTS = 2**23  # float64: proposals of a large photo go through in slices of 64 MiB
+_UNITS = 2**32  # IoUs are summed as whole numbers, so that no order of images changes the sum
+
+
+def best_overlaps(pred_masks: torch.Tensor, gt: torch.Tensor) -> dict[int, float]:
+    """The best IoU over the proposals for each class of a label map.
+
+    Args:
+        pred_masks: (N,h,w) float mask logits that cover the whole image. They are upsampled
+            bilinearly to H×W and binarised at a probability of 0.5.
+        gt: (H,W) integer labels on the same device; 255 (ignored) pixels take no part.
+
+    Returns:
+        class id → IoU in 0..1, one entry per segment; 0 where there is no proposal.
+    """
+    scored = gt != IGNORE_LABEL
+    labels = gt[scored].unique()
+    segments = (gt[scored][:, None] == labels).double()  # (P,G)
+    best = torch.zeros(len(labels), dtype=torch.float64, device=gt.device)
+    chunk = max(1, _CHUNK_ELEMENTS // gt.numel())
+    for start in range(0, len(pred_masks), chunk):
+        logits = pred_masks[start : start + chunk, None].float()
+        upsampled = F.interpolate(logits, size=gt.shape, mode="bilinear", align_corners=False)[:, 0]
+        masks = (upsampled[:, scored] > 0).double()  # (n,P); a logit of 0 is a probability of 0.5
+        overlap = masks @ segments
+        union = masks.sum(dim=1)[:, None] + segments.sum(dim=0)[None] - overlap
+        best = torch.maximum(best, (overlap / union).amax(dim=0))
+    return dict(zip(labels.tolist(), best.tolist()))
+
+
+class ProposalRecall(LabelledEvaluator):
+    """Averages `best_overlaps` over a data set: all classes, seen ones, unseen ones.
+
+    Args:
+        dataset_name: a registered data set; its metadata holds the joint vocabulary.
+    """
+
+    def __init__(self, dataset_name: str) -> None:
+        super().__init__(dataset_name)
+        self.reset()
+
+    def reset(self) -> None:
+        super().reset()
+        # (K,2) int64: sum of best IoUs in units of 2^-32, number of segments
+        self._totals = np.zeros((len(self.vocabulary), 2), dtype=np.int64)
+
+    def process(
+        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Add a batch; outputs: per image {"pred_masks": (N,h,w) mask logits}."""
+        for image in self.labelled(inputs, outputs):
+            pred_masks = image.output["pred_masks"]
+            gt = torch.from_numpy(image.ground_truth).to(pred_masks.device)
+            for label, overlap in best_overlaps(pred_masks, gt).items():
+                self._totals[label] += (round(overlap * _UNITS), 1)
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
+        """Sum over processes and log.
+
+        Returns:
+            {"proposals": {"segments", "bestIoU", "bestIoU-seen", "bestIoU-unseen"}}, IoUs in
+            percent; a group without a segment is left out. None on all processes but the first.
+        """
+        totals = sum_over_processes(self._totals)
+        self.image_counts()
+        if not comm.is_main_process():
+            return None
+        seen = np.array(self.vocabulary.seen, dtype=bool)
+        groups = {"": np.ones(len(seen), dtype=bool), "-seen": seen, "-unseen": ~seen}
+        results = {"segments": float(totals[:, 1].sum())}
+        for suffix, group in groups.items():
+            overlap, segments = totals[group].sum(axis=0)
+            if segments:
+                results["bestIoU" + suffix] = float(100.0 * overlap / _UNITS / segments)
+        logger.info("%s proposals: %s", self.dataset_name, results)
+        return OrderedDict(proposals=results)

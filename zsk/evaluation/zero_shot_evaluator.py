@@ -1,0 +1,105 @@
+"""The Detectron2 evaluator of generalised zero-shot segmentation: label maps in, report out."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.utils import comm
+
+from zsk.errors import UserError
+from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
+from zsk.evaluation.metrics import confusion_matrix, summarise
+from zsk.evaluation.provenance import provenance
+from zsk.evaluation.report import tables, write_report
+
+logger = logging.getLogger(__name__)
+
+
+class ZeroShotEvaluator(LabelledEvaluator):
+    """Adds images to one confusion matrix; memory does not grow with their number.
+
+    Args:
+        dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        output_dir: where `metrics.json` and `per_class_iou.png` go; None writes nothing.
+        run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
+            provenance as it is.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | None = None,
+        *,
+        run_info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(dataset_name)
+        self._output_dir = output_dir
+        self._run_info = dict(run_info or {})
+        self.reset()
+
+    def reset(self) -> None:
+        super().reset()
+        size = len(self.vocabulary) + 1
+        self._conf = np.zeros((size, size), dtype=np.int64)
+
+    def process(
+        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Count a batch.
+
+        Args:
+            inputs: dataset records as the test mapper makes them.
+            outputs: per image {"pred_labels": (H,W) integer tensor at the label file's size}.
+
+        Raises:
+            UserError: a label file that does not fit its image, the prediction or the vocabulary.
+        """
+        for image in self.labelled(inputs, outputs):
+            self._conf += self._count(image)
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
+        """Sum over processes, print the tables, write the report.
+
+        Returns:
+            {"sem_seg": {"mIoU": …, "hIoU": …, "IoU-<class>": …, "Acc-<class>": …}} in percent, None
+            on all processes but the first (as Detectron2 expects it).
+        """
+        conf = sum_over_processes(self._conf)
+        images, all_ignore = self.image_counts()
+        if not comm.is_main_process():
+            return None
+        logger.info("%s: %d images, %d all-ignore", self.dataset_name, images, all_ignore)
+        metrics = summarise(conf, self.vocabulary)
+        iou, acc = metrics.pop("IoU"), metrics.pop("Acc")
+        for table in tables(metrics, iou, acc, self.vocabulary):
+            logger.info("%s\n%s", self.dataset_name, table)
+        if self._output_dir is not None:
+            report = {
+                "dataset": self.dataset_name,
+                "metrics": metrics,
+                "IoU": iou,
+                "Acc": acc,
+                "images": images,
+                "images_all_ignore": all_ignore,
+                "provenance": {
+                    **provenance(),
+                    "split_hash": self.vocabulary.fingerprint(),
+                    **self._run_info,
+                },
+            }
+            write_report(report, self.vocabulary, self._output_dir)
+        flat = dict(metrics)
+        flat.update({f"IoU-{name}": value for name, value in iou.items()})
+        flat.update({f"Acc-{name}": value for name, value in acc.items()})
+        return OrderedDict(sem_seg=flat)
+
+    def _count(self, image: LabelledOutput) -> np.ndarray:
+        pred = image.output["pred_labels"].cpu().numpy()
+        try:
+            return confusion_matrix(pred, image.ground_truth, len(self.vocabulary))
+        except ValueError as error:
+            raise UserError(f"label {image.file_name} cannot be scored: {error}") from error

@@ -1,0 +1,94 @@
+"""Kernels that start from the image's own clusters: k-means on the backbone's features.
+
+Our choice, beside the method's learned K_0: with few training photos a learned K_0 has to find every
+image's regions from nothing, while clusters of frozen features are good regions already. Several
+cluster counts side by side give coarse and fine regions.
+
+Shape letters: B images, D kernel width, N kernels, C backbone channels, P pixels, k clusters.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .masks import resize_masks
+
+
+def farthest_points(points: Tensor, count: int) -> Tensor:
+    """Deterministic k-means seeds: (B,P,C) -> indices (B,count), each farthest from those before.
+
+    The first is the point farthest from the mean. With fewer than `count` points some repeat.
+    """
+    batch = torch.arange(points.shape[0], device=points.device)
+    distance = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=2)
+    chosen = [distance.argmax(dim=1)]
+    distance = torch.full_like(distance, float("inf"))
+    for _ in range(count - 1):
+        newest = points[batch, chosen[-1]].unsqueeze(1)
+        distance = torch.minimum(distance, (points - newest).square().sum(dim=2))
+        chosen.append(distance.argmax(dim=1))
+    return torch.stack(chosen, dim=1)
+
+
+def kmeans(points: Tensor, seeds: Tensor, iterations: int) -> Tensor:
+    """Lloyd's algorithm: points (B,P,C), seeds (B,k) indices -> assignment (B,P) int64 in [0, k)."""
+    centres = torch.gather(points, 1, seeds.unsqueeze(-1).expand(-1, -1, points.shape[2]))
+    count = seeds.shape[1]
+    for step in range(iterations + 1):
+        # argmin of the squared distance; the points' own norms do not matter
+        distance = centres.square().sum(dim=2).unsqueeze(1) - 2 * points @ centres.transpose(1, 2)
+        assignment = distance.argmin(dim=2)
+        if step < iterations:
+            members = F.one_hot(assignment, count).to(points.dtype)
+            sizes = members.sum(dim=1).unsqueeze(-1)
+            means = members.transpose(1, 2) @ points / sizes.clamp(min=1)
+            centres = torch.where(sizes > 0, means, centres)
+    return assignment
+
+
+@torch.no_grad()
+def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations: int) -> Tensor:
+    """Partitions of an image by its features: one of `count` masks for each of `counts`.
+
+    Every feature (B,C_i,h_i,w_i) is resized to the first one's h x w, centred and normalised per
+    image, so that all weigh the same and distance is that of directions.
+    Returns (B,sum(counts),h,w) float32 in {0,1}.
+    """
+    b, _, h, w = features[0].shape
+    parts = []
+    for feature in features:
+        part = resize_masks(feature.detach().float(), (h, w)).flatten(2).transpose(1, 2)
+        parts.append(F.normalize(part - part.mean(dim=1, keepdim=True), dim=2))
+    points = torch.cat(parts, dim=2)
+    seeds = farthest_points(points, max(counts))
+    masks = [
+        F.one_hot(kmeans(points, seeds[:, :count], iterations), count).transpose(1, 2)
+        for count in counts
+    ]
+    return torch.cat(masks, dim=1).reshape(b, -1, h, w).float()
+
+
+class ClusterKernels(nn.Module):
+    """K_0 from the features under each cluster, M_0 the clusters themselves."""
+
+    def __init__(self, counts: Sequence[int], dim: int, iterations: int = 8, logit: float = 2.0):
+        """`logit`: M_0 is +logit inside a cluster and -logit outside (sigmoid 0.88 and 0.12)."""
+        super().__init__()
+        self.counts = tuple(counts)
+        self.iterations = iterations
+        self.logit = logit
+        self.init_kernels = nn.Parameter(torch.empty(sum(self.counts), dim))
+        nn.init.normal_(self.init_kernels, std=0.01)
+        self.project = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
+
+    def forward(
+        self, features: Tensor, backbone_features: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """F (B,D,h,w), features to cluster -> K_0 (B,N,D), M_0 (B,N,h,w)."""
+        masks = cluster_masks(backbone_features, self.counts, self.iterations)
+        masks = resize_masks(masks, features.shape[-2:])
+        area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
+        centres = torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area
+        return self.project(centres) + self.init_kernels, (2 * masks - 1) * self.logit

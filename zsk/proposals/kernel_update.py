@@ -1,0 +1,140 @@
+"""One update stage: static kernels become group-aware (eqs. 3.1-3.5).
+
+The arithmetic is that of K-Net's kernel update head (Zhang et al., NeurIPS 2021); where the thesis
+formula and K-Net differ (gather activation, sum or mean, a feature transform) an option decides.
+
+Shape letters: B images, D kernel width, N kernels, h x w feature map.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .masks import convolve_kernels, resize_masks
+
+GATHER_ACTIVATIONS = ("sigmoid", "softmax")
+GATHER_REDUCTIONS = ("sum", "mean")
+
+
+def gather_group_features(
+    features: Tensor, mask_logits: Tensor, activation: str, reduction: str
+) -> Tensor:
+    """Pool the features under every mask (eq. 3.1).
+
+    features (B,D,h,w), mask_logits (B,N,h,w) -> (B,N,D) float32. `activation` is "sigmoid"
+    (method) or "softmax" over the N kernels (K-Net's public code); `reduction` is "sum" (method)
+    or "mean", which divides by the mask's area. The sum runs over h*w pixels and passes 65504
+    easily, so it is taken in float32 whatever autocast says.
+    """
+    with torch.autocast(device_type=features.device.type, enabled=False):
+        logits = mask_logits.float()
+        masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+        group = torch.einsum("bnhw,bdhw->bnd", masks, features.float())
+        if reduction == "mean":
+            group = group / masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
+    return group
+
+
+class KernelGate(nn.Module):
+    """Gated mix of group features and kernels (eqs. 3.2 and 3.3, K-Net's adaptive kernel update)."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.dim = dim
+        self.group_fc = nn.Linear(dim, 2 * dim)
+        self.kernel_fc = nn.Linear(dim, 2 * dim)
+        self.group_gate = nn.Linear(dim, dim)
+        self.kernel_gate = nn.Linear(dim, dim)
+        self.group_gate_norm = nn.LayerNorm(dim)
+        self.kernel_gate_norm = nn.LayerNorm(dim)
+        self.group_norm = nn.LayerNorm(dim)
+        self.kernel_norm = nn.LayerNorm(dim)
+        self.out_fc = nn.Linear(dim, dim)
+        self.out_norm = nn.LayerNorm(dim)
+
+    def forward(self, group: Tensor, kernels: Tensor) -> Tensor:
+        """group (B,N,D), kernels (B,N,D) -> updated kernels (B,N,D)."""
+        group_in, group_out = self.group_fc(group).split(self.dim, dim=-1)
+        kernel_in, kernel_out = self.kernel_fc(kernels).split(self.dim, dim=-1)
+        joint = group_in * kernel_in  # F_G, eq. 3.2
+        group_gate = self.group_gate_norm(self.group_gate(joint)).sigmoid()
+        kernel_gate = self.kernel_gate_norm(self.kernel_gate(joint)).sigmoid()
+        mixed = group_gate * self.group_norm(group_out) + kernel_gate * self.kernel_norm(kernel_out)
+        return F.relu(self.out_norm(self.out_fc(mixed)))
+
+
+class KernelInteraction(nn.Module):
+    """Self-attention and feed-forward over the N kernels, residual + LayerNorm (eq. 3.4)."""
+
+    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(dim, num_heads, dropout=dropout, batch_first=True)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, dim_feedforward),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(dim_feedforward, dim),
+            nn.Dropout(dropout),
+        )
+        self.ffn_norm = nn.LayerNorm(dim)
+
+    def forward(self, kernels: Tensor) -> Tensor:
+        """kernels (B,N,D) -> (B,N,D)."""
+        attended = self.attention(kernels, kernels, kernels, need_weights=False)[0]
+        kernels = self.attention_norm(kernels + attended)
+        return self.ffn_norm(kernels + self.ffn(kernels))
+
+
+class KernelUpdateStage(nn.Module):
+    """Gather, gate, interact, predict."""
+
+    def __init__(
+        self,
+        *,
+        dim: int = 256,
+        num_heads: int = 8,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.0,
+        num_mask_layers: int = 1,
+        gather_activation: str = "sigmoid",
+        gather_reduction: str = "sum",
+        feature_transform: bool = False,
+        residual_masks: bool = False,
+    ):
+        """
+        Args:
+            num_mask_layers: linear -> LayerNorm -> ReLU blocks in g_s before its last linear.
+            gather_activation, gather_reduction: see `gather_group_features`.
+            feature_transform: a 1x1 convolution of the stage's own on F (K-Net's public
+                configurations have one; the method does not).
+            residual_masks: predict what is added to the previous masks (our choice, beside
+                eq. 3.5): a stage then starts from them, which is worth having when they are good.
+        """
+        super().__init__()
+        if gather_activation not in GATHER_ACTIVATIONS or gather_reduction not in GATHER_REDUCTIONS:
+            raise ValueError(f"unknown gathering {gather_activation}/{gather_reduction}")
+        self.gather_activation = gather_activation
+        self.gather_reduction = gather_reduction
+        self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else nn.Identity()
+        self.gate = KernelGate(dim)
+        self.interaction = KernelInteraction(dim, num_heads, dim_feedforward, dropout)
+        layers: list[nn.Module] = []
+        for _ in range(num_mask_layers):
+            # no bias: the LayerNorm that follows has one (and K-Net's weights have none)
+            layers += [nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim), nn.ReLU(inplace=True)]
+        self.mask_kernels = nn.Sequential(*layers, nn.Linear(dim, dim))  # g_s
+        self.residual_masks = residual_masks
+
+    def forward(
+        self, features: Tensor, kernels: Tensor, mask_logits: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """F (B,D,h,w), K_{s-1} (B,N,D), M_{s-1} (B,N,h',w') -> K_s (B,N,D), M_s (B,N,h,w)."""
+        features = self.transform(features)
+        mask_logits = resize_masks(mask_logits, features.shape[-2:])
+        group = gather_group_features(
+            features, mask_logits, self.gather_activation, self.gather_reduction
+        )
+        kernels = self.interaction(self.gate(group, kernels))
+        masks = convolve_kernels(self.mask_kernels(kernels), features)
+        return kernels, masks + mask_logits if self.residual_masks else masks

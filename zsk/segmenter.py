@@ -1,0 +1,160 @@
+"""One photo and a list of names in, one label per pixel out: the model without any data set.
+
+segmentation = Segmenter()(image, "cat, sofa, wall")
+segmentation.shares()  # {"cat": 0.61, "sofa": 0.28, "wall": 0.11}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+
+from zsk.checkpoint import load_weights
+from zsk.config import load_config, trained_names
+from zsk.data.augmentations import eval_augmentations
+from zsk.errors import UserError
+from zsk.visualization import draw_segmentation, pixel_shares
+from zsk.vocabulary import Vocabulary
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "embedded" / "zsk_lite2.yaml"
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What a `Segmenter` found in one image.
+
+    Attributes:
+        labels: (H,W) int64, ids into `vocabulary`, at the size of the image that was given.
+        vocabulary: the names that competed for each pixel.
+    """
+
+    labels: np.ndarray
+    vocabulary: Vocabulary
+
+    def shares(self) -> dict[str, float]:
+        """Name → fraction of the pixels, largest first; a name that was not found has 0."""
+        return pixel_shares(self.labels, self.vocabulary.names)
+
+    def overlay(self, image: np.ndarray) -> np.ndarray:
+        """The photo and its segmentation side by side with names and legend, (H',W',3) uint8 RGB.
+
+        Args:
+            image: the (H,W,3) or (H,W) uint8 array that was segmented.
+
+        Raises:
+            UserError: the image is not such an array, or not of the labels' size.
+        """
+        rgb = as_rgb(image)
+        if rgb.shape[:2] != self.labels.shape:
+            raise UserError(
+                f"the segmentation is of an image of {self.labels.shape[1]}x{self.labels.shape[0]} "
+                f"pixels, not of one of {rgb.shape[1]}x{rgb.shape[0]}"
+            )
+        return np.asarray(draw_segmentation(rgb, self.labels, self.vocabulary.names))
+
+
+class Segmenter:
+    """A loaded model, ready for any image and any names.
+
+    Args:
+        config_file: a YAML file; None takes the small model that works without any download.
+        weights: a checkpoint file; None takes the one that the configuration names.
+        device: "cpu", "cuda", "cuda:1"; None takes the GPU if there is one.
+        opts: further configuration keys and values, as on the command line.
+
+    Raises:
+        UserError: a file is missing or does not fit, a key is unknown, a device is not there.
+    """
+
+    def __init__(
+        self,
+        config_file: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = None,
+        device: str | None = None,
+        opts: Sequence[str] = (),
+    ) -> None:
+        merged = ["MODEL.DEVICE", "cuda" if torch.cuda.is_available() else "cpu", *opts]
+        if device is not None:
+            merged += ["MODEL.DEVICE", device]
+        if weights is not None:
+            merged += ["MODEL.WEIGHTS", str(weights)]
+        self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
+        _check_device(self.cfg.MODEL.DEVICE)
+        if not self.cfg.MODEL.WEIGHTS:
+            raise UserError(
+                "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
+                "MODEL.WEIGHTS in the configuration)"
+            )
+        self.model = build_model(self.cfg).eval()
+        load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        self._trained = trained_names(self.cfg)
+        # as the test mapper does it, so that a photo and an evaluated image get the same labels
+        sizes = self.cfg.INPUT.MIN_SIZE_TEST, self.cfg.INPUT.MAX_SIZE_TEST
+        self._resize = T.AugmentationList(eval_augmentations(*sizes))
+
+    def __call__(
+        self, image: np.ndarray, class_names: Sequence[str] | str | Vocabulary
+    ) -> Segmentation:
+        """Give each pixel one of the names.
+
+        Args:
+            image: (H,W,3) uint8 RGB or (H,W) uint8 grey, at least 1×1.
+            class_names: a list of names, one string with commas between them, or a vocabulary.
+                Names that the model was trained on count as seen.
+
+        Returns:
+            labels at the image's own size.
+
+        Raises:
+            UserError: the image is something else, or a name is empty, repeated or too long.
+        """
+        rgb = as_rgb(image)
+        if isinstance(class_names, Vocabulary):
+            vocabulary = class_names
+        else:
+            vocabulary = Vocabulary.from_words(class_names, self._trained)
+        view = T.AugInput(rgb)
+        self._resize(view)
+        record = {
+            "image": torch.from_numpy(view.image.transpose(2, 0, 1).copy()),
+            "height": rgb.shape[0],
+            "width": rgb.shape[1],
+            "vocabulary": vocabulary,
+        }
+        with torch.inference_mode():
+            labels = self.model([record])[0]["pred_labels"]
+        return Segmentation(labels.cpu().numpy(), vocabulary)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """The image as (H,W,3); grey is repeated.
+
+    Raises:
+        UserError: not a uint8 array of shape (H,W,3) or (H,W) with at least one pixel.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        what = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image)
+        raise UserError(f"an image must be a numpy array of uint8, 0 to 255, but this is {what}")
+    if image.ndim == 2:
+        image = np.stack([image] * 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(
+            "an image must be of shape (height, width, 3), red first, or (height, width), with at "
+            f"least one pixel, but this one is {image.shape}"
+        )
+    return image
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{name}' cannot be used ({reason}): try 'cpu'") from error

@@ -1,0 +1,65 @@
+"""AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
+
+import itertools
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver.build import get_default_optimizer_params
+from torch import nn
+
+from zsk.errors import UserError
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "ADAMW": torch.optim.AdamW,
+    "SGD": torch.optim.SGD,
+}
+# parameters that act as embeddings: weight decay would pull them to nothing
+EMBEDDINGS = ("init_kernels", "no_object")
+
+
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+    """Groups with the backbone's lower rate, and no decay on norms and embeddings."""
+    parts: list[tuple[nn.Module, float]] = [
+        (module, cfg.SOLVER.BACKBONE_MULTIPLIER if name == "backbone" else 1.0)
+        for name, module in model.named_children()
+    ]
+    groups: list[dict[str, Any]] = []
+    for module, multiplier in parts:
+        groups += get_default_optimizer_params(
+            module,
+            base_lr=cfg.SOLVER.BASE_LR * multiplier,
+            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
+        )
+    return groups
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """SOLVER.OPTIMIZER over `parameter_groups`, clipped by SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM.
+
+    The clipping sits in `step`, where AMP's scaler has unscaled the gradients already.
+    """
+    kind = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZER)
+    if kind is None:
+        raise UserError(
+            f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}: choose {' or '.join(OPTIMIZERS)}"
+        )
+    extra = {"momentum": cfg.SOLVER.MOMENTUM} if kind is torch.optim.SGD else {}
+    limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
+    if limit > 0:
+        kind = _with_full_model_clipping(kind, limit)
+    return kind(parameter_groups(cfg, model), lr=cfg.SOLVER.BASE_LR, **extra)
+
+
+def _with_full_model_clipping(
+    kind: type[torch.optim.Optimizer], limit: float
+) -> type[torch.optim.Optimizer]:
+    class FullModelClipping(kind):  # type: ignore[misc, valid-type]
+        def step(self, closure: Any = None) -> Any:
+            parameters = itertools.chain(*(group["params"] for group in self.param_groups))
+            torch.nn.utils.clip_grad_norm_(parameters, limit)
+            return super().step(closure)
+
+    return FullModelClipping

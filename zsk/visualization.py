@@ -1,0 +1,260 @@
+"""Pictures of a segmentation, drawn without a display: overlay, legend, palette PNG.
+
+Colours go by label id and never depend on what an image holds. Letters: H×W label map, K names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from zsk.errors import UserError
+from zsk.vocabulary import IGNORE_LABEL
+
+_MIN_PANEL, _MAX_PANEL = 480, 1200  # pixels of the longer side: small photos are enlarged
+_MIN_WIDTH = 480  # of the whole picture, so that a legend has room under a narrow photo
+_COLOUR_WEIGHT = 0.6  # of the class colour in the overlay, the rest is the photo in grey
+_NAMED_SHARE = 0.004  # regions below this part of the image are named in the legend only
+_SEARCH_SIDE = 256  # label places are searched on a map of this size: a photo's own takes seconds
+_BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
+
+_FIRST_COLOURS = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+)
+# what linear RGB looks like without the middle-wave cones (Viénot, Brettel and Mollon, 1999)
+_DEUTERANOPIA = np.array(
+    [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
+)
+_RGB_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_LMS_TO_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def pixel_shares(labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Name → fraction of pixels (0 to 1), largest first, equal ones in the order of the names."""
+    counts = np.bincount(labels.ravel(), minlength=len(names))
+    order = np.argsort(-counts, kind="stable")
+    return {names[k]: float(counts[k] / labels.size) for k in order}
+
+
+def label_image(labels: np.ndarray, num_names: int) -> Image.Image:
+    """A palette image ("P") that holds the label ids and shows the overlay's colours.
+
+    Args:
+        labels: (H,W) integers in 0..K-1.
+        num_names: K.
+
+    Raises:
+        UserError: more names than an 8-bit label image can tell apart (255).
+    """
+    if num_names > IGNORE_LABEL:
+        raise UserError(
+            f"a label image holds at most {IGNORE_LABEL} names, but {num_names} were given: "
+            "give fewer"
+        )
+    image = Image.fromarray(labels.astype(np.uint8))
+    image.putpalette(palette().tobytes())
+    return image
+
+
+def draw_segmentation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Image.Image:
+    """The photo, beside it its segmentation with names on the regions, below both a legend.
+
+    Args:
+        image: (H,W,3) uint8 RGB.
+        labels: (H,W) integers in 0..K-1.
+        names: K names.
+
+    Returns:
+        an RGB picture; each of its two panels has a longer side of 480 to 1200 pixels.
+    """
+    height, width = labels.shape
+    scale = min(max(1.0, _MIN_PANEL / max(height, width)), _MAX_PANEL / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
+    small = _sample(labels, size)
+    panel = _tint(photo, small)
+    gap = max(6, max(size) // 100)
+    total = max(_MIN_WIDTH, 2 * size[0] + 3 * gap)
+    font = ImageFont.load_default(size=min(26, max(14, total // 70)))
+    _draw_names(panel, small, names, max(12, min(28, size[0] // 32)))
+    legend = _draw_legend(pixel_shares(labels, names), names, total - 2 * gap, font)
+
+    picture = Image.new("RGB", (total, size[1] + legend.height + 3 * gap), _BACKGROUND)
+    picture.paste(photo, (gap, gap))
+    picture.paste(panel, (2 * gap + size[0], gap))
+    picture.paste(legend, (gap, size[1] + 2 * gap))
+    return picture
+
+
+@lru_cache(maxsize=1)
+def palette() -> np.ndarray:
+    """(256,3) uint8 RGB: colour of each label id, black for 255.
+
+    First Okabe and Ito's colours (2008), then each time the colour farthest from all before it
+    (OKLab distance, Ottosson 2020) as people with and without deuteranopia see them: early ids, in
+    small vocabularies the only ones, are the easiest to tell apart.
+    """
+    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
+    lab = _oklab(grid, np.eye(3))
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    # coloured enough to stand out from the grey photo below, neither glaring, black nor white
+    usable = (lab[:, 0] > 0.4) & (lab[:, 0] < 0.9) & (chroma > 0.07) & (chroma < 0.2)
+    colours = np.vstack([np.array(_FIRST_COLOURS, dtype=np.uint8), grid[usable]])
+    chosen = list(range(len(_FIRST_COLOURS)))
+    views = [_oklab(colours, np.eye(3)), _oklab(colours, _DEUTERANOPIA)]
+    nearest = np.min([_distances(view, chosen).min(axis=1) for view in views], axis=0)
+    while len(chosen) < IGNORE_LABEL:
+        chosen.append(int(nearest.argmax()))
+        for view in views:
+            nearest = np.minimum(nearest, _distances(view, chosen[-1:])[:, 0])
+    table = np.vstack([colours[chosen], np.zeros((1, 3), dtype=np.uint8)])
+    table.setflags(write=False)  # every caller shares it
+    return table
+
+
+def _oklab(rgb: np.ndarray, eye: np.ndarray) -> np.ndarray:
+    """(n,3) uint8 sRGB → (n,3) OKLab, after the 3×3 matrix `eye` on linear RGB."""
+    srgb = rgb / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    return np.cbrt(np.clip(linear @ eye.T, 0, 1) @ _RGB_TO_LMS.T) @ _LMS_TO_OKLAB.T
+
+
+def _distances(view: np.ndarray, chosen: list[int]) -> np.ndarray:
+    """(n,3) colours → (n,c): how far each is from each of the c chosen ones."""
+    return np.linalg.norm(view[:, None] - view[chosen], axis=2)
+
+
+def _sample(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The label map at (width, height) `size`, each pixel taking the nearest label."""
+    width, height = size
+    rows = (np.arange(height) + 0.5) * labels.shape[0] // height
+    columns = (np.arange(width) + 0.5) * labels.shape[1] // width
+    return labels[rows.astype(int)[:, None], columns.astype(int)]
+
+
+def _tint(photo: Image.Image, labels: np.ndarray) -> Image.Image:
+    """The photo in grey under the classes' colours, with a white line between regions."""
+    grey = np.asarray(photo.convert("L"), dtype=np.float32)[:, :, None]
+    # ids past the table (more than 255 names) share its colours
+    colours = palette()[labels % IGNORE_LABEL]
+    mixed = _COLOUR_WEIGHT * colours + (1 - _COLOUR_WEIGHT) * grey
+    border = np.zeros(labels.shape, dtype=bool)
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[1:] |= labels[1:] != labels[:-1]
+    mixed[border] = _BACKGROUND
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def _draw_names(
+    panel: Image.Image, labels: np.ndarray, names: Sequence[str], font_size: int
+) -> None:
+    """Write each name where its largest region is widest; the larger classes choose first."""
+    draw = ImageDraw.Draw(panel)
+    font = ImageFont.load_default(size=font_size)
+    halo = max(2, font_size // 8)
+    taken: list[tuple[float, float, float, float]] = []
+    for label, (x, y) in _name_places(labels):
+        left, top, right, bottom = draw.textbbox((0, 0), names[label], font=font, stroke_width=halo)
+        width, height = right - left, bottom - top
+        if width > panel.width or height > panel.height:
+            continue
+        for shift in (0, 1, -1, 2, -2):
+            box_left = min(max(0, x - width / 2), panel.width - width)
+            box_top = min(max(0, y - height / 2 + shift * height), panel.height - height)
+            box = (box_left, box_top, box_left + width, box_top + height)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                draw.text(
+                    (box_left - left, box_top - top),
+                    names[label],
+                    font=font,
+                    fill=_BACKGROUND,
+                    stroke_width=halo,
+                    stroke_fill=_INK,
+                )
+                break
+
+
+def _name_places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
+    """(id, (x, y)) per class, large ones first: the innermost pixel of its largest region."""
+    height, width = labels.shape
+    shrink = min(1.0, _SEARCH_SIDE / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    small = _sample(labels, size)
+    ids, counts = np.unique(small, return_counts=True)
+    places = []
+    for label in ids[np.argsort(-counts, kind="stable")]:
+        regions, _ = ndimage.label(small == label)
+        areas = np.bincount(regions.ravel())[1:]
+        if areas.max() < _NAMED_SHARE * small.size:
+            continue
+        # padded, so that the picture's edge is a border like any other
+        region = np.pad(regions == areas.argmax() + 1, 1)
+        depth = ndimage.distance_transform_edt(region)
+        # a band has a whole ridge of innermost points: take the one nearest to the region's middle
+        ridge = np.argwhere(depth >= 0.95 * depth.max())
+        middle = np.argwhere(region).mean(axis=0)
+        row, column = ridge[np.linalg.norm(ridge - middle, axis=1).argmin()]
+        place = ((column - 0.5) * width / size[0], (row - 0.5) * height / size[1])
+        places.append((int(label), place))
+    return places
+
+
+def _draw_legend(
+    shares: dict[str, float],
+    names: Sequence[str],
+    width: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> Image.Image:
+    """Colour, name and share of each class that was found, in rows of at most `width` pixels."""
+    ids = {name: k for k, name in enumerate(names)}
+    line = round(1.5 * font.getbbox("Ag")[3])
+    swatch = round(0.7 * line)
+    entries, x, y = [], 0, 0
+    for name, share in shares.items():
+        if share == 0:
+            break
+        text = f"{name}  {_percent(share)}"
+        needed = swatch + swatch // 2 + round(font.getlength(text)) + line
+        if x and x + needed - line > width:
+            x, y = 0, y + line
+        entries.append((x, y, text, palette()[ids[name] % IGNORE_LABEL]))
+        x += needed
+    legend = Image.new("RGB", (width, y + line), _BACKGROUND)
+    draw = ImageDraw.Draw(legend)
+    for x, y, text, colour in entries:
+        top = y + (line - swatch) // 2
+        draw.rectangle((x, top, x + swatch, top + swatch), fill=tuple(colour.tolist()))
+        draw.text((x + 1.5 * swatch, y + line / 2), text, font=font, fill=_INK, anchor="lm")
+    return legend
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,137 @@
+"""The classes of a segmentation task: names, prompt names and which of them were seen.
+
+The one currency between data, text and metrics. Letter: K classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from zsk.errors import UserError
+
+IGNORE_LABEL = 255
+"""Label value of pixels that are neither trained on nor scored."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """An ordered, checked list of classes; the label id of a class is its position.
+
+    Attributes:
+        names: K names as the benchmark (or the user) writes them.
+        prompt_names: K names as they go into the text prompt, in the same order.
+        seen: K booleans, True where training has masks of the class. Mandatory: nothing may
+            silently count as unseen. Both groups need not occur (a user's own words).
+
+    Raises:
+        UserError: no class, lengths that differ, an empty or padded name, or a name or prompt
+            name that occurs twice (letter case aside). Equal prompt names are refused as well:
+            they would give two classes the same classifier, and no pixel could tell them apart.
+    """
+
+    names: tuple[str, ...]
+    prompt_names: tuple[str, ...]
+    seen: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        # tuples of plain values: a vocabulary is hashable, whatever sequences it was built from
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "prompt_names", tuple(self.prompt_names))
+        object.__setattr__(self, "seen", tuple(bool(flag) for flag in self.seen))
+        if not self.names:
+            raise UserError("a vocabulary needs at least one class, but none was given")
+        counts = (len(self.names), len(self.prompt_names), len(self.seen))
+        if len(set(counts)) != 1:
+            raise UserError(
+                "a vocabulary needs one prompt name and one seen flag for each class, but has "
+                f"{counts[0]} names, {counts[1]} prompt names and {counts[2]} seen flags"
+            )
+        _check_words(self.names, "class name")
+        _check_words(self.prompt_names, "prompt name")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def seen_mask(self) -> torch.Tensor:
+        """(K,) bool tensor on the CPU, True for seen classes."""
+        return torch.tensor(self.seen, dtype=torch.bool)
+
+    def seen_only(self) -> Vocabulary:
+        """The seen classes in their order: what training reads.
+
+        Raises:
+            UserError: no class is seen.
+        """
+        kept = [k for k, seen in enumerate(self.seen) if seen]
+        if not kept:
+            raise UserError(
+                f"none of the {len(self)} classes is marked as seen: training needs at least one"
+            )
+        return Vocabulary(
+            tuple(self.names[k] for k in kept),
+            tuple(self.prompt_names[k] for k in kept),
+            (True,) * len(kept),
+        )
+
+    def seen_lookup(self) -> np.ndarray:
+        """(256,) uint8 table: joint label id → id in ``seen_only()``.
+
+        Unseen ids, ids outside the vocabulary and 255 all become 255 (ignore), so indexing a
+        label map with the table cannot let an unseen id through.
+
+        Raises:
+            UserError: no class is seen, or there are more than the 255 that a label image holds.
+        """
+        if len(self) > IGNORE_LABEL:
+            raise UserError(
+                f"a label image holds at most {IGNORE_LABEL} classes (8 bits, 255 is ignore), "
+                f"but the vocabulary has {len(self)}"
+            )
+        table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
+        table[np.flatnonzero(self.seen)] = np.arange(len(self.seen_only()), dtype=np.uint8)
+        return table
+
+    def fingerprint(self) -> str:
+        """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
+        content = json.dumps([self.names, self.prompt_names, self.seen])
+        return hashlib.sha256(content.encode("utf-8")).hexdigest()
+
+    @classmethod
+    def from_words(cls, words: Sequence[str] | str, trained: Iterable[str] = ()) -> Vocabulary:
+        """A vocabulary of a user's own words.
+
+        Args:
+            words: a list of class names, or one string with commas between them.
+            trained: names and prompt names of the classes the model was trained on; a word that
+                equals one of them (letter case aside) is marked as seen.
+
+        Raises:
+            UserError: no word, an empty word, or a word given twice (letter case aside).
+        """
+        listed = words.split(",") if isinstance(words, str) else words
+        stripped = tuple(word.strip() for word in listed)
+        known = {name.strip().casefold() for name in trained}
+        return cls(stripped, stripped, tuple(word.casefold() in known for word in stripped))
+
+
+def _check_words(words: tuple[str, ...], what: str) -> None:
+    """Refuse empty, padded and repeated words; `what` says what they are in the message."""
+    first_position: dict[str, int] = {}
+    for position, word in enumerate(words):
+        if not word.strip():
+            raise UserError(f"the {what} at position {position + 1} of {len(words)} is empty")
+        if word != word.strip():
+            raise UserError(f"the {what} {word!r} has spaces around it: remove them")
+        earlier = first_position.setdefault(word.casefold(), position)
+        if earlier != position:
+            raise UserError(
+                f"the {what} {word!r} occurs twice, at positions {earlier + 1} and {position + 1}:"
+                " class and prompt names must differ by more than letter case"
+            )

@@ -1,0 +1,169 @@
+"""ZSK-Net: normalise, encode, propose, classify, then losses or results.
+
+Shape letters: B images, H x W image, N kernels, S stages, K classes, E text embedding width.
+"""
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling.backbone import Backbone
+from detectron2.structures import ImageList
+from torch import Tensor, nn
+
+from zsk.classification.encoder import build_encoder
+from zsk.classification.ensemble import combine
+from zsk.classification.prompts import get_templates
+from zsk.classification.region_classifier import RegionClassifier
+from zsk.classification.text_classifier import TextClassifier
+from zsk.data.targets import Segments, segments_from_sem_seg
+from zsk.proposals.criterion import SetCriterion
+from zsk.proposals.dynamic_kernel_head import Proposals
+from zsk.proposals.matcher import HungarianMatcher
+from zsk.semantic_inference import label_map
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+Record = dict[str, Any]
+
+
+@META_ARCH_REGISTRY.register()
+class ZSKNet(nn.Module):
+    """Dynamic kernels propose masks; CLIP and the head's text-aligned scores name them."""
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        sem_seg_head: nn.Module,
+        criterion: SetCriterion,
+        text_classifier: TextClassifier,
+        region_classifier: RegionClassifier,
+        ensemble_mode: str,
+        ensemble_lambda: float,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+    ):
+        """`pixel_mean`, `pixel_std`: RGB, 0-255, of the backbone (CLIP brings its own)."""
+        super().__init__()
+        self.backbone = backbone
+        self.sem_seg_head = sem_seg_head
+        self.criterion = criterion
+        self.text_classifier = text_classifier
+        self.region_classifier = region_classifier
+        self.ensemble_mode = ensemble_mode
+        self.ensemble_lambda = ensemble_lambda
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        backbone = build_backbone(cfg)
+        encoder = build_encoder(cfg.MODEL.CLIP.NAME)
+        build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
+        weights, clip = cfg.MODEL.CRITERION, cfg.MODEL.CLIP
+        matcher = HungarianMatcher(
+            weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT
+        )
+        return {
+            "backbone": backbone,
+            "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
+            "criterion": SetCriterion(
+                matcher,
+                class_weight=weights.CLASS_WEIGHT,
+                focal_weight=weights.FOCAL_WEIGHT,
+                dice_weight=weights.DICE_WEIGHT,
+                no_object_weight=weights.NO_OBJECT_WEIGHT,
+                deep_supervision=weights.DEEP_SUPERVISION,
+                ignore_aware=weights.IGNORE_AWARE,
+            ),
+            "text_classifier": TextClassifier(encoder, get_templates(clip.PROMPT)),
+            "region_classifier": RegionClassifier(
+                encoder,
+                mask_threshold=clip.MASK_THRESHOLD,
+                chunk_size=clip.CHUNK_SIZE,
+                context=clip.CROP_CONTEXT,
+                box_expand=clip.BOX_EXPAND,
+                temperature=clip.TEMPERATURE or encoder.logit_scale,
+            ),
+            "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
+            "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Losses by name in training; in evaluation one result per record.
+
+        Args:
+            batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB and
+                "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary and
+                255 for ignored pixels; in evaluation "height" and "width" of the result.
+        Returns:
+            in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
+            "pred_masks" float (N,h,w), the last stage's mask logits over the whole image.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        images, stages, _ = self.propose(batched_inputs)
+        segments = self.segments(batched_inputs, images)
+        names = [record.get("file_name", "?") for record in batched_inputs]
+        return self.criterion(stages, segments, names)
+
+    def propose(self, batched_inputs: list[Record]) -> tuple[ImageList, list[Proposals], Tensor]:
+        """Normalise, encode, propose: padded images, S+1 stages of proposals, text (K,E)."""
+        images = ImageList.from_tensors(
+            [(r["image"].to(self.device) - self.pixel_mean) / self.pixel_std for r in batched_inputs]
+        )
+        text = self.text_classifier(_shared_vocabulary(batched_inputs))
+        features = self.backbone(images.tensor)
+        return images, self.sem_seg_head(features, text), text
+
+    def segments(self, batched_inputs: list[Record], images: ImageList) -> list[Segments]:
+        """The records' ground truth on the padded images; padding is ignored."""
+        labels = ImageList.from_tensors(
+            [r["sem_seg"].to(self.device) for r in batched_inputs], pad_value=IGNORE_LABEL
+        )
+        return [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels.tensor]
+
+    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
+        """Propose, classify and label, batching only records of one size and vocabulary.
+
+        Padding would leak into ASPP's global pooling and the group features: an image's result
+        must not depend on its neighbours in the batch.
+        """
+        groups: dict[Any, list[int]] = {}
+        for i, record in enumerate(batched_inputs):
+            key = (tuple(record["image"].shape), record["vocabulary"])
+            groups.setdefault(key, []).append(i)
+        results: dict[int, dict[str, Tensor]] = {}
+        for indices in groups.values():
+            records = [batched_inputs[i] for i in indices]
+            _, stages, text = self.propose(records)
+            for i, record, logits, masks in zip(indices, records, *stages[-1]):
+                results[i] = self.label(record, logits, masks, text)
+        return [results[i] for i in range(len(batched_inputs))]
+
+    def label(self, record: Record, logits: Tensor, masks: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Name one image's proposals, then its pixels: logits (N,K+1), masks (N,h,w), text (K,E)."""
+        head_probs = logits.softmax(dim=-1)[:, :-1]  # no-object takes no part in naming
+        masks = masks.float()
+        regions = None
+        if self.ensemble_mode != "head":
+            regions = self.region_classifier(record["image"].to(self.device), masks, text)
+        seen = record["vocabulary"].seen_mask.to(self.device)
+        probs = combine(self.ensemble_mode, head_probs, regions, seen, self.ensemble_lambda)
+        size = (record["height"], record["width"])
+        return {"pred_labels": label_map(probs, masks, size), "pred_masks": masks}
+
+
+def _shared_vocabulary(batched_inputs: list[Record]) -> Vocabulary:
+    vocabulary = batched_inputs[0]["vocabulary"]
+    if any(record["vocabulary"] != vocabulary for record in batched_inputs):
+        raise ValueError("the records of a training batch have different vocabularies")
+    return vocabulary
