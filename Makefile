@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
-LOCKS := requirements/build.txt requirements/lock.txt requirements/detectron2.txt
+LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
@@ -58,7 +58,7 @@ $(STAMP):
 	"$(PYTHON)" -m venv $(VENV)
 	$(PIP_INSTALL) --require-hashes -r requirements/build.txt
 	$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/lock.txt
-	$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/detectron2.txt
+	$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/no-deps.txt
 	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	rm -f $(VENV)/.ready-*
 	touch $@

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import zsk  # noqa: F401  (first: it makes Detectron2 importable for the tests)
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]

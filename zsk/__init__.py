@@ -11,7 +11,15 @@ compat.prepare()  # before anything imports Detectron2
 from .backbones import timm_backbone  # noqa: E402
 from .config import add_zsk_config  # noqa: E402
 from .proposals import dynamic_kernel_head  # noqa: E402
+from .segmenter import Segmenter  # noqa: E402
 from .vocabulary import Vocabulary  # noqa: E402
 from .zsk_net import ZSKNet  # noqa: E402
 
-__all__ = ["Vocabulary", "ZSKNet", "add_zsk_config", "dynamic_kernel_head", "timm_backbone"]
+__all__ = [
+    "Segmenter",
+    "Vocabulary",
+    "ZSKNet",
+    "add_zsk_config",
+    "dynamic_kernel_head",
+    "timm_backbone",
+]

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from PIL import Image
 
 _COMPILED_OPS = "detectron2._C"
+
+# (message, category, module) of warnings about how Detectron2 0.6 and clip were written, which
+# nobody who uses them here can act on.
+_OTHERS_DEPRECATIONS: tuple[tuple[str, type[Warning], str], ...] = (
+    (r".torch\.jit\.script. is deprecated", FutureWarning, r"torch\.jit\._script"),
+    (r".torch\.cuda\.amp\.", FutureWarning, r"detectron2\.engine\.train_loop"),
+    (r"pkg_resources is deprecated", UserWarning, r"clip\.clip|detectron2\.model_zoo\.model_zoo"),
+)
 
 
 class _MissingCompiledOps(ModuleType):
@@ -49,24 +58,31 @@ def prepare() -> None:
     Has to run before the first import of `detectron2.data` or `detectron2.layers`: `import zsk`
     does that. Without Detectron2 it does nothing, so that the environment report can say so.
     """
+    _quieten_deprecations()
     _restore_pillow_linear()
     _stand_in_for_compiled_ops()
 
 
 def compiled_ops_available() -> bool:
-    """Whether Detectron2's own compiled operators are loaded, not the stand-in. After `prepare()`."""
+    """Whether Detectron2's own compiled operators are there, not the stand-in (after `prepare`)."""
     module = sys.modules.get(_COMPILED_OPS)
     return module is not None and not isinstance(module, _MissingCompiledOps)
 
 
+def _quieten_deprecations() -> None:
+    for message, category, module in _OTHERS_DEPRECATIONS:
+        # Appended, so that whoever asks for warnings (python -W, pytest) still gets them.
+        warnings.filterwarnings("ignore", message, category, module, append=True)
+
+
 def _restore_pillow_linear() -> None:
-    """Detectron2 0.6 names `PIL.Image.LINEAR` in a default argument; Pillow 10 removed that alias."""
+    """Detectron2 0.6 names `PIL.Image.LINEAR` in a default argument; Pillow 10 dropped it."""
     if not hasattr(Image, "LINEAR"):
         setattr(Image, "LINEAR", Image.Resampling.BILINEAR)
 
 
 def _stand_in_for_compiled_ops() -> None:
-    """Detectron2 0.6 imports `detectron2._C` unasked; put a stand-in where it cannot be imported."""
+    """Detectron2 0.6 imports `detectron2._C` unasked: put a stand-in where that fails."""
     try:
         detectron2 = importlib.import_module("detectron2")
     except ModuleNotFoundError as error:

@@ -28,7 +28,6 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 def _add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
-    cfg.DATASETS.MAX_TRAIN_IMAGES = 0  # train on the first N images with a seen pixel; 0: all
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
     cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
 
@@ -65,10 +64,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet or vild
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
-    clip.CROP_CONTEXT = 0.0  # weight of the pixels outside the mask; 0: CLIP's pixel mean
-    clip.BOX_EXPAND = 1.0  # side of the crop over that of the mask's tight box
     clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
-    clip.TEMPERATURE = 0.0  # tau of the region scores; 0: the encoder's own (CLIP: 100)
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)

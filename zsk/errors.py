@@ -25,7 +25,8 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main()
     except UserError as error:
-        _print_line(f"error: {error}")
+        # from a loader's worker process, torch sends the message behind a traceback
+        _print_line(f"error: {str(error).rpartition('UserError: ')[2]}")
         sys.exit(USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         _print_line("interrupted")

@@ -32,7 +32,7 @@ def _label(probs: Tensor, logits: Tensor) -> Tensor:
 
 
 def resize_rows(maps: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:
-    """Rows [top, bottom) of the bilinear resize (corners not aligned) of (N,h,w) to height x width."""
+    """Rows [top, bottom) of (N,h,w) resized to height x width: bilinear, corners not aligned."""
     h = maps.shape[1]
     rows = torch.arange(top, bottom, device=maps.device, dtype=torch.float32)
     source = ((rows + 0.5) * (h / height) - 0.5).clamp(min=0)

@@ -46,11 +46,13 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         raise UserError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}: choose {' or '.join(OPTIMIZERS)}"
         )
-    extra = {"momentum": cfg.SOLVER.MOMENTUM} if kind is torch.optim.SGD else {}
+    settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR}
+    if kind is torch.optim.SGD:
+        settings["momentum"] = cfg.SOLVER.MOMENTUM
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     if limit > 0:
         kind = _with_full_model_clipping(kind, limit)
-    return kind(parameter_groups(cfg, model), lr=cfg.SOLVER.BASE_LR, **extra)
+    return kind(parameter_groups(cfg, model), **settings)
 
 
 def _with_full_model_clipping(

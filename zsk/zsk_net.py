@@ -3,7 +3,7 @@
 Shape letters: B images, H x W image, N kernels, S stages, K classes, E text embedding width.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -13,11 +13,12 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from zsk.classification.encoder import build_encoder
-from zsk.classification.ensemble import combine
+from zsk.classification.ensemble import EnsembleMode, combine
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
+from zsk.errors import UserError
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.dynamic_kernel_head import Proposals
 from zsk.proposals.matcher import HungarianMatcher
@@ -40,13 +41,18 @@ class ZSKNet(nn.Module):
         criterion: SetCriterion,
         text_classifier: TextClassifier,
         region_classifier: RegionClassifier,
-        ensemble_mode: str,
+        ensemble_mode: EnsembleMode,
         ensemble_lambda: float,
         pixel_mean: list[float],
         pixel_std: list[float],
     ):
         """`pixel_mean`, `pixel_std`: RGB, 0-255, of the backbone (CLIP brings its own)."""
         super().__init__()
+        if ensemble_mode not in get_args(EnsembleMode):
+            raise UserError(
+                f"MODEL.ENSEMBLE.MODE is {ensemble_mode!r}: choose one of "
+                f"{', '.join(get_args(EnsembleMode))}"
+            )
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion
@@ -83,9 +89,6 @@ class ZSKNet(nn.Module):
                 encoder,
                 mask_threshold=clip.MASK_THRESHOLD,
                 chunk_size=clip.CHUNK_SIZE,
-                context=clip.CROP_CONTEXT,
-                box_expand=clip.BOX_EXPAND,
-                temperature=clip.TEMPERATURE or encoder.logit_scale,
             ),
             "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
@@ -153,11 +156,19 @@ class ZSKNet(nn.Module):
         """Name one image's proposals, then its pixels: logits (N,K+1), masks (N,h,w), text (K,E)."""
         head_probs = logits.softmax(dim=-1)[:, :-1]  # no-object takes no part in naming
         masks = masks.float()
-        regions = None
-        if self.ensemble_mode != "head":
+        if self.ensemble_mode == "head":
+            probs = head_probs  # CLIP's image tower is not run at all
+        else:
             regions = self.region_classifier(record["image"].to(self.device), masks, text)
-        seen = record["vocabulary"].seen_mask.to(self.device)
-        probs = combine(self.ensemble_mode, head_probs, regions, seen, self.ensemble_lambda)
+            seen = record["vocabulary"].seen_mask.to(self.device)
+            probs = combine(
+                self.ensemble_mode,
+                head_probs,
+                regions.probs,
+                regions.valid,
+                seen,
+                self.ensemble_lambda,
+            )
         size = (record["height"], record["width"])
         return {"pred_labels": label_map(probs, masks, size), "pred_masks": masks}
 

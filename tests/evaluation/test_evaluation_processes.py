@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import distributed, multiprocessing
@@ -60,6 +61,7 @@ def worker(rank, folder, cases, results):
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     from detectron2.data import DatasetCatalog, MetadataCatalog  # in the children zsk comes first
 

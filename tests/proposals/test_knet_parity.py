@@ -1,11 +1,11 @@
 """One update stage against the numbers of K-Net's own code.
 
 golden/knet_stage.npz was made with KernelUpdateHead of mmsegmentation 1.2.2, on the attention and
-feed-forward of mmcv-lite 2.2.0 (mmengine 0.10.7, torch 2.14.1, CPU), in eval mode. Settings are those
-of the published ADE20K configurations (softmax over the kernels, a 1x1 convolution on F, kernel size
-1) made small: D=16, N=5, B=2, 2 heads, 32 feed-forward channels, F of 6x7. All biases and norms are
-random, so that two swapped ones show. "same_size" has 1 mask layer and masks of 6x7, "other_size" 3
-mask layers and masks of 9x5.
+feed-forward of mmcv-lite 2.2.0 (mmengine 0.10.7, torch 2.14.1, CPU), in eval mode. Settings are
+those of the published ADE20K configurations (softmax over the kernels, a 1x1 convolution on F,
+kernel size 1) made small: D=16, N=5, B=2, 2 heads, 32 feed-forward channels, F of 6x7. All biases
+and norms are random, so that two swapped ones show. "same_size" has 1 mask layer and masks of 6x7,
+"other_size" 3 mask layers and masks of 9x5.
 """
 
 from pathlib import Path
@@ -49,7 +49,9 @@ def test_a_stage_with_knets_weights_returns_knets_numbers(case, num_mask_layers)
     torch.testing.assert_close(masks, golden["out_masks"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"gather_activation": "sigmoid"}, {"gather_reduction": "mean"}])
+@pytest.mark.parametrize(
+    "changes", [{"gather_activation": "sigmoid"}, {"gather_reduction": "mean"}]
+)
 def test_the_golden_numbers_tell_the_ways_of_gathering_apart(changes):
     weights, golden = load("same_size")
     stage = build_stage(weights, 1, **changes)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
@@ -33,7 +34,7 @@ class TimmBackbone(Backbone):
             raise UserError(f"MODEL.TIMM.FREEZE is {freeze!r}: choose {', '.join(FREEZE_CHOICES)}")
         self.network = network
         self.freeze = freeze
-        info = network.feature_info
+        info: Any = network.feature_info
         count = len(info.channels())
         self.names = [f"res{5 - count + 1 + i}" for i in range(count)]
         missing = [name for name in out_features if name not in self.names]

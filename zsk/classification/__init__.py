@@ -1,0 +1,1 @@
+"""Naming regions with frozen vision-language models."""

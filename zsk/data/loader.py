@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
@@ -18,10 +17,8 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from zsk.data.dataset_mapper import ZeroShotMapper
-from zsk.data.images import read_label
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 
 class ContinuedSampler(TrainingSampler):
@@ -38,20 +35,17 @@ class ContinuedSampler(TrainingSampler):
 def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
-    Reads DATASETS.TRAIN, DATASETS.MAX_TRAIN_IMAGES, SOLVER.IMS_PER_BATCH (over all processes),
-    DATALOADER.NUM_WORKERS and SEED, which fixes the order of the images; what augmentation draws
+    Reads DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (over all processes), DATALOADER.NUM_WORKERS and SEED, which fixes the order of the images; what augmentation draws
     follows from the global random state. Several training data sets have to share one vocabulary.
     A resumed run gives the iteration it starts with and gets the images that come then.
 
     Raises:
-        UserError: no or unknown training data set, vocabularies that differ, files that do not
-            pair up, or (with MAX_TRAIN_IMAGES) no image with a seen pixel.
+        UserError: no or unknown training data set, vocabularies that differ, or files that do
+            not pair up.
     """
     names = cfg.DATASETS.TRAIN
-    vocabulary = _common_vocabulary(names)
+    _check_vocabularies(names)
     records = get_detection_dataset_dicts(names, filter_empty=False)
-    if cfg.DATASETS.MAX_TRAIN_IMAGES > 0:
-        records = first_records_with_seen_pixels(records, vocabulary, cfg.DATASETS.MAX_TRAIN_IMAGES)
     logging.getLogger(__name__).info(f"training on {len(records)} images of {', '.join(names)}")
     batch_per_process = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
     # Detectron2 takes a negative seed for "draw one"; the sampler does so given None
@@ -80,33 +74,8 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
 
 
-def first_records_with_seen_pixels(
-    records: Sequence[dict[str, Any]], vocabulary: Vocabulary, count: int
-) -> list[dict[str, Any]]:
-    """The first `count` records (or as many as there are) whose labels hold a seen class.
-
-    Args:
-        records: with "sem_seg_file_name"; label files are read in order until enough are found.
-        vocabulary: the joint vocabulary of the label files.
-        count: a positive number.
-
-    Raises:
-        UserError: no record holds a seen pixel, or a label cannot be read.
-    """
-    to_seen = vocabulary.seen_lookup()
-    kept = []
-    for record in records:
-        if (to_seen[read_label(record["sem_seg_file_name"])] != IGNORE_LABEL).any():
-            kept.append(record)
-        if len(kept) == count:
-            break
-    if not kept:
-        raise UserError(f"none of the {len(records)} training images holds a seen pixel")
-    return kept
-
-
-def _common_vocabulary(names: Sequence[str]) -> Vocabulary:
-    """The joint vocabulary that all the training data sets share."""
+def _check_vocabularies(names: Sequence[str]) -> None:
+    """Raise UserError unless there is a training data set, and all share one vocabulary."""
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     vocabulary = get_vocabulary(names[0])
@@ -116,4 +85,3 @@ def _common_vocabulary(names: Sequence[str]) -> Vocabulary:
                 f"DATASETS.TRAIN lists {names[0]!r} and {name!r}, whose classes differ: "
                 "train on data sets that share one vocabulary"
             )
-    return vocabulary

@@ -129,8 +129,8 @@ def datasets_root() -> str:
 def register_all(root: str | os.PathLike[str]) -> None:
     """Register the data sets below `root` that datasets/README.md describes, present or not.
 
-    voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train and
-    photos_zs_val. What is missing is reported when a data set is listed, with the command that
+    voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
+    photos_zs_val and photos_zs_overfit. What is missing is reported when a data set is listed, with the command that
     prepares it.
 
     Raises:
@@ -138,13 +138,16 @@ def register_all(root: str | os.PathLike[str]) -> None:
     """
     voc, coco = Path(root) / "VOC2012", Path(root) / "coco"
     coco_seen = coco / "zsk" / "train2017_seen"
-    photos_train, photos_val = (_LISTS_FOLDER / f"photos_{part}.txt" for part in ("train", "val"))
+    photos_train, photos_val, photos_overfit = (
+        _LISTS_FOLDER / f"photos_{part}.txt" for part in ("train", "val", "overfit")
+    )
     for name, split, image_root, label_root, file_list in (
         ("voc_zs_train", "voc", voc / "JPEGImages", voc / "zsk/train_seen", voc / "train.txt"),
         ("voc_zs_val", "voc", voc / "JPEGImages", voc / "zsk/val", voc / "val.txt"),
         ("coco_stuff_zs_train", "coco_stuff", coco / "train2017", coco_seen, None),
         ("coco_stuff_zs_val", "coco_stuff", coco / "val2017", coco / "zsk/val2017", None),
         ("photos_zs_train", "coco_stuff", coco / "train2017", coco_seen, photos_train),
+        ("photos_zs_overfit", "coco_stuff", coco / "train2017", coco_seen, photos_overfit),
         ("photos_zs_val", "coco_stuff", coco / "train2017", coco / "zsk/train2017", photos_val),
     ):
         register_zero_shot_split(
@@ -152,7 +155,7 @@ def register_all(root: str | os.PathLike[str]) -> None:
             image_root,
             label_root,
             get_split(split),
-            training=name.endswith("_train"),
+            training=not name.endswith("_val"),
             file_list=file_list,
             advice=_ADVICE.format(split),
         )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class TextAlignedScores(nn.Module):
     """An MLP takes every kernel to the text space; text embeddings are the classifier's weights.
 
-    The text embeddings are an argument, not a state: the head learns on the seen classes and is used
-    on any vocabulary.
+    The text embeddings are an argument, not a state: the head learns on the seen classes and is
+    used on any vocabulary.
     """
 
     def __init__(self, dim: int, embed_dim: int, temperature: float):

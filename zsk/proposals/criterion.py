@@ -73,6 +73,10 @@ class SetCriterion(nn.Module):
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
                 values = self.stage_losses(proposals, segments, matches, num_segments)
             losses.update({name + suffix: self.weights[name] * v for name, v in values.items()})
+        if not self.deep_supervision:
+            # the class scores of the other stages stay in the graph, as distributed training wants
+            unused = [proposals.pred_logits.sum() for proposals in stages[:-1]]
+            losses["loss_class"] = losses["loss_class"] + 0.0 * sum(unused)
         return losses
 
     def match(
@@ -98,7 +102,8 @@ class SetCriterion(nn.Module):
         logits = proposals.pred_logits.float()
         no_object = logits.shape[-1] - 1
         classes = torch.full(logits.shape[:2], no_object, device=logits.device)
-        focal = dice = proposals.pred_masks.float().sum() * 0.0  # stays in the graph without segments
+        # zero, but in the graph when there is no segment
+        focal = dice = proposals.pred_masks.float().sum() * 0.0
         for i, (target, (chosen, wanted)) in enumerate(zip(segments, matches)):
             if len(chosen) == 0:
                 continue

@@ -55,8 +55,8 @@ class DynamicKernelHead(nn.Module):
         for feature in (head.IN_FEATURES[0], head.FINE_FEATURE, *clustered):
             if feature and feature not in input_shape:
                 raise UserError(
-                    f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, but "
-                    f"the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
+                    f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, "
+                    f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
                 )
         return {
             "kernel_generator": KernelGenerator(

@@ -1,8 +1,8 @@
 """Kernels that start from the image's own clusters: k-means on the backbone's features.
 
-Our choice, beside the method's learned K_0: with few training photos a learned K_0 has to find every
-image's regions from nothing, while clusters of frozen features are good regions already. Several
-cluster counts side by side give coarse and fine regions.
+Our choice, beside the method's learned K_0: with few training photos a learned K_0 has to find
+every image's regions from nothing, while clusters of frozen features are good regions already.
+Several cluster counts side by side give coarse and fine regions.
 
 Shape letters: B images, D kernel width, N kernels, C backbone channels, P pixels, k clusters.
 """
@@ -33,7 +33,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
 
 
 def kmeans(points: Tensor, seeds: Tensor, iterations: int) -> Tensor:
-    """Lloyd's algorithm: points (B,P,C), seeds (B,k) indices -> assignment (B,P) int64 in [0, k)."""
+    """Lloyd's algorithm: points (B,P,C), seeds (B,k) indices -> clusters (B,P) int64 in [0, k)."""
     centres = torch.gather(points, 1, seeds.unsqueeze(-1).expand(-1, -1, points.shape[2]))
     count = seeds.shape[1]
     for step in range(iterations + 1):
@@ -73,7 +73,7 @@ def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations:
 class ClusterKernels(nn.Module):
     """K_0 from the features under each cluster, M_0 the clusters themselves."""
 
-    def __init__(self, counts: Sequence[int], dim: int, iterations: int = 8, logit: float = 2.0):
+    def __init__(self, counts: Sequence[int], dim: int, iterations: int = 5, logit: float = 2.0):
         """`logit`: M_0 is +logit inside a cluster and -logit outside (sigmoid 0.88 and 0.12)."""
         super().__init__()
         self.counts = tuple(counts)
@@ -87,8 +87,10 @@ class ClusterKernels(nn.Module):
         self, features: Tensor, backbone_features: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """F (B,D,h,w), features to cluster -> K_0 (B,N,D), M_0 (B,N,h,w)."""
-        masks = cluster_masks(backbone_features, self.counts, self.iterations)
-        masks = resize_masks(masks, features.shape[-2:])
-        area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
-        centres = torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area
+        # float32: a sum over h*w pixels passes 65504, and rounding would move cluster borders
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            masks = cluster_masks(backbone_features, self.counts, self.iterations)
+            masks = resize_masks(masks, features.shape[-2:])
+            area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
+            centres = torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area
         return self.project(centres) + self.init_kernels, (2 * masks - 1) * self.logit

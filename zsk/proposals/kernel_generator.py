@@ -9,12 +9,11 @@ import torch
 from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
 from torch import Tensor, nn
 
-from .image_clusters import ClusterKernels
 from .masks import convolve_kernels, resize_masks
 
 
 class FineFusion(nn.Module):
-    """Brings F to the stride of an early backbone feature (stride 4 with res2), DeepLabV3+'s way."""
+    """Brings F to the stride of an early backbone feature (4 with res2), DeepLabV3+'s way."""
 
     def __init__(self, fine_channels: int, dim: int, norm: str, reduced_channels: int = 48):
         super().__init__()

@@ -36,7 +36,7 @@ def gather_group_features(
 
 
 class KernelGate(nn.Module):
-    """Gated mix of group features and kernels (eqs. 3.2 and 3.3, K-Net's adaptive kernel update)."""
+    """Gated mix of group features and kernels (eqs. 3.2, 3.3; K-Net's adaptive kernel update)."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -125,6 +125,10 @@ class KernelUpdateStage(nn.Module):
             layers += [nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim), nn.ReLU(inplace=True)]
         self.mask_kernels = nn.Sequential(*layers, nn.Linear(dim, dim))  # g_s
         self.residual_masks = residual_masks
+        if residual_masks:
+            # before any training a stage leaves the masks as they are
+            nn.init.zeros_(self.mask_kernels[-1].weight)
+            nn.init.zeros_(self.mask_kernels[-1].bias)
 
     def forward(
         self, features: Tensor, kernels: Tensor, mask_logits: Tensor

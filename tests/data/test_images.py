@@ -1,0 +1,144 @@
+"""Reading photos and labels: every kind of file becomes one form, or an error that names it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zsk.data.images import read_image, read_label
+from zsk.errors import UserError
+
+READERS = pytest.mark.parametrize("read", [read_image, read_label])
+# 1×2 pixels: red, then black
+RED_BLACK = np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8)
+
+
+@READERS
+@pytest.mark.parametrize("content", [b"", b"\x89", b"no image at all"])
+def test_no_image(tmp_path: Path, read, content: bytes) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="bad.png cannot be read"):
+        read(path)
+
+
+@READERS
+def test_missing_file_and_folder(tmp_path: Path, read) -> None:
+    with pytest.raises(UserError, match="gone.png does not exist"):
+        read(tmp_path / "gone.png")
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path)
+
+
+@READERS
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_truncated(tmp_path: Path, read, suffix: str) -> None:
+    path = tmp_path / f"half{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=f"half{suffix} cannot be read"):
+        read(path)
+
+
+def test_one_pixel(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
+    image = read_image(tmp_path / "one.png")
+    assert image.dtype == np.uint8
+    assert image.tolist() == [[[1, 2, 3]]]
+
+
+def test_rgb_order_and_writable(tmp_path: Path) -> None:
+    Image.fromarray(RED_BLACK).save(tmp_path / "red.png")
+    image = read_image(tmp_path / "red.png")
+    assert np.array_equal(image, RED_BLACK)
+    image[0, 0, 0] = 1  # a read-only array would raise
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_alpha_and_palette(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(RED_BLACK).convert(mode).save(path)
+    assert np.array_equal(read_image(path), RED_BLACK)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1"])
+def test_grey(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[255, 0]], np.uint8)).convert(mode).save(path)
+    assert read_image(path).tolist() == [[[255] * 3, [0] * 3]]
+
+
+def test_16_bit_is_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(path)
+    # v / 257: 0, 1, 128, 255
+    assert read_image(path)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_float_image_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "x.tiff")
+    with pytest.raises(UserError, match="x.tiff stores floating-point"):
+        read_image(tmp_path / "x.tiff")
+
+
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    # cyan 0, magenta 255, yellow 255, black 0 prints as red
+    Image.new("CMYK", (16, 8), (0, 255, 255, 0)).save(path, quality=100)
+    image = read_image(path)
+    assert image.shape == (8, 16, 3)
+    assert np.abs(image[0, 0].astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:, :16] = 255  # left half white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # displayed after a quarter turn clockwise: the left becomes the top
+    Image.fromarray(stored).save(path, quality=100, exif=exif)
+    image = read_image(path)
+    assert image.shape == (32, 16, 3)
+    assert image[:12].min() > 240
+    assert image[20:].max() < 15
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_label_holds_stored_ids(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "x.png"
+    ids = np.array([[0, 7, 255]], np.uint8)
+    label = Image.fromarray(ids)
+    if mode == "P":
+        label.putpalette([(90 - k) % 256 for k in range(768)])  # colours must not matter
+        assert label.mode == "P"
+    label.save(path)
+    assert read_label(path).tolist() == ids.tolist()
+    assert read_label(path).dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_coloured_label_is_refused(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "colours.png"
+    Image.new(mode, (2, 2)).save(path)
+    with pytest.raises(UserError, match=rf"colours.png holds colours or .*mode {mode}\)"):
+        read_label(path)
+
+
+def test_16_bit_label_with_small_ids(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[3, 255]], np.uint16)).save(path)
+    assert read_label(path).tolist() == [[3, 255]]
+    Image.fromarray(np.array([[3, 256]], np.uint16)).save(path)
+    with pytest.raises(UserError, match="x.png holds the id 256"):
+        read_label(path)
+
+
+def test_photos_read_without_a_warning(real_data: Path) -> None:
+    path = next(iter(sorted((real_data / "coco" / "train2017").glob("*.jpg"))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = read_image(path)
+    assert image.ndim == 3 and image.dtype == np.uint8 and image.max() > 200

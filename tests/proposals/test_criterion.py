@@ -1,0 +1,157 @@
+"""The training criterion: names, weights, ignored pixels and images without a segment."""
+
+import math
+
+import pytest
+import torch
+
+from zsk.data.targets import segments_from_sem_seg
+from zsk.proposals.criterion import SetCriterion
+from zsk.proposals.dynamic_kernel_head import Proposals
+from zsk.proposals.matcher import HungarianMatcher
+
+LN2, LN3 = math.log(2.0), math.log(3.0)
+FOCAL_POSITIVE = 0.25 * 0.5**2 * LN2  # of one pixel whose logit is 0
+FOCAL_NEGATIVE = 0.75 * 0.5**2 * LN2
+
+
+def build_criterion(**changes):
+    settings = {
+        "class_weight": 1.0,
+        "focal_weight": 1.0,
+        "dice_weight": 1.0,
+        "no_object_weight": 0.1,
+        "deep_supervision": True,
+        "ignore_aware": True,
+    }
+    return SetCriterion(HungarianMatcher(1.0, 20.0, 1.0), **(settings | changes))
+
+
+def proposals(batch=1, count=1, classes=1, size=(1, 2)):
+    """Leaf tensors of zeros."""
+    return Proposals(
+        torch.zeros(batch, count, classes + 1, requires_grad=True),
+        torch.zeros(batch, count, *size, requires_grad=True),
+    )
+
+
+def run(criterion, stages, *label_maps):
+    segments = [segments_from_sem_seg(torch.tensor(rows)) for rows in label_maps]
+    return criterion(stages, segments, [f"{i}.jpg" for i in range(len(segments))])
+
+
+def values(losses):
+    return {name: loss.item() for name, loss in losses.items()}
+
+
+def test_every_stage_has_its_losses_and_the_last_one_no_suffix():
+    losses = run(build_criterion(), [proposals() for _ in range(3)], [[0, 255]])
+    kinds = ("loss_class", "loss_focal", "loss_dice")
+    assert set(losses) == {kind + suffix for kind in kinds for suffix in ("", "_0", "_1")}
+
+
+def test_losses_of_one_proposal_by_hand():
+    # pixel 0 is class 0, pixel 1 another class that no proposal is left for
+    losses = values(run(build_criterion(), [proposals(classes=2)], [[0, 1]]))
+    assert losses == {
+        "loss_class": pytest.approx(LN3),
+        "loss_focal": pytest.approx((FOCAL_POSITIVE + FOCAL_NEGATIVE) / 2 / 2),  # two segments
+        "loss_dice": pytest.approx(1 / 3 / 2),  # 1 - (2 * 0.5 + 1) / (1 + 1 + 1)
+    }
+
+
+def test_weights_multiply_the_losses():
+    plain = values(run(build_criterion(), [proposals()] * 2, [[0, 255]]))
+    criterion = build_criterion(class_weight=2.0, focal_weight=20.0, dice_weight=5.0)
+    weighted = values(run(criterion, [proposals()] * 2, [[0, 255]]))
+    factors = {"loss_class": 2.0, "loss_focal": 20.0, "loss_dice": 5.0}
+    for name, value in plain.items():
+        assert value > 0
+        assert weighted[name] == pytest.approx(factors[name.removesuffix("_0")] * value)
+
+
+def test_mask_losses_are_the_mean_over_all_segments_of_the_batch():
+    # image 0 has segments of one pixel each, image 1 a segment of both pixels: three in all
+    losses = values(run(build_criterion(), [proposals(2, 2, 2)], [[0, 1]], [[0, 0]]))
+    assert losses["loss_focal"] == pytest.approx(
+        (FOCAL_POSITIVE + FOCAL_NEGATIVE + FOCAL_POSITIVE) / 3
+    )
+    # the last: 1 - (2 * 1 + 1) / (1 + 2 + 1)
+    assert losses["loss_dice"] == pytest.approx((1 / 3 + 1 / 3 + 1 / 4) / 3)
+    assert losses["loss_class"] == pytest.approx(LN3)
+
+
+def test_unmatched_proposals_learn_no_object():
+    masks = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])  # the first one fits
+    logits = torch.tensor([[[0.0, 0.0], [0.0, LN3]]])
+    losses = values(run(build_criterion(), [Proposals(logits, masks)], [[0, 255]]))
+    expected = (LN2 + 0.1 * math.log(4 / 3)) / 1.1
+    assert losses["loss_class"] == pytest.approx(expected)
+
+
+def test_pixels_without_a_label_are_ignored_or_negatives():
+    ignored = values(run(build_criterion(), [proposals()], [[0, 255]]))
+    assert ignored["loss_focal"] == pytest.approx(FOCAL_POSITIVE)
+    assert ignored["loss_dice"] == pytest.approx(0.2)  # 1 - (2 * 0.5 + 1) / (0.5 + 1 + 1)
+    negatives = values(run(build_criterion(ignore_aware=False), [proposals()], [[0, 255]]))
+    assert negatives["loss_focal"] == pytest.approx((FOCAL_POSITIVE + FOCAL_NEGATIVE) / 2)
+    assert negatives["loss_dice"] == pytest.approx(1 / 3)
+
+
+def test_mask_losses_are_taken_at_the_resolution_of_the_labels():
+    # the mask has one pixel, the segment one of four
+    losses = values(run(build_criterion(), [proposals(size=(1, 1))], [[0, 1], [1, 1]]))
+    single = segments_from_sem_seg(torch.tensor([[0, 1], [1, 1]]))
+    assert len(single.labels) == 2
+    # nearest neighbour shows the matcher the upper left pixel, so class 0 is matched
+    focal = (FOCAL_POSITIVE + 3 * FOCAL_NEGATIVE) / 4
+    assert losses["loss_focal"] == pytest.approx(focal / 2)
+
+
+@pytest.mark.parametrize("ignore_aware", [True, False])
+def test_an_image_without_a_segment_has_mask_losses_of_zero_in_the_graph(ignore_aware):
+    stages = [proposals(2, 3), proposals(2, 3)]
+    nothing = [[255, 255]]
+    losses = run(build_criterion(ignore_aware=ignore_aware), stages, nothing, nothing)
+    for name, loss in losses.items():
+        assert loss.requires_grad
+        assert (loss.item() == 0.0) == ("class" not in name)
+    sum(losses.values()).backward()
+    for stage in stages:
+        assert stage.pred_masks.grad.abs().sum() == 0
+        assert stage.pred_logits.grad.abs().sum() > 0  # they all learn no object
+
+
+@pytest.mark.parametrize("labels", [[[0, 255]], [[255, 255]]])
+def test_without_deep_supervision_only_the_last_stage_learns(labels):
+    stages = [proposals(), proposals(), proposals()]
+    losses = run(build_criterion(deep_supervision=False), stages, labels)
+    assert set(losses) == {"loss_class", "loss_focal", "loss_dice"}
+    assert losses["loss_class"].item() == pytest.approx(LN2)
+    sum(losses.values()).backward()
+    for stage in stages[:-1]:  # zero, not None: distributed training waits for every gradient
+        assert stage.pred_logits.grad.abs().sum() == 0
+    assert stages[-1].pred_logits.grad.abs().sum() > 0
+
+
+def test_one_stage_alone_without_deep_supervision():
+    losses = run(build_criterion(deep_supervision=False), [proposals()], [[0, 255]])
+    assert losses["loss_class"].item() == pytest.approx(LN2)
+
+
+def test_costs_that_are_not_finite_name_the_image():
+    stage = proposals(2)
+    with torch.no_grad():
+        stage.pred_masks[1, 0, 0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match="not finite for image 1.jpg"):
+        run(build_criterion(), [stage], [[0, 0]], [[0, 0]])
+
+
+def test_losses_are_float32_under_autocast():
+    torch.manual_seed(0)
+    stage = Proposals(torch.randn(1, 3, 3), torch.randn(1, 3, 4, 4).bfloat16())
+    labels = [[0, 0, 1, 1]] * 4
+    with torch.autocast("cpu", torch.bfloat16):
+        under = values(run(build_criterion(), [stage], labels))
+    stage = Proposals(stage.pred_logits, stage.pred_masks.float())
+    assert under == values(run(build_criterion(), [stage], labels))

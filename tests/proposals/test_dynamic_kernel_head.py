@@ -1,0 +1,123 @@
+"""The head as a configuration builds it: its stages, and gradients for all of its parameters."""
+
+import pytest
+import torch
+from tiny_head import EMBED_DIM, build_backbone_and_head, tiny_config
+
+from zsk.data.targets import segments_from_sem_seg
+from zsk.errors import UserError
+from zsk.proposals.criterion import SetCriterion
+from zsk.proposals.matcher import HungarianMatcher
+
+CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
+FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
+
+
+def build(*opts):
+    torch.manual_seed(0)
+    return build_backbone_and_head(tiny_config(*opts))
+
+
+def photos(batch=2):
+    """(batch,3,64,96) of soft blobs."""
+    torch.manual_seed(1)
+    return torch.nn.functional.interpolate(torch.randn(batch, 3, 4, 6), (64, 96), mode="bilinear")
+
+
+def texts(num_classes=3):
+    torch.manual_seed(2)
+    return torch.nn.functional.normalize(torch.randn(num_classes, EMBED_DIM), dim=1)
+
+
+@pytest.mark.parametrize("stages", [0, 1, 2])
+@pytest.mark.parametrize(
+    "opts, size", [((), (2, 3)), (FINE, (16, 24)), (CLUSTERS + FINE, (16, 24))]
+)
+def test_every_stage_and_k0_give_masks_and_scores(stages, opts, size):
+    backbone, head = build(*opts, "MODEL.KERNELS.NUM_STAGES", stages)
+    outputs = head(backbone(photos()), texts())
+    assert len(outputs) == stages + 1
+    for proposals in outputs:
+        assert proposals.pred_masks.shape == (2, 6, *size)
+        assert proposals.pred_logits.shape == (2, 6, 4)
+        assert proposals.pred_logits.dtype == torch.float32
+
+
+def test_stages_have_weights_of_their_own_and_change_the_masks():
+    backbone, head = build()
+    masks = [proposals.pred_masks for proposals in head(backbone(photos()), texts())]
+    assert not torch.allclose(masks[0], masks[1], atol=1e-3)
+    assert not torch.allclose(masks[1], masks[2], atol=1e-3)
+
+
+@pytest.mark.parametrize("opts", [(), FINE, CLUSTERS])
+def test_a_batch_of_two_equals_two_singles(opts):
+    backbone, head = build(*opts, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)  # scores are cosines
+    images = photos()
+    with torch.no_grad():
+        both = head(backbone(images), texts())
+        singles = [head(backbone(image[None]), texts()) for image in images]
+    for i, single in enumerate(singles):
+        for stage in range(3):
+            cosines, masks = both[stage].pred_logits[i], both[stage].pred_masks[i].sigmoid()
+            expected_masks = single[stage].pred_masks[0].sigmoid()
+            torch.testing.assert_close(cosines, single[stage].pred_logits[0], rtol=0, atol=1e-5)
+            torch.testing.assert_close(masks, expected_masks, rtol=0, atol=1e-5)
+
+
+def test_the_vocabulary_may_change_from_call_to_call():
+    backbone, head = build()
+    features = backbone(photos())
+    for num_classes in (1, 20, 3):
+        outputs = head(features, texts(num_classes))
+        assert [p.pred_logits.shape[-1] for p in outputs] == [num_classes + 1] * 3
+
+
+@pytest.mark.parametrize("deep_supervision", [True, False])
+@pytest.mark.parametrize("label", [1, 255])
+@pytest.mark.parametrize("opts", [FINE, CLUSTERS + FINE])
+def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
+    """Also without a segment: distributed training waits for the gradients of all of them."""
+    backbone, head = build(*opts)
+    criterion = SetCriterion(
+        HungarianMatcher(1.0, 20.0, 1.0),
+        class_weight=1.0,
+        focal_weight=20.0,
+        dice_weight=1.0,
+        no_object_weight=0.1,
+        deep_supervision=deep_supervision,
+        ignore_aware=True,
+    )
+    segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
+    losses = criterion(head(backbone(photos()), texts()), segments, ["a", "b"])
+    sum(losses.values()).backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    if label != 255 and deep_supervision:
+        assert all(p.grad.abs().sum() > 0 for p in head.stages[-1].mask_kernels.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_finite_proposals(dtype):
+    backbone, head = build(*FINE)
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        features = {name: 200 * f for name, f in backbone(photos()).items()}
+        for proposals in head(features, texts()):
+            assert torch.isfinite(proposals.pred_masks).all()
+            assert torch.isfinite(proposals.pred_logits).all()
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives res2, res5"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
+        ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
+        (("MODEL.KERNELS.INIT", "random"), "INIT is 'random': choose learned or clusters"),
+        ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
+    ],
+)
+def test_impossible_configurations_name_the_key(opts, words):
+    with pytest.raises(UserError, match=words):
+        build(*opts)

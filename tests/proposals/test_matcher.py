@@ -1,0 +1,101 @@
+"""Hungarian matching on maps of a few pixels."""
+
+import math
+
+import pytest
+import torch
+
+from zsk.data.targets import Segments, segments_from_sem_seg
+from zsk.proposals.matcher import HungarianMatcher
+
+MATCHER = HungarianMatcher(class_weight=1.0, focal_weight=20.0, dice_weight=1.0)
+LEFT_1_RIGHT_0 = segments_from_sem_seg(torch.tensor([[1, 0], [1, 0]]))  # segment 0 is the right
+
+
+def masks(*rows):
+    """One mask for each row of 0s and 1s, of height 1 -> logits of -10 and 10."""
+    return 20.0 * torch.tensor(rows, dtype=torch.float32)[:, None] - 10.0
+
+
+def pairs(match):
+    proposals, segments = match
+    return dict(zip(proposals.tolist(), segments.tolist()))
+
+
+def test_two_of_three_proposals_are_matched_to_the_segments_they_cover():
+    nothing, right, left = [[0, 0], [0, 0]], [[0, 1], [0, 1]], [[1, 0], [1, 0]]
+    logits = 20.0 * torch.tensor([nothing, right, left], dtype=torch.float32) - 10.0
+    match = MATCHER(torch.zeros(3, 3), logits, LEFT_1_RIGHT_0)
+    assert pairs(match) == {1: 0, 2: 1}
+    assert all(part.dtype == torch.int64 for part in match)
+
+
+def test_costs_by_hand():
+    segments = segments_from_sem_seg(torch.tensor([[0, 1]]))
+    class_logits = torch.tensor([[math.log(2.0), 0.0, 0.0]])  # probabilities 0.5, 0.25, 0.25
+    costs = MATCHER.costs(class_logits, torch.zeros(1, 1, 2), segments)
+    focal = (0.25 + 0.75) / 2 * 0.5**2 * math.log(2.0)
+    expected = torch.tensor([[-0.5, -0.25]]) + 20 * focal + 1 / 3
+    torch.testing.assert_close(costs, expected)
+
+
+@pytest.mark.parametrize("better", [0, 1])
+def test_the_class_decides_between_equal_masks(better):
+    class_logits = torch.zeros(2, 3)
+    class_logits[better, 2 - 1] = 1.0
+    segments = segments_from_sem_seg(torch.tensor([[1, 255]]))
+    assert pairs(MATCHER(class_logits, masks([1, 0], [1, 0]), segments)) == {better: 0}
+
+
+def test_pixels_to_ignore_take_no_part():
+    over_ignored, one_wrong = [1, 0, 1, 1], [1, 1, 0, 0]
+    logits, classes = masks(over_ignored, one_wrong), torch.zeros(2, 3)
+    segments = segments_from_sem_seg(torch.tensor([[1, 0, 255, 255]]))
+    segments = Segments(segments.labels[1:], segments.masks[1:], segments.valid)
+    assert pairs(MATCHER(classes, logits, segments)) == {0: 0}
+    everywhere = segments._replace(valid=torch.ones(1, 4, dtype=torch.bool))
+    assert pairs(MATCHER(classes, logits, everywhere)) == {1: 0}
+
+
+def test_segments_may_have_a_higher_resolution_than_masks():
+    sem_seg = torch.tensor([[0, 0, 1, 1]] * 2)
+    assert pairs(
+        MATCHER(torch.zeros(2, 3), masks([0, 1], [1, 0]), segments_from_sem_seg(sem_seg))
+    ) == {
+        0: 1,
+        1: 0,
+    }
+
+
+def test_an_image_without_segments_has_no_match():
+    segments = segments_from_sem_seg(torch.full((2, 2), 255))
+    match = MATCHER(torch.zeros(3, 3), torch.zeros(3, 2, 2), segments)
+    assert [part.shape for part in match] == [(0,), (0,)]
+
+
+def test_more_segments_than_proposals_leave_some_unmatched():
+    segments = segments_from_sem_seg(torch.tensor([[0, 1, 2]]))
+    assert pairs(MATCHER(torch.zeros(1, 4), masks([0, 0, 1]), segments)) == {0: 2}
+
+
+@pytest.mark.parametrize("where", ["classes", "masks"])
+def test_costs_that_are_not_finite_stop_the_run(where):
+    classes, logits = torch.zeros(2, 3), torch.zeros(2, 2, 2)
+    (classes if where == "classes" else logits).view(-1)[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="matching costs are not finite"):
+        MATCHER(classes, logits, LEFT_1_RIGHT_0)
+
+
+def test_costs_are_float32_under_autocast():
+    seen = []
+
+    class Spy(HungarianMatcher):
+        def costs(self, logits, masks, segments):
+            seen.append(super().costs(logits, masks, segments))
+            return seen[-1]
+
+    spy, logits = Spy(1.0, 20.0, 1.0), torch.full((2, 2, 2), 3.0, dtype=torch.bfloat16)
+    spy(torch.zeros(2, 3), logits.float(), LEFT_1_RIGHT_0)
+    with torch.autocast("cpu", torch.bfloat16):
+        spy(torch.zeros(2, 3, dtype=torch.bfloat16), logits, LEFT_1_RIGHT_0)
+    torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)

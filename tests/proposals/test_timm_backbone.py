@@ -1,0 +1,80 @@
+"""timm networks as backbones: level names, freezing and weights from a file."""
+
+import pytest
+import timm
+import torch
+from detectron2.modeling import build_backbone
+from tiny_head import tiny_config
+
+from zsk.errors import UserError
+
+FOUR_LEVELS = ("MODEL.TIMM.NAME", "test_convnext")  # strides 4 to 32
+FIVE_LEVELS = ("MODEL.TIMM.NAME", "test_efficientnet")  # strides 2 to 32
+
+
+def build(*opts):
+    torch.manual_seed(0)
+    return build_backbone(tiny_config(*opts))
+
+
+@pytest.mark.parametrize("network", [FOUR_LEVELS, FIVE_LEVELS])
+@pytest.mark.parametrize("output_stride, strides", [(32, [4, 16, 32]), (16, [4, 16, 16])])
+def test_res2_has_stride_4_and_shapes_are_told_truly(network, output_stride, strides):
+    wanted = ["res2", "res4", "res5"]
+    opts = ("MODEL.TIMM.OUTPUT_STRIDE", output_stride, "MODEL.RESNETS.OUT_FEATURES", wanted)
+    backbone = build(*network, *opts).eval()
+    shapes = backbone.output_shape()
+    assert [shapes[name].stride for name in wanted] == strides
+    features = backbone(torch.randn(1, 3, 64, 96))
+    assert list(features) == wanted
+    for name, feature in features.items():
+        stride = shapes[name].stride
+        assert feature.shape == (1, shapes[name].channels, 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize(
+    "freeze, trained, running", [("none", 1, 1), ("norm", 1, 0), ("all", 0, 0)]
+)
+def test_freezing(freeze, trained, running):
+    backbone = build(*FIVE_LEVELS, "MODEL.TIMM.FREEZE", freeze).train()
+    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
+    features = backbone(torch.randn(2, 3, 64, 64))
+    assert features["res5"].requires_grad == bool(trained)
+    assert any(p.requires_grad for p in backbone.parameters()) == bool(trained)
+    moved = any(not torch.equal(b, before[name]) for name, b in backbone.named_buffers())
+    assert moved == bool(running)
+
+
+def save_weights(path, name="test_efficientnet"):
+    torch.manual_seed(1)
+    network = timm.create_model(name)  # a classifier: it has weights that the backbone has not
+    torch.save(network.state_dict(), path)
+    return network
+
+
+def test_weights_of_a_classifier_are_loaded_from_a_file(tmp_path):
+    network = save_weights(tmp_path / "weights.pth")
+    backbone = build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
+    assert torch.equal(backbone.network.conv_stem.weight, network.conv_stem.weight)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_weights(tmp_path / "weights.pth", "test_resnet")
+    with pytest.raises(UserError, match="are not the weights of test_efficientnet"):
+        build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.TIMM.WEIGHTS", "nowhere.pth"), "'nowhere.pth' is no file"),
+        (("MODEL.TIMM.WEIGHTS", "embedded"), "embedded goes with tf_efficientnet_lite networks"),
+        (("MODEL.TIMM.FREEZE", "some"), "FREEZE is 'some': choose none, norm, all"),
+        (("MODEL.TIMM.NAME", "nonsense"), "cannot build MODEL.TIMM.NAME 'nonsense'"),
+        (("MODEL.TIMM.NAME", "test_vit"), "cannot build MODEL.TIMM.NAME 'test_vit'"),
+        (("MODEL.RESNETS.OUT_FEATURES", ["res6"]), "asks for res6, but this timm network has res1"),
+    ],
+)
+def test_impossible_configurations_name_the_key(opts, words):
+    with pytest.raises(UserError, match=words):
+        build(*opts)

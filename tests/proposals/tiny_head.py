@@ -1,0 +1,39 @@
+"""A configuration of a head and backbone small enough for tests."""
+
+from detectron2.config import get_cfg
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
+
+from zsk.config import add_zsk_config
+
+EMBED_DIM = 12
+
+
+def tiny_config(*opts):
+    """N=6, D=32, S=2 on a timm network of 0.1 million parameters; `opts`: KEY, VALUE, …"""
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.BACKBONE.NAME = "build_timm_backbone"
+    cfg.MODEL.TIMM.NAME = "test_efficientnet"
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res5"]
+    head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
+    head.NAME = "DynamicKernelHead"
+    head.IN_FEATURES = ["res5"]
+    head.NORM = "GN"
+    head.ASPP_CHANNELS = 32
+    head.ASPP_DILATIONS = [1, 2, 3]
+    kernels.NUM_KERNELS = 6
+    kernels.CLUSTER_COUNTS = [2, 4]
+    kernels.DIM = 32
+    kernels.NUM_STAGES = 2
+    kernels.NUM_HEADS = 2
+    kernels.DIM_FEEDFORWARD = 32
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def build_backbone_and_head(cfg):
+    """What ZSKNet builds from the configuration, in evaluation mode."""
+    backbone = build_backbone(cfg)
+    head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
+    return backbone.eval(), head(cfg, backbone.output_shape(), EMBED_DIM).eval()

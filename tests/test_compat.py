@@ -1,0 +1,139 @@
+"""compat beside made-up packages, in processes of their own, and beside the installed ones."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zsk import compat
+
+OLD_PILLOW = "class Resampling:\n    BILINEAR = 2\nLINEAR = 'its own'\n"
+NEW_PILLOW = "class Resampling:\n    BILINEAR = 2\n"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `script` after `compat` was imported, with only made-up PIL and detectron2 in reach."""
+
+    def run_beside(
+        script: str, *, pillow: str = NEW_PILLOW, detectron2: dict[str, str] | None
+    ) -> subprocess.CompletedProcess[str]:
+        packages = {"PIL": {"__init__.py": "", "Image.py": pillow}, "detectron2": detectron2}
+        for package, files in packages.items():
+            for name, text in (files or {}).items():
+                (tmp_path / package).mkdir(exist_ok=True)
+                (tmp_path / package / name).write_text(text)
+        (tmp_path / "compat.py").write_text(Path(compat.__file__).read_text())
+        # -I -S: neither the installed packages nor the environment's settings
+        prologue = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport compat\n"
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-c", prologue + script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run_beside
+
+
+def test_without_detectron2_nothing_happens(run: Run) -> None:
+    script = "compat.prepare()\nassert 'detectron2._C' not in sys.modules\nprint('done')"
+
+    assert run(script, detectron2=None).stdout == "done\n"
+
+
+def test_an_uncompiled_detectron2_gets_a_stand_in_that_explains_itself(run: Run) -> None:
+    result = run(
+        """
+compat.prepare()
+from detectron2 import _C
+import detectron2._C as same
+assert same is _C
+assert not compat.compiled_ops_available()
+assert not hasattr(_C, "nms_rotated")
+compat.prepare()
+assert sys.modules["detectron2._C"] is _C
+try:
+    _C.nms_rotated(1)
+except AttributeError as error:
+    print(error)
+""",
+        detectron2={"__init__.py": ""},
+    )
+
+    assert result.stderr == ""
+    assert result.stdout.startswith("detectron2._C.nms_rotated is not available because Detectron2")
+    assert "No module named 'detectron2._C'" in result.stdout
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_compiled_operators_stay(run: Run) -> None:
+    script = """
+compat.prepare()
+from detectron2 import _C
+print(_C.nms_rotated, compat.compiled_ops_available())
+"""
+    result = run(script, detectron2={"__init__.py": "", "_C.py": "nms_rotated = 'compiled'"})
+
+    assert result.stdout == "compiled True\n"
+
+
+def test_broken_compiled_operators_are_replaced_and_the_reason_is_kept(run: Run) -> None:
+    script = """
+compat.prepare()
+from detectron2 import _C
+try:
+    _C.nms_rotated
+except AttributeError as error:
+    print(error, compat.compiled_ops_available())
+"""
+    broken = {"__init__.py": "", "_C.py": "raise ImportError('undefined symbol: c10')"}
+    result = run(script, detectron2=broken)
+
+    assert "undefined symbol: c10" in result.stdout
+    assert result.stdout.endswith("False\n")
+
+
+def test_a_detectron2_that_lacks_a_package_of_its_own_says_so(run: Run) -> None:
+    result = run("compat.prepare()", detectron2={"__init__.py": "import fvcore"})
+
+    assert result.returncode != 0
+    assert "No module named 'fvcore'" in result.stderr
+
+
+@pytest.mark.parametrize(("pillow", "linear"), [(OLD_PILLOW, "its own"), (NEW_PILLOW, "2")])
+def test_pillow_gets_linear_only_where_it_is_missing(run: Run, pillow: str, linear: str) -> None:
+    script = "compat.prepare()\nfrom PIL import Image\nprint(Image.LINEAR)"
+
+    assert run(script, pillow=pillow, detectron2=None).stdout == f"{linear}\n"
+
+
+def test_the_installed_detectron2_imports_and_reports_its_environment() -> None:
+    from detectron2.data import transforms
+    from detectron2.projects.deeplab import build_resnet_deeplab_backbone
+    from detectron2.utils.collect_env import collect_env_info
+
+    assert callable(build_resnet_deeplab_backbone)
+    assert transforms.ExtentTransform((0, 0, 2, 2), (2, 2)).interp == Image.Resampling.BILINEAR
+    assert "detectron2" in collect_env_info()  # as each training does at its start
+
+
+def test_numpy_gets_no_aliases() -> None:
+    assert not {"int", "float", "object"} & set(vars(np))
+
+
+def test_importing_prints_no_warnings_that_users_cannot_act_on() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", "import zsk, clip, detectron2.engine, detectron2.model_zoo"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")

@@ -1,0 +1,80 @@
+"""Proposals to a label map: by hand, and strip by strip against the whole."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zsk import semantic_inference
+from zsk.semantic_inference import label_map, resize_rows
+
+LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
+
+
+def test_scores_are_the_probabilities_weighed_by_the_masks():
+    probs = torch.tensor([[0.9, 0.1], [0.4, 0.6]])
+    masks = torch.tensor([[[LN3, -LN3, -LN3]], [[-LN3, -LN3, LN3]]])
+    # pixel 0: 0.675 + 0.1 against 0.075 + 0.15; pixel 1: 0.225 + 0.1 against 0.025 + 0.15;
+    # pixel 2: 0.225 + 0.3 = 0.525 against 0.025 + 0.45 = 0.475
+    labels = label_map(probs, masks, (1, 3))
+    assert labels.tolist() == [[0, 0, 0]] and labels.dtype == torch.int64
+    probs[1] = torch.tensor(
+        [0.3, 0.7]
+    )  # pixel 2: 0.225 + 0.225 = 0.45 against 0.025 + 0.525 = 0.55
+    assert label_map(probs, masks, (1, 3)).tolist() == [[0, 0, 1]]
+
+
+def test_a_proposal_without_scores_takes_no_part():
+    probs = torch.tensor([[0.0, 0.0], [0.0, 0.1]])
+    assert label_map(probs, torch.tensor([[[50.0]], [[-9.0]]]), (2, 2)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_masks_are_resized_to_the_image():
+    probs = torch.eye(2)
+    masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
+    assert label_map(probs, masks, (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
+
+
+@pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1)])
+@pytest.mark.parametrize("values", [1, 9 * 6 * 4, 10**6])
+def test_strips_equal_the_whole(monkeypatch, size, values):
+    torch.manual_seed(0)
+    probs, masks = torch.rand(4, 6), torch.randn(4, 7, 5)
+    whole = F.interpolate(masks[None], size, mode="bilinear", align_corners=False)[0].sigmoid()
+    scores = torch.einsum("nk,nhw->khw", probs, whole)
+    best = scores.topk(2, dim=0).values
+    assert (best[0] - best[1]).min() > 1e-5  # no pixel is decided by rounding
+    monkeypatch.setattr(semantic_inference, "STRIP_VALUES", values)
+    assert torch.equal(label_map(probs, masks, size), scores.argmax(dim=0))
+
+
+def test_no_strip_is_larger_than_asked_for(monkeypatch):
+    sizes = []
+
+    def spy(probs, logits):
+        sizes.append(max(probs.shape) * logits.shape[1] * logits.shape[2])
+        return label(probs, logits)
+
+    label = semantic_inference._label
+    monkeypatch.setattr(semantic_inference, "_label", spy)
+    monkeypatch.setattr(semantic_inference, "STRIP_VALUES", 200)
+    assert label_map(torch.rand(4, 6), torch.randn(4, 7, 5), (17, 10)).shape == (17, 10)
+    assert len(sizes) == 6 and max(sizes) == 180  # three rows of 10 pixels by 6 classes
+
+
+@pytest.mark.parametrize(
+    "source, target",
+    [((7, 5), (29, 31)), ((7, 5), (3, 2)), ((7, 5), (7, 11)), ((1, 1), (4, 6)), ((7, 5), (1, 1))],
+)
+def test_resized_rows_are_those_of_the_whole_resize(source, target):
+    torch.manual_seed(0)
+    maps = torch.randn(2, *source)
+    whole = F.interpolate(maps[None], target, mode="bilinear", align_corners=False)[0]
+    height, width = target
+    torch.testing.assert_close(
+        resize_rows(maps, height, width, 0, height), whole, rtol=0, atol=1e-6
+    )
+    for row in range(height):
+        strip = resize_rows(maps, height, width, row, row + 1)
+        torch.testing.assert_close(strip, whole[:, row : row + 1], rtol=0, atol=1e-6)

@@ -1,0 +1,28 @@
+"""Label maps to segments."""
+
+import pytest
+import torch
+
+from zsk.data.targets import segments_from_sem_seg
+
+
+def test_each_class_present_is_one_segment_in_ascending_order():
+    segments = segments_from_sem_seg(torch.tensor([[7, 2, 255], [2, 7, 7]]))
+    assert segments.labels.tolist() == [2, 7] and segments.labels.dtype == torch.int64
+    assert segments.masks.dtype == segments.valid.dtype == torch.bool
+    assert segments.masks.int().tolist() == [[[0, 1, 0], [1, 0, 0]], [[1, 0, 0], [0, 1, 1]]]
+    assert segments.valid.int().tolist() == [[1, 1, 0], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("size", [(2, 3), (0, 3)])
+def test_without_a_label_there_is_no_segment(size):
+    segments = segments_from_sem_seg(torch.full(size, 255))
+    assert segments.labels.shape == (0,) and segments.labels.dtype == torch.int64
+    assert segments.masks.shape == (0, *size) and segments.masks.dtype == torch.bool
+    assert not segments.valid.any()
+
+
+def test_the_ignore_value_may_be_another():
+    segments = segments_from_sem_seg(torch.tensor([[0, 255]]), ignore_value=0)
+    assert segments.labels.tolist() == [255]
+    assert segments.valid.tolist() == [[False, True]]

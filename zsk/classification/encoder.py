@@ -1,0 +1,161 @@
+"""What the project asks of a vision-language model, and how one is held frozen.
+
+Letters: K texts, R crops, E width of the shared text and image space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
+
+
+class TextTooLongError(ValueError):
+    """A text has more tokens than the encoder takes; `text` is the text."""
+
+    def __init__(self, text: str, max_tokens: int) -> None:
+        super().__init__(f"the text {text!r} has more than {max_tokens} tokens")
+        self.text = text
+        self.max_tokens = max_tokens
+
+
+class FrozenModule(nn.Module):
+    """A module whose networks follow `.to(device)` and nothing else.
+
+    They are in none of parameters(), state_dict() and train(), so an optimiser, a checkpoint or a
+    distributed wrapper of a model that contains this module never sees them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._networks: dict[str, nn.Module] = {}  # a plain dict: nn.Module registers nothing
+        self._device = torch.device("cpu")
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def hold(self, name: str, network: nn.Module) -> None:
+        """Take over `network` (on the CPU), in evaluation mode and without gradients."""
+        self._networks[name] = network.eval().requires_grad_(False)
+
+    def network(self, name: str) -> Any:
+        """The network held as `name`; Any, for the sake of methods that nn.Module lacks."""
+        return self._networks[name]
+
+    def set_precision(self, network: nn.Module, device: torch.device) -> None:
+        """Half precision on a GPU, single precision elsewhere. In place, after the move."""
+        network.half() if device.type == "cuda" else network.float()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
+        # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not
+        # reach a frozen network: only the device is read off.
+        super()._apply(fn, recurse)
+        target = fn(torch.empty(0, device=self._device)).device
+        if target != self._device:
+            for network in self._networks.values():
+                self.set_precision(network.to(target), target)
+            self._device = target
+        return self
+
+
+class VisionLanguageEncoder(FrozenModule, ABC):
+    """A frozen model with one space for texts and images: logits = logit_scale · cosine.
+
+    Attributes:
+        embed_dim: E.
+        input_size: side in pixels of the square crops.
+        pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
+        logit_scale: the model's own τ.
+    """
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        input_size: int,
+        pixel_mean: tuple[float, float, float],
+        pixel_std: tuple[float, float, float],
+        logit_scale: float,
+    ) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.input_size = input_size
+        self.pixel_mean = pixel_mean
+        self.pixel_std = pixel_std
+        self.logit_scale = logit_scale
+        self._fingerprint: str | None = None
+
+    @abstractmethod
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        """(K,E) in any precision and length. Raises TextTooLongError."""
+
+    @abstractmethod
+    def _image_features(self, crops: Tensor) -> Tensor:
+        """(R,E) in any precision and length; `crops` as in encode_image."""
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
+        rows = [torch.zeros(0, self.embed_dim, device=self.device)]
+        with self._frozen_arithmetic():
+            for start in range(0, len(texts), TEXT_BATCH):
+                features = self._text_features(texts[start : start + TEXT_BATCH])
+                rows.append(F.normalize(features.float(), dim=1))
+            return torch.cat(rows)
+
+    def encode_image(self, crops: Tensor) -> Tensor:
+        """(R,3,input_size,input_size) float32 crops, normalised → (R,E) float32 unit rows."""
+        if not len(crops):
+            return torch.zeros(0, self.embed_dim, device=self.device)
+        with self._frozen_arithmetic():
+            return F.normalize(self._image_features(crops).float(), dim=1)
+
+    @contextmanager
+    def _frozen_arithmetic(self) -> Iterator[None]:
+        """No gradients, and the encoder's own precision whatever the caller's autocast says."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            yield
+
+    def fingerprint(self) -> str:
+        """64 hex digits (SHA-256) of the weights; the same on every device."""
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for name, network in sorted(self._networks.items()):
+                for key, tensor in network.state_dict().items():
+                    digest.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
+                    # Halves: a float32 and a float16 copy of one network agree.
+                    values = tensor.half() if tensor.is_floating_point() else tensor
+                    digest.update(values.cpu().contiguous().numpy().tobytes())
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+
+def build_encoder(name: str, device: torch.device | str = "cpu") -> VisionLanguageEncoder:
+    """The encoder that `name` stands for, on `device`.
+
+    Args:
+        name: "embedded" or "embedded:lite0" (weights that install as packages), an OpenAI CLIP
+            model's name such as "ViT-B/16", or the path of a CLIP weights file.
+
+    Raises:
+        UserError: the packages or the weights are missing or unreadable. Nothing is downloaded.
+    """
+    encoder: VisionLanguageEncoder
+    # Imported here: neither model's packages are needed for the other one.
+    if name.partition(":")[0] == "embedded":
+        from .embedded_encoder import EmbeddedEncoder
+
+        encoder = EmbeddedEncoder(name.partition(":")[2] or "lite2")
+    else:
+        from .clip_encoder import ClipEncoder
+
+        encoder = ClipEncoder(name)
+    return encoder.to(device)
