@@ -16,7 +16,7 @@ STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: $(STAMP)  ## create .venv with the pinned packages (5.6 GB, once)
+setup: $(STAMP)  ## create .venv with the pinned packages (6.3 GB, once)
 
 demo: $(STAMP)  ## segment some photos with words of your own into output/demo
 	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo
@@ -30,7 +30,7 @@ test-slow: $(STAMP)  ## run the slow tests
 	$(VENV_PYTHON) -m pytest -q -m slow
 
 lint: $(STAMP)  ## check format, imports, style and types
-	$(VENV_PYTHON) -m black --check --quiet .
+	$(VENV_PYTHON) -m black --check .
 	$(VENV_PYTHON) -m isort --check-only --quiet .
 	$(VENV_PYTHON) -m flake8
 	$(VENV_PYTHON) -m mypy

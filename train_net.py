@@ -9,7 +9,7 @@ import os
 from collections import OrderedDict
 from typing import Any
 
-import zsk  # isort: skip  (first: it makes Detectron2 importable beside today's libraries)
+import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch

@@ -3,14 +3,15 @@
 
 python tools/export_checkpoint.py --config-file F --weights model_final.pth --output small.pth
 
-Optimizer, schedule and random state go; so do the weights of a frozen backbone, which its own source
-has (MODEL.TIMM.WEIGHTS). What remains is loaded once more before the program says that it is done.
+Optimizer, schedule and random state go; so do the weights of a frozen backbone, which its own
+source has (MODEL.TIMM.WEIGHTS). What remains is loaded once more before
+the program says that it is done.
 """
 
 import argparse
 import os
 
-import zsk  # isort: skip  (first: it makes Detectron2 importable beside today's libraries)
+import zsk  # noqa: F401  isort: skip  (first: makes Detectron2 importable)
 import torch
 from detectron2.modeling import build_model
 

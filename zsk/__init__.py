@@ -1,7 +1,7 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
-Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, build_timm_backbone); it never
-registers a data set: `zsk.data.register` does, when asked.
+Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, build_timm_backbone); it
+never registers a data set: `zsk.data.register` does, when asked.
 """
 
 from . import compat

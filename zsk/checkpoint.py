@@ -26,7 +26,9 @@ def load_weights(model: nn.Module, path: str) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise UserError(f"weights file {path} cannot be read: it is damaged or no checkpoint") from error
+        raise UserError(
+            f"weights file {path} cannot be read: it is damaged or no checkpoint"
+        ) from error
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"weights file {path} holds no model weights")

@@ -44,10 +44,10 @@ def _add_model_config(cfg: CfgNode) -> None:
     kernels.DIM_FEEDFORWARD = 2048
     kernels.DROPOUT = 0.0
     kernels.NUM_MASK_LAYERS = 1  # linear-LayerNorm-ReLU blocks in g_s (eq. 3.5)
-    kernels.GATHER_ACTIVATION = "sigmoid"  # sigmoid (eq. 3.1) or softmax over kernels (K-Net's code)
+    kernels.GATHER_ACTIVATION = "sigmoid"  # sigmoid (eq. 3.1) or softmax over kernels (K-Net)
     kernels.GATHER_REDUCTION = "sum"  # sum (eq. 3.1) or mean over the mask
     kernels.FEATURE_TRANSFORM = False  # a 1x1 convolution on F per stage (K-Net's code: True)
-    kernels.INIT = "learned"  # learned (section 1.2), or clusters: k-means of the image (our choice)
+    kernels.INIT = "learned"  # learned (section 1.2) or clusters (k-means, our choice)
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
     kernels.RESIDUAL_MASKS = False  # M_s = M_{s-1} + g_s(K_s) * F instead of eq. 3.5 (our choice)
@@ -78,7 +78,7 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
-    """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …). Registers the data sets.
+    """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
     A relative MODEL.WEIGHTS in the file is taken from the file's folder where it exists there.
     Without a GPU, MODEL.DEVICE cuda becomes cpu and SOLVER.AMP is switched off.

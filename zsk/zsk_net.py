@@ -69,9 +69,7 @@ class ZSKNet(nn.Module):
         encoder = build_encoder(cfg.MODEL.CLIP.NAME)
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         weights, clip = cfg.MODEL.CRITERION, cfg.MODEL.CLIP
-        matcher = HungarianMatcher(
-            weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT
-        )
+        matcher = HungarianMatcher(weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT)
         return {
             "backbone": backbone,
             "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
@@ -104,8 +102,8 @@ class ZSKNet(nn.Module):
         """Losses by name in training; in evaluation one result per record.
 
         Args:
-            batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB and
-                "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary and
+            batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
+                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary and
                 255 for ignored pixels; in evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
@@ -121,7 +119,10 @@ class ZSKNet(nn.Module):
     def propose(self, batched_inputs: list[Record]) -> tuple[ImageList, list[Proposals], Tensor]:
         """Normalise, encode, propose: padded images, S+1 stages of proposals, text (K,E)."""
         images = ImageList.from_tensors(
-            [(r["image"].to(self.device) - self.pixel_mean) / self.pixel_std for r in batched_inputs]
+            [
+                (r["image"].to(self.device) - self.pixel_mean) / self.pixel_std
+                for r in batched_inputs
+            ]
         )
         text = self.text_classifier(_shared_vocabulary(batched_inputs))
         features = self.backbone(images.tensor)
@@ -152,8 +153,10 @@ class ZSKNet(nn.Module):
                 results[i] = self.label(record, logits, masks, text)
         return [results[i] for i in range(len(batched_inputs))]
 
-    def label(self, record: Record, logits: Tensor, masks: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """Name one image's proposals, then its pixels: logits (N,K+1), masks (N,h,w), text (K,E)."""
+    def label(
+        self, record: Record, logits: Tensor, masks: Tensor, text: Tensor
+    ) -> dict[str, Tensor]:
+        """Name one image's proposals, then its pixels; (N,K+1), (N,h,w), (K,E)."""
         head_probs = logits.softmax(dim=-1)[:, :-1]  # no-object takes no part in naming
         masks = masks.float()
         if self.ensemble_mode == "head":

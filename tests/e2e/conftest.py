@@ -1,4 +1,4 @@
-"""A VOC-layout data set of six drawn images, a tiny CLIP, and the options that make training tiny."""
+"""A VOC-layout data set of six drawn images, a tiny CLIP, and options that shrink training."""
 
 import sys
 from pathlib import Path

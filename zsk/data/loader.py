@@ -35,9 +35,10 @@ class ContinuedSampler(TrainingSampler):
 def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
-    Reads DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (over all processes), DATALOADER.NUM_WORKERS and SEED, which fixes the order of the images; what augmentation draws
-    follows from the global random state. Several training data sets have to share one vocabulary.
-    A resumed run gives the iteration it starts with and gets the images that come then.
+    Reads DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (over all processes), DATALOADER.NUM_WORKERS and
+    SEED, which fixes the order of the images; what augmentation draws follows from the global
+    random state. Several training data sets have to share one vocabulary. A resumed run gives the
+    iteration it starts with and gets the images that come then.
 
     Raises:
         UserError: no or unknown training data set, vocabularies that differ, or files that do

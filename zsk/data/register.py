@@ -130,8 +130,8 @@ def register_all(root: str | os.PathLike[str]) -> None:
     """Register the data sets below `root` that datasets/README.md describes, present or not.
 
     voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
-    photos_zs_val and photos_zs_overfit. What is missing is reported when a data set is listed, with the command that
-    prepares it.
+    photos_zs_val and photos_zs_overfit. What is missing is reported when a data set is listed,
+    with the command that prepares it.
 
     Raises:
         UserError: they are registered already, below another root.

@@ -1,0 +1,143 @@
+import pytest
+import torch
+from tiny_clip import make_tiny_clip, save_tiny_clip
+from torch.nn import functional as F
+
+from zsk.classification import clip_encoder
+from zsk.classification.clip_encoder import ClipEncoder
+from zsk.classification.encoder import TextTooLongError, build_encoder
+from zsk.errors import UserError
+
+TEXTS = ["a photo of a cat.", "sky"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")
+
+
+def test_same_numbers_as_the_model_it_holds(weights):
+    import clip
+
+    encoder, reference = build_encoder(str(weights)), make_tiny_clip()
+    crops = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        text = F.normalize(reference.encode_text(clip.tokenize(TEXTS)), dim=1)
+        image = F.normalize(reference.encode_image(crops), dim=1)
+    torch.testing.assert_close(encoder.encode_text(TEXTS), text)
+    torch.testing.assert_close(encoder.encode_image(crops), image)
+    assert (encoder.embed_dim, encoder.input_size) == (32, 64)
+    assert encoder.logit_scale == pytest.approx(1 / 0.07)  # CLIP's initial value
+
+
+def test_single_precision_weights_are_not_rounded(weights):
+    # build_model of the clip package converts to half precision on the way
+    held = ClipEncoder(str(weights)).network("clip").state_dict()
+    for key, tensor in make_tiny_clip().state_dict().items():
+        assert held[key].dtype == torch.float32
+        assert torch.equal(held[key], tensor), key
+
+
+def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
+    encoder = ClipEncoder(str(weights))
+    crops = torch.randn(2, 3, 64, 64)
+    text, image = encoder.encode_text(TEXTS), encoder.encode_image(crops)
+    encoder.set_precision(encoder.network("clip"), torch.device("cuda"))
+    assert encoder.network("clip").visual.conv1.weight.dtype == torch.float16
+    assert encoder.network("clip").ln_final.weight.dtype == torch.float32
+    for rows, before in ((encoder.encode_text(TEXTS), text), (encoder.encode_image(crops), image)):
+        assert rows.dtype == torch.float32
+        torch.testing.assert_close(rows, before, atol=5e-3, rtol=0)
+        assert not torch.equal(rows, before)
+
+
+def test_the_input_size_comes_from_the_file(tmp_path):
+    encoder = ClipEncoder(str(save_tiny_clip(tmp_path / "large.pt", input_size=96)))
+    assert encoder.input_size == 96
+    assert encoder.encode_image(torch.zeros(1, 3, 96, 96)).shape == (1, 32)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, but the published files are traced
+def test_a_torchscript_archive_as_published(weights, tmp_path):
+    import clip
+
+    model = make_tiny_clip()
+    for name in ("input_resolution", "context_length", "vocab_size"):
+        value = torch.tensor(getattr(model, name, 64))
+        model.__dict__.pop(name, None)
+        model.register_buffer(name, value)
+    example = (torch.zeros(1, 3, 64, 64), clip.tokenize(["x"]))
+    torch.jit.trace(model, example, check_trace=False).save(str(tmp_path / "archive.pt"))
+    encoder = ClipEncoder(str(tmp_path / "archive.pt"))
+    torch.testing.assert_close(
+        encoder.encode_text(TEXTS), ClipEncoder(str(weights)).encode_text(TEXTS)
+    )
+
+
+def test_77_tokens_pass_and_78_do_not(weights):
+    encoder = ClipEncoder(str(weights))
+    assert encoder.encode_text(["cat " * 75]).shape == (1, 32)  # and a start and an end token
+    with pytest.raises(TextTooLongError) as caught:
+        encoder.encode_text(["cat", "cat " * 76])
+    assert caught.value.text == "cat " * 76
+
+
+def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
+    weights, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ZSK_CLIP_DIR", str(tmp_path / "mine"))
+    with pytest.raises(UserError) as caught:
+        build_encoder("ViT-L/14@336px")
+    for part in ("ViT-L-14-336px.pt", str(tmp_path / "mine"), ".cache/clip", "clip.load('ViT-L"):
+        assert part in str(caught.value)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "ViT-L-14-336px.pt").write_bytes(weights.read_bytes())
+    assert build_encoder("ViT-L/14@336px").embed_dim == 32
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
+    (tmp_path / ".cache" / "clip" / "ViT-B-16.pt").write_bytes(weights.read_bytes())
+    assert build_encoder("ViT-B/16").embed_dim == 32
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\x80\x02garbage", None], ids=str)
+def test_a_broken_file_is_named(weights, tmp_path, content):
+    file = tmp_path / "broken.pt"
+    whole = weights.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(UserError, match="broken.pt"):
+        build_encoder(str(file))
+
+
+@pytest.mark.parametrize("keep", ["one tensor", "no projection", "no layer", "other shape", "list"])
+def test_a_file_without_a_whole_model_is_named(weights, tmp_path, keep):
+    state = torch.load(weights, weights_only=True)
+    if keep == "one tensor":
+        state = {"weight": torch.zeros(2)}
+    elif keep == "no projection":
+        del state["text_projection"]
+    elif keep == "no layer":
+        del state["transformer.resblocks.0.mlp.c_fc.weight"]
+    elif keep == "other shape":
+        state["visual.proj"] = torch.zeros(2, 2)
+    else:
+        state = list(state.values())[:2]
+    torch.save(state, tmp_path / "partial.pt")
+    with pytest.raises(UserError, match="partial.pt"):
+        build_encoder(str(tmp_path / "partial.pt"))
+
+
+def test_a_saved_program_is_not_run(tmp_path):
+    # weights_only: a pickle that calls something is refused, not executed
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"x": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(UserError, match="evil.pt"):
+        build_encoder(str(tmp_path / "evil.pt"))
+    assert not (tmp_path / "written").exists()
+
+
+def test_pixels_are_normalised_in_0_to_255():
+    assert clip_encoder.PIXEL_MEAN == pytest.approx((122.7709, 116.7460, 104.0937), abs=1e-3)
+    assert clip_encoder.PIXEL_STD == pytest.approx((68.5005, 66.6322, 70.3232), abs=1e-3)

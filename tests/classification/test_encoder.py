@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+import torch
+from tiny_clip import ColourEncoder
+from torch import nn
+
+from zsk.classification.encoder import TEXT_BATCH, build_encoder
+from zsk.errors import UserError
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = ColourEncoder()
+        self.layer = nn.Linear(2, 2)
+
+
+def test_a_model_shows_nothing_of_the_frozen_network():
+    model = Model()
+    assert set(model.state_dict()) == {"layer.weight", "layer.bias"}
+    assert {name for name, _ in model.named_parameters()} == {"layer.weight", "layer.bias"}
+    assert list(model.encoder.buffers()) == []
+    assert not any(p.requires_grad for p in model.encoder.network("scale").parameters())
+
+
+def test_training_mode_leaves_the_frozen_network_in_evaluation_mode():
+    model = Model().train()
+    assert model.encoder.training
+    assert not model.encoder.network("scale").training
+
+
+def test_the_frozen_network_follows_the_device():
+    model = Model().to("meta")
+    assert model.encoder.device.type == "meta"
+    assert model.encoder.network("scale").weight.device.type == "meta"
+
+
+def test_the_frozen_network_does_not_follow_the_precision():
+    model = Model().double()
+    assert model.layer.weight.dtype == torch.float64
+    assert model.encoder.network("scale").weight.dtype == torch.float32
+
+
+def test_precision_is_half_on_a_gpu_and_single_elsewhere():
+    encoder, network = ColourEncoder(), nn.Linear(1, 1)
+    encoder.set_precision(network, torch.device("cuda"))
+    assert network.weight.dtype == torch.float16
+    encoder.set_precision(network, torch.device("cpu"))
+    assert network.weight.dtype == torch.float32
+
+
+def test_a_copy_has_its_own_network():
+    model = Model()
+    twin = copy.deepcopy(model).to("meta")
+    assert twin.encoder.network("scale").weight.device.type == "meta"
+    assert model.encoder.network("scale").weight.device.type == "cpu"
+
+
+def test_nothing_in_nothing_out():
+    encoder = ColourEncoder()
+    assert encoder.encode_text([]).shape == (0, 3)
+    assert encoder.encode_image(torch.zeros(0, 3, 4, 4)).shape == (0, 3)
+    assert encoder.batches == []
+
+
+def test_rows_have_length_one():
+    rows = ColourEncoder().encode_text(["yellow", "red"])
+    half = 0.5**0.5
+    torch.testing.assert_close(rows, torch.tensor([[half, half, 0.0], [1.0, 0.0, 0.0]]))
+
+
+def test_many_texts_keep_their_order():
+    encoder = ColourEncoder()
+    rows = encoder.encode_text(["red"] * TEXT_BATCH + ["green"])
+    assert rows.argmax(dim=1).tolist() == [0] * TEXT_BATCH + [1]
+
+
+def test_crops_get_no_gradient_and_no_autocast():
+    class LinearEncoder(ColourEncoder):
+        def _image_features(self, crops: torch.Tensor) -> torch.Tensor:
+            features = crops.mean(dim=(2, 3)) @ torch.eye(3)
+            assert features.dtype == torch.float32
+            return features
+
+    crops = torch.rand(2, 3, 4, 4, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rows = LinearEncoder().encode_image(crops)
+    assert rows.dtype == torch.float32 and not rows.requires_grad
+
+
+def test_the_fingerprint_is_that_of_the_weights():
+    one, other = ColourEncoder(), ColourEncoder()
+    other.network("scale").load_state_dict(one.network("scale").state_dict())
+    other.network("scale").half()
+    assert one.fingerprint() == other.fingerprint() == one.fingerprint()
+    assert len(one.fingerprint()) == 64
+    changed = ColourEncoder()
+    changed.network("scale").weight.fill_(7)
+    assert changed.fingerprint() != one.fingerprint()
+
+
+def test_an_unknown_encoder_is_a_users_mistake():
+    with pytest.raises(UserError, match="ViT-B/17.*ViT-B/16"):
+        build_encoder("ViT-B/17")

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from zsk.classification.ensemble import combine, geometric_ensemble
+from zsk.errors import UserError
+
+HEAD = torch.tensor([[0.16, 0.81], [0.5, 0.25]])
+CLIP = torch.tensor([[0.64, 0.01], [0.0, 0.0]])
+VALID = torch.tensor([True, False])
+SEEN = torch.tensor([True, False])
+
+
+def test_no_proposal():
+    empty = torch.zeros(0, 2)
+    assert geometric_ensemble(empty, empty, VALID[:0], SEEN, 0.7).shape == (0, 2)
+
+
+def test_seen_and_unseen_classes_swap_the_exponents():
+    # λ = 1/2 for both: the geometric mean; λ = 1/4: seen head^¼·clip^¾, unseen head^¾·clip^¼
+    even = geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.5)
+    torch.testing.assert_close(even[0], torch.tensor([0.4 * 0.8, 0.9 * 0.1]))
+    quarter = geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.25)
+    seen = 0.4**0.5 * (0.8 * 0.8 * 0.8) ** 0.5  # 0.16^¼ = 0.4^½, 0.64^¾ = 0.8^(3/2)
+    unseen = (0.9 * 0.9 * 0.9) ** 0.5 * 0.1**0.5
+    torch.testing.assert_close(quarter[0], torch.tensor([seen, unseen]))
+
+
+def test_the_extremes_are_one_source_each():
+    torch.testing.assert_close(
+        geometric_ensemble(HEAD, CLIP, VALID, SEEN, 1.0)[0], torch.tensor([0.16, 0.01])
+    )
+    torch.testing.assert_close(
+        geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.0)[0], torch.tensor([0.64, 0.81])
+    )
+
+
+def test_an_invalid_proposal_keeps_the_heads_scores():
+    assert torch.equal(geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.7)[1], HEAD[1])
+
+
+def test_a_certain_zero_stays_zero_and_finite():
+    scores = geometric_ensemble(
+        torch.tensor([[0.0]]), torch.tensor([[0.5]]), VALID[:1], SEEN[:1], 0.7
+    )
+    assert scores.tolist() == [[0.0]]
+
+
+def test_modes():
+    arguments = (HEAD, CLIP, VALID, SEEN, 0.7)
+    assert torch.equal(combine("head", *arguments), HEAD)
+    # whatever an invalid row holds, it scores nothing
+    filled = torch.where(VALID[:, None], CLIP, 1.0)
+    assert torch.equal(combine("clip", HEAD, filled, VALID, SEEN, 0.7), CLIP)
+    assert torch.equal(combine("ensemble", *arguments), geometric_ensemble(*arguments))
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan")])
+def test_a_weight_outside_its_range(lam):
+    with pytest.raises(UserError, match=str(lam)):
+        combine("ensemble", HEAD, CLIP, VALID, SEEN, lam)
+
+
+def test_an_unknown_mode():
+    with pytest.raises(UserError, match="'average'.*ensemble, head, clip"):
+        combine("average", HEAD, CLIP, VALID, SEEN, 0.7)
