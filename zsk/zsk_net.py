@@ -32,6 +32,9 @@ Record = dict[str, Any]
 class ZSKNet(nn.Module):
     """Dynamic kernels propose masks; CLIP and the head's text-aligned scores name them."""
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     @configurable
     def __init__(
         self,
@@ -103,8 +106,8 @@ class ZSKNet(nn.Module):
 
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
-                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary and
-                255 for ignored pixels; in evaluation "height" and "width" of the result.
+                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
+                and 255 for ignored pixels; in evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
             "pred_masks" float (N,h,w), the last stage's mask logits over the whole image.

@@ -59,7 +59,26 @@ def test_probabilities_by_hand():
     e = torch.tensor(2.0).exp()
     expected = torch.tensor([[0, 0, 0], [e, 1, 1], [1, e, 1]]) / (e + 2)
     torch.testing.assert_close(probs, expected)
-    assert probs.dtype == torch.float32 and not probs.requires_grad
+    assert probs.dtype == torch.float32
+
+
+def test_the_encoder_gets_normalised_pixels():
+    class Keeping(ColourEncoder):
+        def _image_features(self, crops):
+            self.crops = crops
+            return super()._image_features(crops)
+
+    encoder = Keeping(pixel_mean=50.0)
+    encoder.pixel_std = (1.0, 2.0, 4.0)
+    image = torch.full((3, 8, 8), 58, dtype=torch.uint8)
+    RegionClassifier(encoder)(image, logits(halves()[1]), TEXT)
+    assert encoder.crops[0, :, 0, 0].tolist() == [8.0, 4.0, 2.0]
+
+
+def test_no_gradient_whatever_comes_in():
+    text, masks = TEXT.clone().requires_grad_(), logits(halves()[1]).requires_grad_()
+    scores = RegionClassifier(ColourEncoder())(red_and_green(), masks, text)
+    assert not scores.probs.requires_grad
 
 
 def test_pixels_outside_the_mask_are_the_pixel_mean():

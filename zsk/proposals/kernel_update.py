@@ -123,12 +123,13 @@ class KernelUpdateStage(nn.Module):
         for _ in range(num_mask_layers):
             # no bias: the LayerNorm that follows has one (and K-Net's weights have none)
             layers += [nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim), nn.ReLU(inplace=True)]
-        self.mask_kernels = nn.Sequential(*layers, nn.Linear(dim, dim))  # g_s
+        last = nn.Linear(dim, dim)
+        self.mask_kernels = nn.Sequential(*layers, last)  # g_s
         self.residual_masks = residual_masks
         if residual_masks:
             # before any training a stage leaves the masks as they are
-            nn.init.zeros_(self.mask_kernels[-1].weight)
-            nn.init.zeros_(self.mask_kernels[-1].bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(
         self, features: Tensor, kernels: Tensor, mask_logits: Tensor
