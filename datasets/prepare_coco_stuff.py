@@ -7,13 +7,17 @@ zsk/train2017_seen, zsk/train2017 and zsk/val2017. Running it again continues wh
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from zsk.data.listing import LABEL_SUFFIX
-from zsk.data.prepare import counts_table, prepare_labels
-from zsk.data.register import datasets_root
-from zsk.data.splits import coco_stuff_value_table, get_split
-from zsk.errors import UserError, run_cli
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
+from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
+from zsk.data.register import datasets_root  # noqa: E402
+from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
 
 
 def main() -> None:

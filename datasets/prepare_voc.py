@@ -7,13 +7,17 @@ and zsk/val. Running it again continues where it stopped.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from zsk.data.listing import LABEL_SUFFIX, read_stems
-from zsk.data.prepare import counts_table, prepare_labels
-from zsk.data.register import datasets_root
-from zsk.data.splits import get_split, voc_value_table
-from zsk.errors import UserError, run_cli
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
+from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
+from zsk.data.register import datasets_root  # noqa: E402
+from zsk.data.splits import get_split, voc_value_table  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
 
 
 def main() -> None:

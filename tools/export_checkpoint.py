@@ -10,14 +10,19 @@ the program says that it is done.
 
 import argparse
 import os
+import sys
+from pathlib import Path
 
-import zsk  # noqa: F401  isort: skip  (first: makes Detectron2 importable)
-import torch
-from detectron2.modeling import build_model
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from zsk.checkpoint import frozen_backbone_keys, load_weights
-from zsk.config import load_config
-from zsk.errors import run_cli
+import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+import torch  # noqa: E402
+from detectron2.modeling import build_model  # noqa: E402
+
+from zsk.checkpoint import frozen_backbone_keys, load_weights  # noqa: E402
+from zsk.config import load_config  # noqa: E402
+from zsk.errors import run_cli  # noqa: E402
 
 
 def main() -> None:

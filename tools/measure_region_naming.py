@@ -10,24 +10,29 @@ photos are laid out as COCO's: coco/train2017 and coco/stuffthingmaps/train2017.
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import zsk  # isort: skip  # noqa: F401  (first: it makes Detectron2 importable)
-import numpy as np
-import torch
-from torch import Tensor
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from zsk.classification.encoder import VisionLanguageEncoder, build_encoder
-from zsk.classification.prompts import TEMPLATES, get_templates
-from zsk.classification.region_classifier import masked_crops
-from zsk.classification.text_classifier import TextClassifier
-from zsk.data.images import read_image, read_label
-from zsk.data.prepare import to_joint_ids
-from zsk.data.splits import coco_stuff_value_table, get_split
-from zsk.errors import UserError, run_cli
-from zsk.vocabulary import IGNORE_LABEL
+import zsk  # isort: skip  # noqa: F401, E402  (first: it makes Detectron2 importable)
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
+from zsk.classification.encoder import VisionLanguageEncoder, build_encoder  # noqa: E402
+from zsk.classification.prompts import TEMPLATES, get_templates  # noqa: E402
+from zsk.classification.region_classifier import masked_crops  # noqa: E402
+from zsk.classification.text_classifier import TextClassifier  # noqa: E402
+from zsk.data.images import read_image, read_label  # noqa: E402
+from zsk.data.prepare import to_joint_ids  # noqa: E402
+from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.vocabulary import IGNORE_LABEL  # noqa: E402
+
+PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALLEST_SHARE = 0.005
 COMMONEST = 27
 
@@ -36,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often regions are named right.")
     parser.add_argument("--encoder", default="embedded", help="as MODEL.CLIP.NAME")
     parser.add_argument("--prompts", nargs="+", default=["single"], choices=sorted(TEMPLATES))
-    parser.add_argument("--data", default=os.environ.get("ZSK_REAL_DATA", "../shared/data"))
+    parser.add_argument("--data", default=os.environ.get("ZSK_REAL_DATA", PHOTOS))
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     encoder = build_encoder(args.encoder, args.device)

@@ -1,13 +1,11 @@
 """A VOC-layout data set of six drawn images, a tiny CLIP, and options that shrink training."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "classification"))
+from tiny_clip import save_tiny_clip
 
 # VOC's raw ids: 0 background, 15 person and 8 cat are seen, 17 sheep is unseen
 COLOURS = {0: (90, 90, 90), 15: (220, 40, 40), 8: (40, 200, 60), 17: (240, 240, 240)}
@@ -49,8 +47,6 @@ def voc_root(tmp_path_factory: pytest.TempPathFactory, run_program) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny_clip import save_tiny_clip
-
     path = tmp_path_factory.mktemp("clip") / "tiny_clip.pt"
     save_tiny_clip(path)
     return path

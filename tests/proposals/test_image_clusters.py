@@ -33,6 +33,13 @@ def test_kmeans_by_hand(iterations, expected):
     assert kmeans(points, torch.tensor([[0, 1]]), iterations).tolist() == [expected]
 
 
+def test_a_cluster_without_members_keeps_its_centre():
+    points = torch.tensor([[[5.0], [5.0], [9.0]]])
+    # both centres start at 5 and the first takes all and moves to 19/3: the second wins the fives
+    assert kmeans(points, torch.tensor([[0, 1]]), 0).tolist() == [[0, 0, 0]]
+    assert kmeans(points, torch.tensor([[0, 1]]), 1).tolist() == [[1, 1, 0]]
+
+
 def test_two_clusters_of_two_halves_are_the_halves():
     masks = cluster_masks([halves()], (2,), iterations=8)
     left = torch.zeros(4, 6)
@@ -50,6 +57,14 @@ def test_masks_of_one_count_are_a_partition():
     for group in masks.split([2, 3, 7], dim=1):
         assert is_partition(group)
         assert (group.sum(dim=(2, 3)) > 0).all()
+
+
+def test_a_partition_does_not_depend_on_the_others():
+    torch.manual_seed(0)
+    features = torch.randn(1, 8, 5, 6)
+    together = cluster_masks([features], (2, 5, 3), iterations=0)
+    alone = [cluster_masks([features], (count,), iterations=0) for count in (2, 5, 3)]
+    assert torch.equal(together, torch.cat(alone, dim=1))
 
 
 def test_a_picture_of_one_colour_is_one_cluster():

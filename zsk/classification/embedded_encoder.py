@@ -8,10 +8,10 @@ that the directions which all names share don't outweigh those that tell them ap
 
     e = (XᵀX / 1000 + εI)^(-1/2) · Xᵀ softmax(logits / T),   X (1000,E) the names' unit rows.
 
-Measured on 2026-11-22 on 100 COCO photos, lite2, prompts "single": % named right of 551 ground-truth
-segments given as masks, among the 119 names that occur | among the 27 commonest. T, ε and the choice
-were made on these photos; the standard error is about 2, and photos drawn anew put the first row
-0.5 to 4.6 points over ConSE (95 %, bootstrap, 119 names).
+Measured on 2026-11-22 on 100 COCO photos, lite2, prompts "single": % named right of 551 ground
+truth segments given as masks, among the 119 names that occur | among the 27 commonest. T, ε and
+the choice were made on these photos; the standard error is about 2, and photos drawn anew put the
+first row 0.5 to 4.6 points over ConSE (95 %, bootstrap, 119 names).
 
     this                                            20.9 | 26.8
     this, lite0                                     17.4 | 22.8
@@ -23,8 +23,8 @@ were made on these photos; the standard error is about 2, and photos drawn anew 
     surroundings dimmed to half, not hidden         16.9 | 19.6
     dimmed to 0.3, box grown by 1.2                 18.7 | 19.6
 
-tools/measure_region_naming.py repeats the first two rows. Things are named far more often than stuff
-(39 % against 9 %): ImageNet's names are things.
+tools/measure_region_naming.py repeats the first two rows. Things are named far more often than
+stuff (39 % against 9 %): ImageNet's names are things.
 """
 
 from __future__ import annotations
