@@ -15,6 +15,8 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.projects.deeplab import build_lr_scheduler
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -76,11 +78,15 @@ class Trainer(DefaultTrainer):
             raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "random_state": random_state()}
+        state = {**super().state_dict(), "random_state": random_state()}
+        # Detectron2 0.6 forgets the optimizer here (and with it Adam's moments and the rate)
+        state.setdefault("_trainer", self._trainer.state_dict())
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        set_random_state(state_dict.pop("random_state"))
         super().load_state_dict(state_dict)
+        self._trainer.load_state_dict(state_dict["_trainer"])
+        set_random_state(state_dict["random_state"])
 
 
 def next_iteration(output_dir: str) -> int:
@@ -97,6 +103,7 @@ def main(args: Any) -> OrderedDict:
     cfg = load_config(args.config_file, args.opts)
     cfg.freeze()
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     if args.eval_only:

@@ -58,6 +58,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     criterion.DICE_WEIGHT = 1.0
     criterion.NO_OBJECT_WEIGHT = 0.1
     criterion.DEEP_SUPERVISION = True
+    criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
     clip = cfg.MODEL.CLIP = CfgNode()

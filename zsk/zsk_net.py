@@ -84,6 +84,7 @@ class ZSKNet(nn.Module):
                 no_object_weight=weights.NO_OBJECT_WEIGHT,
                 deep_supervision=weights.DEEP_SUPERVISION,
                 ignore_aware=weights.IGNORE_AWARE,
+                region_purity=weights.REGION_PURITY,
             ),
             "text_classifier": TextClassifier(encoder, get_templates(clip.PROMPT)),
             "region_classifier": RegionClassifier(

@@ -42,7 +42,8 @@ def test_training_reports_and_says_that_it_runs_on_the_cpu(straight: Path) -> No
     log = (straight / "log.txt").read_text()
     assert "run on the CPU" in log and "effective batch 2 images" in log
     scalars = [json.loads(line) for line in (straight / "metrics.json").read_text().splitlines()]
-    assert scalars[-1]["iteration"] == 3 and "loss_dice_0" in scalars[-1]
+    losses = [line for line in scalars if "loss_dice_0" in line]
+    assert losses[-1]["iteration"] == 3
     assert any("sem_seg/hIoU" in line for line in scalars)
 
 

@@ -100,9 +100,9 @@ def test_costs_are_float32_under_autocast():
             return seen[-1]
 
     torch.manual_seed(0)
-    spy, logits = Spy(1.0, 20.0, 1.0), torch.randn(2, 12, 12).bfloat16()
+    classes, logits = torch.zeros(2, 3, dtype=torch.bfloat16), torch.randn(2, 12, 12).bfloat16()
     segments = segments_from_sem_seg(torch.randint(0, 2, (12, 12)))
-    spy(torch.zeros(2, 3), logits.float(), segments)
     with torch.autocast("cpu", torch.bfloat16):
-        spy(torch.zeros(2, 3, dtype=torch.bfloat16), logits, segments)
-    torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)
+        Spy(1.0, 20.0, 1.0)(classes, logits, segments)
+    expected = MATCHER.costs(classes.float(), logits.float(), segments)
+    torch.testing.assert_close(seen, [expected], rtol=0, atol=0)

@@ -10,11 +10,12 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from zsk.data.targets import Segments
+from zsk.vocabulary import IGNORE_LABEL
 
 from .dynamic_kernel_head import Proposals
 from .losses import class_loss, dice_loss, focal_loss
 from .masks import resize_masks
-from .matcher import HungarianMatcher
+from .matcher import HungarianMatcher, nearest_masks
 
 Match = tuple[Tensor, Tensor]
 
@@ -32,6 +33,7 @@ class SetCriterion(nn.Module):
         no_object_weight: float,
         deep_supervision: bool,
         ignore_aware: bool,
+        region_purity: float = 0.0,
     ):
         """
         Args:
@@ -39,6 +41,9 @@ class SetCriterion(nn.Module):
             deep_supervision: supervise every stage, M_0 included; else the last one alone.
             ignore_aware: pixels without a label take no part in mask losses and costs; off, they
                 count as negatives, as in the public baseline.
+            region_purity: over 0, an unmatched proposal whose mask lies on one class with at least
+                this share learns that class instead of no-object, and one that lies on unlabelled
+                pixels learns nothing (our choice, see `region_classes`). 0: the method's targets.
         """
         super().__init__()
         self.matcher = matcher
@@ -50,6 +55,7 @@ class SetCriterion(nn.Module):
         self.no_object_weight = no_object_weight
         self.deep_supervision = deep_supervision
         self.ignore_aware = ignore_aware
+        self.region_purity = region_purity
 
     def forward(
         self, stages: Sequence[Proposals], segments: Sequence[Segments], image_names: Sequence[str]
@@ -91,6 +97,19 @@ class SetCriterion(nn.Module):
                 raise FloatingPointError(f"{error} for image {name}") from error
         return matches
 
+    @torch.no_grad()
+    def unmatched_classes(self, proposals: Proposals, segments: Sequence[Segments]) -> Tensor:
+        """(B,N) class targets before matching has its say: no-object, or `region_classes`."""
+        shape = proposals.pred_logits.shape
+        no_object = shape[-1] - 1
+        if self.region_purity <= 0:
+            return torch.full(shape[:2], no_object, device=proposals.pred_logits.device)
+        targets = [
+            region_classes(masks.float(), target, self.region_purity, no_object)
+            for masks, target in zip(proposals.pred_masks, segments)
+        ]
+        return torch.stack(targets)
+
     def stage_losses(
         self,
         proposals: Proposals,
@@ -100,8 +119,7 @@ class SetCriterion(nn.Module):
     ) -> dict[str, Tensor]:
         """Unweighted losses of one stage, by name."""
         logits = proposals.pred_logits.float()
-        no_object = logits.shape[-1] - 1
-        classes = torch.full(logits.shape[:2], no_object, device=logits.device)
+        classes = self.unmatched_classes(proposals, segments)
         # zero, but in the graph when there is no segment
         focal = dice = proposals.pred_masks.float().sum() * 0.0
         for i, (target, (chosen, wanted)) in enumerate(zip(segments, matches)):
@@ -122,6 +140,25 @@ class SetCriterion(nn.Module):
             "loss_focal": focal / num_segments,
             "loss_dice": dice / num_segments,
         }
+
+
+def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:
+    """The class that each proposal's mask lies on: masks (N,h,w) logits -> (N,) int64.
+
+    A mask with at least the share `purity` of its labelled pixels on one class gets that class, a
+    mixed one `no_object`, and one with less than half of its pixels labelled IGNORE_LABEL: it may
+    lie on an unseen class, which must not be learnt to be nothing. One-to-one matching leaves most
+    proposals without a class; where they overlap on purpose (clusters), their names count too.
+    """
+    inside = (masks > 0).flatten(1).float()
+    truth = nearest_masks(segments.masks, masks.shape[-2:]).flatten(1)
+    labelled = inside @ nearest_masks(segments.valid[None], masks.shape[-2:]).flatten(1).T
+    classes = torch.full((len(masks),), no_object, device=masks.device)
+    if len(segments.labels):
+        shares, best = (inside @ truth.T / labelled.clamp(min=1)).max(dim=1)
+        classes = torch.where(shares >= purity, segments.labels[best], classes)
+    mostly_unlabelled = labelled[:, 0] * 2 < inside.sum(dim=1)
+    return classes.masked_fill(mostly_unlabelled, IGNORE_LABEL)
 
 
 def _mean_over_processes(count: int, like: Proposals) -> float:

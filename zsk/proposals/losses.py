@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsk.vocabulary import IGNORE_LABEL
+
 ALPHA, GAMMA = 0.25, 2.0
 
 
@@ -55,9 +57,12 @@ def pairwise_dice(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
 def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tensor:
     """Cross-entropy with the last class (no object) weighted down: a weighted mean, a scalar.
 
-    logits (M,K+1), targets (M,) int64 in [0, K].
+    logits (M,K+1), targets (M,) int64 in [0, K], or IGNORE_LABEL for rows that do not count. A
+    vocabulary has fewer classes than that.
     """
+    counted = targets != IGNORE_LABEL
+    logits, targets = logits[counted], targets[counted]
     no_object = logits.shape[1] - 1
     weights = torch.where(targets == no_object, no_object_weight, 1.0).to(logits.dtype)
     losses = F.cross_entropy(logits, targets, reduction="none")
-    return (losses * weights).sum() / weights.sum()
+    return (losses * weights).sum() / weights.sum().clamp(min=no_object_weight)

@@ -45,8 +45,8 @@ class HungarianMatcher(nn.Module):
     def costs(self, logits: Tensor, masks: Tensor, segments: Segments) -> Tensor:
         """(N,K+1), (N,h,w) float32 -> (N,G)."""
         size = masks.shape[-2:]
-        targets = _nearest(segments.masks, size).flatten(1)
-        valid = _nearest(segments.valid[None], size).flatten()
+        targets = nearest_masks(segments.masks, size).flatten(1)
+        valid = nearest_masks(segments.valid[None], size).flatten()
         flat = masks.flatten(1)
         # DETR's choice: minus the probability instead of its log, which bounds the class cost
         return (
@@ -56,8 +56,8 @@ class HungarianMatcher(nn.Module):
         )
 
 
-def _nearest(masks: Tensor, size: torch.Size) -> Tensor:
-    """(G,H,W) bool -> (G,h,w) float32."""
+def nearest_masks(masks: Tensor, size: torch.Size) -> Tensor:
+    """Nearest-neighbour resize: (G,H,W) bool -> (G,h,w) float32."""
     if masks.shape[0] == 0:
         return masks.new_zeros((0, *size), dtype=torch.float32)
     return F.interpolate(masks[None].float(), size=size, mode="nearest")[0]
