@@ -102,3 +102,15 @@ def test_class_loss_of_no_objects_alone_is_their_mean():
     logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])
     expected = (LN2 + math.log(4 / 3)) / 2
     assert class_loss(logits, torch.tensor([1, 1]), 0.1).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_loss_leaves_out_ignored_rows():
+    logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])
+    assert class_loss(logits, torch.tensor([0, 255]), 0.1).item() == pytest.approx(LN2, rel=1e-5)
+
+
+def test_class_loss_without_a_row_that_counts_is_zero_in_the_graph():
+    logits = torch.zeros(2, 2, requires_grad=True)
+    loss = class_loss(logits, torch.tensor([255, 255]), 0.1)
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.tolist() == [[0, 0], [0, 0]]

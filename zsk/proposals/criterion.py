@@ -90,7 +90,7 @@ class SetCriterion(nn.Module):
     ) -> list[Match]:
         """One stage's matches, an image at a time."""
         matches = []
-        for logits, masks, target, name in zip(*proposals, segments, image_names):
+        for logits, masks, target, name in zip(*proposals, segments, image_names, strict=True):
             try:
                 matches.append(self.matcher(logits, masks, target))
             except FloatingPointError as error:

@@ -104,6 +104,8 @@ def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
     if kernels.INIT == "learned":
         return StaticKernels(kernels.NUM_KERNELS, kernels.DIM)
     if kernels.INIT == "clusters":
+        if not kernels.CLUSTER_FEATURES:
+            raise UserError("MODEL.KERNELS.CLUSTER_FEATURES is empty: name a backbone feature")
         if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
             raise UserError(
                 f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "

@@ -65,4 +65,4 @@ def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tens
     no_object = logits.shape[1] - 1
     weights = torch.where(targets == no_object, no_object_weight, 1.0).to(logits.dtype)
     losses = F.cross_entropy(logits, targets, reduction="none")
-    return (losses * weights).sum() / weights.sum().clamp(min=no_object_weight)
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-6)

@@ -1,0 +1,71 @@
+"""Classes of unmatched proposals by the pixels they lie on (our choice beside the method)."""
+
+import torch
+
+from zsk.data.targets import segments_from_sem_seg
+from zsk.proposals.criterion import SetCriterion, region_classes
+from zsk.proposals.dynamic_kernel_head import Proposals
+from zsk.proposals.matcher import HungarianMatcher
+
+LABELS = torch.tensor([[3, 3, 3, 7, 255, 255]])
+NO_OBJECT = 9
+
+
+def mask(*columns):
+    """Logits (1,6) of a mask over these columns."""
+    logits = torch.full((1, 6), -5.0)
+    logits[0, list(columns)] = 5.0
+    return logits
+
+
+def classes(*masks, purity=0.7, labels=LABELS):
+    return region_classes(
+        torch.stack(masks), segments_from_sem_seg(labels), purity, NO_OBJECT
+    ).tolist()
+
+
+def test_a_mask_on_one_class_gets_that_class():
+    assert classes(mask(0, 1), mask(3)) == [3, 7]
+
+
+def test_a_mixed_mask_is_no_object_below_the_purity():
+    assert classes(mask(2, 3), purity=0.7) == [NO_OBJECT]  # half and half
+    assert classes(mask(1, 2, 3), purity=0.7) == [NO_OBJECT]  # two thirds
+    assert classes(mask(1, 2, 3), purity=0.6) == [3]
+
+
+def test_unlabelled_pixels_do_not_count_but_a_mask_mostly_on_them_learns_nothing():
+    assert classes(mask(0, 4)) == [3]  # its one labelled pixel is of class 3; half is labelled
+    assert classes(mask(0, 4, 5)) == [255]
+    assert classes(mask(4, 5)) == [255]
+
+
+def test_an_empty_mask_is_no_object():
+    assert classes(mask()) == [NO_OBJECT]
+
+
+def test_nothing_labelled():
+    assert classes(mask(0), mask(), labels=torch.full((1, 6), 255)) == [255, NO_OBJECT]
+
+
+def test_the_criterion_uses_them_for_unmatched_proposals_alone():
+    """Two proposals on class 0, one is matched: the other learns class 0 only when asked to."""
+    masks = torch.stack([mask(0, 1, 2), mask(0, 1)])[None]
+    logits = torch.zeros(1, 2, 3)
+    losses = {}
+    for purity in (0.0, 0.7):
+        criterion = SetCriterion(
+            HungarianMatcher(1.0, 20.0, 1.0),
+            class_weight=1.0,
+            focal_weight=1.0,
+            dice_weight=1.0,
+            no_object_weight=0.1,
+            deep_supervision=True,
+            ignore_aware=True,
+            region_purity=purity,
+        )
+        graded = logits.clone().requires_grad_()
+        segments = [segments_from_sem_seg(torch.tensor([[0, 0, 0, 255, 255, 255]]))]
+        criterion([Proposals(graded, masks)], segments, ["a.jpg"])["loss_class"].backward()
+        losses[purity] = graded.grad[0].argmin(dim=1).tolist()  # the class that is pulled up
+    assert losses == {0.0: [0, 2], 0.7: [0, 0]}
