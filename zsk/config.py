@@ -50,7 +50,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     kernels.INIT = "learned"  # learned (section 1.2) or clusters (k-means, our choice)
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
-    kernels.RESIDUAL_MASKS = False  # M_s = M_{s-1} + g_s(K_s) * F instead of eq. 3.5 (our choice)
+    kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), add to M_{s-1} or keep it (our choices)
 
     criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
     criterion.CLASS_WEIGHT = 1.0

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from zsk.errors import UserError
 from zsk.proposals.kernel_update import (
     KernelGate,
     KernelInteraction,
@@ -127,16 +128,31 @@ def test_the_order_of_the_kernels_has_no_meaning():
     torch.testing.assert_close(shuffled_masks, new_masks[:, order], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("residual", [False, True])
-def test_residual_masks_start_from_those_before(residual):
-    stage = tiny_stage(residual_masks=residual)
+@pytest.mark.parametrize("update", ["predict", "add"])
+def test_masks_are_predicted_or_added_to_those_before(update):
+    stage = tiny_stage(mask_update=update)
     with torch.no_grad():
         for parameter in stage.mask_kernels[-1].parameters():
             parameter.zero_()  # g_s gives kernels of zero
     before = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)
     _, masks = stage(torch.randn(1, 8, 1, 4), torch.randn(1, 3, 8), before)
-    expected = [0.0, 0.25, 0.75, 1.0] if residual else [0.0] * 4
+    expected = [0.0, 0.25, 0.75, 1.0] if update == "add" else [0.0] * 4
     assert masks.tolist() == [[[expected]] * 3]
+
+
+def test_masks_may_be_kept_while_kernels_change():
+    stage = tiny_stage(mask_update="keep")
+    before = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)
+    kernels = torch.randn(1, 3, 8)
+    new_kernels, masks = stage(torch.randn(1, 8, 1, 4), kernels, before)
+    assert masks.tolist() == [[[[0.0, 0.25, 0.75, 1.0]]] * 3]  # resized, no more
+    assert not torch.equal(new_kernels, kernels)
+    assert all("mask_kernels" not in name for name, _ in stage.named_parameters())
+
+
+def test_an_unknown_mask_update_names_the_key():
+    with pytest.raises(UserError, match="MODEL.KERNELS.MASK_UPDATE is 'guess'"):
+        tiny_stage(mask_update="guess")
 
 
 @pytest.mark.parametrize("settings", [{"gather_activation": "relu"}, {"gather_reduction": "max"}])

@@ -80,7 +80,7 @@ class DynamicKernelHead(nn.Module):
                     gather_activation=kernels.GATHER_ACTIVATION,
                     gather_reduction=kernels.GATHER_REDUCTION,
                     feature_transform=kernels.FEATURE_TRANSFORM,
-                    residual_masks=kernels.RESIDUAL_MASKS,
+                    mask_update=kernels.MASK_UPDATE,
                 )
                 for _ in range(kernels.NUM_STAGES)
             ],

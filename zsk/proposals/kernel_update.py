@@ -10,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zsk.errors import UserError
+
 from .masks import convolve_kernels, resize_masks
 
 GATHER_ACTIVATIONS = ("sigmoid", "softmax")
 GATHER_REDUCTIONS = ("sum", "mean")
+MASK_UPDATES = ("predict", "add", "keep")
 
 
 def gather_group_features(
@@ -100,7 +103,7 @@ class KernelUpdateStage(nn.Module):
         gather_activation: str = "sigmoid",
         gather_reduction: str = "sum",
         feature_transform: bool = False,
-        residual_masks: bool = False,
+        mask_update: str = "predict",
     ):
         """
         Args:
@@ -108,12 +111,17 @@ class KernelUpdateStage(nn.Module):
             gather_activation, gather_reduction: see `gather_group_features`.
             feature_transform: a 1x1 convolution of the stage's own on F (K-Net's public
                 configurations have one; the method does not).
-            residual_masks: predict what is added to the previous masks (our choice, beside
-                eq. 3.5): a stage then starts from them, which is worth having when they are good.
+            mask_update: "predict" (eq. 3.5), "add" to the previous masks what is predicted, or
+                "keep" them, so that the stage only refines kernels and names. The last two are our
+                choice, for masks that are good to begin with (clusters).
         """
         super().__init__()
         if gather_activation not in GATHER_ACTIVATIONS or gather_reduction not in GATHER_REDUCTIONS:
             raise ValueError(f"unknown gathering {gather_activation}/{gather_reduction}")
+        if mask_update not in MASK_UPDATES:
+            raise UserError(
+                f"MODEL.KERNELS.MASK_UPDATE is {mask_update!r}: choose {', '.join(MASK_UPDATES)}"
+            )
         self.gather_activation = gather_activation
         self.gather_reduction = gather_reduction
         self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else nn.Identity()
@@ -124,9 +132,10 @@ class KernelUpdateStage(nn.Module):
             # no bias: the LayerNorm that follows has one (and K-Net's weights have none)
             layers += [nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim), nn.ReLU(inplace=True)]
         last = nn.Linear(dim, dim)
-        self.mask_kernels = nn.Sequential(*layers, last)  # g_s
-        self.residual_masks = residual_masks
-        if residual_masks:
+        # a stage that keeps its masks has no g_s: DDP would complain of parameters without use
+        self.mask_kernels = nn.Sequential(*layers, last) if mask_update != "keep" else None  # g_s
+        self.mask_update = mask_update
+        if mask_update == "add":
             # before any training a stage leaves the masks as they are
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -141,5 +150,7 @@ class KernelUpdateStage(nn.Module):
             features, mask_logits, self.gather_activation, self.gather_reduction
         )
         kernels = self.interaction(self.gate(group, kernels))
+        if self.mask_kernels is None:
+            return kernels, mask_logits
         masks = convolve_kernels(self.mask_kernels(kernels), features)
-        return kernels, masks + mask_logits if self.residual_masks else masks
+        return kernels, masks + mask_logits if self.mask_update == "add" else masks
