@@ -1,0 +1,90 @@
+#!/usr/bin/env python
+"""Evaluate a model on a smaller vocabulary: the names that most photos show.
+
+python tools/evaluate_common_names.py --config-file F --count 27 [KEY VALUE …]
+
+A name counts for a photo when it covers 0.5 % of it or more; all photos of the label folder count,
+and the evaluation is on the data set DATASETS.TEST. Pixels of other names are ignored. The labels
+are rewritten into a temporary folder and go through the ordinary evaluator.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+import numpy as np  # noqa: E402
+from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+from detectron2.modeling import build_model  # noqa: E402
+from detectron2.utils.logger import setup_logger  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from train_net import Trainer  # noqa: E402
+from zsk.checkpoint import load_weights  # noqa: E402
+from zsk.config import load_config  # noqa: E402
+from zsk.data.images import read_label  # noqa: E402
+from zsk.data.register import register_zero_shot_split  # noqa: E402
+from zsk.errors import run_cli  # noqa: E402
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
+
+MIN_SHARE = 0.005  # of a photo's pixels
+
+
+def commonest_ids(label_folder: Path, num_classes: int, count: int) -> list[int]:
+    """The `count` label ids that most label files show, ascending; ties go to the smaller id."""
+    photos = np.zeros(IGNORE_LABEL + 1, dtype=np.int64)
+    for path in sorted(label_folder.glob("*.png")):
+        label = read_label(path)
+        photos += np.bincount(label.ravel(), minlength=len(photos)) >= MIN_SHARE * label.size
+    shown = [k for k in np.argsort(-photos[:num_classes], kind="stable") if photos[k]]
+    return sorted(int(k) for k in shown[:count])
+
+
+def register_subset(dataset: str, count: int, folder: Path) -> str:
+    """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
+    metadata = MetadataCatalog.get(dataset)
+    joint: Vocabulary = metadata.vocabulary
+    ids = commonest_ids(Path(metadata.sem_seg_root), len(joint), count)
+    table = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, dtype=np.uint8)
+    table[ids] = np.arange(len(ids))
+    for record in DatasetCatalog.get(dataset):
+        path = Path(record["sem_seg_file_name"])
+        Image.fromarray(table[read_label(path)]).save(folder / path.name)
+    vocabulary = Vocabulary(
+        tuple(joint.names[k] for k in ids),
+        tuple(joint.prompt_names[k] for k in ids),
+        tuple(joint.seen[k] for k in ids),
+    )
+    name = f"{dataset}_{len(ids)}_names"
+    register_zero_shot_split(
+        name,
+        metadata.image_root,
+        folder,
+        vocabulary,
+        training=False,
+        file_list=metadata.file_list,
+    )
+    return name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate on the names that most photos show.")
+    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--count", type=int, default=27, help="names kept (default: %(default)s)")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="configuration keys and values")
+    args = parser.parse_args()
+    setup_logger(name="zsk")
+    cfg = load_config(args.config_file, args.opts)
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
+        model = build_model(cfg)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        Trainer.test(cfg, model)
+
+
+if __name__ == "__main__":
+    run_cli(main)
