@@ -65,6 +65,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet or vild
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
+    clip.TEMPERATURE = 0.0  # tau of the region scores; 0: the encoder's own (CLIP: 100)
     clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
 
     cfg.MODEL.ENSEMBLE = CfgNode()

@@ -91,6 +91,7 @@ class ZSKNet(nn.Module):
                 encoder,
                 mask_threshold=clip.MASK_THRESHOLD,
                 chunk_size=clip.CHUNK_SIZE,
+                temperature=clip.TEMPERATURE or None,
             ),
             "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,

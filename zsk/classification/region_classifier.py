@@ -36,6 +36,7 @@ class RegionClassifier(nn.Module):
         mask_threshold: in (0,1), where the masks' sigmoid is cut.
         chunk_size: proposals handled at once; bounds the memory (chunk_size masked images of
             float32), changes no result.
+        temperature: τ of the class scores; None for the encoder's own.
 
     Leaving the surroundings in, dimmed or whole, and larger boxes were measured and are worse: see
     embedded_encoder.py. Raises UserError for a number outside its range.
@@ -45,7 +46,11 @@ class RegionClassifier(nn.Module):
     pixel_std: Tensor
 
     def __init__(
-        self, encoder: VisionLanguageEncoder, mask_threshold: float = 0.5, chunk_size: int = 32
+        self,
+        encoder: VisionLanguageEncoder,
+        mask_threshold: float = 0.5,
+        chunk_size: int = 32,
+        temperature: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 < mask_threshold < 1:
@@ -55,6 +60,7 @@ class RegionClassifier(nn.Module):
         self.encoder = encoder
         self.logit_threshold = math.log(mask_threshold / (1 - mask_threshold))
         self.chunk_size = chunk_size
+        self.temperature = encoder.logit_scale if temperature is None else temperature
         mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
         self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
@@ -83,7 +89,7 @@ class RegionClassifier(nn.Module):
                 valid[chunk] = shown = masks.flatten(1).any(dim=1)
                 crops = masked_crops(pixels, masks[shown], self.encoder.input_size)
                 features = self.encoder.encode_image(crops)
-                scores = self.encoder.logit_scale * features @ text.float().T
+                scores = self.temperature * features @ text.float().T
                 probs[chunk][shown] = scores.softmax(dim=1)
         return RegionScores(probs, valid)
 
