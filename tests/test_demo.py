@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsk.config import load_config
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation
 from zsk.vocabulary import Vocabulary
 
@@ -192,10 +191,6 @@ def test_a_missing_configuration_is_one_line_and_exit_code_2(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(
-    not DEFAULT_CONFIG.is_file() or not load_config(str(DEFAULT_CONFIG)).MODEL.WEIGHTS,
-    reason="the embedded configuration names no weights",
-)
 def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):
     save_photo(tmp_path / "in" / "one.png", (40, 30))
     save_photo(tmp_path / "in" / "two.jpg", (1, 1))
