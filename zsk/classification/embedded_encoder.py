@@ -84,6 +84,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
 
         classifier = timm.create_model(f"tf_efficientnet_{variant}")
         classifier.load_state_dict(weights)
+        # Depthwise convolutions take half the time in this layout (measured on a CPU).
+        classifier.to(memory_format=torch.channels_last)
         minilm, self._tokenizer = load_minilm()
         self.hold("classifier", classifier)
         self.hold("projection", NameProjection(load_names()))
@@ -99,7 +101,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
 
     def _image_features(self, crops: Tensor) -> Tensor:
         classifier = self.network("classifier")
-        logits = classifier(crops.to(classifier.classifier.weight.dtype))
+        crops = crops.to(classifier.classifier.weight.dtype, memory_format=torch.channels_last)
+        logits = classifier(crops)
         return self.network("projection")(logits)
 
 
