@@ -52,3 +52,7 @@ class ColourEncoder(VisionLanguageEncoder):
         assert crops.shape[1:] == (3, self.input_size, self.input_size)
         self.batches.append(len(crops))
         return crops.mean(dim=(2, 3))
+
+    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        self.batches.append(len(masks))
+        return torch.einsum("rhw,chw->rc", masks, pixels) / masks.sum(dim=(1, 2))[:, None]

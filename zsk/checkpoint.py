@@ -1,7 +1,6 @@
 """Loading weights so that a wrong file is a sentence, not a half-loaded model."""
 
 import os
-import pickle
 from collections.abc import Mapping
 
 import torch
@@ -23,17 +22,27 @@ def load_weights(model: nn.Module, path: str) -> None:
     """
     if not os.path.isfile(path):
         raise UserError(f"weights file {path} does not exist: give a checkpoint with MODEL.WEIGHTS")
+    state = read_state_dict(path)
+    _check_fit(model, state, path)
+    model.load_state_dict(state, strict=False)
+
+
+def read_state_dict(path: str) -> Mapping[str, Tensor]:
+    """The weights in a file, under "model" or bare, on the CPU; read with weights_only.
+
+    Raises:
+        UserError: the file is unreadable or holds something else.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch, pickle, zip and safetensors each raise their own kinds
         raise UserError(
             f"weights file {path} cannot be read: it is damaged or no checkpoint"
         ) from error
     state = content.get("model", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"weights file {path} holds no model weights")
-    _check_fit(model, state, path)
-    model.load_state_dict(state, strict=False)
+    return state
 
 
 def _check_fit(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None:

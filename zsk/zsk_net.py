@@ -13,9 +13,9 @@ from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from zsk.classification.encoder import build_encoder
-from zsk.classification.ensemble import EnsembleMode, combine
+from zsk.classification.ensemble import EnsembleMode, combine, head_probabilities
 from zsk.classification.prompts import get_templates
-from zsk.classification.region_classifier import RegionClassifier
+from zsk.classification.region_classifier import build_region_classifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
 from zsk.errors import UserError
@@ -43,9 +43,10 @@ class ZSKNet(nn.Module):
         sem_seg_head: nn.Module,
         criterion: SetCriterion,
         text_classifier: TextClassifier,
-        region_classifier: RegionClassifier,
+        region_classifier: nn.Module,
         ensemble_mode: EnsembleMode,
         ensemble_lambda: float,
+        seen_penalty: float = 0.0,
         pixel_mean: list[float],
         pixel_std: list[float],
     ):
@@ -63,6 +64,7 @@ class ZSKNet(nn.Module):
         self.region_classifier = region_classifier
         self.ensemble_mode = ensemble_mode
         self.ensemble_lambda = ensemble_lambda
+        self.seen_penalty = seen_penalty
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
@@ -87,14 +89,12 @@ class ZSKNet(nn.Module):
                 region_purity=weights.REGION_PURITY,
             ),
             "text_classifier": TextClassifier(encoder, get_templates(clip.PROMPT)),
-            "region_classifier": RegionClassifier(
-                encoder,
-                mask_threshold=clip.MASK_THRESHOLD,
-                chunk_size=clip.CHUNK_SIZE,
-                temperature=clip.TEMPERATURE or None,
+            "region_classifier": build_region_classifier(
+                clip.REGION_MODE, encoder, clip.MASK_THRESHOLD, clip.CHUNK_SIZE
             ),
             "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
+            "seen_penalty": cfg.MODEL.ENSEMBLE.SEEN_PENALTY,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
@@ -162,13 +162,13 @@ class ZSKNet(nn.Module):
         self, record: Record, logits: Tensor, masks: Tensor, text: Tensor
     ) -> dict[str, Tensor]:
         """Name one image's proposals, then its pixels; (N,K+1), (N,h,w), (K,E)."""
-        head_probs = logits.softmax(dim=-1)[:, :-1]  # no-object takes no part in naming
+        seen = record["vocabulary"].seen_mask.to(self.device)
+        head_probs = head_probabilities(logits, seen, self.seen_penalty)
         masks = masks.float()
         if self.ensemble_mode == "head":
             probs = head_probs  # CLIP's image tower is not run at all
         else:
             regions = self.region_classifier(record["image"].to(self.device), masks, text)
-            seen = record["vocabulary"].seen_mask.to(self.device)
             probs = combine(
                 self.ensemble_mode,
                 head_probs,

@@ -35,6 +35,21 @@ def test_photos_get_their_names(encoder):
     assert probs.amax(dim=1).min() > 0.5
 
 
+def test_one_look_names_the_regions_of_a_photo(encoder):
+    """A photo of a cat beside one of coffee; the masks are at a quarter of the resolution."""
+    words = ["cat", "cup of coffee"]
+    text = encoder.encode_text([f"a photo of a {word}." for word in words])
+    pixels = torch.cat([photo("chelsea", encoder)[0], photo("coffee", encoder)[0]], dim=2)
+    masks = torch.zeros(3, 65, 130)
+    masks[0, :, :65] = masks[1, :, 65:] = 1
+    masks[2, 20:40, 20:40] = 0.5  # soft: only the ratios count
+    rows = encoder.encode_regions(pixels, masks)
+    assert rows.shape == (3, 384)
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
+    assert (rows @ text.T).argmax(dim=1).tolist() == [0, 1, 0]
+    torch.testing.assert_close(encoder.encode_regions(pixels, 2 * masks), rows)
+
+
 @pytest.mark.parametrize("variant", ["lite0", "lite2"])
 def test_the_weights_are_trained_ones(variant):
     encoder = build_encoder(f"embedded:{variant}")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zsk.classification.ensemble import combine, geometric_ensemble
+from zsk.classification.ensemble import combine, geometric_ensemble, head_probabilities
 from zsk.errors import UserError
 
 HEAD = torch.tensor([[0.16, 0.81], [0.5, 0.25]])
@@ -63,3 +63,13 @@ def test_a_weight_outside_its_range(lam):
 def test_an_unknown_mode():
     with pytest.raises(UserError, match="'average'.*ensemble, head, clip"):
         combine("average", HEAD, CLIP, VALID, SEEN, 0.7)
+
+
+def test_the_penalty_of_seen_classes_by_hand():
+    # columns: seen, unseen, no object; e^0 = 1 against e^ln2 = 2 and 1
+    logits = torch.tensor([[0.0, 2.0, 0.0]]) * torch.tensor(2.0).log() / 2
+    probs = head_probabilities(logits, SEEN, 0.0)
+    torch.testing.assert_close(probs, torch.tensor([[0.25, 0.5]]))
+    # half of the seen class's weight: 1/2 against 2 and 1
+    probs = head_probabilities(logits, SEEN, torch.tensor(2.0).log().item())
+    torch.testing.assert_close(probs, torch.tensor([[0.5, 2.0]]) / 3.5)

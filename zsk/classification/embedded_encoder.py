@@ -33,6 +33,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .embedded_names import load_names
 from .embedded_text import WIDTH, load_minilm, tokenize
@@ -46,6 +47,7 @@ from .encoder import VisionLanguageEncoder
 
 TEMPERATURE = 1.5  # of the ImageNet probabilities
 WHITENING_EPS = 3e-4  # the second moment has trace 1 over E = 384 directions
+DENSE_STRIDE = 16  # of the network that sees a whole photo (dilated; the weights are the same)
 LOGIT_SCALE = 15.0  # lowest negative log-likelihood among 5 … 100 in the measurement above
 
 
@@ -82,12 +84,12 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         )
         import timm
 
-        classifier = timm.create_model(f"tf_efficientnet_{variant}")
-        classifier.load_state_dict(weights)
-        # Depthwise convolutions take half the time in this layout (measured on a CPU).
-        classifier.to(memory_format=torch.channels_last)
+        for name, stride in (("classifier", 32), ("dense", DENSE_STRIDE)):
+            network = timm.create_model(f"tf_efficientnet_{variant}", output_stride=stride)
+            network.load_state_dict(weights)
+            # Depthwise convolutions take half the time in this layout (measured on a CPU).
+            self.hold(name, network.to(memory_format=torch.channels_last))
         minilm, self._tokenizer = load_minilm()
-        self.hold("classifier", classifier)
         self.hold("projection", NameProjection(load_names()))
         self.hold("minilm", minilm)
 
@@ -98,6 +100,14 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         tokens, mask = tokenize(self._tokenizer, texts)
         return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
+
+    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        dense = self.network("dense")
+        photo = pixels[None].to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
+        features = F.interpolate(dense.forward_features(photo), masks.shape[-2:], mode="bilinear")
+        masks = masks.flatten(1)
+        pooled = masks @ features[0].float().flatten(1).T / masks.sum(dim=1, keepdim=True)
+        return self.network("projection")(dense.classifier(pooled.to(photo.dtype)))
 
     def _image_features(self, crops: Tensor) -> Tensor:
         classifier = self.network("classifier")

@@ -1,4 +1,4 @@
-"""What the project asks of a vision-language model, and how one is held frozen.
+"""What the project asks of a vision-language model.
 
 Letters: K texts, R crops, E width of the shared text and image space.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from zsk.errors import UserError
+
+from .frozen_module import FrozenModule
 
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
 
@@ -25,46 +28,6 @@ class TextTooLongError(ValueError):
         super().__init__(f"the text {text!r} has more than {max_tokens} tokens")
         self.text = text
         self.max_tokens = max_tokens
-
-
-class FrozenModule(nn.Module):
-    """A module whose networks follow `.to(device)` and nothing else.
-
-    They are in none of parameters(), state_dict() and train(), so an optimiser, a checkpoint or a
-    distributed wrapper of a model that contains this module never sees them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._networks: dict[str, nn.Module] = {}  # a plain dict: nn.Module registers nothing
-        self._device = torch.device("cpu")
-
-    @property
-    def device(self) -> torch.device:
-        return self._device
-
-    def hold(self, name: str, network: nn.Module) -> None:
-        """Take over `network` (on the CPU), in evaluation mode and without gradients."""
-        self._networks[name] = network.eval().requires_grad_(False)
-
-    def network(self, name: str) -> Any:
-        """The network held as `name`; Any, for the sake of methods that nn.Module lacks."""
-        return self._networks[name]
-
-    def set_precision(self, network: nn.Module, device: torch.device) -> None:
-        """Half precision on a GPU, single precision elsewhere. In place, after the move."""
-        network.half() if device.type == "cuda" else network.float()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
-        # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not
-        # reach a frozen network: only the device is read off.
-        super()._apply(fn, recurse)
-        target = fn(torch.empty(0, device=self._device)).device
-        if target != self._device:
-            for network in self._networks.values():
-                self.set_precision(network.to(target), target)
-            self._device = target
-        return self
 
 
 class VisionLanguageEncoder(FrozenModule, ABC):
@@ -102,6 +65,12 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     def _image_features(self, crops: Tensor) -> Tensor:
         """(R,E) in any precision and length; `crops` as in encode_image."""
 
+    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """(R,E) in any precision and length; arguments as in encode_regions."""
+        raise UserError(
+            "MODEL.CLIP.REGION_MODE one_pass works with MODEL.CLIP.NAME embedded only: use crop"
+        )
+
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
         rows = [torch.zeros(0, self.embed_dim, device=self.device)]
@@ -117,6 +86,24 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             return torch.zeros(0, self.embed_dim, device=self.device)
         with self._frozen_arithmetic():
             return F.normalize(self._image_features(crops).float(), dim=1)
+
+    def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        """One look at the whole image for all of its regions.
+
+        Args:
+            pixels: (3,H,W) float32, normalised.
+            masks: (R,h,w) float32 in [0,1], over the whole image at any resolution, none empty.
+
+        Returns:
+            (R,E) float32 unit rows.
+
+        Raises:
+            UserError: this encoder only takes crops.
+        """
+        if not len(masks):
+            return torch.zeros(0, self.embed_dim, device=self.device)
+        with self._frozen_arithmetic():
+            return F.normalize(self._region_features(pixels, masks).float(), dim=1)
 
     @contextmanager
     def _frozen_arithmetic(self) -> Iterator[None]:

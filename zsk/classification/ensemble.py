@@ -16,6 +16,26 @@ from zsk.errors import UserError
 EnsembleMode = Literal["ensemble", "head", "clip"]
 
 
+def head_probabilities(logits: Tensor, seen_mask: Tensor, seen_penalty: float) -> Tensor:
+    """The head's class probabilities, with seen classes handicapped (0: the method).
+
+    A head that learned on seen classes alone answers with them. Subtracting a constant from their
+    logits is calibrated stacking (Chao et al., ECCV 2016); it is chosen with classes held out of
+    the seen ones, never with the unseen ones.
+
+    Args:
+        logits: (N,K+1) float, no-object last.
+        seen_mask: (K,) bool.
+        seen_penalty: ≥ 0, in units of the logits.
+
+    Returns:
+        (N,K) in [0,1]: the no-object column takes part in the softmax and is dropped then.
+    """
+    penalty = torch.zeros_like(logits[0])
+    penalty[:-1] = seen_mask.to(logits.device) * seen_penalty
+    return (logits - penalty).softmax(dim=-1)[:, :-1]
+
+
 def combine(
     mode: EnsembleMode,
     head_probs: Tensor,

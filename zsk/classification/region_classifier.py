@@ -36,7 +36,6 @@ class RegionClassifier(nn.Module):
         mask_threshold: in (0,1), where the masks' sigmoid is cut.
         chunk_size: proposals handled at once; bounds the memory (chunk_size masked images of
             float32), changes no result.
-        temperature: τ of the class scores; None for the encoder's own.
 
     Leaving the surroundings in, dimmed or whole, and larger boxes were measured and are worse: see
     embedded_encoder.py. Raises UserError for a number outside its range.
@@ -50,7 +49,6 @@ class RegionClassifier(nn.Module):
         encoder: VisionLanguageEncoder,
         mask_threshold: float = 0.5,
         chunk_size: int = 32,
-        temperature: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 < mask_threshold < 1:
@@ -60,7 +58,6 @@ class RegionClassifier(nn.Module):
         self.encoder = encoder
         self.logit_threshold = math.log(mask_threshold / (1 - mask_threshold))
         self.chunk_size = chunk_size
-        self.temperature = encoder.logit_scale if temperature is None else temperature
         mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
         self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
@@ -89,9 +86,41 @@ class RegionClassifier(nn.Module):
                 valid[chunk] = shown = masks.flatten(1).any(dim=1)
                 crops = masked_crops(pixels, masks[shown], self.encoder.input_size)
                 features = self.encoder.encode_image(crops)
-                scores = self.temperature * features @ text.float().T
+                scores = self.encoder.logit_scale * features @ text.float().T
                 probs[chunk][shown] = scores.softmax(dim=1)
         return RegionScores(probs, valid)
+
+
+class OnePassClassifier(RegionClassifier):
+    """Names all proposals from one look at the whole photo: features pooled under each mask.
+
+    Called as RegionClassifier is. One forward pass instead of one per proposal; `chunk_size` has no
+    part in it.
+    """
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, mask_logits: Tensor, text: Tensor) -> RegionScores:
+        pixels = (image.float() - self.pixel_mean) / self.pixel_std
+        probs = text.new_zeros(len(mask_logits), len(text), dtype=torch.float32)
+        with torch.autocast(probs.device.type, enabled=False):
+            masks = mask_logits > self.logit_threshold
+            valid = masks.flatten(1).any(dim=1)
+            features = self.encoder.encode_regions(pixels, masks[valid].float())
+            probs[valid] = (self.encoder.logit_scale * features @ text.float().T).softmax(dim=1)
+        return RegionScores(probs, valid)
+
+
+REGION_MODES = {"crop": RegionClassifier, "one_pass": OnePassClassifier}
+
+
+def build_region_classifier(
+    mode: str, encoder: VisionLanguageEncoder, mask_threshold: float, chunk_size: int
+) -> RegionClassifier:
+    """The classifier that MODEL.CLIP.REGION_MODE names. Raises UserError for another mode."""
+    if mode not in REGION_MODES:
+        known = ", ".join(REGION_MODES)
+        raise UserError(f"MODEL.CLIP.REGION_MODE is {mode!r}: choose one of {known}")
+    return REGION_MODES[mode](encoder, mask_threshold, chunk_size)
 
 
 def binary_masks(mask_logits: Tensor, size: Sequence[int], logit_threshold: float) -> Tensor:

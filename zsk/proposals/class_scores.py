@@ -1,37 +1,98 @@
-"""Class scores of the proposal head: kernels against the text embeddings (section 2).
+"""Class scores of the proposal head: embeddings against the text embeddings (section 2).
 
-Shape letters: B images, D kernel width, N kernels, K classes, E text embedding width.
+Shape letters: B images, D kernel width, N kernels, C pooled channels, K classes, E text embedding
+width, h x w masks.
 """
+
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
+from detectron2.layers import NaiveSyncBatchNorm
 from torch import Tensor, nn
+
+from .masks import resize_masks
+
+
+def kernel_embedding(dim: int, embed_dim: int) -> nn.Module:
+    """The MLP that takes a kernel (…,D) to the text space (…,E)."""
+    return nn.Sequential(
+        nn.Linear(dim, dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(dim, dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(dim, embed_dim),
+    )
+
+
+def region_embedding(channels: int, embed_dim: int, dropout: float) -> nn.Module:
+    """A linear map of standardised features (M,C) to the text space (M,E).
+
+    Linear on purpose: with few photos a deeper map learns the photos, not the classes.
+    """
+    return nn.Sequential(
+        nn.Unflatten(1, (channels, 1, 1)),
+        # its statistics are those of all processes, so that all of them keep the same model
+        NaiveSyncBatchNorm(channels),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(channels, embed_dim),
+    )
 
 
 class TextAlignedScores(nn.Module):
-    """An MLP takes every kernel to the text space; text embeddings are the classifier's weights.
+    """What is embedded is compared with the text embeddings, which are the classifier's weights.
 
     The text embeddings are an argument, not a state: the head learns on the seen classes and is
     used on any vocabulary.
     """
 
-    def __init__(self, dim: int, embed_dim: int, temperature: float):
-        """`temperature`: tau, what the cosine is multiplied with (100 in the method)."""
+    def __init__(self, embedding: nn.Module, embed_dim: int, temperature: float):
+        """
+        Args:
+            embedding: (B*N,D) -> (B*N,E), `kernel_embedding` or `region_embedding`.
+            temperature: tau, what the cosine is multiplied with (100 in the method).
+        """
         super().__init__()
         self.temperature = temperature
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, dim),
-            nn.ReLU(inplace=True),
-            nn.Linear(dim, dim),
-            nn.ReLU(inplace=True),
-            nn.Linear(dim, embed_dim),
-        )
+        self.embedding = embedding
         self.no_object = nn.Parameter(torch.empty(1, embed_dim))
         nn.init.normal_(self.no_object)
 
-    def forward(self, kernels: Tensor, text: Tensor) -> Tensor:
-        """kernels (B,N,D), text (K,E) unit rows -> logits (B,N,K+1), no-object last, float32."""
-        with torch.autocast(device_type=kernels.device.type, enabled=False):
-            embeddings = F.normalize(self.mlp(kernels.float()), dim=-1)
+    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
+        """vectors (B,N,D), text (K,E) unit rows -> logits (B,N,K+1), no-object last, float32."""
+        with torch.autocast(device_type=vectors.device.type, enabled=False):
+            embeddings = self.embedding(vectors.float().flatten(0, 1)).unflatten(
+                0, vectors.shape[:2]
+            )
+            embeddings = F.normalize(embeddings, dim=-1)
             no_object = F.normalize(self.no_object, dim=-1)
             return self.temperature * embeddings @ torch.cat([text.float(), no_object]).T
+
+
+def pool_regions(
+    features: Mapping[str, Tensor], names: Sequence[str], mask_logits: Tensor
+) -> Tensor:
+    """Mean backbone features inside every mask: our choice, beside the method's kernels.
+
+    A linear map of frozen features names regions of photos it never saw better than anything that
+    is learned from the photos themselves. Inside is where a logit is over 0; a mask with no such
+    pixel gives zeros.
+
+    Args:
+        features: (B,C_i,h_i,w_i) by name; `names` of them are pooled and concatenated.
+        mask_logits: (B,N,h,w); no gradient flows into them.
+    Returns:
+        (B,N,C) float32, C the sum of C_i.
+    """
+    with torch.autocast(device_type=mask_logits.device.type, enabled=False):
+        inside = (mask_logits.detach() > 0).float()
+        area = inside.sum(dim=(2, 3)).clamp(min=1).unsqueeze(-1)
+        pooled = [
+            torch.einsum(
+                "bnhw,bchw->bnc", inside, resize_masks(features[name].float(), inside.shape[-2:])
+            )
+            / area
+            for name in names
+        ]
+    return torch.cat(pooled, dim=2)

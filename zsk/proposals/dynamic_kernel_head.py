@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
-from .class_scores import TextAlignedScores
+from .class_scores import TextAlignedScores, kernel_embedding, pool_regions, region_embedding
 from .image_clusters import ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
@@ -37,14 +37,21 @@ class DynamicKernelHead(nn.Module):
         kernel_generator: KernelGenerator,
         stages: Sequence[nn.Module],
         class_scores: Sequence[nn.Module],
+        class_features: Sequence[str] = (),
     ):
-        """`class_scores` has one part more than `stages`: K_0 is scored and supervised, too."""
+        """
+        Args:
+            class_scores: one part more than `stages`: K_0 is scored and supervised, too.
+            class_features: backbone features that are pooled under the masks and scored instead of
+                the kernels (our choice, see `pool_regions`).
+        """
         super().__init__()
         if len(class_scores) != len(stages) + 1:
             raise ValueError("one class_scores part for K_0 and one for each stage")
         self.kernel_generator = kernel_generator
         self.stages = nn.ModuleList(stages)
         self.class_scores = nn.ModuleList(class_scores)
+        self.class_features = tuple(class_features)
 
     @classmethod
     def from_config(
@@ -52,7 +59,7 @@ class DynamicKernelHead(nn.Module):
     ) -> dict[str, Any]:
         kernels, head = cfg.MODEL.KERNELS, cfg.MODEL.SEM_SEG_HEAD
         clustered = kernels.CLUSTER_FEATURES if kernels.INIT == "clusters" else []
-        for feature in (head.IN_FEATURES[0], head.FINE_FEATURE, *clustered):
+        for feature in (head.IN_FEATURES[0], head.FINE_FEATURE, *clustered, *head.CLASS_FEATURES):
             if feature and feature not in input_shape:
                 raise UserError(
                     f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, "
@@ -85,19 +92,47 @@ class DynamicKernelHead(nn.Module):
                 for _ in range(kernels.NUM_STAGES)
             ],
             "class_scores": [
-                TextAlignedScores(kernels.DIM, embed_dim, head.TEMPERATURE)
+                TextAlignedScores(
+                    _build_embedding(cfg, input_shape, embed_dim), embed_dim, head.TEMPERATURE
+                )
                 for _ in range(kernels.NUM_STAGES + 1)
             ],
+            "class_features": head.CLASS_FEATURES,
         }
 
     def forward(self, features: Mapping[str, Tensor], text: Tensor) -> list[Proposals]:
         """Backbone features and text (K,E) -> S+1 proposals, stage 0 (K_0, M_0) first."""
         feature_map, kernels, masks = self.kernel_generator(features)
-        outputs = [Proposals(self.class_scores[0](kernels, text), masks)]
-        for stage, scores in zip(self.stages, self.class_scores[1:]):
+        outputs = [self.propose(0, features, kernels, masks, text)]
+        for number, stage in enumerate(self.stages, start=1):
             kernels, masks = stage(feature_map, kernels, masks)
-            outputs.append(Proposals(scores(kernels, text), masks))
+            outputs.append(self.propose(number, features, kernels, masks, text))
         return outputs
+
+    def propose(
+        self,
+        stage: int,
+        features: Mapping[str, Tensor],
+        kernels: Tensor,
+        masks: Tensor,
+        text: Tensor,
+    ) -> Proposals:
+        """One stage's masks with the class scores of its kernels, or of what its masks cover."""
+        if self.class_features:
+            vectors = pool_regions(features, self.class_features, masks)
+        else:
+            vectors = kernels
+        return Proposals(self.class_scores[stage](vectors, text), masks)
+
+
+def _build_embedding(
+    cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
+) -> nn.Module:
+    head = cfg.MODEL.SEM_SEG_HEAD
+    if not head.CLASS_FEATURES:
+        return kernel_embedding(cfg.MODEL.KERNELS.DIM, embed_dim)
+    channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
+    return region_embedding(channels, embed_dim, head.CLASS_DROPOUT)
 
 
 def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
@@ -111,5 +146,5 @@ def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
                 f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
                 f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
             )
-        return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM)
+        return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
     raise UserError(f"MODEL.KERNELS.INIT is {kernels.INIT!r}: choose learned or clusters")

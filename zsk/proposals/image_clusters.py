@@ -22,13 +22,19 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     The first is the point farthest from the mean. With fewer than `count` points some repeat.
     """
     batch = torch.arange(points.shape[0], device=points.device)
-    distance = (points - points.mean(dim=1, keepdim=True)).square().sum(dim=2)
-    chosen = [distance.argmax(dim=1)]
-    distance = torch.full_like(distance, float("inf"))
+    norms = points.square().sum(dim=2)
+
+    def distances(centres: Tensor) -> Tensor:
+        """(B,C) -> (B,P), squared; as one product, no (B,P,C) difference is made."""
+        products = (points @ centres.unsqueeze(2)).squeeze(2)
+        return norms - 2 * products + centres.square().sum(dim=1, keepdim=True)
+
+    chosen = [distances(points.mean(dim=1)).argmax(dim=1)]
+    nearest = torch.full_like(norms, float("inf"))
     for _ in range(count - 1):
-        newest = points[batch, chosen[-1]].unsqueeze(1)
-        distance = torch.minimum(distance, (points - newest).square().sum(dim=2))
-        chosen.append(distance.argmax(dim=1))
+        nearest = torch.minimum(nearest, distances(points[batch, chosen[-1]]))
+        nearest[batch, chosen[-1]] = 0.0  # exactly, whatever rounding says
+        chosen.append(nearest.argmax(dim=1))
     return torch.stack(chosen, dim=1)
 
 

@@ -58,6 +58,33 @@ def test_weights_of_a_classifier_are_loaded_from_a_file(tmp_path):
     assert torch.equal(backbone.network.conv_stem.weight, network.conv_stem.weight)
 
 
+def test_the_classifiers_last_convolution_is_a_level(tmp_path):
+    network = save_weights(tmp_path / "weights.pth").eval()
+    backbone = build(
+        *FIVE_LEVELS,
+        *("MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth")),
+        *("MODEL.RESNETS.OUT_FEATURES", ["res5", "head"]),
+        *("MODEL.TIMM.FREEZE", "all"),
+    ).train()
+    shape = backbone.output_shape()["head"]
+    image = torch.randn(1, 3, 64, 96)
+    feature = backbone(image)["head"]
+    assert feature.shape == (1, shape.channels, 64 // shape.stride, 96 // shape.stride)
+    torch.testing.assert_close(feature, network.forward_features(image))
+
+
+def test_a_network_without_that_convolution_says_so():
+    with pytest.raises(UserError, match="asks for head, but test_convnext has none"):
+        build(*FOUR_LEVELS, "MODEL.RESNETS.OUT_FEATURES", ["res5", "head"])
+
+
+@pytest.mark.parametrize("name, content", [("a.pth", b"no checkpoint"), ("a.safetensors", b"")])
+def test_unreadable_weights_are_one_sentence(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} cannot be read"):
+        build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / name))
+
+
 def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
     network = save_weights(tmp_path / "weights.pth", "test_convnext")
     backbone = build(*FOUR_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))

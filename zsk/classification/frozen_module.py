@@ -1,0 +1,49 @@
+"""How networks that are never trained ride along in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class FrozenModule(nn.Module):
+    """A module whose networks follow `.to(device)` and nothing else.
+
+    They are in none of parameters(), state_dict() and train(), so an optimiser, a checkpoint or a
+    distributed wrapper of a model that contains this module never sees them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._networks: dict[str, nn.Module] = {}  # a plain dict: nn.Module registers nothing
+        self._device = torch.device("cpu")
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def hold(self, name: str, network: nn.Module) -> None:
+        """Take over `network` (on the CPU), in evaluation mode and without gradients."""
+        self._networks[name] = network.eval().requires_grad_(False)
+
+    def network(self, name: str) -> Any:
+        """The network held as `name`; Any, for the sake of methods that nn.Module lacks."""
+        return self._networks[name]
+
+    def set_precision(self, network: nn.Module, device: torch.device) -> None:
+        """Half precision on a GPU, single precision elsewhere. In place, after the move."""
+        network.half() if device.type == "cuda" else network.float()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
+        # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not
+        # reach a frozen network: only the device is read off.
+        super()._apply(fn, recurse)
+        target = fn(torch.empty(0, device=self._device)).device
+        if target != self._device:
+            for network in self._networks.values():
+                self.set_precision(network.to(target), target)
+            self._device = target
+        return self
