@@ -129,4 +129,5 @@ def test_specks_are_not_named():
 
 def test_more_names_than_colours_are_drawn():
     names = [str(k) for k in range(300)]
-    draw_segmentation(grey(1, 2), np.array([[255, 299]]), names)
+    drawn = draw_segmentation(grey(1, 2), np.array([[255, 299]]), names)
+    assert drawn.width >= 4  # photo and segmentation side by side

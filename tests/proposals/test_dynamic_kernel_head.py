@@ -117,6 +117,7 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
+        (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN': choose GN, "),
         (("MODEL.KERNELS.INIT", "random"), "INIT is 'random': choose learned or clusters"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
     ],

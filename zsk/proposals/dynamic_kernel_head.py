@@ -11,12 +11,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.errors import UserError
-
-from .class_scores import TextAlignedScores, kernel_embedding, pool_regions, region_embedding
-from .image_clusters import ClusterKernels
-from .kernel_generator import KernelGenerator, StaticKernels
-from .kernel_update import KernelUpdateStage
+from .build import build_class_scores, build_kernel_generator, build_stage, check_settings
+from .class_scores import pool_regions
+from .kernel_generator import KernelGenerator
 
 
 class Proposals(NamedTuple):
@@ -57,47 +54,13 @@ class DynamicKernelHead(nn.Module):
     def from_config(
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
-        kernels, head = cfg.MODEL.KERNELS, cfg.MODEL.SEM_SEG_HEAD
-        clustered = kernels.CLUSTER_FEATURES if kernels.INIT == "clusters" else []
-        for feature in (head.IN_FEATURES[0], head.FINE_FEATURE, *clustered, *head.CLASS_FEATURES):
-            if feature and feature not in input_shape:
-                raise UserError(
-                    f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, "
-                    f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
-                )
+        stages = range(cfg.MODEL.KERNELS.NUM_STAGES)
+        check_settings(cfg, input_shape)
         return {
-            "kernel_generator": KernelGenerator(
-                input_shape,
-                in_feature=head.IN_FEATURES[0],
-                fine_feature=head.FINE_FEATURE,
-                cluster_features=clustered,
-                aspp_dilations=head.ASPP_DILATIONS,
-                aspp_channels=head.ASPP_CHANNELS,
-                dim=kernels.DIM,
-                norm=head.NORM,
-                kernels=_build_initial_kernels(kernels),
-            ),
-            "stages": [
-                KernelUpdateStage(
-                    dim=kernels.DIM,
-                    num_heads=kernels.NUM_HEADS,
-                    dim_feedforward=kernels.DIM_FEEDFORWARD,
-                    dropout=kernels.DROPOUT,
-                    num_mask_layers=kernels.NUM_MASK_LAYERS,
-                    gather_activation=kernels.GATHER_ACTIVATION,
-                    gather_reduction=kernels.GATHER_REDUCTION,
-                    feature_transform=kernels.FEATURE_TRANSFORM,
-                    mask_update=kernels.MASK_UPDATE,
-                )
-                for _ in range(kernels.NUM_STAGES)
-            ],
-            "class_scores": [
-                TextAlignedScores(
-                    _build_embedding(cfg, input_shape, embed_dim), embed_dim, head.TEMPERATURE
-                )
-                for _ in range(kernels.NUM_STAGES + 1)
-            ],
-            "class_features": head.CLASS_FEATURES,
+            "kernel_generator": build_kernel_generator(cfg, input_shape),
+            "stages": [build_stage(cfg) for _ in stages],
+            "class_scores": [build_class_scores(cfg, input_shape, embed_dim) for _ in (0, *stages)],
+            "class_features": cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES,
         }
 
     def forward(self, features: Mapping[str, Tensor], text: Tensor) -> list[Proposals]:
@@ -123,28 +86,3 @@ class DynamicKernelHead(nn.Module):
         else:
             vectors = kernels
         return Proposals(self.class_scores[stage](vectors, text), masks)
-
-
-def _build_embedding(
-    cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
-) -> nn.Module:
-    head = cfg.MODEL.SEM_SEG_HEAD
-    if not head.CLASS_FEATURES:
-        return kernel_embedding(cfg.MODEL.KERNELS.DIM, embed_dim)
-    channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
-    return region_embedding(channels, embed_dim, head.CLASS_DROPOUT)
-
-
-def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
-    if kernels.INIT == "learned":
-        return StaticKernels(kernels.NUM_KERNELS, kernels.DIM)
-    if kernels.INIT == "clusters":
-        if not kernels.CLUSTER_FEATURES:
-            raise UserError("MODEL.KERNELS.CLUSTER_FEATURES is empty: name a backbone feature")
-        if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
-            raise UserError(
-                f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
-                f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
-            )
-        return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
-    raise UserError(f"MODEL.KERNELS.INIT is {kernels.INIT!r}: choose learned or clusters")
