@@ -54,7 +54,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
     kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; minus that outside
-    kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), add to M_{s-1} or keep it (our choices)
+    kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), or add to M_{s-1} (our choice)
 
     criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
     criterion.CLASS_WEIGHT = 1.0

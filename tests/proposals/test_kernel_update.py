@@ -140,16 +140,6 @@ def test_masks_are_predicted_or_added_to_those_before(update):
     assert masks.tolist() == [[[expected]] * 3]
 
 
-def test_masks_may_be_kept_while_kernels_change():
-    stage = tiny_stage(mask_update="keep")
-    before = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)
-    kernels = torch.randn(1, 3, 8)
-    new_kernels, masks = stage(torch.randn(1, 8, 1, 4), kernels, before)
-    assert masks.tolist() == [[[[0.0, 0.25, 0.75, 1.0]]] * 3]  # resized, no more
-    assert not torch.equal(new_kernels, kernels)
-    assert all("mask_kernels" not in name for name, _ in stage.named_parameters())
-
-
 def test_an_unknown_mask_update_names_the_key():
     with pytest.raises(UserError, match="MODEL.KERNELS.MASK_UPDATE is 'guess'"):
         tiny_stage(mask_update="guess")

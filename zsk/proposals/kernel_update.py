@@ -16,7 +16,7 @@ from .masks import convolve_kernels, resize_masks
 
 GATHER_ACTIVATIONS = ("sigmoid", "softmax")
 GATHER_REDUCTIONS = ("sum", "mean")
-MASK_UPDATES = ("predict", "add", "keep")
+MASK_UPDATES = ("predict", "add")
 
 
 def gather_group_features(
@@ -111,8 +111,7 @@ class KernelUpdateStage(nn.Module):
             gather_activation, gather_reduction: see `gather_group_features`.
             feature_transform: a 1x1 convolution of the stage's own on F (K-Net's public
                 configurations have one; the method does not).
-            mask_update: "predict" (eq. 3.5), "add" to the previous masks what is predicted, or
-                "keep" them, so that the stage only refines kernels and names. The last two are our
+            mask_update: "predict" (eq. 3.5), or "add" to the previous masks what is predicted: our
                 choice, for masks that are good to begin with (clusters).
         """
         super().__init__()
@@ -132,8 +131,7 @@ class KernelUpdateStage(nn.Module):
             # no bias: the LayerNorm that follows has one (and K-Net's weights have none)
             layers += [nn.Linear(dim, dim, bias=False), nn.LayerNorm(dim), nn.ReLU(inplace=True)]
         last = nn.Linear(dim, dim)
-        # a stage that keeps its masks has no g_s: DDP would complain of parameters without use
-        self.mask_kernels = nn.Sequential(*layers, last) if mask_update != "keep" else None  # g_s
+        self.mask_kernels = nn.Sequential(*layers, last)  # g_s
         self.mask_update = mask_update
         if mask_update == "add":
             # before any training a stage leaves the masks as they are
@@ -150,7 +148,5 @@ class KernelUpdateStage(nn.Module):
             features, mask_logits, self.gather_activation, self.gather_reduction
         )
         kernels = self.interaction(self.gate(group, kernels))
-        if self.mask_kernels is None:
-            return kernels, mask_logits
         masks = convolve_kernels(self.mask_kernels(kernels), features)
         return kernels, masks + mask_logits if self.mask_update == "add" else masks
