@@ -82,7 +82,8 @@ class DynamicKernelHead(nn.Module):
     ) -> Proposals:
         """One stage's masks with the class scores of its kernels, or of what its masks cover."""
         if self.class_features:
-            vectors = pool_regions(features, self.class_features, masks)
+            # the kernels stay in the graph, as distributed training wants
+            vectors = pool_regions(features, self.class_features, masks) + 0.0 * kernels.sum()
         else:
             vectors = kernels
         return Proposals(self.class_scores[stage](vectors, text), masks)
