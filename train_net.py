@@ -2,20 +2,22 @@
 """Train and evaluate ZSK-Net.
 
 python train_net.py --config-file configs/voc-11k-15/zsk_R101_bs8_40k.yaml --num-gpus 1
+torchrun --nproc_per_node 2 train_net.py --config-file configs/voc-11k-15/zsk_R101_bs8_40k.yaml
 """
 
 import logging
 import os
-from collections import OrderedDict
+from argparse import Namespace
 from typing import Any
 
 import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,6 +25,7 @@ from torch.utils.data import DataLoader
 from zsk.checkpoint import initial_weights, load_weights
 from zsk.config import config_hash, load_config
 from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
@@ -87,6 +90,8 @@ class Trainer(DefaultTrainer):
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
         set_random_state(state_dict["random_state"])
+        if not comm.is_main_process():  # whose state that is: nobody else may repeat its draws
+            seed_all_rng(int(torch.randint(2**31, ())) + comm.get_rank())
 
 
 def next_iteration(output_dir: str) -> int:
@@ -99,9 +104,10 @@ def next_iteration(output_dir: str) -> int:
     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["iteration"] + 1
 
 
-def main(args: Any) -> OrderedDict:
+def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     cfg.freeze()
+    join_processes(cfg.MODEL.DEVICE)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
@@ -109,27 +115,15 @@ def main(args: Any) -> OrderedDict:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
-        return Trainer.test(cfg, model)
+        Trainer.test(cfg, model)
+        return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    trainer.train()
 
 
 def run() -> None:
-    parser = default_argument_parser()
-    args = parser.parse_args()
-    available = torch.cuda.device_count()
-    if available and args.num_gpus > available:
-        raise UserError(f"--num-gpus {args.num_gpus}, but this machine has {available}")
-    gpus = args.num_gpus if available else 1
-    launch(
-        main,
-        gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    run_in_processes(main, default_argument_parser().parse_args())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ alone, so that a newer Detectron2, an older Pillow or a compiled build pass thro
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
@@ -67,6 +68,37 @@ def compiled_ops_available() -> bool:
     """Whether Detectron2's own compiled operators are there, not the stand-in (after `prepare`)."""
     module = sys.modules.get(_COMPILED_OPS)
     return module is not None and not isinstance(module, _MissingCompiledOps)
+
+
+def create_local_process_group(processes_per_machine: int) -> None:
+    """Tell Detectron2 which processes share a machine; 0.6 does so only in its own launch.
+
+    Every process has to call this, after the process group of all was set up. Machines hold equal
+    numbers of processes with consecutive ranks, as torchrun gives them.
+    """
+    comm = importlib.import_module("detectron2.utils.comm")
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(processes_per_machine)
+        return
+    distributed = importlib.import_module("torch.distributed")
+    machine = distributed.get_rank() // processes_per_machine
+    for first in range(0, distributed.get_world_size(), processes_per_machine):
+        group = distributed.new_group(list(range(first, first + processes_per_machine)))
+        if first == machine * processes_per_machine:
+            comm._LOCAL_PROCESS_GROUP = group
+
+
+def allow_distributed_cpu_models() -> None:
+    """Detectron2's trainer tells torch on which GPU a model is, which a model on the CPU forbids.
+
+    Safe to call any number of times.
+    """
+    defaults = importlib.import_module("detectron2.engine.defaults")
+    setattr(
+        defaults,
+        "create_ddp_model",
+        functools.partial(defaults.create_ddp_model, device_ids=None),
+    )
 
 
 def _quieten_deprecations() -> None:

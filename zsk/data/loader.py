@@ -41,21 +41,26 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     iteration it starts with and gets the images that come then.
 
     Raises:
-        UserError: no or unknown training data set, vocabularies that differ, or files that do
-            not pair up.
+        UserError: no or unknown training data set, vocabularies that differ, files that do not
+            pair up, or a batch that the processes cannot share evenly.
     """
     names = cfg.DATASETS.TRAIN
     _check_vocabularies(names)
     records = get_detection_dataset_dicts(names, filter_empty=False)
     logging.getLogger(__name__).info(f"training on {len(records)} images of {', '.join(names)}")
-    batch_per_process = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
+    batch, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
+    if batch < processes or batch % processes:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
+            f"choose a multiple of {processes}"
+        )
     # Detectron2 takes a negative seed for "draw one"; the sampler does so given None
     seed = cfg.SEED if cfg.SEED >= 0 else None
     return build_detection_train_loader(
         records,
         mapper=ZeroShotMapper(cfg, is_train=True, dataset_name=names[0]),
-        sampler=ContinuedSampler(len(records), seed, start_iter * batch_per_process),
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        sampler=ContinuedSampler(len(records), seed, start_iter * (batch // processes)),
+        total_batch_size=batch,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )

@@ -1,0 +1,119 @@
+"""`train_net.py` under torchrun on two CPU processes, against one process."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
+# what the embedded model is made of: the kernels are scored by what lies under their masks
+REGION_FEATURES = [
+    *("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", "['res2', 'res5']"),
+    *("MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.INIT", "clusters"),
+    *("MODEL.KERNELS.CLUSTER_COUNTS", "[3, 5]", "MODEL.CRITERION.REGION_PURITY", 0.7),
+]
+
+
+@pytest.fixture(scope="module")
+def train(run_program, tiny_options) -> Callable[..., Path]:
+    """Run train_net.py in so many processes (0: without torchrun); returns where it wrote."""
+
+    def run(processes: int, output: Path, data: Path, *arguments: object) -> Path:
+        flags = [a for a in arguments if str(a).startswith("--")]
+        options = [a for a in arguments if not str(a).startswith("--")]
+        done = run_program(
+            *((*TORCHRUN, processes) if processes else ()),
+            *("train_net.py", "--config-file", CONFIG, *flags, *tiny_options),
+            *("OUTPUT_DIR", output, *options),
+            DETECTRON2_DATASETS=data,
+            OMP_NUM_THREADS=1,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert (done.stdout + done.stderr).count("copypaste: Task: sem_seg") == 1
+        return output
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def weights(train, voc_root, tmp_path_factory) -> Path:
+    output = train(0, tmp_path_factory.mktemp("weights"), voc_root, "SOLVER.MAX_ITER", 1)
+    return output / "model_final.pth"
+
+
+def voc_with(stems: Sequence[str], voc_root: Path, folder: Path) -> Path:
+    """`voc_root` again, less what is not in `stems`: they are what is validated."""
+    root = shutil.copytree(voc_root, folder / "datasets")
+    (root / "VOC2012" / "val.txt").write_text("".join(f"{stem}\n" for stem in stems))
+    for stem in stems:
+        label = root / "VOC2012" / "zsk" / "val" / f"{stem}.png"
+        if not label.is_file():
+            shutil.copy(root / "VOC2012" / "SegmentationClassAug" / label.name, label)
+            make_joint(label)
+    return root
+
+
+def make_joint(label: Path) -> None:
+    raw = np.asarray(Image.open(label))
+    Image.fromarray(np.where(raw == 0, 255, raw - 1).astype(np.uint8)).save(label)
+
+
+def evaluate(train, processes, output, data, weights) -> bytes:
+    train(processes, output, data, "--eval-only", "MODEL.WEIGHTS", weights)
+    return (output / REPORT).read_bytes()
+
+
+def test_one_image_in_two_processes_is_reported_as_in_one(
+    train, weights, voc_root, tmp_path
+) -> None:
+    """One process gets no image; only the first one writes results."""
+    data = voc_with(["drawn_5"], voc_root, tmp_path)
+    alone = evaluate(train, 0, tmp_path / "alone", data, weights)
+    together = evaluate(train, 2, tmp_path / "together", data, weights)
+    assert together == alone and json.loads(alone)["images"] == 1
+    files = {path.name for path in (tmp_path / "together").rglob("*") if path.is_file()}
+    others = {"log.txt.rank1"}  # Detectron2's own log of the second process
+    assert files - {path.name for path in (tmp_path / "alone").rglob("*")} == others
+
+
+@pytest.mark.slow
+def test_three_images_in_two_processes_are_reported_as_in_one(
+    train, weights, voc_root, tmp_path
+) -> None:
+    data = voc_with(["drawn_3", "drawn_4", "drawn_5"], voc_root, tmp_path)
+    reports = {evaluate(train, n, tmp_path / f"{n}", data, weights) for n in (0, 1, 2)}
+    assert len(reports) == 1 and json.loads(reports.pop())["images"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], REGION_FEATURES], ids=["kernels", "region features"])
+def test_training_with_a_process_that_has_no_label(train, voc_root, tmp_path, options) -> None:
+    """Of two training images one is ignored whole: in each step one process has nothing."""
+    data = voc_with(["drawn_4"], voc_root, tmp_path)
+    (data / "VOC2012" / "train.txt").write_text("drawn_0\ndrawn_1\n")
+    label = data / "VOC2012" / "zsk" / "train_seen" / "drawn_1.png"
+    Image.fromarray(np.full((48, 64), 255, dtype=np.uint8)).save(label)
+    output = train(2, tmp_path / "out", data, "SOLVER.MAX_ITER", 2, *options)
+    saved = torch.load(output / "model_final.pth", weights_only=True)
+    assert saved["iteration"] == 1
+    assert all(value.isfinite().all() for value in saved["model"].values())
+    log = (output / "log.txt").read_text() + (output / "log.txt.rank1").read_text()
+    assert "World size: 2" in log and "find_unused_parameters" not in log
+    assert json.loads((output / REPORT).read_text())["images"] == 1
+
+
+@pytest.mark.slow
+def test_two_processes_resume_as_if_never_stopped(train, voc_root, tmp_path) -> None:
+    """In the second process, too, the images go on where they stopped."""
+    half = ["SOLVER.CHECKPOINT_PERIOD", 2, "SOLVER.MAX_ITER", 3]
+    train(2, tmp_path / "out", voc_root, *half)
+    (tmp_path / "out" / "last_checkpoint").write_text("model_0000001.pth")
+    train(2, tmp_path / "out", voc_root, "--resume", "SOLVER.MAX_ITER", 3)
+    assert torch.load(tmp_path / "out" / "model_final.pth", weights_only=True)["iteration"] == 2
