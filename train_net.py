@@ -23,14 +23,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from zsk.checkpoint import initial_weights, load_weights
-from zsk.config import config_hash, load_config
+from zsk.config import load_config
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
-from zsk.evaluation.proposal_recall import ProposalRecall
-from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
+from zsk.evaluation.build import build_evaluators
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
+from zsk.test_time_augmentation import with_test_time_augmentation
 
 logger = logging.getLogger("zsk.train_net")
 
@@ -61,12 +61,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-        folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-        run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED}
-        evaluators: list[Any] = [ZeroShotEvaluator(dataset_name, folder, run_info=run_info)]
-        if cfg.TEST.PROPOSAL_RECALL:
-            evaluators.append(ProposalRecall(dataset_name))
-        return DatasetEvaluators(evaluators)
+        return build_evaluators(cfg, dataset_name)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
+        return super().test(cfg, with_test_time_augmentation(cfg, model), evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zsk import semantic_inference
-from zsk.semantic_inference import label_map, resize_rows
+from zsk.semantic_inference import label_map, label_map_of_views, resize_rows
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
@@ -36,6 +36,28 @@ def test_masks_are_resized_to_the_image():
     assert label_map(probs, masks, (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
 
 
+def test_scores_are_averaged_over_views_of_any_size():
+    """Two names, one proposal each of probability 1, masks of 0.75 or 0.25."""
+    probs = torch.eye(2)
+    # left pixel 0.75 against 0.25, right pixel 0.25 against 0.25: a tie goes to name 0
+    fine = (probs, torch.tensor([[[LN3, -LN3]], [[-LN3, -LN3]]]))
+    # both pixels: 0.25 against sigmoid(0) = 0.5
+    coarse = (probs, torch.tensor([[[-LN3]], [[0.0]]]))
+    assert label_map_of_views([fine], (1, 2)).tolist() == [[0, 0]]
+    assert label_map_of_views([coarse], (1, 2)).tolist() == [[1, 1]]
+    # left 1.0 against 0.75, right 0.5 against 0.75
+    assert label_map_of_views([fine, coarse], (1, 2)).tolist() == [[0, 1]]
+
+
+def test_views_may_have_different_numbers_of_proposals(monkeypatch):
+    monkeypatch.setattr(semantic_inference, "STRIP_VALUES", 1)  # a row at a time
+    views = [(torch.rand(4, 3), torch.randn(4, 2, 2)), (torch.rand(1, 3), torch.randn(1, 5, 4))]
+    both = torch.cat([probs for probs, _ in views])
+    masks = [F.interpolate(m[None], (6, 7), mode="bilinear")[0].sigmoid() for _, m in views]
+    expected = torch.einsum("nk,nhw->khw", both, torch.cat(masks)).argmax(dim=0)
+    assert torch.equal(label_map_of_views(views, (6, 7)), expected)
+
+
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1)])
 @pytest.mark.parametrize("values", [1, 9 * 6 * 4, 10**6])
 def test_strips_equal_the_whole(monkeypatch, size, values):
@@ -54,10 +76,10 @@ def test_no_strip_is_larger_than_asked_for(monkeypatch):
 
     def spy(probs, logits):
         sizes.append(max(probs.shape) * logits.shape[1] * logits.shape[2])
-        return label(probs, logits)
+        return scores(probs, logits)
 
-    label = semantic_inference._label
-    monkeypatch.setattr(semantic_inference, "_label", spy)
+    scores = semantic_inference._scores
+    monkeypatch.setattr(semantic_inference, "_scores", spy)
     monkeypatch.setattr(semantic_inference, "STRIP_VALUES", 200)
     assert label_map(torch.rand(4, 6), torch.randn(4, 7, 5), (17, 10)).shape == (17, 10)
     assert len(sizes) == 6 and max(sizes) == 180  # three rows of 10 pixels by 6 classes

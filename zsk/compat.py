@@ -85,7 +85,7 @@ def create_local_process_group(processes_per_machine: int) -> None:
     for first in range(0, distributed.get_world_size(), processes_per_machine):
         group = distributed.new_group(list(range(first, first + processes_per_machine)))
         if first == machine * processes_per_machine:
-            comm._LOCAL_PROCESS_GROUP = group
+            setattr(comm, "_LOCAL_PROCESS_GROUP", group)
 
 
 def allow_distributed_cpu_models() -> None:

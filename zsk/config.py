@@ -24,6 +24,9 @@ def add_zsk_config(cfg: CfgNode) -> None:
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
+    # which names compete: joint, or seen (only seen pixels are scored, no zero-shot numbers)
+    cfg.TEST.VOCABULARY = "joint"
+    cfg.TEST.DUMP = []  # also write the predictions: png (label images), rle (COCO's JSON)
 
 
 def _add_data_config(cfg: CfgNode) -> None:
@@ -134,10 +137,11 @@ def trained_names(cfg: CfgNode) -> tuple[str, ...]:
 
 
 def config_hash(cfg: CfgNode) -> str:
-    """sha256 of everything that decides a result: the configuration less where output goes."""
+    """sha256 of everything that decides a result: the configuration less what goes where."""
     relevant = cfg.clone()
     relevant.defrost()
     relevant.OUTPUT_DIR = ""
+    relevant.TEST.DUMP = []
     return hashlib.sha256(relevant.dump().encode()).hexdigest()
 
 

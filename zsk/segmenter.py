@@ -18,8 +18,9 @@ from detectron2.modeling import build_model
 
 from zsk.checkpoint import load_weights
 from zsk.config import load_config, trained_names
-from zsk.data.augmentations import eval_augmentations
+from zsk.data.eval_options import eval_resize
 from zsk.errors import UserError
+from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary
 
@@ -95,9 +96,9 @@ class Segmenter:
         self.model = build_model(self.cfg).eval()
         load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         self._trained = trained_names(self.cfg)
+        self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
-        sizes = self.cfg.INPUT.MIN_SIZE_TEST, self.cfg.INPUT.MAX_SIZE_TEST
-        self._resize = T.AugmentationList(eval_augmentations(*sizes))
+        self._resize = T.AugmentationList(eval_resize(self.cfg))
 
     def __call__(
         self, image: np.ndarray, class_names: Sequence[str] | str | Vocabulary

@@ -3,6 +3,8 @@
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,18 +19,32 @@ def label_map(probs: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> Tens
     the image, bilinearly, a strip of rows at a time: scores of K x H x W never exist as a whole, so
     memory does not grow with the photo's height times the vocabulary.
     """
+    return label_map_of_views([(probs, mask_logits)], size)
+
+
+def label_map_of_views(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int]) -> Tensor:
+    """As `label_map`, with the scores averaged over views of one photo.
+
+    Args:
+        views: at least one (probs (N,K), mask_logits (N,h,w)); K is the same, N, h and w need not
+            be. Each view's masks cover the photo as it is, not mirrored.
+    """
     height, width = size
-    rows = max(1, STRIP_VALUES // (width * max(probs.shape)))
-    return torch.cat(
-        [
-            _label(probs, resize_rows(mask_logits, height, width, top, min(top + rows, height)))
-            for top in range(0, height, rows)
-        ]
-    )
+    largest = max(max(probs.shape) for probs, _ in views)
+    rows = max(1, STRIP_VALUES // (width * largest))
+    strips = []
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        scores = torch.zeros((), device=views[0][0].device)
+        for probs, masks in views:
+            scores = scores + _scores(probs, resize_rows(masks, height, width, top, bottom))
+        # the sum has its maximum where the average has it
+        strips.append(scores.argmax(dim=0))
+    return torch.cat(strips)
 
 
-def _label(probs: Tensor, logits: Tensor) -> Tensor:
-    return torch.einsum("nk,nhw->khw", probs, logits.sigmoid()).argmax(dim=0)
+def _scores(probs: Tensor, logits: Tensor) -> Tensor:
+    return torch.einsum("nk,nhw->khw", probs, logits.sigmoid())
 
 
 def resize_rows(maps: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:

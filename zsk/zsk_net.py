@@ -141,44 +141,49 @@ class ZSKNet(nn.Module):
         return [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels.tensor]
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Propose, classify and label, batching only records of one size and vocabulary.
+        """Propose, name and label."""
+        return [
+            {
+                "pred_labels": label_map(probs, masks, (record["height"], record["width"])),
+                "pred_masks": masks,
+            }
+            for record, (probs, masks) in zip(batched_inputs, self.named_proposals(batched_inputs))
+        ]
 
-        Padding would leak into ASPP's global pooling and the group features: an image's result
-        must not depend on its neighbours in the batch.
+    def named_proposals(self, batched_inputs: list[Record]) -> list[tuple[Tensor, Tensor]]:
+        """Per record class probabilities (N,K) and mask logits (N,h,w) of the last stage.
+
+        Only records of one size and vocabulary are batched: padding would leak into ASPP's global
+        pooling and the group features, and an image's result must not depend on its neighbours.
         """
         groups: dict[Any, list[int]] = {}
         for i, record in enumerate(batched_inputs):
             key = (tuple(record["image"].shape), record["vocabulary"])
             groups.setdefault(key, []).append(i)
-        results: dict[int, dict[str, Tensor]] = {}
+        results: dict[int, tuple[Tensor, Tensor]] = {}
         for indices in groups.values():
             records = [batched_inputs[i] for i in indices]
             _, stages, text = self.propose(records)
             for i, record, logits, masks in zip(indices, records, *stages[-1]):
-                results[i] = self.label(record, logits, masks, text)
+                masks = masks.float()
+                results[i] = self.name_proposals(record, logits, masks, text), masks
         return [results[i] for i in range(len(batched_inputs))]
 
-    def label(
-        self, record: Record, logits: Tensor, masks: Tensor, text: Tensor
-    ) -> dict[str, Tensor]:
-        """Name one image's proposals, then its pixels; (N,K+1), (N,h,w), (K,E)."""
+    def name_proposals(self, record: Record, logits: Tensor, masks: Tensor, text: Tensor) -> Tensor:
+        """One image's proposals (N,K+1), (N,h,w) and text (K,E) -> probabilities (N,K)."""
         seen = record["vocabulary"].seen_mask.to(self.device)
         head_probs = head_probabilities(logits, seen, self.seen_penalty)
-        masks = masks.float()
         if self.ensemble_mode == "head":
-            probs = head_probs  # CLIP's image tower is not run at all
-        else:
-            regions = self.region_classifier(record["image"].to(self.device), masks, text)
-            probs = combine(
-                self.ensemble_mode,
-                head_probs,
-                regions.probs,
-                regions.valid,
-                seen,
-                self.ensemble_lambda,
-            )
-        size = (record["height"], record["width"])
-        return {"pred_labels": label_map(probs, masks, size), "pred_masks": masks}
+            return head_probs  # CLIP's image tower is not run at all
+        regions = self.region_classifier(record["image"].to(self.device), masks, text)
+        return combine(
+            self.ensemble_mode,
+            head_probs,
+            regions.probs,
+            regions.valid,
+            seen,
+            self.ensemble_lambda,
+        )
 
 
 def _shared_vocabulary(batched_inputs: list[Record]) -> Vocabulary:

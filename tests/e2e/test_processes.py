@@ -55,14 +55,10 @@ def voc_with(stems: Sequence[str], voc_root: Path, folder: Path) -> Path:
     for stem in stems:
         label = root / "VOC2012" / "zsk" / "val" / f"{stem}.png"
         if not label.is_file():
-            shutil.copy(root / "VOC2012" / "SegmentationClassAug" / label.name, label)
-            make_joint(label)
+            raw = np.asarray(Image.open(root / "VOC2012" / "SegmentationClassAug" / label.name))
+            joint = np.where(np.isin(raw, (0, 255)), 255, raw - 1).astype(np.uint8)
+            Image.fromarray(joint).save(label)
     return root
-
-
-def make_joint(label: Path) -> None:
-    raw = np.asarray(Image.open(label))
-    Image.fromarray(np.where(raw == 0, 255, raw - 1).astype(np.uint8)).save(label)
 
 
 def evaluate(train, processes, output, data, weights) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from detectron2.data import transforms as T
 from detectron2.projects.point_rend import ColorAugSSDTransform
-from fvcore.transforms.transform import PadTransform, Transform
+from fvcore.transforms.transform import NoOpTransform, PadTransform, Transform
 
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
@@ -24,10 +24,18 @@ MAX_CROP_REDRAWS = 5
 
 
 class ResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's resize, with sides of at least one pixel for very thin images."""
+    """Detectron2's resize, with sides of at least one pixel for very thin images.
+
+    A shortest side of 0 keeps an image's size, but here not beyond `max_size`.
+    """
 
     def get_transform(self, image: np.ndarray) -> Transform:
         transform = super().get_transform(image)
+        height, width = image.shape[:2]
+        if isinstance(transform, NoOpTransform) and max(height, width) > self.max_size:
+            scale = self.max_size / max(height, width)
+            size = int(height * scale + 0.5), int(width * scale + 0.5)
+            transform = T.ResizeTransform(height, width, *size, self.interp)
         if isinstance(transform, T.ResizeTransform):
             transform.new_h = max(transform.new_h, 1)
             transform.new_w = max(transform.new_w, 1)
@@ -88,7 +96,7 @@ class PadBottomRight(T.Augmentation):
 
 
 def eval_augmentations(min_size: int, max_size: int) -> list[T.Augmentation]:
-    """Shortest side `min_size` pixels (0 keeps the size), longest side at most `max_size`."""
+    """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`."""
     return [ResizeShortestEdge(min_size, max_size, "choice")]
 
 

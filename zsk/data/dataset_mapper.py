@@ -13,7 +13,8 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
-from zsk.data.augmentations import eval_augmentations, train_augmentations
+from zsk.data.augmentations import train_augmentations
+from zsk.data.eval_options import eval_resize, seen_names_only
 from zsk.data.images import read_image, read_label
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
@@ -26,7 +27,8 @@ class ZeroShotMapper:
     Adds to the record:
         "height", "width": int, size of the photo as displayed, before any resizing.
         "image": (3,H,W) uint8 RGB tensor.
-        "vocabulary": the seen classes in training, the joint vocabulary otherwise.
+        "vocabulary": the seen classes in training and where TEST.VOCABULARY says so, otherwise the
+            joint vocabulary.
         "sem_seg": training only, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding,
             unlabelled pixels and pixels of unseen classes.
 
@@ -42,7 +44,8 @@ class ZeroShotMapper:
         """
         Args:
             is_train: read and transform the labels too.
-            vocabulary: the joint vocabulary (K classes) whose ids the label files hold.
+            vocabulary: in training the joint one (K classes), whose ids the label files hold; in
+                evaluation the names that compete.
             augmentations: Detectron2 augmentations, applied in order.
 
         Raises:
@@ -56,15 +59,18 @@ class ZeroShotMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
-        """Read INPUT.* and DATASETS.PROMPT_NAMES; the vocabulary is that of `dataset_name`.
+        """Read INPUT.*, TEST.* and DATASETS.PROMPT_NAMES; the vocabulary is `dataset_name`'s.
 
         Raises:
             UserError: the data set is not registered, or two keys contradict each other.
         """
+        vocabulary = get_vocabulary(dataset_name, friendly=cfg.DATASETS.PROMPT_NAMES)
+        if not is_train and seen_names_only(cfg):
+            vocabulary = vocabulary.seen_only()
         return {
             "is_train": is_train,
-            "vocabulary": get_vocabulary(dataset_name, friendly=cfg.DATASETS.PROMPT_NAMES),
-            "augmentations": _augmentations(cfg, is_train),
+            "vocabulary": vocabulary,
+            "augmentations": _train_augmentations(cfg) if is_train else eval_resize(cfg),
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -120,10 +126,8 @@ def check_label(
         )
 
 
-def _augmentations(cfg: CfgNode, is_train: bool) -> list[Any]:
-    """The augmentations that cfg.INPUT asks for."""
-    if not is_train:
-        return eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+def _train_augmentations(cfg: CfgNode) -> list[Any]:
+    """The random views that cfg.INPUT asks for."""
     if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "none"):
         raise UserError(
             f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: choose 'horizontal' or 'none'"

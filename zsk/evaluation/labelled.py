@@ -37,14 +37,18 @@ class LabelledEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        seen_only: only the seen names competed (TEST.VOCABULARY seen): pixels of unseen classes
+            are ignored, and ids are those of the seen vocabulary.
 
     Raises:
-        UserError: no zero-shot data set of that name is registered.
+        UserError: no zero-shot data set of that name is registered, or it has no seen class.
     """
 
-    def __init__(self, dataset_name: str) -> None:
+    def __init__(self, dataset_name: str, *, seen_only: bool = False) -> None:
         self.dataset_name = dataset_name
-        self.vocabulary = get_vocabulary(dataset_name)
+        self.joint_vocabulary = get_vocabulary(dataset_name)
+        self.seen_only = seen_only
+        self.vocabulary = self.joint_vocabulary.seen_only() if seen_only else self.joint_vocabulary
         self._files: set[str] = set()
         self._all_ignore = 0
 
@@ -79,7 +83,9 @@ class LabelledEvaluator(DatasetEvaluator):
                 )
             ground_truth = read_label(file_name)
             size = record["height"], record["width"]
-            check_label(ground_truth, record, size, len(self.vocabulary))
+            check_label(ground_truth, record, size, len(self.joint_vocabulary))
+            if self.seen_only:
+                ground_truth = self.joint_vocabulary.seen_lookup()[ground_truth]
             if (ground_truth == IGNORE_LABEL).all():
                 self._all_ignore += 1
                 continue

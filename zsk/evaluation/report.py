@@ -24,6 +24,7 @@ _HEADLINE = (
     "mAcc",
     "fwIoU",
 )
+_HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only")
 
 
 def tables(
@@ -31,11 +32,17 @@ def tables(
     iou: Mapping[str, float],
     acc: Mapping[str, float],
     vocabulary: Vocabulary,
+    *,
+    seen_only: bool = False,
 ) -> list[str]:
-    """The headline row and the per-class table, as text; "-" where there is no ground truth."""
+    """The headline row and the per-class table, as text; "-" where there is no ground truth.
+
+    `seen_only`: the metrics are those of `zsk.evaluation.metrics.summarise_seen_only`.
+    """
+    keys = _HEADLINE_SEEN_ONLY if seen_only else _HEADLINE
     headline = tabulate(
-        [[_percent(metrics, key) for key in _HEADLINE]],
-        headers=_HEADLINE,
+        [[_percent(metrics, key) for key in keys]],
+        headers=keys,
         tablefmt="pipe",
         stralign="right",
         disable_numparse=True,

@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 from zsk.errors import UserError
 from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
-from zsk.evaluation.metrics import confusion_matrix, summarise
+from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
 from zsk.evaluation.provenance import provenance
 from zsk.evaluation.report import tables, write_report
 
@@ -27,6 +27,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
         output_dir: where `metrics.json` and `per_class_iou.png` go; None writes nothing.
         run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
             provenance as it is.
+        seen_only: see `LabelledEvaluator`; the metrics then have names of their own.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class ZeroShotEvaluator(LabelledEvaluator):
         output_dir: str | None = None,
         *,
         run_info: Mapping[str, Any] | None = None,
+        seen_only: bool = False,
     ) -> None:
-        super().__init__(dataset_name)
+        super().__init__(dataset_name, seen_only=seen_only)
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
         self.reset()
@@ -65,21 +67,23 @@ class ZeroShotEvaluator(LabelledEvaluator):
         """Sum over processes, print the tables, write the report.
 
         Returns:
-            {"sem_seg": {"mIoU": …, "hIoU": …, "IoU-<class>": …, "Acc-<class>": …}} in percent, None
-            on all processes but the first (as Detectron2 expects it).
+            {"sem_seg": {"mIoU": …, "hIoU": …, "IoU-<class>": …, "Acc-<class>": …}} in percent, or
+            {"sem_seg_seen_only": {"mIoU-seen-only": …, …}}; None on all processes but the first
+            (as Detectron2 expects it).
         """
         conf = sum_over_processes(self._conf)
         images, all_ignore = self.image_counts()
         if not comm.is_main_process():
             return None
         logger.info("%s: %d images, %d all-ignore", self.dataset_name, images, all_ignore)
-        metrics = summarise(conf, self.vocabulary)
+        metrics = (summarise_seen_only if self.seen_only else summarise)(conf, self.vocabulary)
         iou, acc = metrics.pop("IoU"), metrics.pop("Acc")
-        for table in tables(metrics, iou, acc, self.vocabulary):
+        for table in tables(metrics, iou, acc, self.vocabulary, seen_only=self.seen_only):
             logger.info("%s\n%s", self.dataset_name, table)
         if self._output_dir is not None:
             report = {
                 "dataset": self.dataset_name,
+                "vocabulary": "seen" if self.seen_only else "joint",
                 "metrics": metrics,
                 "IoU": iou,
                 "Acc": acc,
@@ -87,7 +91,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
                 "images_all_ignore": all_ignore,
                 "provenance": {
                     **provenance(),
-                    "split_hash": self.vocabulary.fingerprint(),
+                    "split_hash": self.joint_vocabulary.fingerprint(),
                     **self._run_info,
                 },
             }
@@ -95,7 +99,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
         flat = dict(metrics)
         flat.update({f"IoU-{name}": value for name, value in iou.items()})
         flat.update({f"Acc-{name}": value for name, value in acc.items()})
-        return OrderedDict(sem_seg=flat)
+        return OrderedDict({"sem_seg_seen_only" if self.seen_only else "sem_seg": flat})
 
     def _count(self, image: LabelledOutput) -> np.ndarray:
         pred = image.output["pred_labels"].cpu().numpy()
