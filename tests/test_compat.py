@@ -124,6 +124,28 @@ def test_the_installed_detectron2_imports_and_reports_its_environment() -> None:
     assert "detectron2" in collect_env_info()  # as each training does at its start
 
 
+def test_a_newer_detectron2_groups_the_processes_itself(monkeypatch) -> None:
+    from detectron2.utils import comm
+
+    asked: list[int] = []
+    monkeypatch.setattr(comm, "create_local_process_group", asked.append, raising=False)
+    compat.create_local_process_group(4)
+    assert asked == [4]
+
+
+def test_cpu_models_are_wrapped_without_a_gpu_number(monkeypatch) -> None:
+    from detectron2.engine import defaults
+
+    given: list[dict] = []
+    monkeypatch.setattr(
+        defaults, "create_ddp_model", lambda model, **options: given.append(options)
+    )
+    compat.allow_distributed_cpu_models()
+    compat.allow_distributed_cpu_models()
+    defaults.create_ddp_model(None, broadcast_buffers=False)
+    assert given == [{"broadcast_buffers": False, "device_ids": None}]
+
+
 def test_numpy_gets_no_aliases() -> None:
     assert not {"int", "float", "object"} & set(vars(np))
 

@@ -42,9 +42,12 @@ def test_resized_sides(size: tuple[int, int], expected: tuple[int, int]) -> None
     assert view.image.shape == (*expected, 3)
 
 
-def test_size_0_keeps_the_image() -> None:
-    view = augment(eval_augmentations(0, 32), np.zeros((50, 60, 3), np.uint8), None)
-    assert view.image.shape == (50, 60, 3)
+@pytest.mark.parametrize(
+    "max_size, expected", [(60, (50, 60)), (30, (25, 30)), (32, (27, 32)), (1, (1, 1))]
+)
+def test_size_0_keeps_the_image_up_to_the_largest_size(max_size: int, expected: tuple) -> None:
+    view = augment(eval_augmentations(0, max_size), np.zeros((50, 60, 3), np.uint8), None)
+    assert view.image.shape == (*expected, 3)
 
 
 def test_resized_labels_stay_labels() -> None:

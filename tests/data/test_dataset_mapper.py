@@ -187,3 +187,18 @@ def test_bad_keys(pets: str, key: str, value: Any, message: str) -> None:
 def test_unregistered_data_set() -> None:
     with pytest.raises(UserError, match="'nothing' is not registered"):
         ZeroShotMapper(small_cfg(), is_train=True, dataset_name="nothing")
+
+
+def test_test_time_options_reach_evaluation_only(pets: str, tmp_path: Path) -> None:
+    """Only the seen names compete, and augmented views are made of the photo as it is."""
+    record = write_pair(tmp_path, np.full((40, 80), 1))
+    cfg = small_cfg()
+    assert ZeroShotMapper(cfg, False, pets)(record)["image"].shape == (3, 15, 30)
+    cfg.TEST.VOCABULARY, cfg.TEST.AUG.ENABLED = "seen", True
+    mapped = ZeroShotMapper(cfg, False, pets)(record)
+    assert mapped["vocabulary"] == JOINT.seen_only() and "sem_seg" not in mapped
+    assert mapped["image"].shape == (3, 40, 80)
+    assert ZeroShotMapper(cfg, True, pets)(record)["image"].shape == (3, 24, 24)
+    cfg.TEST.VOCABULARY = "all"
+    with pytest.raises(UserError, match="TEST.VOCABULARY is 'all'"):
+        ZeroShotMapper(cfg, False, pets)

@@ -131,3 +131,12 @@ def test_a_worker_reports_the_file(pets: str, tmp_path: Path) -> None:
     cfg.DATALOADER.NUM_WORKERS = 1
     with pytest.raises(UserError, match="c.png cannot be read"):
         list(build_test_loader(cfg, pets))
+
+
+@pytest.mark.parametrize("batch", [3, 0])
+def test_a_batch_that_two_processes_cannot_share(pets: str, monkeypatch, batch: int) -> None:
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
+    cfg = small_cfg(pets)
+    cfg.SOLVER.IMS_PER_BATCH = batch
+    with pytest.raises(UserError, match=f"IMS_PER_BATCH is {batch}, which 2 processes"):
+        build_train_loader(cfg)

@@ -83,6 +83,29 @@ def test_eval_only_twice_gives_identical_metrics(train, straight: Path, tmp_path
     assert json.loads(reports[0])["metrics"] == trained["metrics"]
 
 
+def test_test_time_options(train, straight: Path, tmp_path: Path) -> None:
+    """Averaged views, seen names only, predictions written: beside the zero-shot report's place."""
+    done = train(
+        tmp_path,
+        *("--eval-only", "MODEL.WEIGHTS", straight / "model_final.pth"),
+        *("TEST.PROPOSAL_RECALL", "False", "TEST.VOCABULARY", "seen", "TEST.DUMP", "['png','rle']"),
+        *("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(32,48)", "TEST.AUG.MAX_SIZE", 64),
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not (tmp_path / METRICS).exists()
+    folder = (tmp_path / METRICS).parent / "seen_only"
+    report = json.loads((folder / "metrics.json").read_text())
+    assert set(report["metrics"]) == {f"{m}-seen-only" for m in ("mIoU", "pAcc", "mAcc", "fwIoU")}
+    assert {path.name for path in (folder / "predictions").iterdir()} == {
+        "drawn_4.png",
+        "drawn_5.png",
+    }
+    entries = json.loads((folder / "predictions.json").read_text())
+    assert {entry["image_id"] for entry in entries} == {"drawn_4", "drawn_5"}
+    unseen = {"pottedplant", "sheep", "sofa", "train", "tvmonitor"}
+    assert not unseen & {entry["category"] for entry in entries}
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from zsk.evaluation.metrics import confusion_matrix, harmonic_mean, summarise
+from zsk.evaluation.metrics import confusion_matrix, harmonic_mean, summarise, summarise_seen_only
 from zsk.vocabulary import Vocabulary
 
 AB = Vocabulary(("a", "b"), ("a", "b"), (True, False))
@@ -116,3 +116,16 @@ def test_nothing_but_ignore_gives_no_number_and_warns(caplog):
 def test_a_matrix_of_other_size_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         summarise(np.zeros((3, 3), dtype=np.int64), ABC)
+
+
+def test_seen_only_metrics_have_names_of_their_own(caplog):
+    """As two_by_two_pixels, but both classes are seen."""
+    vocabulary = Vocabulary(("a", "b"), ("a", "b"), (True, True))
+    pred, gt = np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 1]])
+    with caplog.at_level(logging.WARNING):
+        metrics = summarise_seen_only(confusion_matrix(pred, gt, 2), vocabulary)
+    assert metrics.pop("IoU") == pytest.approx({"a": 50.0, "b": 200 / 3})
+    assert metrics.pop("Acc") == pytest.approx({"a": 50.0, "b": 100.0})
+    expected = {"mIoU": 175 / 3, "pAcc": 75.0, "mAcc": 75.0, "fwIoU": 175 / 3}
+    assert metrics == pytest.approx({f"{name}-seen-only": v for name, v in expected.items()})
+    assert not caplog.records

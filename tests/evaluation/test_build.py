@@ -1,0 +1,123 @@
+"""Which evaluators a configuration gets, and what they write where."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+
+from zsk.config import add_zsk_config, config_hash
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.evaluation.build import build_evaluators
+from zsk.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(("cat", "cow", "dog"), ("cat", "cow", "dog"), (True, False, True))
+NAME = "build_test"
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.OUTPUT_DIR = str(tmp_path / "out")
+    yield cfg
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def evaluate(cfg, folder, gt, pred, vocabulary):
+    gt = np.array(gt, dtype=np.uint8)
+    Image.fromarray(gt).save(folder / "a.png")
+    evaluators = build_evaluators(cfg, NAME)
+    evaluators.reset()
+    record = {
+        "file_name": "a.jpg",
+        "sem_seg_file_name": str(folder / "a.png"),
+        "image_id": "a",
+        "height": gt.shape[0],
+        "width": gt.shape[1],
+        "vocabulary": vocabulary,
+    }
+    evaluators.process([record], [{"pred_labels": torch.tensor(pred)}])
+    return evaluators.evaluate()
+
+
+def test_only_metrics_unless_asked(cfg, tmp_path):
+    results = evaluate(cfg, tmp_path, [[0, 1, 2]], [[0, 1, 2]], VOCABULARY)
+    assert results["sem_seg"]["hIoU"] == 100.0
+    folder = tmp_path / "out" / "inference" / NAME
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "per_class_iou.png"}
+    report = json.loads((folder / "metrics.json").read_text())
+    assert report["vocabulary"] == "joint"
+    assert report["provenance"]["config_hash"] == config_hash(cfg)
+
+
+def test_seen_names_have_metrics_and_a_folder_of_their_own(cfg, tmp_path, caplog):
+    """Seen ids: cat 0, dog 1. The cow pixel (joint id 1) is not scored, whatever it is called."""
+    cfg.TEST.VOCABULARY, cfg.TEST.DUMP = "seen", ["png"]
+    with caplog.at_level("INFO", "zsk"):
+        results = evaluate(cfg, tmp_path, [[0, 0, 1, 2]], [[0, 1, 0, 1]], VOCABULARY.seen_only())
+    # cat: 1 of 2 true, 1 predicted; dog: 1 of 1 true, 2 predicted
+    assert results == {
+        "sem_seg_seen_only": {
+            "mIoU-seen-only": 50.0,
+            "pAcc-seen-only": pytest.approx(200 / 3),
+            "mAcc-seen-only": 75.0,
+            "fwIoU-seen-only": 50.0,
+            "IoU-cat": 50.0,
+            "IoU-dog": 50.0,
+            "Acc-cat": 50.0,
+            "Acc-dog": 100.0,
+        }
+    }
+    folder = tmp_path / "out" / "inference" / NAME
+    assert [path.name for path in folder.iterdir()] == ["seen_only"]
+    report = json.loads((folder / "seen_only" / "metrics.json").read_text())
+    assert report["vocabulary"] == "seen"
+    assert set(report["metrics"]) == {f"{m}-seen-only" for m in ("mIoU", "pAcc", "mAcc", "fwIoU")}
+    assert report["provenance"]["split_hash"] == VOCABULARY.fingerprint()
+    assert "hIoU" not in caplog.text and "unseen" not in caplog.text
+    dumped = np.asarray(Image.open(folder / "seen_only" / "predictions" / "a.png"))
+    assert dumped.tolist() == [[0, 2, 0, 2]]  # joint ids
+
+
+def test_seen_only_refuses_the_joint_records_and_bad_labels(cfg, tmp_path):
+    cfg.TEST.VOCABULARY = "seen"
+    with pytest.raises(UserError, match="other classes"):
+        evaluate(cfg, tmp_path, [[0]], [[0]], VOCABULARY)
+    with pytest.raises(UserError, match=r"a\.png holds the id 3"):  # not turned into 255 unseen
+        evaluate(cfg, tmp_path, [[3]], [[0]], VOCABULARY.seen_only())
+
+
+def test_an_image_of_unseen_pixels_only_is_not_scored(cfg, tmp_path):
+    cfg.TEST.VOCABULARY = "seen"
+    results = evaluate(cfg, tmp_path, [[1, 255]], [[0, 0]], VOCABULARY.seen_only())
+    assert results == {"sem_seg_seen_only": {}}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["TEST.VOCABULARY", "unseen"], "TEST.VOCABULARY is 'unseen': choose 'joint' or 'seen'"),
+        (["TEST.DUMP", ["jpg"]], "TEST.DUMP lists 'jpg'"),
+        (["TEST.PROPOSAL_RECALL", True, "TEST.VOCABULARY", "seen"], "TEST.PROPOSAL_RECALL"),
+        (["TEST.PROPOSAL_RECALL", True, "TEST.AUG.ENABLED", True], "TEST.PROPOSAL_RECALL"),
+    ],
+)
+def test_keys_that_do_not_suit_are_refused(cfg, options, message):
+    cfg.merge_from_list(options)
+    with pytest.raises(UserError, match=message):
+        build_evaluators(cfg, NAME)
+
+
+def test_dumping_does_not_change_the_hash_but_the_vocabulary_does(cfg):
+    plain = config_hash(cfg)
+    cfg.TEST.DUMP = ["png", "rle"]
+    assert config_hash(cfg) == plain
+    cfg.TEST.VOCABULARY = "seen"
+    assert config_hash(cfg) != plain

@@ -1,0 +1,124 @@
+"""How processes are told apart and started; tests/e2e runs two of them."""
+
+import os
+import socket
+from argparse import Namespace
+
+import pytest
+import torch
+from detectron2.engine import defaults
+from detectron2.utils import comm
+from torch import distributed
+
+from zsk.distributed import join_processes, launched_by_torchrun, run_in_processes
+from zsk.errors import UserError
+
+
+def arguments(num_gpus=1, num_machines=1):
+    return Namespace(num_gpus=num_gpus, num_machines=num_machines, machine_rank=0, dist_url="auto")
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    """The variables of the only process of a `torchrun --nproc_per_node 1`."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    settings = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
+    for name, value in {**settings, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    # what joining changes is put back
+    monkeypatch.setattr(comm, "_LOCAL_PROCESS_GROUP", None)
+    monkeypatch.setattr(defaults, "create_ddp_model", defaults.create_ddp_model)
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@pytest.fixture
+def without_torchrun(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def gpus(monkeypatch, count):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_torchruns_process_joins_over_gloo_and_leaves(torchrun):
+    seen = []
+
+    def main(args):
+        join_processes("cpu")
+        seen.append((distributed.get_backend(), comm.get_local_rank(), comm.get_local_size()))
+        model = torch.nn.Linear(1, 1)
+        assert defaults.create_ddp_model(model) is model  # one process
+
+    assert launched_by_torchrun()
+    run_in_processes(main, arguments())
+    assert seen == [("gloo", 0, 1)] and not distributed.is_initialized()
+
+
+def test_without_torchrun_one_process_joins_nobody(without_torchrun, monkeypatch):
+    gpus(monkeypatch, 0)
+    seen = []
+
+    def main(args):
+        join_processes("cpu")
+        seen.append(args.num_gpus)
+
+    assert not launched_by_torchrun()
+    with pytest.raises(SystemExit) as leaving:
+        run_in_processes(main, arguments(num_gpus=8))
+    assert leaving.value.code is None
+    assert seen == [8] and not distributed.is_initialized()
+
+
+def test_a_lone_variable_is_no_torchrun(without_torchrun, monkeypatch):
+    monkeypatch.setenv("RANK", "3")  # other schedulers set it too
+    assert not launched_by_torchrun()
+
+
+def test_a_process_reports_a_mistake_itself(without_torchrun, monkeypatch, capsys):
+    gpus(monkeypatch, 0)
+
+    def main(args):
+        raise UserError("file x is wrong")
+
+    with pytest.raises(SystemExit) as leaving:
+        run_in_processes(main, arguments())
+    assert leaving.value.code == 2
+    assert capsys.readouterr().err == "error: file x is wrong\n"
+
+
+@pytest.mark.parametrize("options", [{"num_gpus": 2}, {"num_machines": 2}])
+def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, options):
+    with pytest.raises(UserError, match="torchrun started 1 processes already"):
+        run_in_processes(print, arguments(**options))
+
+
+@pytest.mark.parametrize(
+    "available, options, message",
+    [
+        (2, {"num_gpus": 3}, "--num-gpus 3, but this machine has 2"),
+        (0, {"num_machines": 2}, "--num-machines 2 needs GPUs"),
+    ],
+)
+def test_what_detectron2_cannot_launch(without_torchrun, monkeypatch, available, options, message):
+    gpus(monkeypatch, available)
+    with pytest.raises(UserError, match=message):
+        run_in_processes(print, arguments(**options))
+
+
+def test_more_processes_than_gpus(torchrun, monkeypatch):
+    gpus(monkeypatch, 1)
+    monkeypatch.setitem(os.environ, "LOCAL_RANK", "1")
+    monkeypatch.setitem(os.environ, "LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="started 2 processes on a machine with 1 GPUs"):
+        join_processes("cuda")
+
+
+def test_processes_for_gpus_do_not_compute_on_the_cpu(without_torchrun, monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    with pytest.raises(UserError, match="MODEL.DEVICE is cpu"):
+        join_processes("cpu")
