@@ -65,10 +65,34 @@ def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
     Raises:
         ValueError: the matrix does not fit the vocabulary.
     """
+    k = len(vocabulary)
+    if conf.shape != (k + 1, k + 1):
+        raise ValueError(f"a matrix of shape {conf.shape} does not fit {k} classes and ignore")
+    counts = conf[:k, :k].astype(np.float64)
+    true_pos, gt, pred = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    present = gt > 0
+    iou, acc = np.zeros(k), np.zeros(k)
+    iou[present] = _PERCENT * true_pos[present] / (gt + pred - true_pos)[present]
+    acc[present] = _PERCENT * true_pos[present] / gt[present]
+
+    metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
-    metrics = _summarise(conf, vocabulary, {"-seen": seen, "-unseen": ~seen}, suffix="")
+    groups = {"": np.ones(k, dtype=bool), "-seen": seen, "-unseen": ~seen}
+    for suffix, group in groups.items():
+        members = group & present
+        if not members.any():
+            if group.any():
+                logger.warning("No ground truth of any%s class: its means are left out", suffix)
+            continue
+        metrics["mIoU" + suffix] = float(iou[members].mean())
+        metrics["pAcc" + suffix] = float(_PERCENT * true_pos[members].sum() / gt[members].sum())
     if "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
         metrics["hIoU"] = harmonic_mean(metrics["mIoU-seen"], metrics["mIoU-unseen"])
+    if present.any():
+        metrics["mAcc"] = float(acc[present].mean())
+        metrics["fwIoU"] = float((gt * iou).sum() / gt.sum())
+    metrics["IoU"] = {vocabulary.names[i]: float(iou[i]) for i in np.flatnonzero(present)}
+    metrics["Acc"] = {vocabulary.names[i]: float(acc[i]) for i in np.flatnonzero(present)}
     return metrics
 
 
@@ -83,38 +107,13 @@ def summarise_seen_only(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, A
         conf: as for `summarise`, over the seen classes.
         vocabulary: `Vocabulary.seen_only()` of the joint one.
     """
-    return _summarise(conf, vocabulary, {}, suffix="-seen-only")
-
-
-def _summarise(
-    conf: np.ndarray, vocabulary: Vocabulary, groups: dict[str, np.ndarray], suffix: str
-) -> dict[str, Any]:
-    """Means over all classes, named with `suffix`, and over groups of them by their own suffix."""
-    k = len(vocabulary)
-    if conf.shape != (k + 1, k + 1):
-        raise ValueError(f"a matrix of shape {conf.shape} does not fit {k} classes and ignore")
-    counts = conf[:k, :k].astype(np.float64)
-    true_pos, gt, pred = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    present = gt > 0
-    iou, acc = np.zeros(k), np.zeros(k)
-    iou[present] = _PERCENT * true_pos[present] / (gt + pred - true_pos)[present]
-    acc[present] = _PERCENT * true_pos[present] / gt[present]
-
-    metrics: dict[str, Any] = {}
-    for group_suffix, group in {suffix: np.ones(k, dtype=bool), **groups}.items():
-        members = group & present
-        if not members.any():
-            logger.warning("No ground truth of any%s class: its means are left out", group_suffix)
-            continue
-        metrics["mIoU" + group_suffix] = float(iou[members].mean())
-        pixel_acc = _PERCENT * true_pos[members].sum() / gt[members].sum()
-        metrics["pAcc" + group_suffix] = float(pixel_acc)
-    if present.any():
-        metrics["mAcc" + suffix] = float(acc[present].mean())
-        metrics["fwIoU" + suffix] = float((gt * iou).sum() / gt.sum())
-    metrics["IoU"] = {vocabulary.names[i]: float(iou[i]) for i in np.flatnonzero(present)}
-    metrics["Acc"] = {vocabulary.names[i]: float(acc[i]) for i in np.flatnonzero(present)}
-    return metrics
+    metrics = summarise(conf, vocabulary)
+    overall = {
+        f"{name}-seen-only": metrics[name]
+        for name in ("mIoU", "pAcc", "mAcc", "fwIoU")
+        if name in metrics
+    }
+    return {**overall, "IoU": metrics["IoU"], "Acc": metrics["Acc"]}
 
 
 def harmonic_mean(a: float, b: float) -> float:
