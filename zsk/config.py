@@ -33,6 +33,7 @@ def _add_data_config(cfg: CfgNode) -> None:
 
 
 def _add_model_config(cfg: CfgNode) -> None:
+    # IN_FEATURES (Detectron2's): what ASPP reads; []: no ASPP, clusters as they are (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
     # backbone features to pool under the masks and score instead of the kernels (our choice)
