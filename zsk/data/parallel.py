@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -51,7 +54,7 @@ def map_files(
     workers = min(workers, -(-len(paths) // _FILES_PER_TASK))
     if workers <= 1:
         return [function(path) for path in tqdm(paths, desc=description)]
-    pool = ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, initializer=_follow_the_parent)
     try:
         results = pool.map(function, paths, chunksize=_FILES_PER_TASK)
         return list(tqdm(results, desc=description, total=len(paths)))
@@ -64,6 +67,16 @@ def map_files(
         pool.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; only the parent is to act on it."""
+def _follow_the_parent() -> None:
+    """In a worker: leave Ctrl-C, which reaches all processes of a terminal, to the parent, and end
+    with it when it is killed. Without this, workers of a killed program wait for work for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # only workers come here
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)

@@ -100,7 +100,8 @@ def read_sbd_label(path: Path) -> np.ndarray:
         UserError: naming the file, when it is missing, damaged or not an SBD class file.
     """
     try:
-        content = scipy.io.loadmat(path, appendmat=False, variable_names=["GTcls"])
+        with path.open("rb") as file:
+            content = scipy.io.loadmat(file, variable_names=["GTcls"])
         label = content["GTcls"]["Segmentation"][0, 0]
     except FileNotFoundError as error:
         raise UserError(f"label {path} does not exist") from error
