@@ -1,12 +1,10 @@
 """datasets/prepare_voc.py and prepare_coco_stuff.py as a user runs them."""
 
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +19,6 @@ SBD = {"b": [[9, 9]], "c": [[20, 255]], "d": [[9, 9]]}
 LISTS = {"voc_train": "a b", "voc_val": "d", "sbd_train": "b c", "sbd_val": "d"}
 # category ids of COCO-Stuff's unseen classes, by its published list of labels; files hold id - 1
 COCO_UNSEEN_CATEGORIES = (21, 25, 33, 34, 41, 57, 87, 100, 106, 124, 145, 148, 149, 169, 172)
-
-
-@pytest.fixture
-def run_main(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a program of datasets/ in this process; gives its exit code, stdout and stderr."""
-
-    def run(program: str, *arguments: object) -> tuple[int, str, str]:
-        path = checkout / "datasets" / f"{program}.py"
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(path), run_name="__main__")
-        return (left.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def test_voc_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_main) -> None:
@@ -92,28 +74,26 @@ def link_all(source: Path, target: Path) -> Path:
     return target
 
 
-def test_voc_from_the_originals(tmp_path: Path, run_program) -> None:
+def test_voc_from_the_originals(tmp_path: Path, run_program, run_main) -> None:
     root, sbd = voc_originals(tmp_path)
-    runs = [run_program("datasets/prepare_voc.py", "--root", root, "--sbd", sbd, "--workers", 2)]
-    first = snapshot(root)
-    # again, and without SBD now that everything is there
-    runs.append(run_program("datasets/prepare_voc.py", "--root", root))
-    for done in runs:
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[1].split() == ["train", "3", "2", "2", "1"]
-        assert done.stdout.splitlines()[2].split() == ["val", "1", "2", "0", "0"]
-        assert f"warning: {root / 'train.txt'}: 3 images, but the benchmark has 10,582" in (
-            done.stderr
-        )
-        assert f"warning: {root / 'val.txt'}: 1 images, but the benchmark has 1,449" in done.stderr
-    assert "VOC2012/SegmentationClassAug: 100%" in runs[0].stderr  # the progress bar
-    assert snapshot(root) == first
+    done = run_program("datasets/prepare_voc.py", "--root", root, "--sbd", sbd, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "VOC2012/SegmentationClassAug: 100%" in done.stderr  # the progress bar
+    assert f"warning: {root / 'train.txt'}: 3 images, but the benchmark has 10,582" in done.stderr
+    assert f"warning: {root / 'val.txt'}: 1 images, but the benchmark has 1,449" in done.stderr
+    assert done.stdout.splitlines()[1].split() == ["train", "3", "2", "2", "1"]
+    assert done.stdout.splitlines()[2].split() == ["val", "1", "2", "0", "0"]
     assert read_label(root / "zsk" / "train" / "b.png").tolist() == [[15, 1]]
     assert read_label(root / "zsk" / "train_seen" / "b.png").tolist() == [[255, 1]]
     assert read_label(root / "zsk" / "train" / "c.png").tolist() == [[19, 255]]
+    first = snapshot(root)
+    # again, with SBD and, now that everything is there, without
+    for arguments in (("--sbd", sbd), ()):
+        assert run_main("prepare_voc", "--root", root, *arguments)[:2] == (0, done.stdout)
+        assert snapshot(root) == first
 
 
-def test_a_broken_original_is_one_line(tmp_path: Path, run_program) -> None:
+def test_a_broken_original_is_one_line(tmp_path: Path, run_main) -> None:
     stems = [f"{number:02}" for number in range(12)]
     root, sbd = write_voc_originals(
         tmp_path,
@@ -123,11 +103,11 @@ def test_a_broken_original_is_one_line(tmp_path: Path, run_program) -> None:
     )
     write_label_png(root / "SegmentationClass" / "00.png", [[1]])
     (sbd / "dataset" / "cls" / "07.mat").write_bytes(b"no matrix at all")
-    done = run_program("datasets/prepare_voc.py", "--root", root, "--sbd", sbd, "--workers", 3)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    last = done.stderr.splitlines()[-1]
+    code, out, err = run_main("prepare_voc", "--root", root, "--sbd", sbd, "--workers", 3)
+    assert code == 2
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
     assert last.startswith(f"error: label {sbd / 'dataset/cls/07.mat'} cannot be read")
 
 

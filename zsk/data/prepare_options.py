@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="stop with an error, not a warning, where a list has not the benchmark's length",
+        help="make a list of another length than the benchmark's an error instead of a warning",
     )
     parser.add_argument(
         "--dry-run",
@@ -35,10 +35,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_count(what: object, found: int, expected: int, *, strict: bool) -> None:
-    """Warn on stderr when a list has not the length of the benchmark's own.
+    """Warn on stderr when a list is longer or shorter than the benchmark's own.
 
     Raises:
-        UserError: it has not, and `strict`.
+        UserError: it is, and `strict`.
     """
     if found == expected:
         return

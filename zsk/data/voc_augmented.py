@@ -58,17 +58,12 @@ def find_augmented_set(root: Path, sbd: Path) -> AugmentedSet:
     stems = {"train": sorted((own["train"] | more) - own["val"]), "val": sorted(own["val"])}
     for part, wanted in stems.items():
         _check_list(root / f"{part}.txt", wanted)
-    sources = {}
-    for stem in (stem for part in stems.values() for stem in part):
-        png = root / "SegmentationClass" / (stem + LABEL_SUFFIX)
-        mat = sbd / "cls" / (stem + SBD_SUFFIX)
-        needs_own = stem in own["train"] or stem in own["val"]
-        sources[stem] = png if needs_own or png.exists() else mat
-        if not sources[stem].exists():
-            raise UserError(
-                f"label {sources[stem]} does not exist, but {stem!r} is listed: "
-                "unpack the whole archive (datasets/README.md)"
-            )
+    listed_by_voc = own["train"] | own["val"]
+    sources = {
+        stem: _find_label(root, sbd, stem, listed_by_voc=stem in listed_by_voc)
+        for part in stems.values()
+        for stem in part
+    }
     return AugmentedSet(root, stems, sources)
 
 
@@ -140,6 +135,18 @@ def _check_list(path: Path, wanted: list[str]) -> None:
             f"the list of images {path} is there with {len(listed)} images, but VOC and SBD give "
             f"other ones ({len(wanted)}): remove it, or leave out --sbd to use it as it is"
         )
+
+
+def _find_label(root: Path, sbd: Path, stem: str, *, listed_by_voc: bool) -> Path:
+    """VOC's own label of an image, or SBD's for an image that VOC neither lists nor labels."""
+    png = root / "SegmentationClass" / (stem + LABEL_SUFFIX)
+    source = png if listed_by_voc or png.exists() else sbd / "cls" / (stem + SBD_SUFFIX)
+    if not source.exists():
+        raise UserError(
+            f"label {source} does not exist, but {stem!r} is listed: "
+            "unpack the whole archive (datasets/README.md)"
+        )
+    return source
 
 
 def _build_label(source: Path, *, folder: Path) -> None:
