@@ -12,6 +12,7 @@ from zsk.data.register import (
     get_vocabulary,
     register_all,
     register_zero_shot_split,
+    registered_names,
 )
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -24,7 +25,7 @@ PETS = Vocabulary(("cat", "dog"), ("house cat", "dog"), (True, False))
 def own_catalogs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts without zero-shot data sets and leaves the catalogs as they were."""
     saved = dict(DatasetCatalog), dict(MetadataCatalog)
-    for name in [n for n in DatasetCatalog if "_zs_" in n]:
+    for name in registered_names():
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
     yield
