@@ -1,8 +1,5 @@
 """Preparation: the mapping of values, repeatability, atomic writes, and the two programs."""
 
-import runpy
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,22 +116,6 @@ def test_counts_table() -> None:
     lines = counts_table(rows).splitlines()
     assert lines[1].split() == ["train", "10,582", "1,000", "200", "3"]
     assert lines[2].split() == ["val", "0", "0", "0", "0"]
-
-
-@pytest.fixture
-def run_main(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a program of datasets/ in this process; gives its exit code, stdout and stderr."""
-
-    def run(program: str, *arguments: object) -> tuple[int, str, str]:
-        path = checkout / "datasets" / f"{program}.py"
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(path), run_name="__main__")
-        return (left.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def test_voc_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_main) -> None:

@@ -18,15 +18,15 @@ def write(path: Path, values: list[list[int]]) -> None:
     Image.fromarray(np.array(values, np.uint8)).save(path)
 
 
-def test_ade_program(tmp_path: Path, run_program) -> None:
+def test_ade_program(tmp_path: Path, run_main) -> None:
     folder = tmp_path / "annotations" / "validation"
     write(folder / "a.png", [[0, 1, 150]])
     write(folder / "b.png", [[0, 0]])
-    done = run_program("datasets/prepare_ade20k.py", "--root", tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, out, err = run_main("prepare_ade20k", "--root", tmp_path)
+    assert code == 0, err
     prepared = tmp_path / "zsk" / "validation"
     line = "2 images, 2 scored pixels, 1 images without any"
-    assert done.stdout == f"{prepared}: {line}\n"
+    assert out == f"{prepared}: {line}\n"
     assert read_label(prepared / "a.png").tolist() == [[255, 0, 149]]
     assert [path.name for path in (tmp_path / "zsk").iterdir()] == ["validation"]
 
@@ -53,7 +53,7 @@ def test_pascal_context_program_takes_the_listed_photos(tmp_path: Path, run_prog
     ],
 )
 def test_cityscapes_program_pairs_photos_and_labels(
-    tmp_path: Path, run_program, ending: str, values: list[list[int]], ids: list[list[int]]
+    tmp_path: Path, run_main, ending: str, values: list[list[int]], ids: list[list[int]]
 ) -> None:
     for city, stem in (("ulm", "ulm_1"), ("bonn", "bonn_1")):
         photo = tmp_path / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"
@@ -61,8 +61,8 @@ def test_cityscapes_program_pairs_photos_and_labels(
         write(tmp_path / "gtFine" / "val" / city / f"{stem}_gtFine_{ending}.png", values)
         write(tmp_path / "gtFine" / "val" / city / f"{stem}_gtFine_instanceIds.png", [[77, 77, 77]])
     for _ in range(2):
-        done = run_program("datasets/prepare_cityscapes.py", "--root", tmp_path)
-        assert done.returncode == 0, done.stderr
+        code, out, err = run_main("prepare_cityscapes", "--root", tmp_path)
+        assert code == 0, err
     photos, labels = tmp_path / "zsk" / "val_photos", tmp_path / "zsk" / "val"
     records = list_records(str(photos), str(labels), file_list=None, image_suffixes=(".png",))
     assert [record["image_id"] for record in records] == ["bonn_1", "ulm_1"]
@@ -71,24 +71,24 @@ def test_cityscapes_program_pairs_photos_and_labels(
         assert read_label(record["sem_seg_file_name"]).tolist() == ids
 
 
-def test_a_cityscapes_photo_without_label_is_named(tmp_path: Path, run_program) -> None:
+def test_a_cityscapes_photo_without_label_is_named(tmp_path: Path, run_main) -> None:
     write(tmp_path / "leftImg8bit" / "val" / "ulm" / "ulm_1_leftImg8bit.png", [[1]])
     write(tmp_path / "leftImg8bit" / "val" / "ulm" / "ulm_2_leftImg8bit.png", [[1]])
     write(tmp_path / "gtFine" / "val" / "ulm" / "ulm_1_gtFine_labelIds.png", [[7]])
-    done = run_program("datasets/prepare_cityscapes.py", "--root", tmp_path)
-    assert done.returncode == 2
-    assert "ulm_2_leftImg8bit.png has no label" in done.stderr
-    assert done.stderr.count("\n") == 1
+    code, out, err = run_main("prepare_cityscapes", "--root", tmp_path)
+    assert code == 2
+    assert "ulm_2_leftImg8bit.png has no label" in err
+    assert err.count("\n") == 1
     assert not (tmp_path / "zsk").exists()
 
 
 @pytest.mark.parametrize("name", ["ade20k", "pascal_context", "cityscapes"])
-def test_programs_say_what_is_missing(tmp_path: Path, run_program, name: str) -> None:
-    done = run_program(f"datasets/prepare_{name}.py", "--root", tmp_path / "x")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert str(tmp_path / "x") in done.stderr and "datasets/README.md" in done.stderr
+def test_programs_say_what_is_missing(tmp_path: Path, run_main, name: str) -> None:
+    code, out, err = run_main(f"prepare_{name}", "--root", tmp_path / "x")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert str(tmp_path / "x") in err and "datasets/README.md" in err
 
 
 def test_links_are_relative_and_renewed(tmp_path: Path) -> None:
