@@ -127,7 +127,13 @@ def test_friendlier_names_meet_those_of_coco_stuff() -> None:
     # unseen classes of COCO-Stuff, and names that it lacks
     for name in ("cow", "grass", "road", "tree", "sidewalk", "bedclothes"):
         assert not seen[name], name
-    assert sum(vocabulary.seen) == 48
+
+
+@pytest.mark.parametrize("trained, counts", [("coco_stuff", [48, 61, 12]), ("voc", [15, 7, 4])])
+def test_as_many_are_seen_as_the_notes_say(trained: str, counts: list[int]) -> None:
+    seen = get_split(trained).seen_only()
+    words = [*seen.names, *seen.prompt_names]
+    assert [sum(c.vocabulary(words).seen) for c in (CONTEXT, ADE, CITYSCAPES)] == counts
 
 
 def test_bad_classes_are_named() -> None:
