@@ -60,9 +60,12 @@ class Trainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
         folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
         run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED}
-        evaluators: list[Any] = [ZeroShotEvaluator(dataset_name, folder, run_info=run_info)]
+        trained_on = cfg.DATASETS.TRAIN
+        evaluators: list[Any] = [
+            ZeroShotEvaluator(dataset_name, folder, trained_on=trained_on, run_info=run_info)
+        ]
         if cfg.TEST.PROPOSAL_RECALL:
-            evaluators.append(ProposalRecall(dataset_name))
+            evaluators.append(ProposalRecall(dataset_name, trained_on))
         return DatasetEvaluators(evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:

@@ -58,12 +58,18 @@ class ZeroShotMapper:
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
         """Read INPUT.* and DATASETS.PROMPT_NAMES; the vocabulary is that of `dataset_name`.
 
+        In testing, DATASETS.TRAIN tells which classes are seen (see `get_vocabulary`).
+
         Raises:
             UserError: the data set is not registered, or two keys contradict each other.
         """
         return {
             "is_train": is_train,
-            "vocabulary": get_vocabulary(dataset_name, friendly=cfg.DATASETS.PROMPT_NAMES),
+            "vocabulary": get_vocabulary(
+                dataset_name,
+                friendly=cfg.DATASETS.PROMPT_NAMES,
+                trained_on=() if is_train else cfg.DATASETS.TRAIN,
+            ),
             "augmentations": _augmentations(cfg, is_train),
         }
 

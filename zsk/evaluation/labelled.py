@@ -13,8 +13,9 @@ from detectron2.utils import comm
 
 from zsk.data.dataset_mapper import check_label
 from zsk.data.images import read_label
-from zsk.data.register import get_vocabulary
+from zsk.data.register import get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
+from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
 from zsk.vocabulary import IGNORE_LABEL
 
 
@@ -37,14 +38,19 @@ class LabelledEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        trained_on: the data sets that the model was trained on, which decide what is seen where
+            the evaluation crosses data sets; () takes the data set's own split.
 
     Raises:
-        UserError: no zero-shot data set of that name is registered.
+        UserError: no zero-shot data set of that name is registered, or it is for evaluation only
+            and nothing is in `trained_on`.
     """
 
-    def __init__(self, dataset_name: str) -> None:
+    def __init__(self, dataset_name: str, trained_on: Sequence[str] = ()) -> None:
         self.dataset_name = dataset_name
-        self.vocabulary = get_vocabulary(dataset_name)
+        self.vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
+        self.cross_dataset = is_cross_dataset(dataset_name, trained_on)
+        self.groups = NAME_GROUPS if self.cross_dataset else SPLIT_GROUPS
         self._files: set[str] = set()
         self._all_ignore = 0
 

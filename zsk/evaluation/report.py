@@ -11,19 +11,16 @@ from typing import Any
 from tabulate import tabulate
 
 from zsk.evaluation.chart import draw_per_class_iou
+from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.vocabulary import Vocabulary
 
-_HEADLINE = (
-    "hIoU",
-    "mIoU-seen",
-    "mIoU-unseen",
-    "mIoU",
-    "pAcc",
-    "pAcc-seen",
-    "pAcc-unseen",
-    "mAcc",
-    "fwIoU",
-)
+
+def headline(groups: tuple[str, str]) -> tuple[str, ...]:
+    """Keys of the headline metrics, in the order of the table."""
+    first, second = groups
+    means = (f"mIoU-{first}", f"mIoU-{second}", "mIoU")
+    accuracies = ("pAcc", f"pAcc-{first}", f"pAcc-{second}", "mAcc", "fwIoU")
+    return (*(("hIoU",) if groups == SPLIT_GROUPS else ()), *means, *accuracies)
 
 
 def tables(
@@ -31,17 +28,19 @@ def tables(
     iou: Mapping[str, float],
     acc: Mapping[str, float],
     vocabulary: Vocabulary,
+    groups: tuple[str, str] = SPLIT_GROUPS,
 ) -> list[str]:
     """The headline row and the per-class table, as text; "-" where there is no ground truth."""
-    headline = tabulate(
-        [[_percent(metrics, key) for key in _HEADLINE]],
-        headers=_HEADLINE,
+    keys = headline(groups)
+    overall = tabulate(
+        [[_percent(metrics, key) for key in keys]],
+        headers=keys,
         tablefmt="pipe",
         stralign="right",
         disable_numparse=True,
     )
     rows = [
-        [name, "seen" if seen else "unseen", _percent(iou, name), _percent(acc, name)]
+        [name, groups[0 if seen else 1], _percent(iou, name), _percent(acc, name)]
         for name, seen in zip(vocabulary.names, vocabulary.seen)
     ]
     per_class = tabulate(
@@ -51,11 +50,14 @@ def tables(
         colalign=("left", "left", "right", "right"),
         disable_numparse=True,  # a class may be called "007"
     )
-    return [headline, per_class]
+    return [overall, per_class]
 
 
 def write_report(
-    report: Mapping[str, Any], vocabulary: Vocabulary, output_dir: str | os.PathLike[str]
+    report: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    output_dir: str | os.PathLike[str],
+    groups: tuple[str, str] = SPLIT_GROUPS,
 ) -> None:
     """Write `metrics.json` and, where a class has ground truth, `per_class_iou.png`.
 
@@ -67,7 +69,7 @@ def write_report(
     write_atomically(folder / "metrics.json", text)
     if report["IoU"]:
         draw_per_class_iou(
-            report["IoU"], vocabulary, folder / "per_class_iou.png", report["dataset"]
+            report["IoU"], vocabulary, folder / "per_class_iou.png", report["dataset"], groups
         )
 
 

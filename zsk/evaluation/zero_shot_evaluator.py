@@ -23,7 +23,8 @@ class ZeroShotEvaluator(LabelledEvaluator):
     """Adds images to one confusion matrix; memory does not grow with their number.
 
     Args:
-        dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        dataset_name, trained_on: see `LabelledEvaluator`. Across data sets the groups have names of
+            their own and there is no hIoU (`zsk.evaluation.metrics`).
         output_dir: where `metrics.json` and `per_class_iou.png` go; None writes nothing.
         run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
             provenance as it is.
@@ -34,9 +35,10 @@ class ZeroShotEvaluator(LabelledEvaluator):
         dataset_name: str,
         output_dir: str | None = None,
         *,
+        trained_on: Sequence[str] = (),
         run_info: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(dataset_name)
+        super().__init__(dataset_name, trained_on)
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
         self.reset()
@@ -73,13 +75,19 @@ class ZeroShotEvaluator(LabelledEvaluator):
         if not comm.is_main_process():
             return None
         logger.info("%s: %d images, %d all-ignore", self.dataset_name, images, all_ignore)
-        metrics = summarise(conf, self.vocabulary)
+        if self.cross_dataset:
+            logger.info(
+                "%s: across data sets, the model was trained on %d of the %d names",
+                *(self.dataset_name, sum(self.vocabulary.seen), len(self.vocabulary)),
+            )
+        metrics = summarise(conf, self.vocabulary, self.groups)
         iou, acc = metrics.pop("IoU"), metrics.pop("Acc")
-        for table in tables(metrics, iou, acc, self.vocabulary):
+        for table in tables(metrics, iou, acc, self.vocabulary, self.groups):
             logger.info("%s\n%s", self.dataset_name, table)
         if self._output_dir is not None:
             report = {
                 "dataset": self.dataset_name,
+                "cross_dataset": self.cross_dataset,
                 "metrics": metrics,
                 "IoU": iou,
                 "Acc": acc,
@@ -91,7 +99,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
                     **self._run_info,
                 },
             }
-            write_report(report, self.vocabulary, self._output_dir)
+            write_report(report, self.vocabulary, self._output_dir, self.groups)
         flat = dict(metrics)
         flat.update({f"IoU-{name}": value for name, value in iou.items()})
         flat.update({f"Acc-{name}": value for name, value in acc.items()})
