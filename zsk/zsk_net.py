@@ -12,7 +12,7 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from zsk.classification.encoder import build_encoder
+from zsk.classification.build import build_encoder
 from zsk.classification.ensemble import EnsembleMode, combine, head_probabilities
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
