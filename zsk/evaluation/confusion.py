@@ -19,7 +19,7 @@ from zsk.vocabulary import Vocabulary
 _CELL_INCHES, _FRAME_INCHES = 0.13, 2.6
 _MIN_INCHES = 2.0  # of the square of cells, however few they are
 _NUMBERED_CLASSES = 25  # more cells have no room for their number
-_ELSEWHERE = "(a class that is absent)"
+_ELSEWHERE = "(no ground truth)"  # all classes that have none, together
 
 
 class Confusion(NamedTuple):

@@ -22,7 +22,7 @@ def table(head: Sequence[str], rows: Iterable[str], kind: str = "") -> str:
     cells = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "\n".join(rows)
     return (
-        f'<div class="wide" tabindex="0"><table class="{kind}"><thead><tr>{cells}</tr></thead>\n'
+        f'<div class="wide" tabindex="0"><table{_class(kind)}><thead><tr>{cells}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
@@ -31,7 +31,7 @@ def row(name: str, cells: Iterable[str], kind: str = "", words: bool = False) ->
     """One row; `name` and `cells` are HTML, `words` aligns the cells as text."""
     start = '<td class="words">' if words else "<td>"
     tail = "".join(f"{start}{cell}</td>" for cell in cells)
-    return f'<tr class="{kind}"><th scope="row">{name}</th>{tail}</tr>'
+    return f'<tr{_class(kind)}><th scope="row">{name}</th>{tail}</tr>'
 
 
 def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None) -> str:
@@ -52,13 +52,15 @@ def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark 
 
 
 def per_class_table(evaluations: Sequence[SavedEvaluation]) -> str:
-    """IoU of every class, for one evaluation its accuracy as well, in the vocabulary's order."""
+    """IoU of the classes with ground truth, in the vocabulary's order; of one evaluation also Acc."""
     vocabulary = evaluations[0].vocabulary
     several = len(evaluations) > 1
     head = [f"IoU, {escape(e.label)}" for e in evaluations] if several else ["IoU", "Acc"]
     values = [e.iou for e in evaluations] if several else [evaluations[0].iou, evaluations[0].acc]
     rows = []
     for name, seen in zip(vocabulary.names, vocabulary.seen):
+        if not any(name in numbers for numbers in values):
+            continue
         if several:
             cells = _best_in_bold(values, name)
         else:
@@ -103,6 +105,10 @@ def provenance_table(evaluations: Sequence[SavedEvaluation]) -> str:
     return table(["", *(escape(e.label) for e in evaluations)], rows, "provenance")
 
 
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
 def _facts(evaluation: SavedEvaluation) -> dict[str, str]:
     facts = {
         "data set": evaluation.dataset,
@@ -123,4 +129,6 @@ def _best_in_bold(rows: Sequence[Mapping[str, float]], key: str) -> list[str]:
     if len(known) < 2:
         return cells
     best = max(known)[1]
+    if all(cell == best for _, cell in known):
+        return cells  # nothing to choose
     return [f"<strong>{cell}</strong>" if cell == best else cell for cell in cells]

@@ -28,8 +28,9 @@ HEADLINE = (
 )
 """Keys of the headline metrics, most telling first."""
 
+METRICS_FILE = "metrics.json"
 CONFUSION_FILE = "confusion.npy"
-"""Beside metrics.json: the (K+1,K+1) int64 matrix of `zsk.evaluation.metrics.confusion_matrix`."""
+"""Beside METRICS_FILE: the (K+1,K+1) int64 matrix of `zsk.evaluation.metrics.confusion_matrix`."""
 
 
 def tables(
@@ -82,7 +83,7 @@ def write_report(
     unseen = [name for name, seen in zip(vocabulary.names, vocabulary.seen) if not seen]
     whole = {**report, "classes": list(vocabulary.names), "unseen": unseen}
     text = json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(folder / "metrics.json", text.encode())
+    write_atomically(folder / METRICS_FILE, text.encode())
     matrix = io.BytesIO()
     np.save(matrix, conf, allow_pickle=False)
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())

@@ -89,7 +89,9 @@ def _section(evaluations: Sequence[SavedEvaluation], numbers: Sequence[int], fol
             title = f"{evaluation.dataset} ({evaluation.label})"
             draw_per_class_iou(evaluation.iou, vocabulary, path, title)
             parts.append(_picture(path, f"IoU per class, {evaluation.label}"))
-    parts.append(per_class_table(evaluations))
+    if any(evaluation.iou for evaluation in evaluations):
+        parts.append(per_class_table(evaluations))
+    parts += _absent_classes(evaluations)
     for evaluation, number in zip(evaluations, numbers):
         parts.append(f"<h3>What was taken for what, {escape(evaluation.label)}</h3>")
         parts.append(_confusion(evaluation, folder / f"confusion_{number}.png"))
@@ -124,13 +126,19 @@ def _notes(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None) 
             notes.append(
                 f"No {group} class has ground truth here, so its means and hIoU are missing."
             )
-    absent = [name for name in first.vocabulary.names if name not in labelled]
-    if absent:
-        notes.append(
-            f"{len(absent)} of {len(first.vocabulary)} classes have no ground truth here and take "
-            f"part in no mean: {', '.join(absent)}."
-        )
     return [f'<p class="note">{escape(note)}</p>' for note in notes]
+
+
+def _absent_classes(evaluations: Sequence[SavedEvaluation]) -> list[str]:
+    labelled = {name for evaluation in evaluations for name in evaluation.iou}
+    names = evaluations[0].vocabulary.names
+    absent = [name for name in names if name not in labelled]
+    if not absent:
+        return []
+    return [
+        f'<p class="note">{len(absent)} of {len(names)} classes have no ground truth here and take '
+        f"part in no mean: {escape(', '.join(absent))}.</p>"
+    ]
 
 
 def _confusion(evaluation: SavedEvaluation, path: Path) -> str:
@@ -153,7 +161,11 @@ def _grid(rows: Sequence[GridRow], evaluations: Sequence[SavedEvaluation], folde
     several = len(evaluations) > 1
     predicted = [f"prediction, {e.label}" if several else "prediction" for e in evaluations]
     titles = ["photo", "ground truth (grey: not labelled)", *predicted]
-    parts = ["<section><h2>Photos</h2>"]
+    shares = " | ".join(escape(title) for title in ["ground truth", *predicted])
+    parts = [
+        "<section><h2>Photos</h2>",
+        f'<p class="note">Below each photo, percent of the image: {shares}.</p>',
+    ]
     for row in rows:
         row.strip().save(folder / f"grid_{row.name}.png")
         parts.append(f'<h3>{escape(row.name)}</h3>\n<div class="panels">')
@@ -168,8 +180,7 @@ def _grid(rows: Sequence[GridRow], evaluations: Sequence[SavedEvaluation], folde
             swatch = f'<span class="swatch" style="background:{entry.colour}"></span>'
             parts.append(f"<li>{swatch}{class_name(vocabulary, entry.label)} {shares} %</li>")
         parts.append("</ul>")
-    shares = " | ".join(escape(title) for title in ["ground truth", *predicted])
-    parts.append(f'<p class="note">Percent of the image: {shares}.</p></section>')
+    parts.append("</section>")
     return "\n".join(parts)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from zsk.data.splits import SPLITS, get_split
 from zsk.errors import UserError
-from zsk.evaluation.report import CONFUSION_FILE
+from zsk.evaluation.report import CONFUSION_FILE, METRICS_FILE
 from zsk.vocabulary import Vocabulary
 
 _NUMBERS = ("metrics", "IoU", "Acc")
@@ -68,20 +68,20 @@ def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[SavedEvalu
     for given, file in zip(paths, files):
         if files.count(file) > 1:
             raise UserError(f"{given} is given twice: give each metrics.json once")
-    labels = _labels([file.parent.parts for file in files])
-    return [_read(Path(path), label) for path, label in zip(paths, labels)]
+    return [_read(Path(path), label) for path, label in zip(paths, _labels(files))]
 
 
-def _labels(folders: list[tuple[str, ...]]) -> list[str]:
-    """Paths less what they share at the front and at the back; one alone keeps its last part."""
-    if len(folders) == 1:
-        return [folders[0][-1]]
-    front = len(os.path.commonprefix(folders))
-    rests = [parts[front:] for parts in folders]
-    shortest = min(map(len, rests))
-    back = len(os.path.commonprefix([parts[::-1] for parts in rests]))
-    back = max(0, min(back, shortest - 1))  # never all of a path
-    return ["/".join(parts[: len(parts) - back]) or folders[0][-1] for parts in rests]
+def _labels(files: list[Path]) -> list[str]:
+    """Paths less what they share at the front and at the back; one alone is called by its folder."""
+    if len(files) == 1:
+        return [files[0].parent.name]
+    paths = [(*file.parent.parts, file.stem) for file in files]
+    shortest = min(map(len, paths))
+    # at least one part stays of the shortest
+    front = min(len(os.path.commonprefix(paths)), shortest - 1)
+    back = len(os.path.commonprefix([parts[::-1] for parts in paths]))
+    back = min(back, shortest - front - 1)
+    return ["/".join(parts[front : len(parts) - back]) for parts in paths]
 
 
 def _read(path: Path, label: str) -> SavedEvaluation:
@@ -108,7 +108,7 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         metrics=report["metrics"],
         iou=report["IoU"],
         acc=report["Acc"],
-        conf=_read_confusion(path.with_name(CONFUSION_FILE), len(vocabulary)),
+        conf=_read_confusion(path, len(vocabulary)),
         provenance=report["provenance"],
         written=written,
     )
@@ -148,8 +148,10 @@ def _vocabulary(report: dict[str, Any], path: Path) -> Vocabulary:
         raise UserError(f"{path} has broken 'classes' or 'unseen' ({error})") from error
 
 
-def _read_confusion(path: Path, num_classes: int) -> np.ndarray | None:
-    if not path.exists():
+def _read_confusion(metrics: Path, num_classes: int) -> np.ndarray | None:
+    path = metrics.with_name(CONFUSION_FILE)
+    # a renamed copy may lie in a folder of several, and only one of them owns the matrix
+    if metrics.name != METRICS_FILE or not path.exists():
         return None
     try:
         conf = np.load(path, allow_pickle=False)
