@@ -52,7 +52,7 @@ def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark 
 
 
 def per_class_table(evaluations: Sequence[SavedEvaluation]) -> str:
-    """IoU of the classes with ground truth, in the vocabulary's order; of one evaluation also Acc."""
+    """IoU of the classes with ground truth, in label order; of a single evaluation also Acc."""
     vocabulary = evaluations[0].vocabulary
     several = len(evaluations) > 1
     head = [f"IoU, {escape(e.label)}" for e in evaluations] if several else ["IoU", "Acc"]

@@ -110,7 +110,7 @@ def _notes(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None) 
             f"Rows marked “reported” are what the method's source reports on {benchmark.title}; "
             "none of them was measured with this code."
         )
-        notes += [f"* {result.note}" for result in benchmark.results if result.note]
+        notes += [f"* {r.method}: {r.note}" for r in benchmark.results if r.note]
         if first.images != benchmark.images:
             notes.append(
                 f"The reported numbers are over {benchmark.images} images, these over "

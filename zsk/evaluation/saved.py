@@ -72,10 +72,11 @@ def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[SavedEvalu
 
 
 def _labels(files: list[Path]) -> list[str]:
-    """Paths less what they share at the front and at the back; one alone is called by its folder."""
+    """Paths less what they share at the front and at the back; a single file is its folder."""
     if len(files) == 1:
         return [files[0].parent.name]
-    paths = [(*file.parent.parts, file.stem) for file in files]
+    stems = {file.stem for file in files}
+    paths = [file.parent.parts if len(stems) == 1 else file.with_suffix("").parts for file in files]
     shortest = min(map(len, paths))
     # at least one part stays of the shortest
     front = min(len(os.path.commonprefix(paths)), shortest - 1)
