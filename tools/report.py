@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
-from detectron2.data import MetadataCatalog  # noqa: E402
+from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.data.register import datasets_root, get_vocabulary, register_all  # noqa: E402
@@ -31,7 +31,8 @@ from zsk.evaluation.saved import SavedEvaluation, read_evaluations  # noqa: E402
 def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
     """Where photos and ground truth lie: as given, else as the data set is registered."""
     if args.photos is None or args.labels is None:
-        register_all(datasets_root())
+        if dataset not in DatasetCatalog:
+            register_all(datasets_root())
         try:
             get_vocabulary(dataset)
         except UserError as error:

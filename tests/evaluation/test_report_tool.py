@@ -1,9 +1,17 @@
 """tools/report.py as a user runs it: the page from two files with photos, and its errors."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 from saved_files import save_evaluation
+
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -41,26 +49,67 @@ def test_two_files_with_photos_become_a_page(run_program, files):
     }
 
 
+def test_a_mistake_is_one_sentence(run_program, files, tmp_path):
+    metrics = files / "a" / "inference" / "pets" / "metrics.json"
+    options = ("-o", tmp_path / "out", "--images", "one", "--predictions", files)
+    done = run_program("tools/report.py", metrics, *options)
+    assert done.returncode == 2
+    assert "'pets' is not registered" in done.stderr and "both --photos and" in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def run(checkout, monkeypatch):
+    """Runs the tool's main in this process."""
+    monkeypatch.syspath_prepend(str(checkout / "tools"))
+    tool = importlib.import_module("report")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["report.py", *map(str, arguments)])
+        tool.main()
+
+    return call
+
+
+@pytest.fixture
+def registered(files):
+    vocabulary = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
+    register_zero_shot_split("pets", files / "photos", files / "labels", vocabulary, training=False)
+    yield
+    DatasetCatalog.remove("pets")
+    MetadataCatalog.remove("pets")
+
+
+def test_photos_and_ground_truth_are_the_data_sets(run, registered, files, tmp_path):
+    folder = files / "a" / "inference" / "pets"
+    run(folder / "metrics.json", "-o", tmp_path, "--images", "one", "--predictions", folder)
+    assert (tmp_path / "grid_one.png").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["{}/nothing.json"], "nothing.json cannot be read (No such file or directory): give"),
-        (["{}/a/inference/pets/metrics.json", "--photos", "x"], "--photos has no use without"),
+        (["--photos", "x"], "--photos has no use without --images"),
+        (["--predictions", "x"], "--predictions has no use without --images"),
+        (["--images", "one"], "each of the 1 metrics.json, in their order, but 0 were given"),
+        (["-o", "{}/photos/one.jpg"], r"photos/one.jpg cannot be written \(File exists\)"),
         (
-            ["{}/a/inference/pets/metrics.json", "--images", "one"],
-            "one folder in --predictions for each of the 1 metrics.json, in their order, but 0",
+            ["--images", "one", "--predictions", "x", "--photos", "y", "--labels", "z"],
+            r"there is no photo one .* in y",
         ),
-        (
-            ["{}/a/inference/pets/metrics.json", "--images", "one", "--predictions", "x"],
-            "'pets' is not registered",
-        ),
-        (["{}/a/inference/pets/metrics.json", "-o", "{}/photos/one.jpg"], "cannot be written"),
     ],
 )
-def test_a_mistake_is_one_sentence(run_program, files, tmp_path, arguments, message):
+def test_options_that_do_not_fit_are_refused(run, files, tmp_path, arguments, message):
+    metrics = files / "a" / "inference" / "pets" / "metrics.json"
     arguments = [argument.format(files) for argument in arguments]
-    done = run_program("tools/report.py", "-o", tmp_path / "out", *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr and done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    with pytest.raises(UserError, match=message):
+        run("-o", tmp_path / "out", metrics, *arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_photos_of_two_data_sets_are_refused(run, files, tmp_path):
+    other = save_evaluation(tmp_path / "birds", dataset="birds")
+    metrics = files / "a" / "inference" / "pets" / "metrics.json"
+    with pytest.raises(UserError, match="make a page for each"):
+        run(metrics, other, "-o", tmp_path, "--images", "one", "--predictions", "x", "y")
