@@ -56,7 +56,8 @@ figcaption { color: var(--faint); font-size: 0.9rem; }
   display: inline-block; width: 0.9em; height: 0.9em; margin-right: 0.35em;
   vertical-align: -0.1em; print-color-adjust: exact; -webkit-print-color-adjust: exact;
 }
-.provenance td { white-space: normal; text-align: left; vertical-align: top; }
+.provenance th, .provenance td { text-align: left; vertical-align: top; }
+.provenance td { white-space: normal; }
 @media print {
   :root {
     color-scheme: light;
