@@ -76,6 +76,11 @@ def test_from_label_files_to_report(dataset, caplog):
     assert report["IoU"] == {"cat": 50.0, "cow": 50.0, "dog": 50.0}
     assert report["Acc"] == {"cat": 50.0, "cow": 50.0, "dog": 100.0}
     assert (report["images"], report["images_all_ignore"]) == (3, 1)
+    assert (report["classes"], report["unseen"]) == (["cat", "dog", "cow"], ["cow"])
+    # rows cat, dog, cow, ignored; the image that is ignored whole counts nowhere
+    matrix = np.load(out / "confusion.npy", allow_pickle=False)
+    assert matrix.dtype == np.int64
+    assert matrix.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]]
     provenance = report["provenance"]
     assert provenance["split_hash"] == VOCABULARY.fingerprint()
     assert (provenance["config_hash"], provenance["seed"]) == ("c0ffee", 7)
@@ -90,8 +95,8 @@ def test_the_same_results_give_the_same_file(dataset):
     pairs = [pair(dataset, "one", [[0, 2]], [[0, 1]])]
     evaluate(pairs, dataset / "a")
     evaluate(pairs, dataset / "b")
-    first, second = (dataset / folder / "metrics.json" for folder in "ab")
-    assert first.read_bytes() == second.read_bytes()
+    for name in ("metrics.json", "confusion.npy"):
+        assert (dataset / "a" / name).read_bytes() == (dataset / "b" / name).read_bytes()
 
 
 def test_an_image_that_comes_twice_counts_once(dataset):

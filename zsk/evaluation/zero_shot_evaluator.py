@@ -25,7 +25,8 @@ class ZeroShotEvaluator(LabelledEvaluator):
     Args:
         dataset_name, trained_on: see `LabelledEvaluator`. Across data sets the groups have names of
             their own and there is no hIoU (`zsk.evaluation.metrics`).
-        output_dir: where `metrics.json` and `per_class_iou.png` go; None writes nothing.
+        output_dir: where `metrics.json`, `confusion.npy` and `per_class_iou.png` go; None writes
+            nothing.
         run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
             provenance as it is.
     """
@@ -99,7 +100,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
                     **self._run_info,
                 },
             }
-            write_report(report, self.vocabulary, self._output_dir, self.groups)
+            write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
         flat = dict(metrics)
         flat.update({f"IoU-{name}": value for name, value in iou.items()})
         flat.update({f"Acc-{name}": value for name, value in acc.items()})
