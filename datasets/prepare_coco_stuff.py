@@ -13,14 +13,44 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from zsk.data import prepare_options as options  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
 from zsk.data.register import datasets_root  # noqa: E402
 from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
+IMAGES = {"train2017": 118_287, "val2017": 5_000}
+
 
 def main() -> None:
+    args = parse_arguments()
+    root: Path = args.root
+    labels = find_labels(root / "stuffthingmaps")
+    for part, sources in labels.items():
+        options.check_count(sources[0].parent, len(sources), IMAGES[part], strict=args.strict)
+    rows = []
+    for part, sources in labels.items():
+        joint_folder = root / "zsk" / part
+        seen_folder = root / "zsk" / "train2017_seen" if part == "train2017" else None
+        if args.dry_run:
+            print(options.describe_reading(part, len(sources), sources[0].parent))
+            for folder in filter(None, (joint_folder, seen_folder)):
+                print(options.describe_writing(folder, [source.stem for source in sources]))
+            continue
+        counts = prepare_labels(
+            sources,
+            coco_stuff_value_table(),
+            get_split("coco_stuff"),
+            joint_folder=joint_folder,
+            seen_folder=seen_folder,
+            workers=args.workers,
+        )
+        rows.append((part, counts))
+    print(options.DRY_RUN_NOTE if args.dry_run else counts_table(rows))
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
@@ -28,26 +58,20 @@ def main() -> None:
         default=Path(datasets_root()) / "coco",
         help="folder with stuffthingmaps/{train2017,val2017} (default: %(default)s)",
     )
-    root: Path = parser.parse_args().root
-    rows = []
-    for part in ("train2017", "val2017"):
-        sources = sorted((root / "stuffthingmaps" / part).glob("[!.]*" + LABEL_SUFFIX))
-        if not sources:
-            continue
-        counts = prepare_labels(
-            sources,
-            coco_stuff_value_table(),
-            get_split("coco_stuff"),
-            joint_folder=root / "zsk" / part,
-            seen_folder=root / "zsk" / "train2017_seen" if part == "train2017" else None,
-        )
-        rows.append((part, counts))
-    if not rows:
+    options.add_options(parser)
+    return parser.parse_args()
+
+
+def find_labels(folder: Path) -> dict[str, list[Path]]:
+    """The label files of each part that is there, sorted."""
+    labels = {part: sorted((folder / part).glob("[!.]*" + LABEL_SUFFIX)) for part in IMAGES}
+    present = {part: files for part, files in labels.items() if files}
+    if not present:
         raise UserError(
-            f"{root / 'stuffthingmaps'} holds no label files in train2017 or val2017: "
+            f"{folder} holds no label files in train2017 or val2017: "
             "see datasets/README.md for the layout"
         )
-    print(counts_table(rows))
+    return present
 
 
 if __name__ == "__main__":

@@ -127,6 +127,16 @@ def test_specks_are_not_named():
     assert [label for label, _ in visualization._name_places(labels)] == [0]
 
 
+def test_negative_labels_leave_the_photo_grey_and_have_no_name():
+    labels = np.full((100, 100), -1)
+    photo = Image.fromarray(grey(100, 100))
+    assert np.array_equal(np.asarray(visualization.draw_overlay(photo, labels, NAMES)), photo)
+    labels[:40] = 0
+    assert [label for label, _ in visualization._name_places(labels)] == [0]
+    tinted = visualization.draw_overlay(photo, labels, NAMES)
+    assert tinted.getpixel((0, 0)) != (90, 90, 90) == tinted.getpixel((0, 99))
+
+
 def test_more_names_than_colours_are_drawn():
     names = [str(k) for k in range(300)]
     drawn = draw_segmentation(grey(1, 2), np.array([[255, 299]]), names)

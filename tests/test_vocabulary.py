@@ -109,3 +109,15 @@ def test_words_as_string_and_list_agree() -> None:
 def test_bad_user_words(words: str | list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Vocabulary.from_words(words)
+
+
+def test_seen_by_name_or_prompt_name_of_what_was_trained() -> None:
+    names, prompts = ("cow", "tv", "sofa"), ("cattle", "television", "sofa")
+    vocabulary = Vocabulary.from_trained(names, prompts, ["COW ", "Television", "couch"])
+    assert (vocabulary.names, vocabulary.prompt_names) == (names, prompts)
+    assert vocabulary.seen == (True, True, False)
+
+
+def test_names_without_as_many_prompt_names_are_refused() -> None:
+    with pytest.raises(UserError, match="2 names, 1 prompt names"):
+        Vocabulary.from_trained(("cow", "tv"), ("cow",), ())

@@ -30,6 +30,7 @@ def save_tiny_clip(path: Path | str, input_size: int = 64, seed: int = 0) -> Pat
 class ColourEncoder(VisionLanguageEncoder):
     """Images: the mean colour of a crop. Texts: the colour that the last word names. E = 3."""
 
+    takes_regions = True
     colours = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "yellow": (1.0, 1.0, 0.0)}
 
     def __init__(self, input_size: int = 4, pixel_mean: float = 0.0) -> None:

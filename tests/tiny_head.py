@@ -32,8 +32,8 @@ def tiny_config(*opts):
     return cfg
 
 
-def build_backbone_and_head(cfg):
+def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):
     """What ZSKNet builds from the configuration, in evaluation mode."""
     backbone = build_backbone(cfg)
     head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
-    return backbone.eval(), head(cfg, backbone.output_shape(), EMBED_DIM).eval()
+    return backbone.eval(), head(cfg, backbone.output_shape(), embed_dim).eval()

@@ -22,7 +22,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from zsk.classification.encoder import VisionLanguageEncoder, build_encoder  # noqa: E402
+from zsk.classification.build import build_encoder  # noqa: E402
+from zsk.classification.encoder import VisionLanguageEncoder  # noqa: E402
 from zsk.classification.prompts import TEMPLATES, get_templates  # noqa: E402
 from zsk.classification.region_classifier import masked_crops  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402

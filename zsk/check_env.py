@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from zsk.compat import compiled_ops_available
-from zsk.data.register import datasets_root, register_all
+from zsk.data.register import datasets_root, register_all, registered_names
 from zsk.errors import UserError, run_cli
 
 MISSING = "missing"
@@ -109,7 +109,7 @@ def dataset_rows() -> list[Row]:
     root = datasets_root()
     register_all(root)
     rows = []
-    for name in sorted(name for name in DatasetCatalog.list() if "_zs_" in name):
+    for name in registered_names():
         metadata = MetadataCatalog.get(name)
         if not Path(metadata.image_root).is_dir():
             advice = f"lay out $DETECTRON2_DATASETS ({root}) as datasets/README.md says"

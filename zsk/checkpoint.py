@@ -28,7 +28,9 @@ def load_weights(model: nn.Module, path: str) -> None:
 
 
 def read_state_dict(path: str) -> Mapping[str, Tensor]:
-    """The weights in a file, under "model" or bare, on the CPU; read with weights_only.
+    """The weights in a file, under "model" or "state_dict" or bare, on the CPU.
+
+    Read with weights_only: nothing in the file is executed.
 
     Raises:
         UserError: the file is unreadable or holds something else.
@@ -37,9 +39,13 @@ def read_state_dict(path: str) -> Mapping[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zip and safetensors each raise their own kinds
         raise UserError(
-            f"weights file {path} cannot be read: it is damaged or no checkpoint"
+            f"weights file {path} cannot be read, it is damaged or no checkpoint "
+            f"({_one_line(error)})"
         ) from error
-    state = content.get("model", content) if isinstance(content, Mapping) else None
+    state = content
+    for key in ("model", "state_dict"):  # Detectron2's name and timm's
+        if isinstance(content, Mapping) and key in content:
+            state = content[key]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"weights file {path} holds no model weights")
     return state
@@ -83,8 +89,11 @@ def initial_weights(model: nn.Module, path: str) -> None:
     try:
         DetectionCheckpointer(model).load(path)
     except Exception as error:  # iopath, requests, pickle and torch each raise their own kinds
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"MODEL.WEIGHTS {path} cannot be loaded ({reason}): give a local file, or '' to start "
-            "from random weights"
+            f"MODEL.WEIGHTS {path} cannot be loaded ({_one_line(error)}): give a local file, or '' "
+            "to start from random weights"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -9,7 +9,7 @@ import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
-from zsk.data.register import datasets_root, get_vocabulary, register_all
+from zsk.data.register import datasets_root, get_vocabulary, register_all, seen_names
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -36,6 +36,7 @@ def _add_data_config(cfg: CfgNode) -> None:
 
 
 def _add_model_config(cfg: CfgNode) -> None:
+    # IN_FEATURES (Detectron2's): what ASPP reads; []: no ASPP, clusters as they are (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
     # backbone features to pool under the masks and score instead of the kernels (our choice)
@@ -124,16 +125,14 @@ def default_vocabulary(cfg: CfgNode) -> Vocabulary:
     names = tuple(cfg.DATASETS.TEST) + tuple(cfg.DATASETS.TRAIN)
     if not names:
         raise UserError("DATASETS.TEST and DATASETS.TRAIN are empty: name a registered data set")
-    return get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES)
+    return get_vocabulary(
+        names[0], friendly=cfg.DATASETS.PROMPT_NAMES, trained_on=cfg.DATASETS.TRAIN
+    )
 
 
 def trained_names(cfg: CfgNode) -> tuple[str, ...]:
     """Names and prompt names of the classes that a model of this configuration saw masks of."""
-    names: list[str] = []
-    for dataset in cfg.DATASETS.TRAIN:
-        seen = get_vocabulary(dataset, friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()
-        names += [*seen.names, *seen.prompt_names]
-    return tuple(dict.fromkeys(names))
+    return seen_names(cfg.DATASETS.TRAIN)
 
 
 def config_hash(cfg: CfgNode) -> str:

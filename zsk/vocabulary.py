@@ -104,21 +104,40 @@ class Vocabulary:
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
     @classmethod
+    def from_trained(
+        cls, names: Sequence[str], prompt_names: Sequence[str], trained: Iterable[str]
+    ) -> Vocabulary:
+        """Classes that are seen when the model was trained on one of the same name.
+
+        Args:
+            names, prompt_names: K each, as in the attributes.
+            trained: names and prompt names of the classes the model was trained on; a class whose
+                name or prompt name equals one of them (letter case aside) is marked as seen.
+
+        Raises:
+            UserError: as for the class itself.
+        """
+        known = {name.strip().casefold() for name in trained}
+        seen = (
+            name.casefold() in known or prompt.casefold() in known
+            for name, prompt in zip(names, prompt_names)
+        )
+        return cls(tuple(names), tuple(prompt_names), tuple(seen))
+
+    @classmethod
     def from_words(cls, words: Sequence[str] | str, trained: Iterable[str] = ()) -> Vocabulary:
         """A vocabulary of a user's own words.
 
         Args:
             words: a list of class names, or one string with commas between them.
-            trained: names and prompt names of the classes the model was trained on; a word that
-                equals one of them (letter case aside) is marked as seen.
+            trained: as for `from_trained`.
 
         Raises:
             UserError: no word, an empty word, or a word given twice (letter case aside).
         """
         listed = words.split(",") if isinstance(words, str) else words
         stripped = tuple(word.strip() for word in listed)
-        known = {name.strip().casefold() for name in trained}
-        return cls(stripped, stripped, tuple(word.casefold() in known for word in stripped))
+        return cls.from_trained(stripped, stripped, trained)
 
 
 def _check_words(words: tuple[str, ...], what: str) -> None:

@@ -12,10 +12,10 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from zsk.classification.encoder import build_encoder
+from zsk.classification.build import build_encoder
 from zsk.classification.ensemble import EnsembleMode, combine, head_probabilities
 from zsk.classification.prompts import get_templates
-from zsk.classification.region_classifier import build_region_classifier
+from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
 from zsk.errors import UserError
@@ -43,7 +43,7 @@ class ZSKNet(nn.Module):
         sem_seg_head: nn.Module,
         criterion: SetCriterion,
         text_classifier: TextClassifier,
-        region_classifier: nn.Module,
+        region_classifier: RegionClassifier,
         ensemble_mode: EnsembleMode,
         ensemble_lambda: float,
         seen_penalty: float = 0.0,
@@ -57,6 +57,12 @@ class ZSKNet(nn.Module):
                 f"MODEL.ENSEMBLE.MODE is {ensemble_mode!r}: choose one of "
                 f"{', '.join(get_args(EnsembleMode))}"
             )
+        if not 0 <= ensemble_lambda <= 1:
+            raise UserError(
+                f"MODEL.ENSEMBLE.LAMBDA is {ensemble_lambda}, but has to be between 0 and 1"
+            )
+        if not seen_penalty >= 0:
+            raise UserError(f"MODEL.ENSEMBLE.SEEN_PENALTY is {seen_penalty}, but must not be < 0")
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion

@@ -4,8 +4,9 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 from torch.nn import functional as F
 
 from zsk.classification import clip_encoder
+from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import ClipEncoder
-from zsk.classification.encoder import TextTooLongError, build_encoder
+from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
 
 TEXTS = ["a photo of a cat.", "sky"]

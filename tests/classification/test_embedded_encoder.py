@@ -4,10 +4,11 @@ import torch
 from torch.nn import functional as F
 
 from zsk.classification import embedded_weights
+from zsk.classification.build import build_encoder
 from zsk.classification.embedded_encoder import WHITENING_EPS, NameProjection, whiten
 from zsk.classification.embedded_names import encode_names, load_names
 from zsk.classification.embedded_weights import load_efficientnet_lite
-from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder, build_encoder
+from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
 from zsk.errors import UserError
 
 

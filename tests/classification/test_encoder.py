@@ -5,7 +5,8 @@ import torch
 from tiny_clip import ColourEncoder
 from torch import nn
 
-from zsk.classification.encoder import TEXT_BATCH, build_encoder
+from zsk.classification.build import build_encoder
+from zsk.classification.encoder import TEXT_BATCH
 from zsk.errors import UserError
 
 

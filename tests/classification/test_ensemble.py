@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -66,10 +68,18 @@ def test_an_unknown_mode():
 
 
 def test_the_penalty_of_seen_classes_by_hand():
-    # columns: seen, unseen, no object; e^0 = 1 against e^ln2 = 2 and 1
-    logits = torch.tensor([[0.0, 2.0, 0.0]]) * torch.tensor(2.0).log() / 2
+    # columns: seen, unseen, no object; weights 1, 2 and 1
+    logits = torch.tensor([[1.0, 2.0, 1.0]]).log()
     probs = head_probabilities(logits, SEEN, 0.0)
     torch.testing.assert_close(probs, torch.tensor([[0.25, 0.5]]))
-    # half of the seen class's weight: 1/2 against 2 and 1
-    probs = head_probabilities(logits, SEEN, torch.tensor(2.0).log().item())
-    torch.testing.assert_close(probs, torch.tensor([[0.5, 2.0]]) / 3.5)
+    # half of the seen class's weight: 1/2 against 2, of the same three quarters
+    probs = head_probabilities(logits, SEEN, math.log(2))
+    torch.testing.assert_close(probs, 0.75 * torch.tensor([[0.2, 0.8]]))
+
+
+def test_the_penalty_changes_nothing_where_all_classes_are_seen():
+    logits = torch.tensor([[6.0, 0.0, 2.0], [0.0, 3.0, 2.0]])
+    both = torch.tensor([True, True])
+    torch.testing.assert_close(
+        head_probabilities(logits, both, 3.0), head_probabilities(logits, both, 0.0)
+    )

@@ -5,7 +5,6 @@ from PIL import Image
 from tiny_clip import ColourEncoder
 from torch.nn import functional as F
 
-from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.classification.region_classifier import (
     OnePassClassifier,
     RegionClassifier,
@@ -201,8 +200,8 @@ def test_modes_by_name():
         build_region_classifier("dense", ColourEncoder(), 0.5, 32)
 
 
-def test_an_encoder_that_only_takes_crops_says_so():
+def test_an_encoder_that_only_takes_crops_is_refused_before_any_image():
     encoder = ColourEncoder()
-    encoder._region_features = VisionLanguageEncoder._region_features.__get__(encoder)
+    encoder.takes_regions = False
     with pytest.raises(UserError, match="one_pass works with MODEL.CLIP.NAME embedded only"):
-        OnePassClassifier(encoder)(red_and_green(), logits(halves()[1]), TEXT)
+        build_region_classifier("one_pass", encoder, 0.5, 32)

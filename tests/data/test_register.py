@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from zsk.data.evaluation_sets import EVALUATION_SETS, make_evaluation_classes
 from zsk.data.listing import read_stems
 from zsk.data.register import (
     datasets_root,
     get_vocabulary,
+    is_cross_dataset,
     register_all,
+    register_evaluation_set,
     register_zero_shot_split,
+    registered_names,
+    seen_names,
 )
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -24,7 +29,7 @@ PETS = Vocabulary(("cat", "dog"), ("house cat", "dog"), (True, False))
 def own_catalogs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts without zero-shot data sets and leaves the catalogs as they were."""
     saved = dict(DatasetCatalog), dict(MetadataCatalog)
-    for name in [n for n in DatasetCatalog if "_zs_" in n]:
+    for name in registered_names():
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
     yield
@@ -180,6 +185,80 @@ def test_register_all_touches_no_file(tmp_path: Path) -> None:
         DatasetCatalog.get("coco_stuff_zs_val")
     with pytest.raises(UserError, match="'voc_zs_train' is registered already"):
         register_all(tmp_path)
+
+
+def test_register_all_has_the_evaluation_sets(tmp_path: Path) -> None:
+    register_all(tmp_path)
+    register_all(tmp_path)
+    for name, script in (
+        ("pascal_context_59", "pascal_context"),
+        ("ade20k_150", "ade20k"),
+        ("cityscapes_19", "cityscapes"),
+    ):
+        metadata = MetadataCatalog.get(f"{name}_val")
+        assert metadata.evaluation_classes == EVALUATION_SETS[name]
+        assert metadata.vocabulary is None and not metadata.training
+        assert metadata.stuff_classes == list(EVALUATION_SETS[name].names)
+        with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}.py"):
+            DatasetCatalog.get(f"{name}_val")
+        vocabulary = get_vocabulary(f"{name}_val", trained_on=("coco_stuff_zs_train",))
+        assert len(vocabulary) == len(EVALUATION_SETS[name])
+
+
+# "cow" is trained under the prompt name "cattle"; "sofa" is hidden
+FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True, False))
+
+
+@pytest.fixture
+def farm_and_street(folders: tuple[Path, Path]) -> None:
+    register_zero_shot_split("farm_train", *folders, FARM, training=True)
+    street = make_evaluation_classes(["Cattle", "auto", "sofa", "road"], {"auto": "car"})
+    register_evaluation_set("street", *folders, street)
+
+
+def test_evaluation_sets_take_seen_from_the_names_that_were_trained(farm_and_street) -> None:
+    assert seen_names(["farm_train"]) == ("cow", "car", "cattle")
+    assert is_cross_dataset("street", ["farm_train"])
+    vocabulary = get_vocabulary("street", trained_on=["farm_train"])
+    assert vocabulary.names == ("Cattle", "auto", "sofa", "road")
+    assert vocabulary.prompt_names == ("Cattle", "car", "sofa", "road")
+    assert vocabulary.seen == (True, True, False, False)
+    plain = get_vocabulary("street", friendly=False, trained_on=["farm_train"])
+    assert plain.prompt_names == plain.names
+    assert plain.seen == vocabulary.seen  # what a class is called does not untrain it
+
+
+def test_evaluation_sets_need_to_know_the_training(farm_and_street) -> None:
+    for trained_on in ((), ("street",)):
+        with pytest.raises(UserError, match="'street' is for evaluation only.*DATASETS.TRAIN"):
+            get_vocabulary("street", trained_on=trained_on)
+    with pytest.raises(UserError, match="'street' is for evaluation only"):
+        seen_names(["farm_train", "street"])
+    with pytest.raises(UserError, match="'nowhere' is not registered"):
+        get_vocabulary("street", trained_on=["nowhere"])
+
+
+def test_a_split_that_the_training_contradicts_is_cross_dataset(
+    folders: tuple[Path, Path], farm_and_street
+) -> None:
+    same = Vocabulary(("car", "sofa"), ("car", "sofa"), (True, False))
+    contaminated = Vocabulary(("car", "sofa"), ("car", "sofa"), (False, True))
+    register_zero_shot_split("same", *folders, same, training=False)
+    register_zero_shot_split("contaminated", *folders, contaminated, training=False)
+    # a part of the training split's names, with the same flags, is still that split
+    for name, crossed in (("farm_train", False), ("same", False), ("contaminated", True)):
+        assert is_cross_dataset(name, ["farm_train"]) is crossed
+        assert not is_cross_dataset(name, [])
+    assert get_vocabulary("contaminated") == contaminated
+    assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
+
+
+def test_an_evaluation_set_is_not_redefined(folders: tuple[Path, Path], farm_and_street) -> None:
+    with pytest.raises(UserError, match="registered already with another evaluation_classes"):
+        register_evaluation_set("street", *folders, make_evaluation_classes(["road"]))
+    with pytest.raises(UserError, match="256 classes"):
+        many = make_evaluation_classes([f"class {k}" for k in range(256)])
+        register_evaluation_set("many", *folders, many)
 
 
 def test_unknown_name_lists_the_known_ones(folders: tuple[Path, Path]) -> None:

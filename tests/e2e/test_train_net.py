@@ -106,11 +106,28 @@ def test_test_time_options(train, straight: Path, tmp_path: Path) -> None:
     assert not unseen & {entry["category"] for entry in entries}
 
 
+def test_evaluation_across_data_sets(train, ade_root, straight: Path, tmp_path: Path) -> None:
+    """A model of VOC on ADE20K: of the 150 names, VOC's seen classes are the trained ones."""
+    weights = ("MODEL.WEIGHTS", straight / "model_final.pth")
+    done = train(tmp_path, "--eval-only", *weights, "DATASETS.TEST", "('ade20k_150_val',)")
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((tmp_path / "inference" / "ade20k_150_val" / "metrics.json").read_text())
+    assert report["cross_dataset"] is True and report["images"] == 2
+    assert set(report["IoU"]) == {"person", "flag", "monitor"}
+    metrics = report["metrics"]
+    # person was trained on, flag and monitor were not
+    assert metrics["mIoU-trained-names"] == pytest.approx(report["IoU"]["person"])
+    new = (report["IoU"]["flag"] + report["IoU"]["monitor"]) / 2
+    assert metrics["mIoU-new-names"] == pytest.approx(new)
+    assert not {"hIoU", "mIoU-seen", "mIoU-unseen"} & set(metrics)
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
         (["MODEL.NO_SUCH_KEY", "1"], ["MODEL.NO_SUCH_KEY"]),
         (["DATASETS.TEST", "('nowhere',)"], ["'nowhere'", "not registered"]),
+        (["DATASETS.TRAIN", "('ade20k_150_val',)"], ["'ade20k_150_val'", "evaluation only"]),
         (["MODEL.CLIP.NAME", "no/such/clip.pt"], ["no/such/clip.pt"]),
         (["MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
         (["--eval-only", "MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),

@@ -51,7 +51,11 @@ def test_only_metrics_unless_asked(cfg, tmp_path):
     results = evaluate(cfg, tmp_path, [[0, 1, 2]], [[0, 1, 2]], VOCABULARY)
     assert results["sem_seg"]["hIoU"] == 100.0
     folder = tmp_path / "out" / "inference" / NAME
-    assert {path.name for path in folder.iterdir()} == {"metrics.json", "per_class_iou.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json",
+        "confusion.npy",
+        "per_class_iou.png",
+    }
     report = json.loads((folder / "metrics.json").read_text())
     assert report["vocabulary"] == "joint"
     assert report["provenance"]["config_hash"] == config_hash(cfg)

@@ -76,10 +76,11 @@ def test_two_processes_equal_one(tmp_path):
     finally:
         DatasetCatalog.remove(NAME)
         MetadataCatalog.remove(NAME)
-    expected = (tmp_path / "alone" / "metrics.json").read_bytes()
     for name in ("odd", "none"):
         assert results[name, 0] == alone and results[name, 1] == (None, None)
-        assert (tmp_path / name / "metrics.json").read_bytes() == expected
+        for file in ("metrics.json", "confusion.npy"):
+            expected = (tmp_path / "alone" / file).read_bytes()
+            assert (tmp_path / name / file).read_bytes() == expected
     # one image cannot be taken out of a sum again: both processes refuse
     assert results["padded", 0] == results["padded", 1]
     assert "0.png was evaluated by more than one process" in results["padded", 0]

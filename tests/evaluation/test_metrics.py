@@ -5,7 +5,13 @@ import logging
 import numpy as np
 import pytest
 
-from zsk.evaluation.metrics import confusion_matrix, harmonic_mean, summarise, summarise_seen_only
+from zsk.evaluation.metrics import (
+    NAME_GROUPS,
+    confusion_matrix,
+    harmonic_mean,
+    summarise,
+    summarise_seen_only,
+)
 from zsk.vocabulary import Vocabulary
 
 AB = Vocabulary(("a", "b"), ("a", "b"), (True, False))
@@ -78,6 +84,16 @@ def test_two_by_two_pixels():
         "fwIoU": 175 / 3,
     }
     assert {k: v for k, v in metrics.items() if k not in ("IoU", "Acc")} == pytest.approx(expected)
+
+
+def test_across_data_sets_the_groups_have_their_own_names_and_no_harmonic_mean():
+    pred, gt = np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 1]])
+    metrics = summarise(confusion_matrix(pred, gt, 2), AB, NAME_GROUPS)
+    assert metrics["mIoU-trained-names"] == 50.0
+    assert metrics["mIoU-new-names"] == pytest.approx(200 / 3)
+    assert (metrics["pAcc-trained-names"], metrics["pAcc-new-names"]) == (50.0, 100.0)
+    assert metrics["mIoU"] == pytest.approx(175 / 3)
+    assert not {"hIoU", "mIoU-seen", "mIoU-unseen", "pAcc-seen", "pAcc-unseen"} & set(metrics)
 
 
 def test_a_class_without_ground_truth_lowers_only_the_class_it_was_taken_from(caplog):

@@ -6,13 +6,15 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from zsk.data.register import register_zero_shot_split
+from zsk.data.evaluation_sets import make_evaluation_classes
+from zsk.data.register import register_evaluation_set, register_zero_shot_split
 from zsk.evaluation import ProposalRecall, proposal_recall
 from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
 NAME = "recall_test"
+OTHER = "recall_test_other"
 
 
 def logits(*masks):
@@ -66,14 +68,14 @@ def evaluator(tmp_path):
     MetadataCatalog.remove(NAME)
 
 
-def add(evaluator, folder, stem, gt, masks):
+def add(evaluator, folder, stem, gt, masks, vocabulary=VOCABULARY):
     Image.fromarray(np.array(gt, dtype=np.uint8)).save(folder / f"{stem}.png")
     record = {
         "file_name": f"{stem}.jpg",
         "sem_seg_file_name": str(folder / f"{stem}.png"),
         "height": len(gt),
         "width": len(gt[0]),
-        "vocabulary": VOCABULARY,
+        "vocabulary": vocabulary,
     }
     evaluator.process([record], [{"pred_masks": masks}])
 
@@ -90,6 +92,24 @@ def test_means_are_over_segments(evaluator, tmp_path):
     assert results["bestIoU-seen"] == pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
     assert results["bestIoU-unseen"] == pytest.approx(50.0)
     assert all(type(value) is float for value in results.values())
+
+
+def test_across_data_sets_the_groups_have_their_own_names(evaluator, tmp_path):
+    register_evaluation_set(OTHER, tmp_path, tmp_path, make_evaluation_classes(["cat", "cow"]))
+    try:
+        crossed = ProposalRecall(OTHER, [NAME])
+    finally:
+        DatasetCatalog.remove(OTHER)
+        MetadataCatalog.remove(OTHER)
+    # cat was trained on, cow was not
+    vocabulary = Vocabulary(*(("cat", "cow"),) * 2, (True, False))
+    add(crossed, tmp_path, "one", [[0, 1]], logits([[1, 0]]), vocabulary)
+    assert crossed.evaluate()["proposals"] == {
+        "segments": 2.0,
+        "bestIoU": 50.0,
+        "bestIoU-trained-names": 100.0,
+        "bestIoU-new-names": 0.0,
+    }
 
 
 def test_a_group_without_segment_is_left_out(evaluator, tmp_path):

@@ -10,7 +10,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation.testing import flatten_results_dict
 from PIL import Image
 
-from zsk.data.register import register_zero_shot_split
+from zsk.data.evaluation_sets import make_evaluation_classes
+from zsk.data.register import register_evaluation_set, register_zero_shot_split
 from zsk.errors import UserError
 from zsk.evaluation import ZeroShotEvaluator
 from zsk.evaluation.provenance import git_revision
@@ -18,6 +19,7 @@ from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
 NAME = "evaluator_test"
+OTHER = "evaluator_test_other"
 
 
 @pytest.fixture
@@ -69,10 +71,16 @@ def test_from_label_files_to_report(dataset, caplog):
     report = json.loads((out / "metrics.json").read_text())
     assert list(report) == sorted(report)
     assert report["dataset"] == NAME
+    assert report["cross_dataset"] is False
     assert report["metrics"]["hIoU"] == 50.0
     assert report["IoU"] == {"cat": 50.0, "cow": 50.0, "dog": 50.0}
     assert report["Acc"] == {"cat": 50.0, "cow": 50.0, "dog": 100.0}
     assert (report["images"], report["images_all_ignore"]) == (3, 1)
+    assert (report["classes"], report["unseen"]) == (["cat", "dog", "cow"], ["cow"])
+    # rows cat, dog, cow, ignored; the image that is ignored whole counts nowhere
+    matrix = np.load(out / "confusion.npy", allow_pickle=False)
+    assert matrix.dtype == np.int64
+    assert matrix.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0]]
     provenance = report["provenance"]
     assert provenance["split_hash"] == VOCABULARY.fingerprint()
     assert (provenance["config_hash"], provenance["seed"]) == ("c0ffee", 7)
@@ -87,8 +95,8 @@ def test_the_same_results_give_the_same_file(dataset):
     pairs = [pair(dataset, "one", [[0, 2]], [[0, 1]])]
     evaluate(pairs, dataset / "a")
     evaluate(pairs, dataset / "b")
-    first, second = (dataset / folder / "metrics.json" for folder in "ab")
-    assert first.read_bytes() == second.read_bytes()
+    for name in ("metrics.json", "confusion.npy"):
+        assert (dataset / "a" / name).read_bytes() == (dataset / "b" / name).read_bytes()
 
 
 def test_an_image_that_comes_twice_counts_once(dataset):
@@ -154,6 +162,49 @@ def test_a_training_record_is_refused(dataset):
 def test_other_prompt_names_are_welcome(dataset):
     friendly = Vocabulary(VOCABULARY.names, ("a cat", "a dog", "a cow"), VOCABULARY.seen)
     assert evaluate([pair(dataset, "one", [[0]], [[0]], friendly)])["sem_seg"]["mIoU"] == 100.0
+
+
+@pytest.fixture
+def crossed(tmp_path):
+    """A model trained on NAME's cats and dogs meets a data set of dogs, cows and roads."""
+    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=True)
+    classes = make_evaluation_classes(["dog", "cow", "road"])
+    register_evaluation_set(OTHER, tmp_path, tmp_path, classes)
+    yield tmp_path
+    for name in (NAME, OTHER):
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def test_across_data_sets(crossed, caplog):
+    vocabulary = Vocabulary(*(("dog", "cow", "road"),) * 2, (True, False, False))
+    # dog: 1 hit, 2 true, 2 predicted; cow: no hit; road: all
+    record, output = pair(crossed, "one", [[0, 0, 1, 2]], [[0, 1, 0, 2]], vocabulary)
+    evaluator = ZeroShotEvaluator(OTHER, crossed / "out", trained_on=[NAME])
+    evaluator.process([record], [output])
+    with caplog.at_level(logging.INFO, "zsk"):
+        numbers = evaluator.evaluate()["sem_seg"]
+    assert numbers["mIoU-trained-names"] == pytest.approx(100 / 3)
+    assert numbers["mIoU-new-names"] == 50.0
+    assert not [key for key in numbers if "seen" in key or key == "hIoU"]
+    assert "trained on 1 of the 3 names" in caplog.text
+    assert "| cow     | new-names     |   0.00 |   0.00 |" in caplog.text
+    assert "hIoU" not in caplog.text
+    report = json.loads((crossed / "out" / "metrics.json").read_text())
+    assert report["cross_dataset"] is True
+    assert "hIoU" not in report["metrics"]
+    assert report["provenance"]["split_hash"] == vocabulary.fingerprint()
+
+
+def test_its_own_split_is_not_across_data_sets(crossed):
+    evaluator = ZeroShotEvaluator(NAME, trained_on=[NAME])
+    evaluator.process(*([part] for part in pair(crossed, "one", [[0, 2]], [[0, 2]])))
+    assert evaluator.evaluate()["sem_seg"]["hIoU"] == 100.0
+
+
+def test_an_evaluation_set_is_not_scored_without_the_training_data_set(crossed):
+    with pytest.raises(UserError, match=f"'{OTHER}' is for evaluation only"):
+        ZeroShotEvaluator(OTHER)
 
 
 def test_an_unknown_data_set_is_refused():

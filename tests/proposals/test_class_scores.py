@@ -58,13 +58,15 @@ def test_a_kernel_of_zero_has_finite_scores():
 
 def test_regions_are_the_mean_features_inside_each_mask():
     fine = torch.arange(8.0).reshape(1, 1, 2, 4)
-    coarse = torch.tensor([[[[10.0]], [[-10.0]]]])  # one cell: the same everywhere
+    coarse = torch.tensor([[[[0.0, 4.0], [8.0, 12.0]]]])
     masks = torch.full((1, 3, 2, 4), -3.0)
     masks[0, 0, :, 0] = 3.0  # pixels 0 and 4
     masks[0, 1, 1, 1:] = 0.1  # pixels 5, 6 and 7: inside is over 0, however little
     features = {"a": fine, "b": coarse, "c": fine}
     pooled = pool_regions(features, ["b", "a"], masks)
-    assert pooled.tolist() == [[[10.0, -10.0, 2.0], [10.0, -10.0, 6.0], [0.0, 0.0, 0.0]]]
+    # b grows to rows 0 1 3 4 and 8 9 11 12 (bilinear, half a pixel at the borders)
+    expected = torch.tensor([[[4.0, 2.0], [32 / 3, 6.0], [0.0, 0.0]]])
+    torch.testing.assert_close(pooled, expected)
 
 
 def test_masks_get_no_gradient_from_the_names():

@@ -11,6 +11,7 @@ from zsk.proposals.matcher import HungarianMatcher
 
 CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
 REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
+NO_ASPP = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.KERNELS.NUM_STAGES", 0)
 FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
 
 
@@ -83,7 +84,7 @@ def test_the_vocabulary_may_change_from_call_to_call():
         FINE,
         CLUSTERS + FINE,
         CLUSTERS + FINE + REGIONS,
-        CLUSTERS + REGIONS + ("MODEL.KERNELS.NUM_STAGES", 0),
+        CLUSTERS + REGIONS + NO_ASPP,
     ],
 )
 def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
@@ -125,6 +126,11 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
+        (NO_ASPP, "IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters"),
+        (CLUSTERS + NO_ASPP, "NUM_STAGES 0 and CLASS_FEATURES"),
+        (("MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 1.0), "CLASS_DROPOUT is 1.0"),
+        (("MODEL.KERNELS.CLUSTER_LOGIT", 0.0), "CLUSTER_LOGIT is 0.0"),
+        (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5", "head"]), "nothing reads it"),
         (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN': choose GN, "),
         (("MODEL.KERNELS.INIT", "random"), "INIT is 'random': choose learned or clusters"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
@@ -133,3 +139,11 @@ def test_half_precision_gives_finite_proposals(dtype):
 def test_impossible_configurations_name_the_key(opts, words):
     with pytest.raises(UserError, match=words):
         build(*opts)
+
+
+def test_without_aspp_masks_are_the_clusters_and_names_alone_are_learned():
+    backbone, head = build(*CLUSTERS, *REGIONS, *NO_ASPP)
+    (proposals,) = head(backbone(photos()), texts())
+    assert proposals.pred_masks.shape == (2, 6, 2, 3)  # res5 is what is clustered
+    assert proposals.pred_masks.unique().tolist() == [-2.0, 2.0]
+    assert all(name.startswith("class_scores") for name, _ in head.named_parameters())

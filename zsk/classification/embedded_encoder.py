@@ -73,6 +73,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     Raises UserError where a package is missing.
     """
 
+    takes_regions = True
+
     def __init__(self, variant: str = "lite2") -> None:
         weights = load_efficientnet_lite(variant)
         super().__init__(

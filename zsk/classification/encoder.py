@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsk.errors import UserError
-
 from .frozen_module import FrozenModule
 
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
@@ -38,7 +36,10 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         input_size: side in pixels of the square crops.
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
         logit_scale: the model's own τ.
+        takes_regions: whether encode_regions works; crops always do.
     """
+
+    takes_regions = False
 
     def __init__(
         self,
@@ -67,9 +68,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """(R,E) in any precision and length; arguments as in encode_regions."""
-        raise UserError(
-            "MODEL.CLIP.REGION_MODE one_pass works with MODEL.CLIP.NAME embedded only: use crop"
-        )
+        raise NotImplementedError
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
@@ -98,7 +97,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             (R,E) float32 unit rows.
 
         Raises:
-            UserError: this encoder only takes crops.
+            NotImplementedError: this encoder only takes crops, see `takes_regions`.
         """
         if not len(masks):
             return torch.zeros(0, self.embed_dim, device=self.device)
@@ -123,26 +122,3 @@ class VisionLanguageEncoder(FrozenModule, ABC):
                     digest.update(values.cpu().contiguous().numpy().tobytes())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
-
-
-def build_encoder(name: str, device: torch.device | str = "cpu") -> VisionLanguageEncoder:
-    """The encoder that `name` stands for, on `device`.
-
-    Args:
-        name: "embedded" or "embedded:lite0" (weights that install as packages), an OpenAI CLIP
-            model's name such as "ViT-B/16", or the path of a CLIP weights file.
-
-    Raises:
-        UserError: the packages or the weights are missing or unreadable. Nothing is downloaded.
-    """
-    encoder: VisionLanguageEncoder
-    # Imported here: neither model's packages are needed for the other one.
-    if name.partition(":")[0] == "embedded":
-        from .embedded_encoder import EmbeddedEncoder
-
-        encoder = EmbeddedEncoder(name.partition(":")[2] or "lite2")
-    else:
-        from .clip_encoder import ClipEncoder
-
-        encoder = ClipEncoder(name)
-    return encoder.to(device)

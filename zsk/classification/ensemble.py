@@ -20,8 +20,8 @@ def head_probabilities(logits: Tensor, seen_mask: Tensor, seen_penalty: float) -
     """The head's class probabilities, with seen classes handicapped (0: the method).
 
     A head that learned on seen classes alone answers with them. Subtracting a constant from their
-    logits is calibrated stacking (Chao et al., ECCV 2016); it is chosen with classes held out of
-    the seen ones, never with the unseen ones.
+    logits is calibrated stacking (Chao et al., ECCV 2016). It only moves probability between names:
+    that of no object stays what it was. Choose it with classes held out of the seen ones.
 
     Args:
         logits: (N,K+1) float, no-object last.
@@ -31,9 +31,9 @@ def head_probabilities(logits: Tensor, seen_mask: Tensor, seen_penalty: float) -
     Returns:
         (N,K) in [0,1]: the no-object column takes part in the softmax and is dropped then.
     """
-    penalty = torch.zeros_like(logits[0])
-    penalty[:-1] = seen_mask.to(logits.device) * seen_penalty
-    return (logits - penalty).softmax(dim=-1)[:, :-1]
+    object_probs = 1 - logits.softmax(dim=-1)[:, -1:]
+    penalty = seen_mask.to(logits.device) * seen_penalty
+    return object_probs * (logits[:, :-1] - penalty).softmax(dim=-1)
 
 
 def combine(

@@ -116,10 +116,18 @@ REGION_MODES = {"crop": RegionClassifier, "one_pass": OnePassClassifier}
 def build_region_classifier(
     mode: str, encoder: VisionLanguageEncoder, mask_threshold: float, chunk_size: int
 ) -> RegionClassifier:
-    """The classifier that MODEL.CLIP.REGION_MODE names. Raises UserError for another mode."""
+    """The classifier that MODEL.CLIP.REGION_MODE names.
+
+    Raises:
+        UserError: there is no such mode, or the encoder does not take it.
+    """
     if mode not in REGION_MODES:
         known = ", ".join(REGION_MODES)
         raise UserError(f"MODEL.CLIP.REGION_MODE is {mode!r}: choose one of {known}")
+    if mode == "one_pass" and not encoder.takes_regions:
+        raise UserError(
+            "MODEL.CLIP.REGION_MODE one_pass works with MODEL.CLIP.NAME embedded only: use crop"
+        )
     return REGION_MODES[mode](encoder, mask_threshold, chunk_size)
 
 

@@ -61,10 +61,16 @@ class ZeroShotMapper:
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
         """Read INPUT.*, TEST.* and DATASETS.PROMPT_NAMES; the vocabulary is `dataset_name`'s.
 
+        In testing, DATASETS.TRAIN tells which classes are seen (see `get_vocabulary`).
+
         Raises:
             UserError: the data set is not registered, or two keys contradict each other.
         """
-        vocabulary = get_vocabulary(dataset_name, friendly=cfg.DATASETS.PROMPT_NAMES)
+        vocabulary = get_vocabulary(
+            dataset_name,
+            friendly=cfg.DATASETS.PROMPT_NAMES,
+            trained_on=() if is_train else cfg.DATASETS.TRAIN,
+        )
         if not is_train and seen_names_only(cfg):
             vocabulary = vocabulary.seen_only()
         return {

@@ -5,17 +5,17 @@ The result holds joint ids 0..K-1 and 255, nothing else. Letters: H×W label ima
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
+from zsk.data.files import make_folder, write_label
 from zsk.data.images import read_label
 from zsk.data.listing import LABEL_SUFFIX
+from zsk.data.parallel import map_files
 from zsk.data.splits import FORBIDDEN_VALUE
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
@@ -30,14 +30,20 @@ class LabelCounts:
     unseen_pixels: int = 0
     images_without_seen: int = 0
 
-    def add(self, joint: np.ndarray, vocabulary: Vocabulary) -> None:
-        """Count one label map (H,W) uint8 of joint ids."""
-        pixels = np.bincount(joint.ravel(), minlength=256)[: len(vocabulary)]
-        seen = int(pixels[np.array(vocabulary.seen)].sum())
-        self.images += 1
-        self.seen_pixels += seen
-        self.unseen_pixels += int(pixels.sum()) - seen
-        self.images_without_seen += seen == 0
+    def __add__(self, other: LabelCounts) -> LabelCounts:
+        return LabelCounts(
+            self.images + other.images,
+            self.seen_pixels + other.seen_pixels,
+            self.unseen_pixels + other.unseen_pixels,
+            self.images_without_seen + other.images_without_seen,
+        )
+
+
+def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
+    """The counts of one label map (H,W) uint8 of joint ids."""
+    pixels = np.bincount(joint.ravel(), minlength=256)[: len(vocabulary)]
+    seen = int(pixels[np.array(vocabulary.seen)].sum())
+    return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))
 
 
 def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
@@ -54,6 +60,12 @@ def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndar
     Raises:
         UserError: naming the file and the value that the benchmark does not have.
     """
+    check_values(values, table, source)
+    return table[values].astype(np.uint8)
+
+
+def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
+    """Raise a UserError when a label (H,W) uint8 holds a value that `table` (256,) has not."""
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     unknown = present[table[present] == FORBIDDEN_VALUE]
     if unknown.size:
@@ -61,7 +73,6 @@ def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndar
             f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
             "get the original label files"
         )
-    return table[values].astype(np.uint8)
 
 
 def prepare_labels(
@@ -71,6 +82,7 @@ def prepare_labels(
     *,
     joint_folder: Path,
     seen_folder: Path | None,
+    workers: int = 1,
 ) -> LabelCounts:
     """Write `joint_folder`/<stem>.png for every source label, and the same with unseen ids as 255.
 
@@ -83,6 +95,7 @@ def prepare_labels(
         vocabulary: the joint vocabulary.
         joint_folder: gets seen and unseen ids; made when missing.
         seen_folder: gets joint ids too, but 255 for every unseen class; None writes none.
+        workers: number of processes; 1 stays in this one.
 
     Returns:
         Counts over all sources, whether written now or before.
@@ -91,23 +104,19 @@ def prepare_labels(
         UserError: naming the file, when a source is missing, unreadable, or holds colours or a
             value that the benchmark does not have.
     """
-    unseen_to_ignore = np.arange(256, dtype=np.uint8)
-    unseen_to_ignore[np.flatnonzero(~np.array(vocabulary.seen))] = IGNORE_LABEL
     for folder in (joint_folder, seen_folder):
         if folder is not None:
-            _make_folder(folder)
-    counts = LabelCounts()
-    for source in tqdm(sources, desc=f"{joint_folder.parent.name}/{joint_folder.name}"):
-        finished = joint_folder / (source.stem + LABEL_SUFFIX)
-        if finished.exists():
-            joint = read_label(finished)
-        else:
-            joint = to_joint_ids(read_label(source), table, source)
-            _write_label(finished, joint)
-        if seen_folder is not None and not (seen_folder / finished.name).exists():
-            _write_label(seen_folder / finished.name, unseen_to_ignore[joint])
-        counts.add(joint, vocabulary)
-    return counts
+            make_folder(folder)
+    prepare = functools.partial(
+        _prepare_label,
+        table=table,
+        vocabulary=vocabulary,
+        joint_folder=joint_folder,
+        seen_folder=seen_folder,
+    )
+    description = f"{joint_folder.parent.name}/{joint_folder.name}"
+    counts = map_files(prepare, sources, workers=workers, description=description)
+    return sum(counts, LabelCounts())
 
 
 def counts_table(rows: Iterable[tuple[str, LabelCounts]]) -> str:
@@ -122,27 +131,25 @@ def counts_table(rows: Iterable[tuple[str, LabelCounts]]) -> str:
     return "\n".join([header, *lines, note])
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _write_label(path: Path, labels: np.ndarray) -> None:
-    """Write a PNG under a temporary name, then rename it: no reader meets half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        Image.fromarray(labels).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write {path} ({error.strerror or error}): the data root has to be writable; "
-        "a folder of links to the data will do (datasets/README.md)"
-    )
+def _prepare_label(
+    source: Path,
+    *,
+    table: np.ndarray,
+    vocabulary: Vocabulary,
+    joint_folder: Path,
+    seen_folder: Path | None,
+) -> LabelCounts:
+    """Write what `prepare_labels` writes for one source, as far as it is missing."""
+    finished = joint_folder / (source.stem + LABEL_SUFFIX)
+    if finished.exists():
+        joint = read_label(finished)
+    else:
+        joint = to_joint_ids(read_label(source), table, source)
+        write_label(finished, joint)
+    if seen_folder is not None and not (seen_folder / finished.name).exists():
+        unseen_ids = np.flatnonzero(~np.array(vocabulary.seen))
+        write_label(
+            seen_folder / finished.name,
+            np.where(np.isin(joint, unseen_ids), np.uint8(IGNORE_LABEL), joint),
+        )
+    return count_label(joint, vocabulary)

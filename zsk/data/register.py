@@ -13,6 +13,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from zsk.data.evaluation_sets import EVALUATION_SETS, EvaluationClasses
 from zsk.data.listing import list_records
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -60,9 +61,63 @@ def register_zero_shot_split(
     """
     if training:
         vocabulary.seen_only()  # raises where there is no seen class
-    if len(vocabulary) > IGNORE_LABEL:
+    _register(
+        name,
+        image_root,
+        label_root,
+        {"vocabulary": vocabulary, "evaluation_classes": None, "training": training},
+        classes=vocabulary.names,
+        file_list=file_list,
+        image_suffixes=image_suffixes,
+        advice=advice,
+    )
+
+
+def register_evaluation_set(
+    name: str,
+    image_root: str | os.PathLike[str],
+    label_root: str | os.PathLike[str],
+    classes: EvaluationClasses,
+    *,
+    file_list: str | os.PathLike[str] | None = None,
+    image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    advice: str = "",
+) -> None:
+    """Register a data set that is only evaluated on, for the cross-dataset setting.
+
+    It has no unseen list: which of its classes are seen follows from the data sets that the model
+    was trained on (see `get_vocabulary`). Everything else is as in `register_zero_shot_split`.
+
+    Raises:
+        UserError: as there.
+    """
+    _register(
+        name,
+        image_root,
+        label_root,
+        {"vocabulary": None, "evaluation_classes": classes, "training": False},
+        classes=classes.names,
+        file_list=file_list,
+        image_suffixes=image_suffixes,
+        advice=advice,
+    )
+
+
+def _register(
+    name: str,
+    image_root: str | os.PathLike[str],
+    label_root: str | os.PathLike[str],
+    settings: dict[str, Any],
+    *,
+    classes: Sequence[str],
+    file_list: str | os.PathLike[str] | None,
+    image_suffixes: Sequence[str],
+    advice: str,
+) -> None:
+    """What both ways of registering share; `settings` go into the metadata as they are."""
+    if len(classes) > IGNORE_LABEL:
         raise UserError(
-            f"the data set {name!r} has {len(vocabulary)} classes, but 8-bit label images hold at "
+            f"the data set {name!r} has {len(classes)} classes, but 8-bit label images hold at "
             f"most {IGNORE_LABEL}"
         )
     # absolute paths: a later change of the working directory changes nothing
@@ -74,8 +129,7 @@ def register_zero_shot_split(
         "sem_seg_root": labels,
         "file_list": stems,
         "image_suffixes": suffixes,
-        "vocabulary": vocabulary,
-        "training": training,
+        **settings,
     }
     if name in DatasetCatalog:
         _refuse_other_settings(name, settings)
@@ -94,31 +148,94 @@ def register_zero_shot_split(
     MetadataCatalog.get(name).set(
         ignore_label=IGNORE_LABEL,
         evaluator_type="zero_shot",
-        stuff_classes=list(vocabulary.names),
+        stuff_classes=list(classes),
         **settings,
     )
 
 
-def get_vocabulary(name: str, *, friendly: bool = True) -> Vocabulary:
-    """The joint vocabulary of a registered data set.
+def registered_names() -> list[str]:
+    """The data sets that this module registered, sorted; Detectron2's own are left out."""
+    names = DatasetCatalog.list()
+    return sorted(n for n in names if MetadataCatalog.get(n).get("evaluator_type") == "zero_shot")
+
+
+def get_vocabulary(
+    name: str, *, friendly: bool = True, trained_on: Sequence[str] = ()
+) -> Vocabulary:
+    """The joint vocabulary of a registered data set, with the seen flags of a model.
 
     Args:
         name: the data set's name.
         friendly: False prompts with the benchmark's names instead of the friendlier ones.
+        trained_on: the data sets whose masks the model was trained on (DATASETS.TRAIN). Where
+            they make the evaluation a cross-dataset one (`is_cross_dataset`), a class is seen
+            when its name is one that they trained. () takes the flags of the data set's own
+            split.
 
     Raises:
-        UserError: no zero-shot data set of that name is registered.
+        UserError: no zero-shot data set of one of these names is registered, or a data set for
+            evaluation only is trained on, or evaluated with nothing in `trained_on`.
     """
-    known = {n: MetadataCatalog.get(n).get("vocabulary") for n in DatasetCatalog.list()}
-    vocabulary = known.get(name)
-    if vocabulary is None:
-        ours = ", ".join(sorted(n for n, classes in known.items() if classes is not None))
+    classes = _classes(name)
+    if is_cross_dataset(name, trained_on):
+        trained = seen_names(trained_on)
+        vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+    elif isinstance(classes, Vocabulary):
+        vocabulary = classes
+    else:
         raise UserError(
-            f"the data set {name!r} is not registered; registered are: {ours or 'none'}"
+            f"the data set {name!r} is for evaluation only: name it in DATASETS.TEST, and in "
+            "DATASETS.TRAIN the data set that the model was trained on, which tells seen from "
+            "unseen"
         )
     if friendly:
         return vocabulary
     return dataclasses.replace(vocabulary, prompt_names=vocabulary.names)
+
+
+def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
+    """Whether evaluating on `name` crosses data sets: its own split does not describe the model.
+
+    True for a data set for evaluation only, and for one whose split calls a class unseen that the
+    model was trained on, or seen that it was not. False while `trained_on` is empty.
+
+    Raises:
+        UserError: no zero-shot data set of one of these names is registered.
+    """
+    if not trained_on:
+        return False
+    own = _classes(name)
+    if any(_classes(other) == own for other in trained_on):
+        return False
+    trained = seen_names(trained_on)
+    return own != Vocabulary.from_trained(own.names, own.prompt_names, trained)
+
+
+def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the classes that training on these data sets has masks of.
+
+    The friendlier prompt names are among them even where a configuration switches them off:
+    whether a class was trained does not depend on how it was called in the prompt.
+
+    Raises:
+        UserError: a data set is not registered, is for evaluation only, or has no seen class.
+    """
+    names: list[str] = []
+    for dataset in datasets:
+        seen = get_vocabulary(dataset).seen_only()
+        names += [*seen.names, *seen.prompt_names]
+    return tuple(dict.fromkeys(names))
+
+
+def _classes(name: str) -> Vocabulary | EvaluationClasses:
+    """What `name` was registered with, or a UserError that lists the registered names."""
+    ours = registered_names()
+    if name not in ours:
+        raise UserError(
+            f"the data set {name!r} is not registered; registered are: {', '.join(ours) or 'none'}"
+        )
+    metadata = MetadataCatalog.get(name)
+    return metadata.vocabulary or metadata.evaluation_classes
 
 
 def datasets_root() -> str:
@@ -130,8 +247,9 @@ def register_all(root: str | os.PathLike[str]) -> None:
     """Register the data sets below `root` that datasets/README.md describes, present or not.
 
     voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
-    photos_zs_val and photos_zs_overfit. What is missing is reported when a data set is listed,
-    with the command that prepares it.
+    photos_zs_val and photos_zs_overfit; for evaluation only pascal_context_59_val, ade20k_150_val
+    and cityscapes_19_val. What is missing is reported when a data set is listed, with the command
+    that prepares it.
 
     Raises:
         UserError: they are registered already, below another root.
@@ -158,6 +276,25 @@ def register_all(root: str | os.PathLike[str]) -> None:
             training=not name.endswith("_val"),
             file_list=file_list,
             advice=_ADVICE.format(split),
+        )
+    _register_evaluation_sets(Path(root))
+
+
+def _register_evaluation_sets(root: Path) -> None:
+    context, ade, city = (root / f for f in ("VOC2010", "ADEChallengeData2016", "cityscapes"))
+    photos, context_val = context / "JPEGImages", context / "ImageSets/SegmentationContext/val.txt"
+    for name, script, image_root, label_root, file_list in (
+        ("pascal_context_59", "pascal_context", photos, context / "zsk/val", context_val),
+        ("ade20k_150", "ade20k", ade / "images/validation", ade / "zsk/validation", None),
+        ("cityscapes_19", "cityscapes", city / "zsk/val_photos", city / "zsk/val", None),
+    ):
+        register_evaluation_set(
+            f"{name}_val",
+            image_root,
+            label_root,
+            EVALUATION_SETS[name],
+            file_list=file_list,
+            advice=_ADVICE.format(script),
         )
 
 

@@ -95,7 +95,7 @@ def voc_value_table() -> np.ndarray:
 
     0 (background) becomes 255: never scored, never trained; 1–20 become 0–19; 255 stays.
     """
-    return _value_table(range(1, len(class_names.VOC_NAMES) + 1), background=0)
+    return value_table(range(1, len(class_names.VOC_NAMES) + 1), ignored=(0,))
 
 
 def coco_stuff_value_table() -> np.ndarray:
@@ -105,15 +105,13 @@ def coco_stuff_value_table() -> np.ndarray:
     """
     category_ids = range(1, class_names.COCO_STUFF_LAST_CATEGORY_ID + 1)
     used = (i for i in category_ids if i not in class_names.COCO_STUFF_UNUSED_CATEGORY_IDS)
-    return _value_table(category_id - 1 for category_id in used)
+    return value_table(category_id - 1 for category_id in used)
 
 
-def _value_table(values: Iterable[int], background: int | None = None) -> np.ndarray:
-    """(256,) int16 table that sends the n-th of `values` to id n."""
+def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarray:
+    """(256,) int16 table: the n-th of `values` → n, `ignored` and 255 → 255, all others → -1."""
     table = np.full(256, FORBIDDEN_VALUE, dtype=np.int16)
-    table[IGNORE_LABEL] = IGNORE_LABEL
-    if background is not None:
-        table[background] = IGNORE_LABEL
+    table[[*ignored, IGNORE_LABEL]] = IGNORE_LABEL
     for label_id, value in enumerate(values):
         table[value] = label_id
     return table

@@ -31,8 +31,11 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
     if seen_only:
         folder = os.path.join(folder, SEEN_ONLY_FOLDER)
     run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED}
+    trained_on = cfg.DATASETS.TRAIN
     evaluators: list[Any] = [
-        ZeroShotEvaluator(dataset_name, folder, run_info=run_info, seen_only=seen_only)
+        ZeroShotEvaluator(
+            dataset_name, folder, trained_on=trained_on, run_info=run_info, seen_only=seen_only
+        )
     ]
     if cfg.TEST.PROPOSAL_RECALL:
         if seen_only or cfg.TEST.AUG.ENABLED:
@@ -40,8 +43,8 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
                 "TEST.PROPOSAL_RECALL is about one view and the joint vocabulary: switch it off, "
                 "or TEST.AUG.ENABLED off and TEST.VOCABULARY to joint"
             )
-        evaluators.append(ProposalRecall(dataset_name))
+        evaluators.append(ProposalRecall(dataset_name, trained_on))
     if cfg.TEST.DUMP:
-        vocabulary = get_vocabulary(dataset_name)
+        vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         evaluators.append(PredictionDump(folder, cfg.TEST.DUMP, vocabulary, seen_only=seen_only))
     return DatasetEvaluators(evaluators)

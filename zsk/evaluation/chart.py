@@ -12,18 +12,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.vocabulary import Vocabulary
 
 # two colours of Okabe and Ito's palette, which stay apart in every common kind of colour blindness
-_COLOURS = {True: "#0072B2", False: "#D55E00"}
-_GROUP_NAMES = {True: "seen", False: "unseen"}
+SEEN_COLOUR, UNSEEN_COLOUR = "#0072B2", "#D55E00"
+_COLOURS = {True: SEEN_COLOUR, False: UNSEEN_COLOUR}
 
 _BARS_PER_COLUMN = 60
 _BAR_INCHES, _COLUMN_INCHES, _FRAME_INCHES = 0.2, 5.2, 1.3
 
 
 def draw_per_class_iou(
-    iou: Mapping[str, float], vocabulary: Vocabulary, path: Path, title: str
+    iou: Mapping[str, float],
+    vocabulary: Vocabulary,
+    path: Path,
+    title: str,
+    groups: tuple[str, str] = SPLIT_GROUPS,
 ) -> None:
     """Draw horizontal bars, sorted by IoU, as a PNG; long vocabularies go on in further columns.
 
@@ -32,6 +37,7 @@ def draw_per_class_iou(
         vocabulary: says which class is seen.
         path: the PNG to write.
         title: the chart's heading.
+        groups: what the legend calls the seen and the other classes.
     """
     seen = dict(zip(vocabulary.names, vocabulary.seen))
     ranked = sorted(iou, key=lambda name: (-iou[name], name))
@@ -43,11 +49,11 @@ def draw_per_class_iou(
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for column, axis in enumerate(axes):
         _draw_column(axis, ranked[column * rows : (column + 1) * rows], iou, seen, rows)
-    figure.suptitle(f"IoU per class on {title}", fontsize=11)
+    figure.suptitle(f"IoU per class on {plain(title)}", fontsize=11)
     handles = [
-        Patch(color=_COLOURS[group], label=_group_label(group, iou, seen))
-        for group in (True, False)
-        if any(seen[name] == group for name in iou)
+        Patch(color=_COLOURS[group], label=_group_label(name, group, iou, seen))
+        for name, group in zip(groups, (True, False))
+        if any(seen[class_name] == group for class_name in iou)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     figure.savefig(path)
@@ -61,7 +67,7 @@ def _draw_column(
     axis.barh(positions, values, color=[_COLOURS[seen[name]] for name in names], height=0.72)
     for position, value in zip(positions, values):
         axis.text(value + 1, position, f"{value:.1f}", va="center", fontsize=7)
-    axis.set_yticks(positions, [_plain(name) for name in names], fontsize=8)
+    axis.set_yticks(positions, [plain(name) for name in names], fontsize=8)
     for label, name in zip(axis.get_yticklabels(), names):
         label.set_color("black" if seen[name] else _COLOURS[False])
     axis.set_ylim(rows - 0.4, -0.6)  # best on top; the same bar height in a last, shorter column
@@ -75,11 +81,13 @@ def _draw_column(
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _group_label(group: bool, iou: Mapping[str, float], seen: Mapping[str, bool]) -> str:
+def _group_label(
+    group_name: str, group: bool, iou: Mapping[str, float], seen: Mapping[str, bool]
+) -> str:
     values = [value for name, value in iou.items() if seen[name] == group]
-    return f"{_GROUP_NAMES[group]}: mean {np.mean(values):.1f} over {len(values)}"
+    return f"{group_name.replace('-', ' ')}: mean {np.mean(values):.1f} over {len(values)}"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as it is: matplotlib would read text between dollar signs as a formula."""
     return name.replace("$", r"\$")

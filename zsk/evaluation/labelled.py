@@ -13,8 +13,9 @@ from detectron2.utils import comm
 
 from zsk.data.dataset_mapper import check_label
 from zsk.data.images import read_label
-from zsk.data.register import get_vocabulary
+from zsk.data.register import get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
+from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
 from zsk.vocabulary import IGNORE_LABEL
 
 
@@ -37,18 +38,25 @@ class LabelledEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        trained_on: the data sets that the model was trained on, which decide what is seen where
+            the evaluation crosses data sets; () takes the data set's own split.
         seen_only: only the seen names competed (TEST.VOCABULARY seen): pixels of unseen classes
             are ignored, and ids are those of the seen vocabulary.
 
     Raises:
-        UserError: no zero-shot data set of that name is registered, or it has no seen class.
+        UserError: no zero-shot data set of that name is registered, it is for evaluation only and
+            nothing is in `trained_on`, or only seen names are to compete and there is none.
     """
 
-    def __init__(self, dataset_name: str, *, seen_only: bool = False) -> None:
+    def __init__(
+        self, dataset_name: str, trained_on: Sequence[str] = (), *, seen_only: bool = False
+    ) -> None:
         self.dataset_name = dataset_name
-        self.joint_vocabulary = get_vocabulary(dataset_name)
+        self.joint_vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         self.seen_only = seen_only
         self.vocabulary = self.joint_vocabulary.seen_only() if seen_only else self.joint_vocabulary
+        self.cross_dataset = is_cross_dataset(dataset_name, trained_on)
+        self.groups = NAME_GROUPS if self.cross_dataset else SPLIT_GROUPS
         self._files: set[str] = set()
         self._all_ignore = 0
 

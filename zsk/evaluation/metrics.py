@@ -17,6 +17,13 @@ logger = logging.getLogger(__name__)
 
 _PERCENT = 100.0
 
+SPLIT_GROUPS = ("seen", "unseen")
+"""What the two groups of classes are called where seen and unseen are those of one split."""
+
+NAME_GROUPS = ("trained-names", "new-names")
+"""What they are called across data sets: no mask of the data set was trained on, so that both
+groups are transfer, and a harmonic mean of the two would pass for a generalised zero-shot score."""
+
 
 def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
     """Count every pixel of one image by its true and its predicted class.
@@ -46,7 +53,9 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     return counts.reshape(num_classes + 1, num_classes + 1).astype(np.int64)
 
 
-def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
+def summarise(
+    conf: np.ndarray, vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
+) -> dict[str, Any]:
     """All metrics of a confusion matrix, in percent.
 
     A class is in a mean only when the ground truth has pixels of it; IoU_k = TP/(GT + Pred − TP).
@@ -56,11 +65,13 @@ def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
     Args:
         conf: (K+1,K+1) from `confusion_matrix`, summed over images.
         vocabulary: the joint one, K classes.
+        groups: what the seen and the other classes are called, SPLIT_GROUPS or NAME_GROUPS.
 
     Returns:
-        "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …),
-        "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU" and "Acc": class
-        name → value. What has no ground truth to speak of is absent and a warning says so.
+        "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …);
+        with SPLIT_GROUPS "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU"
+        and "Acc": class name → value. What has no ground truth to speak of is absent and a warning
+        says so.
 
     Raises:
         ValueError: the matrix does not fit the vocabulary.
@@ -77,8 +88,8 @@ def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
 
     metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
-    groups = {"": np.ones(k, dtype=bool), "-seen": seen, "-unseen": ~seen}
-    for suffix, group in groups.items():
+    members_of = {"": np.ones(k, dtype=bool), f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
+    for suffix, group in members_of.items():
         members = group & present
         if not members.any():
             if group.any():
@@ -86,7 +97,7 @@ def summarise(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
             continue
         metrics["mIoU" + suffix] = float(iou[members].mean())
         metrics["pAcc" + suffix] = float(_PERCENT * true_pos[members].sum() / gt[members].sum())
-    if "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
+    if groups == SPLIT_GROUPS and "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
         metrics["hIoU"] = harmonic_mean(metrics["mIoU-seen"], metrics["mIoU-unseen"])
     if present.any():
         metrics["mAcc"] = float(acc[present].mean())

@@ -56,11 +56,11 @@ class ProposalRecall(LabelledEvaluator):
     """Averages `best_overlaps` over a data set: all classes, seen ones, unseen ones.
 
     Args:
-        dataset_name: a registered data set; its metadata holds the joint vocabulary.
+        dataset_name, trained_on: see `LabelledEvaluator`.
     """
 
-    def __init__(self, dataset_name: str) -> None:
-        super().__init__(dataset_name)
+    def __init__(self, dataset_name: str, trained_on: Sequence[str] = ()) -> None:
+        super().__init__(dataset_name, trained_on)
         self.reset()
 
     def reset(self) -> None:
@@ -83,14 +83,16 @@ class ProposalRecall(LabelledEvaluator):
 
         Returns:
             {"proposals": {"segments", "bestIoU", "bestIoU-seen", "bestIoU-unseen"}}, IoUs in
-            percent; a group without a segment is left out. None on all processes but the first.
+            percent; across data sets with the groups' names there (`zsk.evaluation.metrics`); a
+            group without a segment is left out. None on all processes but the first.
         """
         totals = sum_over_processes(self._totals)
         self.image_counts()
         if not comm.is_main_process():
             return None
         seen = np.array(self.vocabulary.seen, dtype=bool)
-        groups = {"": np.ones(len(seen), dtype=bool), "-seen": seen, "-unseen": ~seen}
+        first, second = self.groups
+        groups = {"": np.ones(len(seen), dtype=bool), f"-{first}": seen, f"-{second}": ~seen}
         results = {"segments": float(totals[:, 1].sum())}
         for suffix, group in groups.items():
             overlap, segments = totals[group].sum(axis=0)

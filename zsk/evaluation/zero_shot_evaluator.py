@@ -23,8 +23,10 @@ class ZeroShotEvaluator(LabelledEvaluator):
     """Adds images to one confusion matrix; memory does not grow with their number.
 
     Args:
-        dataset_name: a registered data set; its metadata holds the joint vocabulary.
-        output_dir: where `metrics.json` and `per_class_iou.png` go; None writes nothing.
+        dataset_name, trained_on: see `LabelledEvaluator`. Across data sets the groups have names of
+            their own and there is no hIoU (`zsk.evaluation.metrics`).
+        output_dir: where `metrics.json`, `confusion.npy` and `per_class_iou.png` go; None writes
+            nothing.
         run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
             provenance as it is.
         seen_only: see `LabelledEvaluator`; the metrics then have names of their own.
@@ -35,10 +37,11 @@ class ZeroShotEvaluator(LabelledEvaluator):
         dataset_name: str,
         output_dir: str | None = None,
         *,
+        trained_on: Sequence[str] = (),
         run_info: Mapping[str, Any] | None = None,
         seen_only: bool = False,
     ) -> None:
-        super().__init__(dataset_name, seen_only=seen_only)
+        super().__init__(dataset_name, trained_on, seen_only=seen_only)
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
         self.reset()
@@ -76,14 +79,23 @@ class ZeroShotEvaluator(LabelledEvaluator):
         if not comm.is_main_process():
             return None
         logger.info("%s: %d images, %d all-ignore", self.dataset_name, images, all_ignore)
-        metrics = (summarise_seen_only if self.seen_only else summarise)(conf, self.vocabulary)
+        if self.cross_dataset:
+            logger.info(
+                "%s: across data sets, the model was trained on %d of the %d names",
+                self.dataset_name,
+                *(sum(self.joint_vocabulary.seen), len(self.joint_vocabulary)),
+            )
+        metrics = self._summarise(conf)
         iou, acc = metrics.pop("IoU"), metrics.pop("Acc")
-        for table in tables(metrics, iou, acc, self.vocabulary, seen_only=self.seen_only):
+        for table in tables(
+            metrics, iou, acc, self.vocabulary, self.groups, seen_only=self.seen_only
+        ):
             logger.info("%s\n%s", self.dataset_name, table)
         if self._output_dir is not None:
             report = {
                 "dataset": self.dataset_name,
                 "vocabulary": "seen" if self.seen_only else "joint",
+                "cross_dataset": self.cross_dataset,
                 "metrics": metrics,
                 "IoU": iou,
                 "Acc": acc,
@@ -95,11 +107,16 @@ class ZeroShotEvaluator(LabelledEvaluator):
                     **self._run_info,
                 },
             }
-            write_report(report, self.vocabulary, self._output_dir)
+            write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
         flat = dict(metrics)
         flat.update({f"IoU-{name}": value for name, value in iou.items()})
         flat.update({f"Acc-{name}": value for name, value in acc.items()})
         return OrderedDict({"sem_seg_seen_only" if self.seen_only else "sem_seg": flat})
+
+    def _summarise(self, conf: np.ndarray) -> dict[str, Any]:
+        if self.seen_only:
+            return summarise_seen_only(conf, self.vocabulary)
+        return summarise(conf, self.vocabulary, self.groups)
 
     def _count(self, image: LabelledOutput) -> np.ndarray:
         pred = image.output["pred_labels"].cpu().numpy()

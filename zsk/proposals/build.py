@@ -1,4 +1,4 @@
-"""The proposal head's parts as a configuration asks for them."""
+"""The proposal head's parts as a configuration asks for them: what its from_config calls."""
 
 from collections.abc import Mapping
 
@@ -9,32 +9,60 @@ from torch import nn
 from zsk.errors import UserError
 
 from .class_scores import TextAlignedScores, kernel_embedding, region_embedding
-from .image_clusters import ClusterKernels
+from .image_clusters import ClusterGenerator, ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
 
 
 def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
-    """Raises UserError for a feature that the backbone lacks and for an unknown norm."""
-    head = cfg.MODEL.SEM_SEG_HEAD
-    wanted = (head.IN_FEATURES[0], head.FINE_FEATURE, *_clustered(cfg), *head.CLASS_FEATURES)
+    """Raises UserError for features that do not fit the backbone and for values out of range."""
+    head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
+    wanted = [*head.IN_FEATURES[:1], head.FINE_FEATURE, *_clustered(cfg), *head.CLASS_FEATURES]
     for feature in wanted:
         if feature and feature not in input_shape:
             raise UserError(
                 f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, "
                 f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
             )
+    if "head" in input_shape and "head" not in wanted:
+        raise UserError(  # trained for nothing, and distributed training would stop at it
+            "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
+        )
     try:
         get_norm(head.NORM, 32)
     except KeyError as error:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.NORM is {head.NORM!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
         ) from error
+    if not 0 <= head.CLASS_DROPOUT < 1:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASS_DROPOUT is {head.CLASS_DROPOUT}, but has to be in [0, 1)"
+        )
+    if not kernels.CLUSTER_LOGIT > 0:
+        raise UserError(
+            f"MODEL.KERNELS.CLUSTER_LOGIT is {kernels.CLUSTER_LOGIT}, but has to be over 0"
+        )
 
 
-def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> KernelGenerator:
-    """ASPP, fusion and initial kernels. Raises UserError for settings that do not go together."""
-    head = cfg.MODEL.SEM_SEG_HEAD
+def build_kernel_generator(
+    cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]
+) -> KernelGenerator | ClusterGenerator:
+    """ASPP, fusion and initial kernels; with MODEL.SEM_SEG_HEAD.IN_FEATURES [] clusters alone.
+
+    Raises:
+        UserError: settings do not go together.
+    """
+    head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
+    if not head.IN_FEATURES:
+        if kernels.INIT != "clusters" or kernels.NUM_STAGES or not head.CLASS_FEATURES:
+            raise UserError(
+                "MODEL.SEM_SEG_HEAD.IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters, "
+                "NUM_STAGES 0 and CLASS_FEATURES: name the feature that ASPP reads"
+            )
+        _check_clusters(kernels)
+        return ClusterGenerator(
+            kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
+        )
     return KernelGenerator(
         input_shape,
         in_feature=head.IN_FEATURES[0],
@@ -42,9 +70,9 @@ def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -
         cluster_features=_clustered(cfg),
         aspp_dilations=head.ASPP_DILATIONS,
         aspp_channels=head.ASPP_CHANNELS,
-        dim=cfg.MODEL.KERNELS.DIM,
+        dim=kernels.DIM,
         norm=head.NORM,
-        kernels=_build_initial_kernels(cfg.MODEL.KERNELS),
+        kernels=_build_initial_kernels(kernels),
     )
 
 
@@ -87,12 +115,16 @@ def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
     if kernels.INIT == "learned":
         return StaticKernels(kernels.NUM_KERNELS, kernels.DIM)
     if kernels.INIT == "clusters":
-        if not kernels.CLUSTER_FEATURES:
-            raise UserError("MODEL.KERNELS.CLUSTER_FEATURES is empty: name a backbone feature")
-        if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
-            raise UserError(
-                f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
-                f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
-            )
+        _check_clusters(kernels)
         return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
     raise UserError(f"MODEL.KERNELS.INIT is {kernels.INIT!r}: choose learned or clusters")
+
+
+def _check_clusters(kernels: CfgNode) -> None:
+    if not kernels.CLUSTER_FEATURES:
+        raise UserError("MODEL.KERNELS.CLUSTER_FEATURES is empty: name a backbone feature")
+    if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
+        raise UserError(
+            f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
+            f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
+        )

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from detectron2.layers import NaiveSyncBatchNorm
 from torch import Tensor, nn
 
+from .image_clusters import region_means
 from .masks import resize_masks
 
 
@@ -50,7 +51,7 @@ class TextAlignedScores(nn.Module):
     def __init__(self, embedding: nn.Module, embed_dim: int, temperature: float):
         """
         Args:
-            embedding: (B*N,D) -> (B*N,E), `kernel_embedding` or `region_embedding`.
+            embedding: rows -> (B*N,E), `kernel_embedding` or `region_embedding`.
             temperature: tau, what the cosine is multiplied with (100 in the method).
         """
         super().__init__()
@@ -60,7 +61,10 @@ class TextAlignedScores(nn.Module):
         nn.init.normal_(self.no_object)
 
     def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
-        """vectors (B,N,D), text (K,E) unit rows -> logits (B,N,K+1), no-object last, float32."""
+        """vectors (B,N,D) or (B,N,C), text (K,E) unit rows -> logits (B,N,K+1) float32.
+
+        The no-object class is the last one.
+        """
         with torch.autocast(device_type=vectors.device.type, enabled=False):
             embeddings = self.embedding(vectors.float().flatten(0, 1)).unflatten(
                 0, vectors.shape[:2]
@@ -75,9 +79,9 @@ def pool_regions(
 ) -> Tensor:
     """Mean backbone features inside every mask: our choice, beside the method's kernels.
 
-    A linear map of frozen features names regions of photos it never saw better than anything that
-    is learned from the photos themselves. Inside is where a logit is over 0; a mask with no such
-    pixel gives zeros.
+    With few photos (80) a linear map of frozen features named regions of other photos better than
+    embeddings of kernels that were learned from the photos. Inside is where a logit is over 0; a
+    mask with no such pixel gives zeros.
 
     Args:
         features: (B,C_i,h_i,w_i) by name; `names` of them are pooled and concatenated.
@@ -87,12 +91,8 @@ def pool_regions(
     """
     with torch.autocast(device_type=mask_logits.device.type, enabled=False):
         inside = (mask_logits.detach() > 0).float()
-        area = inside.sum(dim=(2, 3)).clamp(min=1).unsqueeze(-1)
+        size = inside.shape[-2:]
         pooled = [
-            torch.einsum(
-                "bnhw,bchw->bnc", inside, resize_masks(features[name].float(), inside.shape[-2:])
-            )
-            / area
-            for name in names
+            region_means(resize_masks(features[name].float(), size), inside) for name in names
         ]
     return torch.cat(pooled, dim=2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .build import build_class_scores, build_kernel_generator, build_stage, check_settings
 from .class_scores import pool_regions
+from .image_clusters import ClusterGenerator
 from .kernel_generator import KernelGenerator
 
 
@@ -31,7 +32,7 @@ class DynamicKernelHead(nn.Module):
     def __init__(
         self,
         *,
-        kernel_generator: KernelGenerator,
+        kernel_generator: KernelGenerator | ClusterGenerator,
         stages: Sequence[nn.Module],
         class_scores: Sequence[nn.Module],
         class_features: Sequence[str] = (),
@@ -54,12 +55,14 @@ class DynamicKernelHead(nn.Module):
     def from_config(
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
-        stages = range(cfg.MODEL.KERNELS.NUM_STAGES)
+        num_stages = cfg.MODEL.KERNELS.NUM_STAGES
         check_settings(cfg, input_shape)
         return {
             "kernel_generator": build_kernel_generator(cfg, input_shape),
-            "stages": [build_stage(cfg) for _ in stages],
-            "class_scores": [build_class_scores(cfg, input_shape, embed_dim) for _ in (0, *stages)],
+            "stages": [build_stage(cfg) for _ in range(num_stages)],
+            "class_scores": [
+                build_class_scores(cfg, input_shape, embed_dim) for _ in range(num_stages + 1)
+            ],
             "class_features": cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES,
         }
 
@@ -82,8 +85,7 @@ class DynamicKernelHead(nn.Module):
     ) -> Proposals:
         """One stage's masks with the class scores of its kernels, or of what its masks cover."""
         if self.class_features:
-            # the kernels stay in the graph, as distributed training wants
-            vectors = pool_regions(features, self.class_features, masks) + 0.0 * kernels.sum()
+            vectors = pool_regions(features, self.class_features, masks)
         else:
             vectors = kernels
         return Proposals(self.class_scores[stage](vectors, text), masks)

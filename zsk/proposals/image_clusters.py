@@ -7,7 +7,7 @@ Several cluster counts side by side give coarse and fine regions.
 Shape letters: B images, D kernel width, N kernels, C backbone channels, P pixels, k clusters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +80,7 @@ class ClusterKernels(nn.Module):
     """K_0 from the features under each cluster, M_0 the clusters themselves."""
 
     def __init__(self, counts: Sequence[int], dim: int, iterations: int = 5, logit: float = 2.0):
-        """`logit`: M_0 is +logit inside a cluster and -logit outside (sigmoid 0.88 and 0.12)."""
+        """`logit`: M_0 is +logit inside a cluster and -logit outside (2: sigmoid 0.88 and 0.12)."""
         super().__init__()
         self.counts = tuple(counts)
         self.iterations = iterations
@@ -97,6 +97,41 @@ class ClusterKernels(nn.Module):
         with torch.autocast(device_type=features.device.type, enabled=False):
             masks = cluster_masks(backbone_features, self.counts, self.iterations)
             masks = resize_masks(masks, features.shape[-2:])
-            area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
-            centres = torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area
+            centres = region_means(features, masks)
         return self.project(centres) + self.init_kernels, (2 * masks - 1) * self.logit
+
+
+class ClusterGenerator(nn.Module):
+    """A kernel generator in which nothing is learned: F is a backbone feature, K_0 its means.
+
+    For heads without stages that score what their masks cover: ASPP would learn nothing there.
+    """
+
+    def __init__(
+        self,
+        cluster_features: Sequence[str],
+        counts: Sequence[int],
+        *,
+        logit: float,
+        iterations: int = 5,
+    ):
+        """`cluster_features`: backbone features to cluster, F the first; others as above."""
+        super().__init__()
+        self.cluster_features = tuple(cluster_features)
+        self.counts = tuple(counts)
+        self.iterations = iterations
+        self.logit = logit
+
+    def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Backbone features -> F (B,C,h,w), K_0 (B,N,C), M_0 (B,N,h,w) logits."""
+        clustered = [features[name] for name in self.cluster_features]
+        with torch.autocast(device_type=clustered[0].device.type, enabled=False):
+            masks = cluster_masks(clustered, self.counts, self.iterations)
+            kernels = region_means(clustered[0], masks)
+        return clustered[0], kernels, (2 * masks - 1) * self.logit
+
+
+def region_means(features: Tensor, masks: Tensor) -> Tensor:
+    """features (B,D,h,w), masks (B,N,h,w) float32 in [0,1] -> (B,N,D); an empty mask gives 0."""
+    area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
+    return torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area

@@ -1,0 +1,75 @@
+"""Label files as the benchmarks publish them, drawn for the tests of their preparation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image
+
+Values = list[list[int]]
+
+
+def write_label_png(path: Path, values: Values) -> Path:
+    """A grey label PNG, as in SegmentationClassAug and stuffthingmaps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).save(path)
+    return path
+
+
+def write_palette_png(path: Path, values: Values) -> Path:
+    """A palette PNG, as in VOC's SegmentationClass; value k is shown in a colour of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.array(values, np.uint8)).convert("P")
+    image.putpalette([component for k in range(256) for component in (255 - k, k, 128)])
+    image.save(path)
+    return path
+
+
+def write_sbd_mat(path: Path, values: Values) -> Path:
+    """A class file of SBD: a struct GTcls with the map in its field Segmentation."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    label = np.array(values, np.uint8)
+    present = np.unique(label[(label > 0) & (label < 255)])[:, None]
+    boundaries = np.empty((20, 1), object)
+    boundaries[:] = [[np.zeros(label.shape, np.uint8)]] * 20
+    struct = {"Boundaries": boundaries, "Segmentation": label, "CategoriesPresent": present}
+    scipy.io.savemat(path, {"GTcls": struct}, do_compression=True)
+    return path
+
+
+def write_voc_originals(
+    folder: Path,
+    *,
+    voc: Mapping[str, Values],
+    sbd: Mapping[str, Values],
+    lists: Mapping[str, str],
+) -> tuple[Path, Path]:
+    """VOC2012 and benchmark_RELEASE below `folder`; gives both.
+
+    `lists` has the stems, with blanks between, of voc_train, voc_val, sbd_train and sbd_val.
+    """
+    root, release = folder / "VOC2012", folder / "benchmark_RELEASE"
+    for stem, values in voc.items():
+        write_palette_png(root / "SegmentationClass" / f"{stem}.png", values)
+    for stem, values in sbd.items():
+        write_sbd_mat(release / "dataset" / "cls" / f"{stem}.mat", values)
+    for name, stems in lists.items():
+        owner, part = name.split("_")
+        listing = root / "ImageSets" / "Segmentation" if owner == "voc" else release / "dataset"
+        listing.mkdir(parents=True, exist_ok=True)
+        (listing / f"{part}.txt").write_text("".join(f"{stem}\n" for stem in stems.split()))
+    return root, release
+
+
+def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Time of change and content of every file below `root`."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(root)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files
+    }
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Content of every file below `root`."""
+    return {name: data for name, (_, data) in snapshot(root).items()}

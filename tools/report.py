@@ -1,0 +1,90 @@
+#!/usr/bin/env python
+"""One HTML page about one or several evaluations.
+
+python tools/report.py output/…/inference/<data set>/metrics.json … -o DIR
+
+Several metrics.json of one data set stand side by side. With --images and --predictions (one folder
+of label PNGs per metrics.json, in their order) the page shows photo, ground truth and predictions;
+photos and ground truth are the data set's, or lie in --photos and --labels.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from zsk.data.register import datasets_root, get_vocabulary, register_all  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.evaluation.photo_grid import GridRow, make_row  # noqa: E402
+from zsk.evaluation.report_page import write_page  # noqa: E402
+from zsk.evaluation.saved import SavedEvaluation, read_evaluations  # noqa: E402
+
+
+def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
+    """Where photos and ground truth lie: as given, else as the data set is registered."""
+    if args.photos is None or args.labels is None:
+        if dataset not in DatasetCatalog:
+            register_all(datasets_root())
+        try:
+            get_vocabulary(dataset)
+        except UserError as error:
+            raise UserError(f"{error}; or give both --photos and --labels") from error
+    metadata = MetadataCatalog.get(dataset)
+    photos = metadata.image_root if args.photos is None else args.photos
+    labels = metadata.sem_seg_root if args.labels is None else args.labels
+    return Path(photos), Path(labels)
+
+
+def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) -> list[GridRow]:
+    """The photos of --images; none where it was not given."""
+    if not args.images:
+        for option in ("predictions", "photos", "labels"):
+            if getattr(args, option):
+                raise UserError(f"--{option} has no use without --images: name the photos to show")
+        return []
+    if len(args.predictions) != len(evaluations):
+        raise UserError(
+            f"--images needs one folder in --predictions for each of the {len(evaluations)} "
+            f"metrics.json, in their order, but {len(args.predictions)} were given"
+        )
+    if len({evaluation.task for evaluation in evaluations}) > 1:
+        raise UserError(
+            "--images shows one data set's photos, but the metrics.json are of different data sets "
+            "or classes: make a page for each"
+        )
+    photos, labels = data_folders(args, evaluations[0].dataset)
+    folders = [Path(folder) for folder in args.predictions]
+    vocabulary = evaluations[0].vocabulary
+    images = tqdm(args.images, desc="photos", disable=None)
+    return [make_row(name, photos, labels, folders, vocabulary) for name in images]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write an HTML page about evaluations.")
+    parser.add_argument("metrics", nargs="+", help="metrics.json of an evaluation")
+    parser.add_argument("-o", "--output", required=True, help="folder for the page and its PNGs")
+    parser.add_argument("--images", nargs="+", default=[], help="photos to show, without ending")
+    parser.add_argument("--predictions", nargs="+", default=[], help="folders of <image>.png")
+    parser.add_argument("--photos", help="folder of the photos (default: the data set's)")
+    parser.add_argument("--labels", help="folder of the ground truth (default: the data set's)")
+    args = parser.parse_args()
+    evaluations = read_evaluations(args.metrics)
+    rows = grid_rows(args, evaluations)
+    output = Path(args.output)
+    try:
+        page = write_page(evaluations, rows, output, datetime.now(timezone.utc).date().isoformat())
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
+    print(page)
+
+
+if __name__ == "__main__":
+    run_cli(main)

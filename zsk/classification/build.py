@@ -1,0 +1,30 @@
+"""The encoder that a name stands for."""
+
+from __future__ import annotations
+
+import torch
+
+from .encoder import VisionLanguageEncoder
+
+
+def build_encoder(name: str, device: torch.device | str = "cpu") -> VisionLanguageEncoder:
+    """The encoder that `name` stands for, on `device`.
+
+    Args:
+        name: "embedded" or "embedded:lite0" (weights that install as packages), an OpenAI CLIP
+            model's name such as "ViT-B/16", or the path of a CLIP weights file.
+
+    Raises:
+        UserError: the packages or the weights are missing or unreadable. Nothing is downloaded.
+    """
+    encoder: VisionLanguageEncoder
+    # Imported here: neither model's packages are needed for the other one.
+    if name.partition(":")[0] == "embedded":
+        from .embedded_encoder import EmbeddedEncoder
+
+        encoder = EmbeddedEncoder(name.partition(":")[2] or "lite2")
+    else:
+        from .clip_encoder import ClipEncoder
+
+        encoder = ClipEncoder(name)
+    return encoder.to(device)
