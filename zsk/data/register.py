@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from zsk.data.labels import ordered_values
 from zsk.data.listing import list_records
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -33,14 +34,16 @@ def register_zero_shot_split(
     training: bool,
     file_list: str | os.PathLike[str] | None = None,
     image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    label_values: Mapping[str, int] | None = None,
     advice: str = "",
 ) -> None:
     """Register one folder of photos and one of label PNGs as the Detectron2 data set `name`.
 
     A photo and its label share their stem ("a.jpg", "a.png"). Labels hold joint ids: positions in
-    `vocabulary`, 255 where there is no label. Listing gives {"file_name", "sem_seg_file_name",
-    "image_id"} sorted by stem; images without any seen pixel are kept. Calling again with equal
-    arguments does nothing.
+    `vocabulary`, 255 where there is no label; other values are translated by `label_values`.
+    Listing gives {"file_name", "sem_seg_file_name", "image_id"} sorted by stem, and with
+    `label_values` the K file values as "label_values"; images without any seen pixel are kept.
+    Calling again with equal arguments does nothing.
 
     Args:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
@@ -51,11 +54,13 @@ def register_zero_shot_split(
         file_list: text file with one stem per line: only those are listed. None lists all, and
             then a photo without label and a label without photo are mistakes.
         image_suffixes: endings, in lower case, of the files in `image_root` that count as photos.
+        label_values: class name → the value, 0–254, that stands for it in the label files, for
+            every class; all other values become 255. None: the files hold joint ids.
         advice: what to do about missing files, for the messages of the listing.
 
     Raises:
-        UserError: `name` is taken by a data set with other arguments, or the vocabulary does not
-            suit. Listing raises it, naming the file or folder, when one is missing, nothing is
+        UserError: `name` is taken by a data set with other arguments, or the vocabulary or the
+            values do not suit. Listing raises it, naming the file or folder, when one is missing, nothing is
             found, or files do not pair up.
     """
     if training:
@@ -69,11 +74,13 @@ def register_zero_shot_split(
     images, labels = os.path.abspath(image_root), os.path.abspath(label_root)
     stems = None if file_list is None else os.path.abspath(file_list)
     suffixes = tuple(image_suffixes)
+    values = None if label_values is None else ordered_values(label_values, vocabulary)
     settings = {
         "image_root": images,
         "sem_seg_root": labels,
         "file_list": stems,
         "image_suffixes": suffixes,
+        "label_values": values,
         "vocabulary": vocabulary,
         "training": training,
     }
@@ -82,13 +89,14 @@ def register_zero_shot_split(
         return
 
     def records() -> list[dict[str, Any]]:
-        return list_records(
+        listed = list_records(
             images,
             labels,
             file_list=stems,
             image_suffixes=suffixes,
             advice=advice,
         )
+        return listed if values is None else [{**r, "label_values": values} for r in listed]
 
     DatasetCatalog.register(name, records)
     MetadataCatalog.get(name).set(
