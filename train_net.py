@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from zsk.checkpoint import initial_weights, load_weights
 from zsk.config import config_hash, load_config
 from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.startup_check import check_at_start
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
@@ -106,6 +107,7 @@ def main(args: Any) -> OrderedDict:
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
+    check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)

@@ -93,12 +93,10 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, names: Sequence[str
     scale = min(max(1.0, _MIN_PANEL / max(height, width)), _MAX_PANEL / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    small = _sample(labels, size)
-    panel = _tint(photo, small)
+    panel = draw_overlay(photo, labels, names)
     gap = max(6, max(size) // 100)
     total = max(_MIN_WIDTH, 2 * size[0] + 3 * gap)
     font = ImageFont.load_default(size=min(26, max(14, total // 70)))
-    _draw_names(panel, small, names, max(12, min(28, size[0] // 32)))
     legend = _draw_legend(pixel_shares(labels, names), names, total - 2 * gap, font)
 
     picture = Image.new("RGB", (total, size[1] + legend.height + 3 * gap), _BACKGROUND)
@@ -106,6 +104,20 @@ def draw_segmentation(image: np.ndarray, labels: np.ndarray, names: Sequence[str
     picture.paste(panel, (2 * gap + size[0], gap))
     picture.paste(legend, (gap, size[1] + 2 * gap))
     return picture
+
+
+def draw_overlay(photo: Image.Image, labels: np.ndarray, names: Sequence[str]) -> Image.Image:
+    """The photo in grey under the classes' colours, with names on the regions.
+
+    Args:
+        photo: RGB, of any size; the result has the same.
+        labels: (H,W) integers below K, for the whole photo; where negative, no class is drawn.
+        names: K names.
+    """
+    small = _sample(labels, photo.size)
+    panel = _tint(photo, small)
+    _draw_names(panel, small, names, max(12, min(28, photo.width // 32)))
+    return panel
 
 
 @lru_cache(maxsize=1)
@@ -156,11 +168,15 @@ def _sample(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _tint(photo: Image.Image, labels: np.ndarray) -> Image.Image:
-    """The photo in grey under the classes' colours, with a white line between regions."""
+    """The photo in grey under the classes' colours, with a white line between regions.
+
+    Negative labels have no colour.
+    """
     grey = np.asarray(photo.convert("L"), dtype=np.float32)[:, :, None]
     # ids past the table (more than 255 names) share its colours
     colours = palette()[labels % IGNORE_LABEL]
-    mixed = _COLOUR_WEIGHT * colours + (1 - _COLOUR_WEIGHT) * grey
+    weight = np.where(labels < 0, 0.0, _COLOUR_WEIGHT)[:, :, None]
+    mixed = weight * colours + (1 - weight) * grey
     border = np.zeros(labels.shape, dtype=bool)
     border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     border[1:] |= labels[1:] != labels[:-1]
@@ -199,12 +215,15 @@ def _draw_names(
 
 
 def _name_places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
-    """(id, (x, y)) per class, large ones first: the innermost pixel of its largest region."""
+    """(id, (x, y)) per class, large ones first: the innermost pixel of its largest region.
+
+    Negative labels are no class.
+    """
     height, width = labels.shape
     shrink = min(1.0, _SEARCH_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     small = _sample(labels, size)
-    ids, counts = np.unique(small, return_counts=True)
+    ids, counts = np.unique(small[small >= 0], return_counts=True)
     places = []
     for label in ids[np.argsort(-counts, kind="stable")]:
         regions, _ = ndimage.label(small == label)

@@ -25,6 +25,7 @@ def list_records(
     *,
     file_list: str | None,
     image_suffixes: Sequence[str],
+    label_values: tuple[int, ...] | None = None,
     advice: str = "",
 ) -> list[dict[str, Any]]:
     """The records of a data set whose files all pair up, sorted by stem: see `match_files`.
@@ -33,7 +34,12 @@ def list_records(
         UserError: as `match_files`, and with the first mismatch where there is one.
     """
     listing = match_files(
-        image_root, label_root, file_list=file_list, image_suffixes=image_suffixes, advice=advice
+        image_root,
+        label_root,
+        file_list=file_list,
+        image_suffixes=image_suffixes,
+        label_values=label_values,
+        advice=advice,
     )
     if listing.mismatches:
         raise UserError(listing.mismatches[0])
@@ -46,6 +52,7 @@ def match_files(
     *,
     file_list: str | None,
     image_suffixes: Sequence[str],
+    label_values: tuple[int, ...] | None = None,
     advice: str = "",
 ) -> Listing:
     """Pair the photos and labels of two folders by their stems. Opens no image.
@@ -55,6 +62,7 @@ def match_files(
         label_root: folder of the label PNGs.
         file_list: text file of the stems to list; None lists all, which then have to pair up.
         image_suffixes: endings, in lower case, of the photos.
+        label_values: goes into every record as it is; see `zsk.data.labels.read_joint_label`.
         advice: what to do about missing files, for the messages.
 
     Returns:
@@ -73,6 +81,7 @@ def match_files(
     else:
         stems = sorted(read_stems(file_list))
     endings = " or ".join(image_suffixes)
+    extra = {} if label_values is None else {"label_values": label_values}
     listing = Listing([], [])
     for stem in stems:
         if stem not in images:
@@ -84,12 +93,8 @@ def match_files(
             missing = os.path.join(label_root, stem + LABEL_SUFFIX)
             listing.mismatches.append(f"image {images[stem]} has no label {missing}{hint}")
         else:
-            record = {
-                "file_name": images[stem],
-                "sem_seg_file_name": labels[stem],
-                "image_id": stem,
-            }
-            listing.records.append(record)
+            files = {"file_name": images[stem], "sem_seg_file_name": labels[stem]}
+            listing.records.append({**files, "image_id": stem, **extra})
     return listing
 
 

@@ -60,8 +60,8 @@ def register_zero_shot_split(
 
     Raises:
         UserError: `name` is taken by a data set with other arguments, or the vocabulary or the
-            values do not suit. Listing raises it, naming the file or folder, when one is missing, nothing is
-            found, or files do not pair up.
+            values do not suit. Listing raises it, naming the file or folder, when one is missing,
+            nothing is found, or files do not pair up.
     """
     if training:
         vocabulary.seen_only()  # raises where there is no seen class
@@ -89,20 +89,21 @@ def register_zero_shot_split(
         return
 
     def records() -> list[dict[str, Any]]:
-        listed = list_records(
+        return list_records(
             images,
             labels,
             file_list=stems,
             image_suffixes=suffixes,
+            label_values=values,
             advice=advice,
         )
-        return listed if values is None else [{**r, "label_values": values} for r in listed]
 
     DatasetCatalog.register(name, records)
     MetadataCatalog.get(name).set(
         ignore_label=IGNORE_LABEL,
         evaluator_type="zero_shot",
         stuff_classes=list(vocabulary.names),
+        advice=advice,
         **settings,
     )
 

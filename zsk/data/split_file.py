@@ -1,4 +1,4 @@
-"""Zero-shot data sets of one's own from a YAML file, without a line of Python (docs/own_data.md)."""
+"""Zero-shot data sets of one's own from a YAML file, without any Python (docs/own_data.md)."""
 
 from __future__ import annotations
 
