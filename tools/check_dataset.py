@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from zsk.config import load_config  # noqa: E402
-from zsk.data.check import DatasetCheck, check_dataset  # noqa: E402
+from zsk.data.check import DatasetCheck, check_dataset, split_metadata  # noqa: E402
 from zsk.data.check_report import class_table, contact_sheet, notes  # noqa: E402
 from zsk.data.register import (  # noqa: E402
     datasets_root,
@@ -58,6 +58,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--class-names needs --images and --labels")
     if args.sheet_photos < 1 or args.workers < 1:
         parser.error("--sheet-photos and --workers have to be 1 or more")
+    if args.sheet and not args.sheet.lower().endswith(".png"):
+        parser.error(f"--sheet {args.sheet} has to end in .png")
     if not (args.names or args.config_file or args.split_file or args.images):
         parser.error(
             "name a data set, or give --config-file, --split-file or --images and --labels"
@@ -68,20 +70,25 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def register(args: argparse.Namespace) -> list[str]:
     """Register what was asked for; the names to check, each once."""
     register_all(datasets_root())
-    names: list[str] = list(args.names)
     described: list[str] = []
     if args.config_file:
         cfg = load_config(args.config_file)
         described += [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
     if args.split_file:
         described += register_split_file(args.split_file)
-    if not names:  # names choose from what the files describe
-        names = described
+    names: list[str] = args.names or described  # names choose from what the files describe
     if args.images:
+        for option, folder in (("--images", args.images), ("--labels", args.labels)):
+            if not os.path.isdir(folder):
+                raise UserError(f"{option} {folder} is not a folder")
         register_zero_shot_split(
             FOLDERS, args.images, args.labels, _folder_classes(args.class_names), training=False
         )
-        names.append(FOLDERS)
+        names = [*names, FOLDERS]
+    if not names:
+        raise UserError(f"config file {args.config_file} names no data set to check")
+    for name in names:
+        split_metadata(name)  # a wrong name is told before an hour of reading
     return list(dict.fromkeys(names))
 
 
@@ -123,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     problems = 0
     for name in names:
         check = check_dataset(name, workers=args.workers)
+        if name == FOLDERS:
+            check.seen = None  # nobody said which classes are
         report(check)
         problems += len(check.problems)
         if args.sheet:

@@ -120,9 +120,9 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
     with ThreadPool(workers) as pool:
         pairs = pool.imap(examine, listing.records)
         bar = tqdm(pairs, name, total=len(listing.records), unit="image", disable=not progress)
-        for record, pair in zip(listing.records, bar):
+        for pair, record in zip(bar, listing.records):  # the bar first: it has to see its end
             check.add(record, pair)
-    if check.images and not check.class_pixels.any():
+    if not check.problems and not check.class_pixels.any():
         check.problems.append(
             f"no label in {metadata.sem_seg_root} holds a pixel of any of the "
             f"{len(check.class_names)} classes"
