@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from zsk.checkpoint import initial_weights, load_weights
 from zsk.config import load_config
 from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
@@ -111,6 +112,7 @@ def main(args: Namespace) -> None:
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
+    check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)

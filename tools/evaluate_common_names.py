@@ -11,7 +11,9 @@ are rewritten into a temporary folder and go through the ordinary evaluator.
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -26,7 +28,7 @@ from PIL import Image  # noqa: E402
 from train_net import Trainer  # noqa: E402
 from zsk.checkpoint import load_weights  # noqa: E402
 from zsk.config import load_config  # noqa: E402
-from zsk.data.images import read_label  # noqa: E402
+from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
@@ -34,11 +36,11 @@ from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 MIN_SHARE = 0.005  # of a photo's pixels
 
 
-def commonest_ids(label_folder: Path, num_classes: int, count: int) -> list[int]:
-    """The `count` label ids that most label files show, ascending; ties go to the smaller id."""
+def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: int) -> list[int]:
+    """The `count` label ids that most records show, ascending; ties go to the smaller id."""
     photos = np.zeros(IGNORE_LABEL + 1, dtype=np.int64)
-    for path in sorted(label_folder.glob("*.png")):
-        label = read_label(path)
+    for record in records:
+        label = read_joint_label(record)
         photos += np.bincount(label.ravel(), minlength=len(photos)) >= MIN_SHARE * label.size
     shown = [k for k in np.argsort(-photos[:num_classes], kind="stable") if photos[k]]
     return sorted(int(k) for k in shown[:count])
@@ -48,12 +50,16 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
     """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
     metadata = MetadataCatalog.get(dataset)
     joint: Vocabulary = metadata.vocabulary
-    ids = commonest_ids(Path(metadata.sem_seg_root), len(joint), count)
+    files = sorted(Path(metadata.sem_seg_root).glob("*.png"))
+    all_labels = (
+        {"sem_seg_file_name": file, "label_values": metadata.label_values} for file in files
+    )
+    ids = commonest_ids(all_labels, len(joint), count)
     table = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, dtype=np.uint8)
     table[ids] = np.arange(len(ids))
     for record in DatasetCatalog.get(dataset):
         path = Path(record["sem_seg_file_name"])
-        Image.fromarray(table[read_label(path)]).save(folder / path.name)
+        Image.fromarray(table[read_joint_label(record)]).save(folder / path.name)
     vocabulary = Vocabulary(
         tuple(joint.names[k] for k in ids),
         tuple(joint.prompt_names[k] for k in ids),

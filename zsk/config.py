@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
 from zsk.data.register import datasets_root, get_vocabulary, register_all, seen_names
+from zsk.data.split_file import register_split_file
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -31,6 +32,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 def _add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
+    cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
     cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
 
@@ -91,11 +93,13 @@ def _add_model_config(cfg: CfgNode) -> None:
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
-    A relative MODEL.WEIGHTS in the file is taken from the file's folder where it exists there.
+    Relative MODEL.WEIGHTS and DATASETS.SPLIT_FILE in the file are taken from the file's folder
+    where they exist there.
     Without a GPU, MODEL.DEVICE cuda becomes cpu and SOLVER.AMP is switched off.
 
     Raises:
-        UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type.
+        UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type;
+            the same for the split file.
     """
     if not os.path.isfile(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
@@ -106,13 +110,14 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_file(config_file)
     except (KeyError, ValueError, AssertionError, yaml.YAMLError, OSError) as error:
         raise UserError(f"config file {config_file}: {_first_line(error)}") from error
-    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), cfg.MODEL.WEIGHTS)
-    if os.path.isfile(beside):
-        cfg.MODEL.WEIGHTS = beside
+    cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
+    cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
     try:
         cfg.merge_from_list(list(opts))
     except (KeyError, ValueError, AssertionError) as error:
         raise UserError(f"command-line options: {_first_line(error)}") from error
+    if cfg.DATASETS.SPLIT_FILE:
+        register_split_file(cfg.DATASETS.SPLIT_FILE)
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu":
@@ -142,6 +147,12 @@ def config_hash(cfg: CfgNode) -> str:
     relevant.OUTPUT_DIR = ""
     relevant.TEST.DUMP = []
     return hashlib.sha256(relevant.dump().encode()).hexdigest()
+
+
+def _beside(config_file: str, path: str) -> str:
+    """The path from the configuration's folder if there is such a file, else as it is."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), path)
+    return beside if os.path.isfile(beside) else path
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsk.data.images import read_image, read_label
+from zsk.data.images import read_image, read_label, read_size
 from zsk.errors import UserError
 
 READERS = pytest.mark.parametrize("read", [read_image, read_label])
@@ -142,3 +142,26 @@ def test_photos_read_without_a_warning(real_data: Path) -> None:
         warnings.simplefilter("error")
         image = read_image(path)
     assert image.ndim == 3 and image.dtype == np.uint8 and image.max() > 200
+
+
+def test_size_comes_from_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (7, 4)).save(path)
+    assert read_size(path, "image") == (4, 7)
+    Image.effect_noise((70, 40), 99).save(path)
+    path.write_bytes(path.read_bytes()[:-400])  # the pixels are damaged, the header is not
+    assert read_size(path, "image") == (40, 70)
+    with pytest.raises(UserError, match="truncated"):
+        read_image(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, displayed standing
+    Image.new("RGB", (7, 4)).save(path, exif=exif)
+    assert read_size(path, "image") == (7, 4)
+
+
+def test_size_of_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(UserError, match="label .*a.png cannot be read"):
+        read_size(tmp_path / "a.png", "label")
+    with pytest.raises(UserError, match="image .*none.jpg does not exist"):
+        read_size(tmp_path / "none.jpg", "image")

@@ -279,3 +279,12 @@ def test_photo_lists_are_disjoint_and_sorted(checkout: Path) -> None:
     assert (len(train), len(val)) == (80, 20)
     assert not set(train) & set(val)
     assert train == sorted(train) and val == sorted(val)
+
+
+def test_values_of_the_label_files(folders: tuple[Path, Path]) -> None:
+    values = {"dog": 7, "cat": 9}
+    register_zero_shot_split("pets", *folders, PETS, training=True, label_values=values)
+    assert [r["label_values"] for r in DatasetCatalog.get("pets")] == [(9, 7)] * 2
+    register_zero_shot_split("pets", *folders, PETS, training=True, label_values=values)
+    with pytest.raises(UserError, match="registered already with another label_values"):
+        register_zero_shot_split("pets", *folders, PETS, training=True)

@@ -15,14 +15,15 @@ from detectron2.data import transforms as T
 
 from zsk.data.augmentations import train_augmentations
 from zsk.data.eval_options import eval_resize, seen_names_only
-from zsk.data.images import read_image, read_label
+from zsk.data.images import read_image
+from zsk.data.labels import check_label, read_joint_label
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary
 
 
 class ZeroShotMapper:
-    """Maps {"file_name", "sem_seg_file_name", …} to a record with tensors.
+    """Maps a record of `zsk.data.register` to one with tensors.
 
     Adds to the record:
         "height", "width": int, size of the photo as displayed, before any resizing.
@@ -105,31 +106,9 @@ class ZeroShotMapper:
 
     def _read_joint_labels(self, record: dict[str, Any], image: np.ndarray) -> np.ndarray:
         """(H,W) uint8 ids into the joint vocabulary, at the size of the photo."""
-        joint = read_label(record["sem_seg_file_name"])
+        joint = read_joint_label(record)
         check_label(joint, record, image.shape[:2], self._num_joint_classes)
         return joint
-
-
-def check_label(
-    label: np.ndarray, record: dict[str, Any], image_size: tuple[int, int], num_classes: int
-) -> None:
-    """Check a label map (H,W) uint8 against its photo's (height, width) and the K = `num_classes`.
-
-    Raises:
-        UserError: naming the files, when the sizes differ or an id is neither below K nor 255.
-    """
-    if label.shape != image_size:
-        raise UserError(
-            f"label {record['sem_seg_file_name']} is {label.shape[1]}×{label.shape[0]} pixels but "
-            f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: make them agree"
-        )
-    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
-    outside = present[(present >= num_classes) & (present != IGNORE_LABEL)]
-    if outside.size:
-        raise UserError(
-            f"label {record['sem_seg_file_name']} holds the id {outside[0]}, but the vocabulary's "
-            f"ids are 0–{num_classes - 1}, with {IGNORE_LABEL} for ignored pixels"
-        )
 
 
 def _train_augmentations(cfg: CfgNode) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from zsk.errors import UserError
 
@@ -30,6 +30,7 @@ _DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_TURNED_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: height and width change places for display
 _WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -83,12 +84,35 @@ def read_label(path: PathLike) -> np.ndarray:
     return ids.astype(np.uint8)
 
 
+def read_size(path: PathLike, what: str) -> tuple[int, int]:
+    """(height, width) as displayed, from the file's header: nothing is decoded.
+
+    Args:
+        path: a photo or a label image.
+        what: "image" or "label", for the messages.
+
+    Raises:
+        UserError: naming the file, when it is missing or its header is damaged or no image's.
+    """
+    with _opened(path, what) as stored:
+        width, height = stored.size
+        on_its_side = stored.getexif().get(ExifTags.Base.Orientation) in _TURNED_ORIENTATIONS
+    return (width, height) if on_its_side else (height, width)
+
+
 @contextmanager
 def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open and decode `path`; whatever Pillow makes of a bad file becomes a UserError."""
+    """Open and decode `path`; see `_opened`."""
+    with _opened(path, what) as image:
+        image.load()
+        yield image
+
+
+@contextmanager
+def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
+    """Open `path`; whatever Pillow makes of a bad file becomes a UserError."""
     try:
         with Image.open(path) as image:
-            image.load()
             yield image
     except FileNotFoundError as error:
         raise UserError(f"{what} {os.fspath(path)} does not exist") from error

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zsk.errors import UserError
 
 LABEL_SUFFIX = ".png"
+
+
+class Listing(NamedTuple):
+    """The records that have both files, and a sentence for every file that lacks its partner."""
+
+    records: list[dict[str, Any]]
+    mismatches: list[str]
 
 
 def list_records(
@@ -18,23 +25,53 @@ def list_records(
     *,
     file_list: str | None,
     image_suffixes: Sequence[str],
+    label_values: tuple[int, ...] | None = None,
     advice: str = "",
 ) -> list[dict[str, Any]]:
-    """The records of a data set, sorted by stem. Opens no image.
+    """The records of a data set whose files all pair up, sorted by stem: see `match_files`.
+
+    Raises:
+        UserError: as `match_files`, and with the first mismatch where there is one.
+    """
+    listing = match_files(
+        image_root,
+        label_root,
+        file_list=file_list,
+        image_suffixes=image_suffixes,
+        label_values=label_values,
+        advice=advice,
+    )
+    if listing.mismatches:
+        raise UserError(listing.mismatches[0])
+    return listing.records
+
+
+def match_files(
+    image_root: str,
+    label_root: str,
+    *,
+    file_list: str | None,
+    image_suffixes: Sequence[str],
+    label_values: tuple[int, ...] | None = None,
+    advice: str = "",
+) -> Listing:
+    """Pair the photos and labels of two folders by their stems. Opens no image.
 
     Args:
         image_root: folder of the photos.
         label_root: folder of the label PNGs.
         file_list: text file of the stems to list; None lists all, which then have to pair up.
         image_suffixes: endings, in lower case, of the photos.
+        label_values: goes into every record as it is; see `zsk.data.labels.read_joint_label`.
         advice: what to do about missing files, for the messages.
 
     Returns:
-        [{"file_name": str, "sem_seg_file_name": str, "image_id": str (the stem)}, …]
+        records, sorted by stem: {"file_name": str, "sem_seg_file_name": str, "image_id": str (the
+        stem)}; and the mismatches in the same order.
 
     Raises:
-        UserError: naming the file or folder, when one is missing, nothing is found, a photo has no
-            label or a label no photo.
+        UserError: naming the file or folder, when a folder is missing or holds nothing fitting, two
+            files share a stem, or the list cannot be read.
     """
     hint = f": {advice}" if advice else ""
     images = _files_by_stem(image_root, image_suffixes, "photos", hint)
@@ -43,18 +80,22 @@ def list_records(
         stems = sorted(images.keys() | labels.keys())
     else:
         stems = sorted(read_stems(file_list))
+    endings = " or ".join(image_suffixes)
+    extra = {} if label_values is None else {"label_values": label_values}
+    listing = Listing([], [])
     for stem in stems:
         if stem not in images:
             wanted_by = f"label {labels[stem]}" if file_list is None else f"{stem!r} in {file_list}"
-            endings = " or ".join(image_suffixes)
-            raise UserError(f"{wanted_by} has no image {stem} ({endings}) in {image_root}{hint}")
-        if stem not in labels:
+            listing.mismatches.append(
+                f"{wanted_by} has no image {stem} ({endings}) in {image_root}{hint}"
+            )
+        elif stem not in labels:
             missing = os.path.join(label_root, stem + LABEL_SUFFIX)
-            raise UserError(f"image {images[stem]} has no label {missing}{hint}")
-    return [
-        {"file_name": images[stem], "sem_seg_file_name": labels[stem], "image_id": stem}
-        for stem in stems
-    ]
+            listing.mismatches.append(f"image {images[stem]} has no label {missing}{hint}")
+        else:
+            files = {"file_name": images[stem], "sem_seg_file_name": labels[stem]}
+            listing.records.append({**files, "image_id": stem, **extra})
+    return listing
 
 
 def read_stems(file_list: str | os.PathLike[str]) -> list[str]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.evaluation_sets import EVALUATION_SETS, EvaluationClasses
+from zsk.data.labels import ordered_values
 from zsk.data.listing import list_records
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -34,14 +35,16 @@ def register_zero_shot_split(
     training: bool,
     file_list: str | os.PathLike[str] | None = None,
     image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    label_values: Mapping[str, int] | None = None,
     advice: str = "",
 ) -> None:
     """Register one folder of photos and one of label PNGs as the Detectron2 data set `name`.
 
     A photo and its label share their stem ("a.jpg", "a.png"). Labels hold joint ids: positions in
-    `vocabulary`, 255 where there is no label. Listing gives {"file_name", "sem_seg_file_name",
-    "image_id"} sorted by stem; images without any seen pixel are kept. Calling again with equal
-    arguments does nothing.
+    `vocabulary`, 255 where there is no label; other values are translated by `label_values`.
+    Listing gives {"file_name", "sem_seg_file_name", "image_id"} sorted by stem, and with
+    `label_values` the K file values as "label_values"; images without any seen pixel are kept.
+    Calling again with equal arguments does nothing.
 
     Args:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
@@ -52,21 +55,25 @@ def register_zero_shot_split(
         file_list: text file with one stem per line: only those are listed. None lists all, and
             then a photo without label and a label without photo are mistakes.
         image_suffixes: endings, in lower case, of the files in `image_root` that count as photos.
+        label_values: class name → the value, 0–254, that stands for it in the label files, for
+            every class; all other values become 255. None: the files hold joint ids.
         advice: what to do about missing files, for the messages of the listing.
 
     Raises:
-        UserError: `name` is taken by a data set with other arguments, or the vocabulary does not
-            suit. Listing raises it, naming the file or folder, when one is missing, nothing is
-            found, or files do not pair up.
+        UserError: `name` is taken by a data set with other arguments, or the vocabulary or the
+            values do not suit. Listing raises it, naming the file or folder, when one is missing,
+            nothing is found, or files do not pair up.
     """
     if training:
         vocabulary.seen_only()  # raises where there is no seen class
+    values = None if label_values is None else ordered_values(label_values, vocabulary)
     _register(
         name,
         image_root,
         label_root,
         {"vocabulary": vocabulary, "evaluation_classes": None, "training": training},
         classes=vocabulary.names,
+        label_values=values,
         file_list=file_list,
         image_suffixes=image_suffixes,
         advice=advice,
@@ -97,6 +104,7 @@ def register_evaluation_set(
         label_root,
         {"vocabulary": None, "evaluation_classes": classes, "training": False},
         classes=classes.names,
+        label_values=None,
         file_list=file_list,
         image_suffixes=image_suffixes,
         advice=advice,
@@ -110,6 +118,7 @@ def _register(
     settings: dict[str, Any],
     *,
     classes: Sequence[str],
+    label_values: tuple[int, ...] | None,
     file_list: str | os.PathLike[str] | None,
     image_suffixes: Sequence[str],
     advice: str,
@@ -129,6 +138,7 @@ def _register(
         "sem_seg_root": labels,
         "file_list": stems,
         "image_suffixes": suffixes,
+        "label_values": label_values,
         **settings,
     }
     if name in DatasetCatalog:
@@ -141,6 +151,7 @@ def _register(
             labels,
             file_list=stems,
             image_suffixes=suffixes,
+            label_values=label_values,
             advice=advice,
         )
 
@@ -149,6 +160,7 @@ def _register(
         ignore_label=IGNORE_LABEL,
         evaluator_type="zero_shot",
         stuff_classes=list(classes),
+        advice=advice,
         **settings,
     )
 

@@ -11,8 +11,7 @@ import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from zsk.data.dataset_mapper import check_label
-from zsk.data.images import read_label
+from zsk.data.labels import check_label, read_joint_label
 from zsk.data.register import get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
 from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
@@ -89,7 +88,7 @@ class LabelledEvaluator(DatasetEvaluator):
                     f"the record of label {file_name} has other classes than data set "
                     f"'{self.dataset_name}': evaluate with that data set's own test loader"
                 )
-            ground_truth = read_label(file_name)
+            ground_truth = read_joint_label(record)
             size = record["height"], record["width"]
             check_label(ground_truth, record, size, len(self.joint_vocabulary))
             if self.seen_only:

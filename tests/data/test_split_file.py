@@ -1,0 +1,166 @@
+"""Split files: what they register, and a sentence with file and key for every mistake."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from zsk.config import load_config
+from zsk.data.register import get_vocabulary
+from zsk.data.split_file import register_split_file
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+SPLIT = """
+name: pets
+train: {images: photos, labels: masks, file_list: lists/train.txt}
+val: {images: val/photos, labels: val/masks}
+classes: [cat, cow, dog]
+unseen: [cow]
+prompt_names: {cow: brown cow}
+label_values: {dog: 3, cat: 1, cow: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_catalogs() -> Iterator[None]:
+    saved = dict(DatasetCatalog), dict(MetadataCatalog)
+    for name in [n for n in DatasetCatalog if "_zs_" in n]:  # of register_all, below another root
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    yield
+    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
+        catalog.clear()
+        catalog.update(content)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "split.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_everything_is_registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, SPLIT)
+    assert register_split_file(path) == ("pets_train", "pets_val")
+    monkeypatch.chdir(tmp_path)
+    register_split_file("split.yaml")  # again and by another path: nothing happens
+    names = ("cat", "cow", "dog")
+    expected = Vocabulary(names, ("cat", "brown cow", "dog"), (True, False, True))
+    train, val = MetadataCatalog.get("pets_train"), MetadataCatalog.get("pets_val")
+    assert get_vocabulary("pets_train") == get_vocabulary("pets_val") == expected
+    assert (train.training, val.training) == (True, False)
+    assert train.image_root == str(tmp_path / "photos")
+    assert train.sem_seg_root == str(tmp_path / "masks")
+    assert train.file_list == str(tmp_path / "lists" / "train.txt")
+    assert val.image_root == str(tmp_path / "val" / "photos")
+    assert val.file_list is None
+    assert train.label_values == val.label_values == (1, 2, 3)
+
+
+def test_records_carry_the_values(tmp_path: Path) -> None:
+    for name in ("val/photos/a.jpg", "val/masks/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    register_split_file(write(tmp_path, SPLIT))
+    assert DatasetCatalog.get("pets_val") == [
+        {
+            "file_name": str(tmp_path / "val" / "photos" / "a.jpg"),
+            "sem_seg_file_name": str(tmp_path / "val" / "masks" / "a.png"),
+            "image_id": "a",
+            "label_values": (1, 2, 3),
+        }
+    ]
+
+
+def test_the_shortest_file_and_names_from_a_text_file(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\n\n dog \n")
+    text = "name: few\nval: {images: /p, labels: /l}\nclasses: names.txt\nunseen: [dog]\n"
+    assert register_split_file(write(tmp_path, text)) == ("few_val",)
+    assert get_vocabulary("few_val").names == ("cat", "dog")
+    metadata = MetadataCatalog.get("few_val")
+    assert (metadata.image_root, metadata.label_values) == ("/p", None)
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("name: pets", "", "the key name is missing"),
+        ("unseen: [cow]", "", "the key unseen is missing"),
+        ("classes: [cat, cow, dog]", "", "the key classes is missing"),
+        ("labels: masks, ", "", "the key train.labels is missing"),
+        ("name: pets", "name: pets\nunsen: [cow]", "unknown key unsen: known are name, classes"),
+        ("images: photos,", "images: photos, image: x,", "unknown key train.image: known are im"),
+        ("name: pets", "name: 3", "key name is 3, but has to be a word"),
+        ("name: pets", "name: my pets", "key name: 'my pets' may only hold"),
+        ("name: pets", "name: p\nname: q", "key name occurs twice"),
+        ("cat: 1,", "cat: 1, cat: 4,", "key cat occurs twice"),
+        ("[cat, cow, dog]", "{cat: 1}", r"key classes is \{'cat': 1\}, but has to be a list"),
+        ("[cat, cow, dog]", "[cat, cow, no]", "key classes: entry 3 is False, not a name: quote"),
+        ("[cat, cow, dog]", "[cat, cow, dog, cat]", "the class name 'cat' occurs twice"),
+        ("[cat, cow, dog]", "none.txt", "key classes: .*none.txt cannot be read"),
+        ("unseen: [cow]", "unseen: [zebra]", "key unseen: 'zebra' is not one of the classes"),
+        ("unseen: [cow]", "unseen: cow", "key unseen is 'cow', but has to be a list"),
+        ("unseen: [cow]", "unseen: []", "a split needs an unseen class"),
+        ("{cow: brown cow}", "{hen: red hen}", "key prompt_names: 'hen' is not one of the"),
+        ("{cow: brown cow}", "{cow: 7}", "key prompt_names.cow is 7, but has to be a text"),
+        ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),
+        ("dog: 3", "dog: x", "key label_values.dog is 'x', but has to be a whole number"),
+        ("dog: 3", "dog: yes", "key label_values.dog is True"),
+        ("dog: 3", "dog: 2", "label_values gives 'dog' and 'cow' the same value 2"),
+        ("dog: 3, ", "", "label_values has no value for the class 'dog'"),
+        ("{images: photos, labels: masks, file_list: lists/train.txt}", "photos", "key train is"),
+        ("images: photos,", "images: 5,", "key train.images is 5, but has to be a path"),
+        (SPLIT, "- a list", "it holds no keys"),
+        (SPLIT, "", "it holds no keys"),
+        ("name: pets", "name: [", "it cannot be read as YAML"),
+        ("train: {", "training: {", "unknown key training"),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_key(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in SPLIT
+    with pytest.raises(UserError, match=f"^split file .*split.yaml: {message}") as raised:
+        register_split_file(write(tmp_path, SPLIT.replace(old, new)))
+    assert "\n" not in str(raised.value)
+
+
+def test_neither_part(tmp_path: Path) -> None:
+    text = "name: a\nclasses: [cat, dog]\nunseen: [dog]\n"
+    with pytest.raises(UserError, match="keys train and val are both missing"):
+        register_split_file(write(tmp_path, text))
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="split file .*none.yaml: the file does not exist"):
+        register_split_file(tmp_path / "none.yaml")
+
+
+def test_a_taken_name(tmp_path: Path) -> None:
+    register_split_file(write(tmp_path, SPLIT))
+    with pytest.raises(UserError, match="split.yaml: .*'pets_train' is registered already"):
+        register_split_file(write(tmp_path, SPLIT.replace("brown cow", "red cow")))
+
+
+def test_a_missing_folder_is_told_with_the_key_when_the_data_are_listed(tmp_path: Path) -> None:
+    register_split_file(write(tmp_path, SPLIT))
+    with pytest.raises(UserError, match="photos does not exist: .*train.images .*split.yaml"):
+        DatasetCatalog.get("pets_train")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_configuration_registers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """In a configuration the path is relative to it; on the command line, to where one is."""
+    write(tmp_path, SPLIT)
+    config = tmp_path / "train.yaml"
+    config.write_text("VERSION: 2\n" + ("" if elsewhere else "DATASETS: {SPLIT_FILE: split.yaml}"))
+    options = ["DATASETS.SPLIT_FILE", "split.yaml"] if elsewhere else []
+    if elsewhere:
+        monkeypatch.chdir(tmp_path)
+    cfg = load_config(str(config), [*options, "DATASETS.TRAIN", "('pets_train',)"])
+    assert Path(cfg.DATASETS.SPLIT_FILE).resolve() == tmp_path / "split.yaml"
+    assert get_vocabulary(cfg.DATASETS.TRAIN[0]).names == ("cat", "cow", "dog")

@@ -1,0 +1,64 @@
+"""A small data set on disk, and the faults that a check has to find in it."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+NAMES = ("cat", "cow", "dog")
+STEMS = ("a", "b", "c", "d")
+
+FAULTS = {
+    "colours": r"label .*labels/b.png holds colours",
+    "outside": r"label .*labels/b.png holds the id 3, but .* 0–2",
+    "size": r"label .*labels/b.png is 6×5 pixels but its image .*photos/b.jpg is 8×5",
+    "turned": r"label .*labels/b.png is 8×5 pixels but its image .*photos/b.jpg is 5×8",
+    "no label": r"image .*photos/b.jpg has no label .*labels/b.png",
+    "no photo": r"label .*labels/b.png has no image b .* in .*photos",
+    "truncated": r"image .*photos/b.jpg cannot be read \(.*truncated",
+    "empty": r"the folder of labels .*labels holds no file ending in .png",
+    "no folder": r"the folder of photos .*photos does not exist",
+}
+"""Fault → a pattern of the sentence that tells it."""
+
+IN_PIXELS = {"truncated"}
+"""Faults that only show when a photo is decoded."""
+
+
+def write_data(folder: Path) -> tuple[Path, Path]:
+    """photos/{a,b,c,d}.jpg and labels/{a,b,c,d}.png, all 8×5; a cat, b cow, c dog, d nothing."""
+    photos, labels = folder / "photos", folder / "labels"
+    photos.mkdir(parents=True)
+    labels.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
+    for stem, label_id in zip(STEMS, (0, 1, 2, 255)):
+        Image.fromarray(noise).save(photos / f"{stem}.jpg")
+        Image.new("L", (8, 5), label_id).save(labels / f"{stem}.png")
+    return photos, labels
+
+
+def plant(fault: str, photos: Path, labels: Path) -> None:
+    """Spoil the pair b (or a whole folder)."""
+    photo, label = photos / "b.jpg", labels / "b.png"
+    if fault == "colours":
+        Image.new("RGB", (8, 5), (0, 128, 0)).save(label)
+    elif fault == "outside":
+        Image.new("L", (8, 5), 3).save(label)
+    elif fault == "size":
+        Image.new("L", (6, 5)).save(label)
+    elif fault == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(photo).save(photo, exif=exif)
+    elif fault == "no label":
+        label.unlink()
+    elif fault == "no photo":
+        photo.unlink()
+    elif fault == "truncated":
+        whole = photo.read_bytes()
+        photo.write_bytes(whole[: len(whole) - 40])
+    elif fault == "empty":
+        for path in labels.iterdir():
+            path.unlink()
+    elif fault == "no folder":
+        photos.rename(photos.with_name("elsewhere"))

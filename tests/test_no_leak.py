@@ -1,0 +1,126 @@
+"""No unseen class reaches the criterion, whatever the label files hold: both benchmarks, one's own.
+
+Each label map has one column per value that its file may hold, so that a wrong id, a shifted one
+and one that went under "ignore" by mistake all show. Letters: K classes, S of them seen.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+from torch import nn
+
+from zsk.config import add_zsk_config
+from zsk.data.loader import build_train_loader
+from zsk.data.register import register_zero_shot_split
+from zsk.data.split_file import register_split_file
+from zsk.data.splits import get_split
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.zsk_net import ZSKNet
+
+OWN = """
+name: own
+train: {images: photos, labels: labels}
+classes: [cow, cat, hen, dog]
+unseen: [cow, hen]
+label_values: {cat: 200, cow: 1, dog: 0, hen: 7}
+"""
+OWN_VALUES = {0: "dog", 1: "cow", 7: "hen", 200: "cat"}
+
+
+class Recorder(nn.Module):
+    """In the criterion's place: keeps what it is given."""
+
+    def forward(self, stages, segments, image_names):
+        self.segments = segments
+        return {}
+
+
+class Blind(nn.Module):
+    """In the place of backbone, head and text classifier: looks at nothing."""
+
+    def forward(self, *inputs):
+        if isinstance(inputs[0], Vocabulary):
+            self.vocabulary = inputs[0]
+        return []
+
+
+@pytest.fixture(autouse=True)
+def clean_catalogs() -> Iterator[None]:
+    saved = dict(DatasetCatalog), dict(MetadataCatalog)
+    yield
+    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
+        catalog.clear()
+        catalog.update(content)
+
+
+def write_pair(folder: Path, values: list[int]) -> None:
+    """One photo and its label, four rows high; column i holds values[i]."""
+    for name in ("photos", "labels"):
+        (folder / name).mkdir()
+    label = np.tile(np.array(values, dtype=np.uint8), (4, 1))
+    Image.fromarray(label).save(folder / "labels" / "a.png")
+    Image.new("RGB", label.shape[::-1]).save(folder / "photos" / "a.png")
+
+
+def at_the_criterion(dataset: str, width: int) -> tuple[dict[str, list[int]], set[int]]:
+    """(name → columns of its mask, valid columns) of the only image, as training has them."""
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.DATASETS.TRAIN = (dataset,)
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (4,), width
+    cfg.INPUT.RANDOM_FLIP, cfg.INPUT.COLOR_AUG_SSD = "none", False
+    cfg.INPUT.SIZE_DIVISIBILITY = 0
+    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = 0, 1
+    batch = next(iter(build_train_loader(cfg)))
+    criterion, text = Recorder(), Blind()
+    model = ZSKNet(
+        backbone=Blind(),
+        sem_seg_head=Blind(),
+        criterion=criterion,
+        text_classifier=text,
+        region_classifier=Blind(),
+        ensemble_mode="head",
+        ensemble_lambda=0.5,
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    model.train()(batch)
+    (segments,) = criterion.segments
+    names = text.vocabulary.names  # what the head's scores stand for
+    columns = {
+        names[label]: mask.all(dim=0).nonzero()[:, 0].tolist()
+        for label, mask in zip(segments.labels.tolist(), segments.masks)
+    }
+    assert int(segments.masks.sum()) == 4 * sum(map(len, columns.values()))  # no stray pixel
+    assert torch.equal(segments.valid, segments.masks.any(dim=0))
+    return columns, set(segments.valid.all(dim=0).nonzero()[:, 0].tolist())
+
+
+@pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
+def test_benchmark(tmp_path: Path, split: str, num_seen: int) -> None:
+    """Training is pointed at labels that hold all classes, instead of the seen-only ones."""
+    vocabulary = get_split(split)
+    write_pair(tmp_path, [*range(len(vocabulary)), IGNORE_LABEL])
+    register_zero_shot_split(
+        "joint", tmp_path / "photos", tmp_path / "labels", vocabulary, training=True
+    )
+    columns, valid = at_the_criterion("joint", len(vocabulary) + 1)
+    seen = [k for k in range(len(vocabulary)) if vocabulary.seen[k]]
+    assert len(columns) == num_seen
+    assert columns == {vocabulary.names[k]: [k] for k in seen}
+    assert valid == set(seen)
+
+
+def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "split.yaml").write_text(OWN)
+    write_pair(tmp_path, list(range(256)))
+    (dataset,) = register_split_file(tmp_path / "split.yaml")
+    columns, valid = at_the_criterion(dataset, 256)
+    assert columns == {"dog": [0], "cat": [200]}
+    assert valid == {0, 200}

@@ -1,0 +1,173 @@
+"""Zero-shot data sets of one's own from a YAML file, without any Python (docs/own_data.md)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+PARTS = ("train", "val")
+"""The sections with files; <name>_<part> becomes the data set's name."""
+
+_KEYS = ("name", "classes", "unseen", "prompt_names", "label_values", *PARTS)
+_PART_KEYS = ("images", "labels", "file_list")
+
+
+def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Register `<name>_train` and `<name>_val`, whichever a split file describes.
+
+    The file's keys: "name", "classes" (a list, or a text file with one name per line), "unseen" (a
+    list), "train" and "val" (one of the two at least), each with "images", "labels" and optionally
+    "file_list"; optionally "prompt_names" (class → words for the prompt) and "label_values"
+    (class → value in the label files). Paths are relative to the file's folder. The folders may be
+    missing: a model is used without them, and listing a data set reports them.
+
+    Returns:
+        the names registered, training first.
+
+    Raises:
+        UserError: naming the file and the key, when the file is missing or no YAML, a key is
+            missing, unknown or of the wrong type, a class is unknown, or a data set of that name is
+            registered with other settings.
+    """
+    file = os.path.abspath(path)
+    try:
+        return _register(_read(file), os.path.dirname(file), os.fspath(path))
+    except UserError as error:
+        raise UserError(f"split file {os.fspath(path)}: {error}") from error
+
+
+def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str, ...]:
+    """Check the keys, then register; messages leave out the file, which the caller adds."""
+    _check_keys(split, "", _KEYS, required=("name", "classes", "unseen"))
+    parts = [part for part in PARTS if part in split]
+    if not parts:
+        raise UserError("the keys train and val are both missing: give one at least")
+    for part in parts:
+        section = _typed(split, part, Mapping, "a section of keys")
+        _check_keys(section, f"{part}.", _PART_KEYS, required=("images", "labels"))
+        for key in section:
+            _typed(section, key, str, "a path", f"{part}.")
+    name = _typed(split, "name", str, "a word in quotes")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
+    vocabulary = _vocabulary(split, folder)
+    values = split.get("label_values")
+    names = []
+    for part in parts:
+        section = {key: os.path.join(folder, value) for key, value in split[part].items()}
+        register_zero_shot_split(
+            f"{name}_{part}",
+            section["images"],
+            section["labels"],
+            vocabulary,
+            training=part == "train",
+            file_list=section.get("file_list"),
+            label_values=values,
+            advice=f"see the keys {part}.images and {part}.labels in {shown_path}",
+        )
+        names.append(f"{name}_{part}")
+    return tuple(names)
+
+
+def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
+    """The classes with every check; prompt names and unseen names have to be among them."""
+    if isinstance(split["classes"], str):
+        names = _read_names(os.path.join(folder, split["classes"]))
+    else:
+        names = _names(split, "classes")
+    unseen = _names(split, "unseen")
+    prompt_names = _table(split, "prompt_names", str, "a text in quotes")
+    label_values = _table(split, "label_values", int, "a whole number of 0–254")
+    for key, listed in (
+        ("unseen", unseen),
+        ("prompt_names", prompt_names),
+        ("label_values", label_values),
+    ):
+        for name in listed:
+            if name not in names:
+                raise UserError(f"key {key}: {name!r} is not one of the classes")
+    return make_vocabulary(names, unseen, prompt_names)
+
+
+def _read_names(file: str) -> list[str]:
+    """One name per line, blank lines aside."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"key classes: {file} cannot be read ({error})") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            split = yaml.load(stream, Loader=_StrictLoader)
+    except FileNotFoundError as error:
+        raise UserError("the file does not exist (DATASETS.SPLIT_FILE, --split-file)") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"it cannot be read as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(split, dict):
+        raise UserError("it holds no keys: docs/own_data.md shows an example")
+    return split
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, less its habit of letting the last of two equal keys win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise UserError(f"key {key} occurs twice in the section that begins in line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def _check_keys(
+    section: Mapping[Any, Any], prefix: str, known: Collection[str], required: Collection[str]
+) -> None:
+    for key in section:
+        if key not in known:
+            raise UserError(f"unknown key {prefix}{key}: known are {', '.join(known)}")
+    for key in required:
+        if key not in section:
+            raise UserError(f"the key {prefix}{key} is missing")
+
+
+def _typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: str = "") -> Any:
+    value = section[key]
+    # bool is an int to Python, but `cat: yes` is no number
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(f"key {prefix}{key} is {value!r}, but has to be {what}")
+    return value
+
+
+def _names(split: Mapping[str, Any], key: str) -> list[str]:
+    names = _typed(split, key, list, "a list of names")
+    for position, name in enumerate(names, start=1):
+        if not isinstance(name, str):
+            # YAML reads yes, no, on, off and numbers as something else than text
+            raise UserError(f"key {key}: entry {position} is {name!r}, not a name: quote it")
+    return names
+
+
+def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[str, Any]:
+    """A section of class names; {} where the key is missing."""
+    if key not in split:
+        return {}
+    section = _typed(split, key, Mapping, "a section with class names as keys")
+    for name in section:
+        if not isinstance(name, str):
+            raise UserError(f"key {key}: {name!r} is not a name: quote it")
+        _typed(section, name, kind, what, f"{key}.")
+    return dict(section)
