@@ -42,7 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How often regions are named right.")
     parser.add_argument("--encoder", default="embedded", help="as MODEL.CLIP.NAME")
     parser.add_argument("--prompts", nargs="+", default=["single"], choices=sorted(TEMPLATES))
-    parser.add_argument("--data", default=os.environ.get("ZSK_REAL_DATA", PHOTOS))
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("DETECTRON2_DATASETS", os.environ.get("ZSK_REAL_DATA", PHOTOS)),
+        help="folder that holds coco/ (default: $DETECTRON2_DATASETS, here %(default)s)",
+    )
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     encoder = build_encoder(args.encoder, args.device)
@@ -79,7 +83,8 @@ def photos(folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
     files = sorted((folder / "train2017").glob("*.jpg"))
     if not files:
         raise UserError(
-            f"there are no photos in {folder / 'train2017'}: give their folder as --data"
+            f"there are no photos in {folder / 'train2017'}: set DETECTRON2_DATASETS or --data to "
+            "the folder that holds coco/"
         )
     table = coco_stuff_value_table()
     for file in files:

@@ -21,7 +21,9 @@ def load_weights(model: nn.Module, path: str) -> None:
         UserError: the file is missing, unreadable, lacks weights or holds ones of another shape.
     """
     if not os.path.isfile(path):
-        raise UserError(f"weights file {path} does not exist: give a checkpoint with MODEL.WEIGHTS")
+        raise UserError(
+            f"weights file {path} does not exist: give a checkpoint (MODEL.WEIGHTS, --weights)"
+        )
     state = read_state_dict(path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)

@@ -101,6 +101,10 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type;
             the same for the split file.
     """
+    if not config_file:
+        raise UserError(
+            "no configuration is given: name one of the folder configs/ (--config-file)"
+        )
     if not os.path.isfile(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
     register_all(datasets_root())
@@ -115,7 +119,9 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     try:
         cfg.merge_from_list(list(opts))
     except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(f"command-line options: {_first_line(error)}") from error
+        raise UserError(
+            f"command-line options: {_first_line(error)} (zsk/config.py lists the keys)"
+        ) from error
     if cfg.DATASETS.SPLIT_FILE:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
     if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():

@@ -81,6 +81,8 @@ class Segmenter:
         device: str | None = None,
         opts: Sequence[str] = (),
     ) -> None:
+        if device is not None:
+            _check_device(device)  # before a configuration falls back to the CPU
         merged = ["MODEL.DEVICE", "cuda" if torch.cuda.is_available() else "cpu", *opts]
         if device is not None:
             merged += ["MODEL.DEVICE", device]

@@ -23,7 +23,10 @@ from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 _LISTS_FOLDER = Path(__file__).resolve().parents[2] / "datasets"
-_ADVICE = "lay the data out as datasets/README.md says, then run `python datasets/prepare_{}.py`"
+_ADVICE = (
+    "set DETECTRON2_DATASETS to a folder laid out as datasets/README.md says, then run "
+    "`python datasets/prepare_{}.py`"
+)
 
 
 def register_zero_shot_split(
