@@ -57,8 +57,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read."""
     arguments = parse_arguments(argv)
-    photos = find_photos(arguments.input)
     samples = sample_photos() if arguments.sample_photos else {}
+    photos, failed = gather_photos(arguments.input, alone=not samples)
     output = _make_folder(arguments.output)
     segmenter = Segmenter(
         arguments.config_file, arguments.weights, arguments.device, arguments.opts
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "weights": segmenter.cfg.MODEL.WEIGHTS,
     }
     jobs = name_results({**{photo: photo.stem for photo in photos}, **samples}, output)
-    failed = 0
+    wanted = len(jobs) + failed
     for number, (photo, target) in enumerate(jobs.items(), start=1):
         start = time.perf_counter()
         try:
@@ -87,8 +87,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_results(target, photo, image, segmentation, run)
         seconds = time.perf_counter() - start
         print(f"[{number}/{len(jobs)}] {photo.name}: {_largest(segmentation)} ({seconds:.1f} s)")
-    print(f"{len(jobs) - failed} of {len(jobs)} photos segmented, results in {output}")
+    print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
+
+
+def gather_photos(patterns: Sequence[str], *, alone: bool) -> tuple[list[Path], int]:
+    """The photos behind all patterns, and how many patterns had none: each is an error line.
+
+    Raises:
+        UserError: there is no photo at all, and `alone` says that there are no others.
+    """
+    photos: list[Path] = []
+    mistakes = []
+    for pattern in patterns:
+        try:
+            photos += find_photos([pattern])
+        except UserError as error:
+            mistakes.append(error)
+    if mistakes and not photos and alone:
+        raise mistakes[0]
+    for mistake in mistakes:
+        print(f"error: {mistake}", file=sys.stderr)
+    return photos, len(mistakes)
 
 
 def _make_folder(name: str) -> Path:

@@ -109,6 +109,20 @@ def test_a_bad_photo_is_named_and_the_others_are_done(run, tmp_path, capsys):
     assert [name for name in written(tmp_path) if name.endswith(".json")] == ["a.json", "d.json"]
 
 
+def test_a_missing_path_is_named_and_the_other_photos_are_done(run, tmp_path, capsys):
+    save_photo(tmp_path / "a.png")
+    assert run("--input", tmp_path / "none.png", tmp_path / "a.png", tmp_path / "nowhere") == 2
+    captured = capsys.readouterr()
+    errors = captured.err.splitlines()
+    assert len(errors) == 2 and "none.png" in errors[0] and "nowhere" in errors[1]
+    assert "1 of 3 photos" in captured.out and "a.json" in written(tmp_path)
+
+
+def test_missing_paths_alone_are_refused(run, tmp_path, demo_files):
+    with pytest.raises(demo_files.UserError, match="none.png"):
+        run("--input", tmp_path / "none.png", tmp_path / "nowhere")
+
+
 def test_a_photo_of_one_pixel(run, tmp_path):
     assert run("--input", save_photo(tmp_path / "dot.png", (1, 1))) == 0
     assert "dot_overlay.png" in written(tmp_path)
