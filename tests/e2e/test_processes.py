@@ -16,6 +16,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
 REGION_FEATURES = [
     *("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", "['res2', 'res5']"),
+    *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "[]"),
     *("MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.INIT", "clusters"),
     *("MODEL.KERNELS.CLUSTER_COUNTS", "[3, 5]", "MODEL.CRITERION.REGION_PURITY", 0.7),
 ]

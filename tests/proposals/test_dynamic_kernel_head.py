@@ -128,6 +128,7 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
         (NO_ASPP, "IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters"),
         (CLUSTERS + NO_ASPP, "NUM_STAGES 0 and CLASS_FEATURES"),
+        ((*CLUSTERS, *REGIONS, "MODEL.KERNELS.NUM_STAGES", 0), "nothing reads what ASPP makes"),
         (("MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 1.0), "CLASS_DROPOUT is 1.0"),
         (("MODEL.KERNELS.CLUSTER_LOGIT", 0.0), "CLUSTER_LOGIT is 0.0"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5", "head"]), "nothing reads it"),

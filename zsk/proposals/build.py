@@ -63,6 +63,11 @@ def build_kernel_generator(
         return ClusterGenerator(
             kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
         )
+    if kernels.INIT == "clusters" and not kernels.NUM_STAGES and head.CLASS_FEATURES:
+        raise UserError(  # and distributed training would wait for ASPP's gradients
+            f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}, but with clusters, "
+            "NUM_STAGES 0 and CLASS_FEATURES nothing reads what ASPP makes of it: set it to []"
+        )
     return KernelGenerator(
         input_shape,
         in_feature=head.IN_FEATURES[0],
