@@ -3,16 +3,14 @@
 import pytest
 import torch
 from tiny_clip import ColourEncoder
-from tiny_head import build_backbone_and_head, tiny_config
+from tiny_head import build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
 
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
-from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.dynamic_kernel_head import Proposals
-from zsk.proposals.matcher import HungarianMatcher
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -38,19 +36,10 @@ class Pixels(nn.Module):
 
 def build(backbone=None, head=None, **settings):
     encoder = ColourEncoder()
-    criterion = SetCriterion(
-        HungarianMatcher(1.0, 20.0, 1.0),
-        class_weight=1.0,
-        focal_weight=20.0,
-        dice_weight=1.0,
-        no_object_weight=0.1,
-        deep_supervision=True,
-        ignore_aware=True,
-    )
     parts = {
         "backbone": backbone or Pixels(),
         "sem_seg_head": head or OneMask(),
-        "criterion": criterion,
+        "criterion": make_criterion(),
         "text_classifier": TextClassifier(encoder, get_templates("single")),
         "region_classifier": RegionClassifier(encoder),
         "ensemble_mode": "head",

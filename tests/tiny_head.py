@@ -4,6 +4,8 @@ from detectron2.config import get_cfg
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
 
 from zsk.config import add_zsk_config
+from zsk.proposals.criterion import SetCriterion
+from zsk.proposals.matcher import HungarianMatcher
 
 EMBED_DIM = 12
 
@@ -30,6 +32,19 @@ def tiny_config(*opts):
     kernels.DIM_FEEDFORWARD = 32
     cfg.merge_from_list(list(opts))
     return cfg
+
+
+def make_criterion(deep_supervision=True):
+    """The method's weights."""
+    return SetCriterion(
+        HungarianMatcher(1.0, 20.0, 1.0),
+        class_weight=1.0,
+        focal_weight=20.0,
+        dice_weight=1.0,
+        no_object_weight=0.1,
+        deep_supervision=deep_supervision,
+        ignore_aware=True,
+    )
 
 
 def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):

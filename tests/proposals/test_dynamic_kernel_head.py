@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from tiny_head import EMBED_DIM, build_backbone_and_head, tiny_config
+from tiny_head import EMBED_DIM, build_backbone_and_head, make_criterion, tiny_config
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
-from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.matcher import HungarianMatcher
 
 CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
 REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
@@ -90,15 +88,7 @@ def test_the_vocabulary_may_change_from_call_to_call():
 def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
     """Also without a segment: distributed training waits for the gradients of all of them."""
     backbone, head = build(*opts)
-    criterion = SetCriterion(
-        HungarianMatcher(1.0, 20.0, 1.0),
-        class_weight=1.0,
-        focal_weight=20.0,
-        dice_weight=1.0,
-        no_object_weight=0.1,
-        deep_supervision=deep_supervision,
-        ignore_aware=True,
-    )
+    criterion = make_criterion(deep_supervision)
     segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
     losses = criterion(head(backbone(photos()), texts()), segments, ["a", "b"])
     sum(losses.values()).backward()

@@ -23,8 +23,9 @@ first row 0.5 to 4.6 points over ConSE (95 %, bootstrap, 119 names).
     surroundings dimmed to half, not hidden         16.9 | 19.6
     dimmed to 0.3, box grown by 1.2                 18.7 | 19.6
 
-tools/measure_region_naming.py repeats the first two rows. Things are named far more often than
-stuff (39 % against 9 %): ImageNet's names are things.
+T, ε and the logit scale were measured on crops and serve one look at a whole photo
+(`encode_regions`), too. tools/measure_region_naming.py repeats the first two rows. Things are
+named far more often than stuff (39 % against 9 %): ImageNet's names are things.
 """
 
 from __future__ import annotations
