@@ -1,0 +1,1 @@
+"""A small synthetic world for zero-shot segmentation, rendered on the fly from a seed."""
