@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.errors import UserError
 
+MAX_ENLARGED = 8  # in windows: how long a photo may become when its shorter side is enlarged
+
 
 class WindowScores(NamedTuple):
     """Class probabilities of all windows on a photo, at the resolution of the encoder's features.
@@ -68,7 +70,7 @@ class DenseClip(nn.Module):
 
         Args:
             image: (3,H,W) uint8 or float, RGB in 0-255, without padding. One that is smaller than
-                the window is enlarged until its shorter side is as long.
+                the window is enlarged until its shorter side is as long as that.
             text: (K,E) unit rows.
         """
         pixels = (_enlarged(image.float(), self.window) - self.pixel_mean) / self.pixel_std
@@ -141,10 +143,14 @@ def window_weights(
 
 
 def _enlarged(image: Tensor, side: int) -> Tensor:
-    """(3,H,W), both sides at least `side`; as it is where they are."""
+    """(3,H,W), both sides at least `side`; as it is where they are.
+
+    At its own aspect unless it is so narrow that its length would outgrow the memory.
+    """
     height, width = image.shape[-2:]
-    if min(height, width) >= side:
-        return image
     scale = side / min(height, width)
-    size = max(side, round(height * scale)), max(side, round(width * scale))
+    if scale <= 1:
+        return image
+    limit = max(height, width, MAX_ENLARGED * side)
+    size = [min(max(side, round(length * scale)), limit) for length in (height, width)]
     return F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0]

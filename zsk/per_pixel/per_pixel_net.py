@@ -135,7 +135,7 @@ class PerPixelNet(nn.Module):
         return [results[i] for i in range(len(batched_inputs))]
 
     def label(self, record: Record, logits: Tensor | None, text: Tensor) -> Tensor:
-        """One image's head logits (K,h,w), None in mode clip, text (K,E) -> (height,width) int64."""
+        """One image: head logits (K,h,w), None in mode clip, text (K,E) -> (height,width) int64."""
         size = (record["height"], record["width"])
         seen = record["vocabulary"].seen_mask.to(self.device)
         windows = None
@@ -168,6 +168,11 @@ def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, TextFCNHead]:
     backbone = build_backbone(cfg)
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     head = SEM_SEG_HEADS_REGISTRY.get(name)(cfg, backbone.output_shape(), embed_dim)
+    if not isinstance(head, TextFCNHead):
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NAME is {name}, but MODEL.META_ARCHITECTURE PerPixelNet takes "
+            "TextFCNHead only"
+        )
     return backbone, head
 
 
