@@ -34,6 +34,8 @@ from zsk.semantic_inference import labels_by_strips, resize_rows
 from .dense_clip import DenseClip, build_dense_clip
 from .text_fcn_head import TextFCNHead
 
+TENSORS_AT_ONCE = 8  # of a strip's K scores per pixel, in the ensemble: two powers and a product
+
 
 @META_ARCH_REGISTRY.register()
 class PerPixelNet(nn.Module):
@@ -153,7 +155,7 @@ class PerPixelNet(nn.Module):
                 return head
             return ensemble_of_pixels(head, clip, seen, self.ensemble_lambda)
 
-        return labels_by_strips(probabilities, size, len(text))
+        return labels_by_strips(probabilities, size, TENSORS_AT_ONCE * len(text))
 
 
 def ensemble_of_pixels(head: Tensor, clip: Tensor, seen_mask: Tensor, lam: float) -> Tensor:
