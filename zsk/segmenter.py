@@ -90,12 +90,12 @@ class Segmenter:
             merged += ["MODEL.WEIGHTS", str(weights)]
         self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
         _check_device(self.cfg.MODEL.DEVICE)
-        if not self.cfg.MODEL.WEIGHTS:
+        self.model = build_model(self.cfg).eval()
+        if not self.cfg.MODEL.WEIGHTS and self.model.state_dict():
             raise UserError(
                 "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
                 "MODEL.WEIGHTS in the configuration)"
             )
-        self.model = build_model(self.cfg).eval()
         load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         self._trained = trained_names(self.cfg)
         self.model = with_test_time_augmentation(self.cfg, self.model)

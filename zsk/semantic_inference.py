@@ -3,7 +3,7 @@
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,17 +30,33 @@ def label_map_of_views(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, 
             be. Each view's masks cover the photo as it is, not mirrored.
     """
     height, width = size
-    largest = max(max(probs.shape) for probs, _ in views)
-    rows = max(1, STRIP_VALUES // (width * largest))
-    strips = []
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        scores = torch.zeros((), device=views[0][0].device)
-        for probs, masks in views:
-            scores = scores + _scores(probs, resize_rows(masks, height, width, top, bottom))
+
+    def scores(top: int, bottom: int) -> Tensor:
         # the sum has its maximum where the average has it
-        strips.append(scores.argmax(dim=0))
-    return torch.cat(strips)
+        total = torch.zeros((), device=views[0][0].device)
+        for probs, masks in views:
+            total = total + _scores(probs, resize_rows(masks, height, width, top, bottom))
+        return total
+
+    return labels_by_strips(scores, size, max(max(probs.shape) for probs, _ in views))
+
+
+def labels_by_strips(
+    scores: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
+) -> Tensor:
+    """The argmax over K of scores that never exist as a whole.
+
+    Args:
+        scores: (top, bottom) -> (K,bottom-top,W), those of the rows [top, bottom).
+        size: (H,W).
+        depth: the largest number of values per pixel that `scores` makes; bounds a strip's rows.
+    Returns:
+        (H,W) int64 in [0,K).
+    """
+    height, width = size
+    rows = max(1, STRIP_VALUES // (width * depth))
+    tops = range(0, height, rows)
+    return torch.cat([scores(top, min(top + rows, height)).argmax(dim=0) for top in tops])
 
 
 def _scores(probs: Tensor, logits: Tensor) -> Tensor:

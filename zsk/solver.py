@@ -40,11 +40,20 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """SOLVER.OPTIMIZER over `parameter_groups`, clipped by SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM.
 
     The clipping sits in `step`, where AMP's scaler has unscaled the gradients already.
+
+    Raises:
+        UserError: an unknown optimizer, or a model without parameters to train.
     """
     kind = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZER)
     if kind is None:
         raise UserError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}: choose {' or '.join(OPTIMIZERS)}"
+        )
+    groups = parameter_groups(cfg, model)
+    if not groups:
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has nothing to train in this "
+            "configuration: evaluate it with --eval-only"
         )
     settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR}
     if kind is torch.optim.SGD:
@@ -52,7 +61,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     if limit > 0:
         kind = _with_full_model_clipping(kind, limit)
-    return kind(parameter_groups(cfg, model), **settings)
+    return kind(groups, **settings)
 
 
 def _with_full_model_clipping(

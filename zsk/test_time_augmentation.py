@@ -12,10 +12,11 @@ from detectron2.data import transforms as T
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zsk.batched_inputs import Record
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
 from zsk.semantic_inference import label_map_of_views
-from zsk.zsk_net import Record, ZSKNet
+from zsk.zsk_net import ZSKNet
 
 
 class ZSKNetWithTTA(nn.Module):

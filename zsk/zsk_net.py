@@ -3,7 +3,7 @@
 Shape letters: B images, H x W image, N kernels, S stages, K classes, E text embedding width.
 """
 
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -12,20 +12,29 @@ from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
+from zsk.batched_inputs import (
+    Record,
+    groups_of_one_kind,
+    padded_images,
+    padded_labels,
+    shared_vocabulary,
+)
 from zsk.classification.build import build_encoder
-from zsk.classification.ensemble import EnsembleMode, combine, head_probabilities
+from zsk.classification.ensemble import (
+    EnsembleMode,
+    check_ensemble,
+    combine,
+    head_probabilities,
+)
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
-from zsk.errors import UserError
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.dynamic_kernel_head import Proposals
 from zsk.proposals.matcher import HungarianMatcher
 from zsk.semantic_inference import label_map
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
-
-Record = dict[str, Any]
+from zsk.vocabulary import IGNORE_LABEL
 
 
 @META_ARCH_REGISTRY.register()
@@ -52,17 +61,7 @@ class ZSKNet(nn.Module):
     ):
         """`pixel_mean`, `pixel_std`: RGB, 0-255, of the backbone (CLIP brings its own)."""
         super().__init__()
-        if ensemble_mode not in get_args(EnsembleMode):
-            raise UserError(
-                f"MODEL.ENSEMBLE.MODE is {ensemble_mode!r}: choose one of "
-                f"{', '.join(get_args(EnsembleMode))}"
-            )
-        if not 0 <= ensemble_lambda <= 1:
-            raise UserError(
-                f"MODEL.ENSEMBLE.LAMBDA is {ensemble_lambda}, but has to be between 0 and 1"
-            )
-        if not seen_penalty >= 0:
-            raise UserError(f"MODEL.ENSEMBLE.SEEN_PENALTY is {seen_penalty}, but must not be < 0")
+        check_ensemble(ensemble_mode, ensemble_lambda, seen_penalty)
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion
@@ -129,22 +128,15 @@ class ZSKNet(nn.Module):
 
     def propose(self, batched_inputs: list[Record]) -> tuple[ImageList, list[Proposals], Tensor]:
         """Normalise, encode, propose: padded images, S+1 stages of proposals, text (K,E)."""
-        images = ImageList.from_tensors(
-            [
-                (r["image"].to(self.device) - self.pixel_mean) / self.pixel_std
-                for r in batched_inputs
-            ]
-        )
-        text = self.text_classifier(_shared_vocabulary(batched_inputs))
+        images = padded_images(batched_inputs, self.pixel_mean, self.pixel_std)
+        text = self.text_classifier(shared_vocabulary(batched_inputs))
         features = self.backbone(images.tensor)
         return images, self.sem_seg_head(features, text), text
 
     def segments(self, batched_inputs: list[Record], images: ImageList) -> list[Segments]:
         """The records' ground truth on the padded images; padding is ignored."""
-        labels = ImageList.from_tensors(
-            [r["sem_seg"].to(self.device) for r in batched_inputs], pad_value=IGNORE_LABEL
-        )
-        return [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels.tensor]
+        labels = padded_labels(batched_inputs, self.device)
+        return [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Propose, name and label."""
@@ -159,15 +151,10 @@ class ZSKNet(nn.Module):
     def named_proposals(self, batched_inputs: list[Record]) -> list[tuple[Tensor, Tensor]]:
         """Per record class probabilities (N,K) and mask logits (N,h,w) of the last stage.
 
-        Only records of one size and vocabulary are batched: padding would leak into ASPP's global
-        pooling and the group features, and an image's result must not depend on its neighbours.
+        Only records of one size and vocabulary are batched, see `groups_of_one_kind`.
         """
-        groups: dict[Any, list[int]] = {}
-        for i, record in enumerate(batched_inputs):
-            key = (tuple(record["image"].shape), record["vocabulary"])
-            groups.setdefault(key, []).append(i)
         results: dict[int, tuple[Tensor, Tensor]] = {}
-        for indices in groups.values():
+        for indices in groups_of_one_kind(batched_inputs):
             records = [batched_inputs[i] for i in indices]
             _, stages, text = self.propose(records)
             for i, record, logits, masks in zip(indices, records, *stages[-1]):
@@ -190,10 +177,3 @@ class ZSKNet(nn.Module):
             seen,
             self.ensemble_lambda,
         )
-
-
-def _shared_vocabulary(batched_inputs: list[Record]) -> Vocabulary:
-    vocabulary = batched_inputs[0]["vocabulary"]
-    if any(record["vocabulary"] != vocabulary for record in batched_inputs):
-        raise ValueError("the records of a training batch have different vocabularies")
-    return vocabulary

@@ -51,6 +51,15 @@ def test_one_look_names_the_regions_of_a_photo(encoder):
     torch.testing.assert_close(encoder.encode_regions(pixels, 2 * masks), rows)
 
 
+def test_dense_features_are_those_of_regions_of_one_place_each(encoder):
+    pixels = photo("chelsea", encoder)[0, :, :64, :96]
+    columns = encoder.encode_dense(pixels)
+    assert encoder.takes_dense and columns.shape == (384, 4, 6)
+    places = torch.eye(24).view(24, 4, 6)
+    rows = encoder.encode_regions(pixels, places)
+    torch.testing.assert_close(columns.flatten(1).T, rows)
+
+
 @pytest.mark.parametrize("variant", ["lite0", "lite2"])
 def test_the_weights_are_trained_ones(variant):
     encoder = build_encoder(f"embedded:{variant}")

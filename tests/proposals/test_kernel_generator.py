@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from detectron2.layers import ShapeSpec
 from torch import nn
 
+from zsk.proposals.aspp_features import FineFusion
 from zsk.proposals.image_clusters import ClusterKernels
-from zsk.proposals.kernel_generator import FineFusion, KernelGenerator, StaticKernels
+from zsk.proposals.kernel_generator import KernelGenerator, StaticKernels
 
 SHAPES = {"res2": ShapeSpec(channels=6, stride=4), "res5": ShapeSpec(channels=10, stride=16)}
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
+from .clip_vision import clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
@@ -40,6 +41,8 @@ class ClipEncoder(VisionLanguageEncoder):
         UserError: no such file, or no complete CLIP model in it.
     """
 
+    takes_dense = True
+
     def __init__(self, weights: str) -> None:
         file = find_weights(weights)
         model = _build(_read_state_dict(file), file)
@@ -64,6 +67,9 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
+
+    def _dense_features(self, pixels: Tensor) -> Tensor:
+        return clip_vision(self.network("clip").visual).dense(pixels)
 
 
 def find_weights(weights: str) -> Path:

@@ -75,6 +75,7 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     """
 
     takes_regions = True
+    takes_dense = True
 
     def __init__(self, variant: str = "lite2") -> None:
         weights = load_efficientnet_lite(variant)
@@ -105,12 +106,24 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
 
     def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        dense = self.network("dense")
-        photo = pixels[None].to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
-        features = F.interpolate(dense.forward_features(photo), masks.shape[-2:], mode="bilinear")
+        features = F.interpolate(self._feature_map(pixels), masks.shape[-2:], mode="bilinear")
         masks = masks.flatten(1)
         pooled = masks @ features[0].float().flatten(1).T / masks.sum(dim=1, keepdim=True)
-        return self.network("projection")(dense.classifier(pooled.to(photo.dtype)))
+        return self._project(pooled.to(features.dtype))
+
+    def _dense_features(self, pixels: Tensor) -> Tensor:
+        features = self._feature_map(pixels)[0]
+        return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
+
+    def _feature_map(self, pixels: Tensor) -> Tensor:
+        """(3,H,W) → (1,C,h,w), the last one, at DENSE_STRIDE."""
+        dense = self.network("dense")
+        photo = pixels[None].to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
+        return dense.forward_features(photo)
+
+    def _project(self, features: Tensor) -> Tensor:
+        """(R,C) pooled features → (R,E)."""
+        return self.network("projection")(self.network("dense").classifier(features))
 
     def _image_features(self, crops: Tensor) -> Tensor:
         classifier = self.network("classifier")

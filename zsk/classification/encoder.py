@@ -1,6 +1,7 @@
 """What the project asks of a vision-language model.
 
-Letters: K texts, R crops, E width of the shared text and image space.
+Letters: K texts, R crops or regions, H×W photo, h×w a coarser grid over the whole photo, E width of
+the shared text and image space.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         input_size: side in pixels of the square crops.
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
         logit_scale: the model's own τ.
-        takes_regions: whether encode_regions works; crops always do.
+        takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
     """
 
     takes_regions = False
+    takes_dense = False
 
     def __init__(
         self,
@@ -68,6 +70,10 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """(R,E) in any precision and length; arguments as in encode_regions."""
+        raise NotImplementedError
+
+    def _dense_features(self, pixels: Tensor) -> Tensor:
+        """(E,h,w) in any precision and length; `pixels` as in encode_dense."""
         raise NotImplementedError
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
@@ -103,6 +109,23 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             return torch.zeros(0, self.embed_dim, device=self.device)
         with self._frozen_arithmetic():
             return F.normalize(self._region_features(pixels, masks).float(), dim=1)
+
+    def encode_dense(self, pixels: Tensor) -> Tensor:
+        """A feature for each place of the photo, comparable with texts.
+
+        Args:
+            pixels: (3,H,W) float32, normalised. Seen whole and at this size: time and memory may
+                grow with the square of H·W, so cut or shrink a large photo first.
+
+        Returns:
+            (E,h,w) float32, unit-length columns. The grid covers the photo exactly: to bring it, or
+            scores made from it, to the photo, interpolate to (H,W) with align_corners=False.
+
+        Raises:
+            NotImplementedError: this encoder has no such features, see `takes_dense`.
+        """
+        with self._frozen_arithmetic():
+            return F.normalize(self._dense_features(pixels).float(), dim=0)
 
     @contextmanager
     def _frozen_arithmetic(self) -> Iterator[None]:

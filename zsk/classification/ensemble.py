@@ -16,6 +16,18 @@ from zsk.errors import UserError
 EnsembleMode = Literal["ensemble", "head", "clip"]
 
 
+def check_ensemble(mode: str, lam: float, seen_penalty: float) -> None:
+    """Raises UserError for values that MODEL.ENSEMBLE cannot have."""
+    if mode not in get_args(EnsembleMode):
+        raise UserError(
+            f"MODEL.ENSEMBLE.MODE is {mode!r}: choose one of {', '.join(get_args(EnsembleMode))}"
+        )
+    if not 0 <= lam <= 1:
+        raise UserError(f"MODEL.ENSEMBLE.LAMBDA is {lam}, but has to be between 0 and 1")
+    if not seen_penalty >= 0:
+        raise UserError(f"MODEL.ENSEMBLE.SEEN_PENALTY is {seen_penalty}, but must not be < 0")
+
+
 def head_probabilities(logits: Tensor, seen_mask: Tensor, seen_penalty: float) -> Tensor:
     """The head's class probabilities, with seen classes handicapped (0: the method).
 

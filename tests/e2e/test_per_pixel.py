@@ -1,0 +1,94 @@
+"""The per-pixel systems' configurations: trained and evaluated through `train_net.py`'s main."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import default_argument_parser
+from detectron2.utils.logger import setup_logger
+
+from zsk.config import load_config
+from zsk.errors import UserError
+
+METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
+
+
+@pytest.fixture
+def process_state() -> Iterator[None]:
+    """Registered data sets and loggers: none of the former in the test, all as before after it."""
+    catalogs = [(c, dict(c)) for c in (DatasetCatalog, MetadataCatalog)]
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "zsk")]
+    settings = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
+    for catalog, _ in catalogs:
+        catalog.clear()
+    yield
+    for catalog, content in catalogs:
+        catalog.clear()
+        catalog.update(content)
+    for log, level, propagate, handlers in settings:
+        log.setLevel(level)
+        log.propagate, log.handlers = propagate, handlers
+    setup_logger.cache_clear()  # or the next one would have no handlers
+
+
+@pytest.fixture
+def train_net(process_state: None, voc_root: Path, tiny_options, checkout: Path, monkeypatch):
+    """In this process: a new one takes longer to start than all of this to run."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
+    monkeypatch.syspath_prepend(checkout)
+    import train_net
+
+    def run(config: str, output: Path, *arguments: object) -> dict[str, float]:
+        flags = [a for a in arguments if str(a).startswith("--")]
+        extra = [str(a) for a in arguments if not str(a).startswith("--")]
+        options = [*tiny_options, "TEST.PROPOSAL_RECALL", "False", "OUTPUT_DIR", str(output)]
+        file = str(checkout / "configs" / "voc-11k-15" / f"{config}.yaml")
+        narrow = ["MODEL.SEM_SEG_HEAD.CONVS_DIM", "32"]
+        train_net.main(
+            default_argument_parser().parse_args(
+                ["--config-file", file, *flags, *options, *narrow, *extra]
+            )
+        )
+        return json.loads((output / METRICS).read_text())["metrics"]
+
+    return run
+
+
+def test_fcn_is_trained_and_its_checkpoint_serves_the_ensemble(train_net, tmp_path: Path) -> None:
+    metrics = train_net("text_fcn_R101_bs8_40k", tmp_path / "fcn", "SOLVER.MAX_ITER", 2)
+    assert "hIoU" in metrics
+    weights = tmp_path / "fcn" / "model_final.pth"
+    ensemble = ("per_pixel_ensemble_R101_bs8_40k", tmp_path / "both", "--eval-only")
+    assert "hIoU" in train_net(*ensemble, "MODEL.WEIGHTS", weights)
+    # λ = 1 leaves seen classes to the head and unseen ones to CLIP: other labels than the FCN's
+    changed = train_net(*ensemble, "MODEL.WEIGHTS", weights, "MODEL.ENSEMBLE.LAMBDA", 1.0)
+    assert changed != metrics
+
+
+def test_clip_alone_is_evaluated_without_weights_and_never_trained(
+    train_net, tmp_path: Path
+) -> None:
+    assert "hIoU" in train_net("per_pixel_clip", tmp_path, "--eval-only")
+    with pytest.raises(UserError, match="nothing to train in this configuration"):
+        train_net("per_pixel_clip", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config, changes",
+    [("text_fcn_R101_bs8_{}", {}), ("per_pixel_ensemble_R101_bs8_{}", {"MODE": "ensemble"})],
+)
+@pytest.mark.parametrize("folder, name", [("voc-11k-15", "40k"), ("coco-stuff-164k-156", "240k")])
+def test_published_settings_are_those_of_zsk_net_but_for_the_architecture(
+    config: str, changes: dict[str, str], folder: str, name: str
+) -> None:
+    theirs = load_config(f"configs/{folder}/zsk_R101_bs8_{name}.yaml")
+    ours = load_config(f"configs/{folder}/{config.format(name)}.yaml")
+    for part in ("SOLVER", "INPUT", "DATASETS", "DATALOADER", "TEST"):
+        assert ours[part] == theirs[part]
+    assert ours.MODEL.BACKBONE == theirs.MODEL.BACKBONE and ours.MODEL.CLIP == theirs.MODEL.CLIP
+    assert ours.MODEL.ENSEMBLE.MODE == changes.get("MODE", "head")
+    if changes:
+        assert ours.MODEL.ENSEMBLE.LAMBDA == theirs.MODEL.ENSEMBLE.LAMBDA

@@ -1,0 +1,91 @@
+"""Backbone features -> feature map F, for kernels to be applied to or to be read pixel by pixel.
+
+Shape letters: B images, D width, h x w feature map, C backbone channels.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
+from torch import Tensor, nn
+
+from .masks import resize_masks
+
+
+class FineFusion(nn.Module):
+    """Brings F to the stride of an early backbone feature (4 with res2), DeepLabV3+'s way."""
+
+    def __init__(self, fine_channels: int, dim: int, norm: str, reduced_channels: int = 48):
+        super().__init__()
+        self.reduce = Conv2d(
+            fine_channels,
+            reduced_channels,
+            1,
+            bias=not norm,
+            norm=get_norm(norm if reduced_channels % 32 == 0 else "", reduced_channels),
+            activation=nn.ReLU(inplace=True),
+        )
+        self.fuse = Conv2d(
+            dim + reduced_channels,
+            dim,
+            3,
+            padding=1,
+            bias=not norm,
+            norm=get_norm(norm, dim),
+            activation=nn.ReLU(inplace=True),
+        )
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
+        coarse = resize_masks(coarse, fine.shape[-2:])
+        return self.fuse(torch.cat([coarse, self.reduce(fine)], dim=1))
+
+
+class AsppFeatures(nn.Module):
+    """ASPP on a coarse feature and optional fusion with a fine one: what heads build upon."""
+
+    def __init__(
+        self,
+        input_shape: Mapping[str, ShapeSpec],
+        *,
+        in_feature: str,
+        fine_feature: str,
+        aspp_dilations: list[int],
+        aspp_channels: int,
+        dim: int,
+        norm: str,
+    ):
+        """
+        Args:
+            in_feature: the backbone feature that ASPP reads ("res5"); its stride is the output
+                stride unless `fine_feature` ("res2": stride 4) is given; "" means no fusion.
+        """
+        super().__init__()
+        self.in_feature = in_feature
+        self.fine_feature = fine_feature
+        self.aspp = ASPP(
+            input_shape[in_feature].channels,
+            aspp_channels,
+            aspp_dilations,
+            norm=norm,
+            activation=nn.ReLU(inplace=True),
+        )
+        self.project = Conv2d(
+            aspp_channels,
+            dim,
+            3,
+            padding=1,
+            bias=not norm,
+            norm=get_norm(norm, dim),
+            activation=nn.ReLU(inplace=True),
+        )
+        self.fusion = (
+            FineFusion(input_shape[fine_feature].channels, dim, norm) if fine_feature else None
+        )
+
+    def feature_map(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features -> F (B,D,h,w)."""
+        feature_map = self.project(self.aspp(features[self.in_feature]))
+        if self.fusion is not None:
+            feature_map = self.fusion(feature_map, features[self.fine_feature])
+        return feature_map
