@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from detectron2.modeling import build_model
+from tiny_head import tiny_config
 from torch.nn import functional as F
 
 from zsk.classification.build import build_encoder
@@ -9,6 +11,7 @@ from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resi
 from zsk.classification.clip_vision import clip_vision
 from zsk.classification.region_classifier import build_region_classifier
 from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
 
 SIDE = 64  # of the tiny models' photos: 4×4 patches, or 2×2 positions of the ResNet's last map
 
@@ -306,6 +309,22 @@ def test_a_whole_photo_is_named_as_its_crop_is(encoder):
     )
     assert one_pass.valid.tolist() == [True, False]
     torch.testing.assert_close(one_pass.probs, crops.probs, atol=1e-4, rtol=0)
+
+
+def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
+    cfg = tiny_config("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
+    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96, "MODEL.CLIP.MASKED_LAYERS", 1]
+    cfg.merge_from_list(["MODEL.CLIP.REGION_MODE", "one_pass", *one_pass])
+    model = build_model(cfg).eval()
+    encoder = model.region_classifier.encoder
+    assert (encoder.one_pass_size, encoder.masked_layers) == (96, 1)
+    image = torch.zeros(3, 40, 50, dtype=torch.uint8)
+    names = ("cat", "sky")
+    record = {"image": image, "height": 40, "width": 50}
+    record["vocabulary"] = Vocabulary(names, names, (True, False))
+    with torch.no_grad():
+        labels = model([record])[0]["pred_labels"]
+    assert labels.shape == (40, 50) and labels.max() <= 1
 
 
 def test_numbers_out_of_range_are_refused_before_any_file_is_read():
