@@ -75,6 +75,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet or vild
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo
+    # one_pass with OpenAI's models: shorter side of the photo in px, 0 is what they were trained at
+    clip.ONE_PASS_SIZE = 0
+    clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
     clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
 

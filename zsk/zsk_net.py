@@ -76,9 +76,11 @@ class ZSKNet(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         backbone = build_backbone(cfg)
-        encoder = build_encoder(cfg.MODEL.CLIP.NAME)
-        build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         weights, clip = cfg.MODEL.CRITERION, cfg.MODEL.CLIP
+        encoder = build_encoder(
+            clip.NAME, one_pass_size=clip.ONE_PASS_SIZE, masked_layers=clip.MASKED_LAYERS
+        )
+        build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         matcher = HungarianMatcher(weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT)
         return {
             "backbone": backbone,

@@ -203,5 +203,5 @@ def test_modes_by_name():
 def test_an_encoder_that_only_takes_crops_is_refused_before_any_image():
     encoder = ColourEncoder()
     encoder.takes_regions = False
-    with pytest.raises(UserError, match="one_pass works with MODEL.CLIP.NAME embedded only"):
+    with pytest.raises(UserError, match="REGION_MODE is one_pass, but this encoder takes only"):
         build_region_classifier("one_pass", encoder, 0.5, 32)

@@ -7,15 +7,19 @@ import torch
 from .encoder import VisionLanguageEncoder
 
 
-def build_encoder(name: str, device: torch.device | str = "cpu") -> VisionLanguageEncoder:
+def build_encoder(
+    name: str, device: torch.device | str = "cpu", **clip_options: int
+) -> VisionLanguageEncoder:
     """The encoder that `name` stands for, on `device`.
 
     Args:
         name: "embedded" or "embedded:lite0" (weights that install as packages), an OpenAI CLIP
             model's name such as "ViT-B/16", or the path of a CLIP weights file.
+        clip_options: ClipEncoder's one_pass_size and masked_layers; the embedded one has neither.
 
     Raises:
-        UserError: the packages or the weights are missing or unreadable. Nothing is downloaded.
+        UserError: the packages or the weights are missing or unreadable, or an option is out of
+            its range. Nothing is downloaded.
     """
     encoder: VisionLanguageEncoder
     # Imported here: neither model's packages are needed for the other one.
@@ -26,5 +30,5 @@ def build_encoder(name: str, device: torch.device | str = "cpu") -> VisionLangua
     else:
         from .clip_encoder import ClipEncoder
 
-        encoder = ClipEncoder(name)
+        encoder = ClipEncoder(name, **clip_options)
     return encoder.to(device)

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
-from .clip_vision import clip_vision
+from .clip_patches import fit_to_patches
+from .clip_vision import ClipVision, clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
@@ -36,14 +37,23 @@ class ClipEncoder(VisionLanguageEncoder):
     Args:
         weights: an OpenAI model's name, looked for in $ZSK_CLIP_DIR and in the cache folder of
             `clip`, or the path of a file: a TorchScript archive as published, or a state dict.
+        one_pass_size: encode_regions resizes the photo so that its shorter side has about this
+            many pixels. 0: input_size, what the model was trained at.
+        masked_layers: of the last layers of a vision transformer, how many give each region a class
+            token of its own that sees only the patches under its mask; all, where it has fewer.
 
     Raises:
-        UserError: no such file, or no complete CLIP model in it.
+        UserError: no such file, no complete CLIP model in it, or a number outside its range.
     """
 
+    takes_regions = True
     takes_dense = True
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
+        if one_pass_size < 0:
+            raise UserError(f"MODEL.CLIP.ONE_PASS_SIZE is {one_pass_size}, but must not be < 0")
+        if masked_layers < 1:
+            raise UserError(f"MODEL.CLIP.MASKED_LAYERS is {masked_layers}, but must be at least 1")
         file = find_weights(weights)
         model = _build(_read_state_dict(file), file)
         super().__init__(
@@ -53,6 +63,8 @@ class ClipEncoder(VisionLanguageEncoder):
             pixel_std=PIXEL_STD,
             logit_scale=float(model.logit_scale.detach().exp()),
         )
+        self.one_pass_size = one_pass_size or self.input_size
+        self.masked_layers = masked_layers
         self.hold("clip", model)
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
@@ -68,8 +80,16 @@ class ClipEncoder(VisionLanguageEncoder):
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
 
+    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+        vision = self._vision()
+        return vision.regions(fit_to_patches(pixels, vision.patch, self.one_pass_size), masks)
+
     def _dense_features(self, pixels: Tensor) -> Tensor:
-        return clip_vision(self.network("clip").visual).dense(pixels)
+        vision = self._vision()
+        return vision.dense(fit_to_patches(pixels, vision.patch))
+
+    def _vision(self) -> ClipVision:
+        return clip_vision(self.network("clip").visual, self.masked_layers)
 
 
 def find_weights(weights: str) -> Path:

@@ -1,7 +1,8 @@
 """One look at a photo with CLIP's own image towers, weights unchanged.
 
-Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, C width of the
-tower, E width of the shared text and image space.
+Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R regions, C width
+of the tower, E width of the shared text and image space. A photo comes normalised and in whole
+patches: (3,h·p,w·p), see `fit_to_patches`. Masks are as in VisionLanguageEncoder.encode_regions.
 """
 
 from __future__ import annotations
@@ -13,54 +14,113 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .clip_attention import merge_heads, region_attention, split_heads
+from .clip_patches import patch_coverage, resize_positions
+
 
 class ClipVision(Protocol):
-    """What an image tower answers about a whole photo."""
+    """What an image tower answers about a whole photo; `patch` is p."""
+
+    patch: int
 
     def dense(self, photo: Tensor) -> Tensor:
-        """(3,H,W) float32, normalised → (E,h,w) in the tower's precision."""
+        """→ (E,h,w) in the tower's precision."""
+
+    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
+        """→ (R,E) in the tower's precision."""
 
 
 class TransformerVision:
-    """A vision transformer: `visual` of one of CLIP's ViT models."""
+    """A vision transformer: `visual` of one of CLIP's ViT models.
 
-    def __init__(self, visual: nn.Module) -> None:
-        self.visual: Any = visual
+    Args:
+        visual: the tower.
+        masked_layers: at least 1, how many of the last layers give every region a class token of
+            its own that sees only the patches under its mask. Before them there is one for all.
+    """
+
+    def __init__(self, visual: Any, masked_layers: int) -> None:
+        self.visual = visual
+        self.masked_layers = masked_layers
+        self.patch: int = self.visual.conv1.stride[0]
 
     def dense(self, photo: Tensor) -> Tensor:
         """In the last block every patch attends to itself only (MaskCLIP, Zhou et al., ECCV 2022).
 
         No query, no key: attention is the value and the output projection. Residuals and MLP stay.
         """
-        tokens, (h, w) = self._embed(photo)
+        tokens, size = self._embed(photo)
         *blocks, last = self.visual.transformer.resblocks
         for block in blocks:
             tokens = block(tokens)
         patches = tokens[1:, 0]
-        weight, bias = (
-            part.chunk(3)[2] for part in (last.attn.in_proj_weight, last.attn.in_proj_bias)
-        )
-        patches = patches + last.attn.out_proj(F.linear(last.ln_1(patches), weight, bias))
-        patches = patches + last.mlp(last.ln_2(patches))
-        return (self.visual.ln_post(patches) @ self.visual.proj).T.unflatten(1, (h, w))
+        in_proj = (last.attn.in_proj_weight, last.attn.in_proj_bias)
+        weight, bias = (part.chunk(3)[2] for part in in_proj)
+        features = _add_and_mix(last, patches, F.linear(last.ln_1(patches), weight, bias))
+        return self._project(features).T.unflatten(1, size)
 
-    def _embed(self, photo: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """(3,H,W) → (1+P,1,C), the class token and the patches; and (h,w)."""
+    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
+        """R more queries in the masked layers, of which the patches take no notice.
+
+        A region that covers everything is a second class token: it gets the photo's own embedding.
+        """
+        tokens, size = self._embed(photo)
+        blocks = list(self.visual.transformer.resblocks)
+        start = max(0, len(blocks) - self.masked_layers)
+        for block in blocks[:start]:
+            tokens = block(tokens)
+        tokens = tokens[:, 0]
+        bias = patch_coverage(masks, size).log().to(tokens.dtype)  # nothing covered: -inf
+        regions = tokens[:1].expand(len(masks), -1)
+        for block in blocks[start:-1]:
+            both = _masked_block(block, tokens, regions, bias)
+            tokens, regions = both[: len(tokens)], both[len(tokens) :]
+        return self._project(_masked_block(blocks[-1], tokens, regions, bias, regions_only=True))
+
+    def _embed(self, photo: Tensor) -> tuple[Tensor, Sequence[int]]:
+        """→ (1+P,1,C), the class token and the patches; and (h,w)."""
         visual = self.visual
-        pixels = fit_to_patches(photo, visual.conv1.stride[0]).to(visual.conv1.weight.dtype)
-        features = visual.conv1(pixels[None])[0]
+        features = visual.conv1(photo[None].to(visual.conv1.weight.dtype))[0]
         positions = resize_positions(visual.positional_embedding, features.shape[-2:])
         tokens = torch.cat([visual.class_embedding[None].to(features), features.flatten(1).T])
         return visual.ln_pre(tokens + positions.to(tokens))[:, None], features.shape[-2:]
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        return self.visual.ln_post(tokens) @ self.visual.proj
+
+
+def _masked_block(
+    block: Any, tokens: Tensor, regions: Tensor, bias: Tensor, regions_only: bool = False
+) -> Tensor:
+    """One residual block: (1+P,C) tokens as in CLIP, and (R,C) region tokens under (R,P) `bias`.
+
+    → (1+P+R,C), or (R,C): after the last block nobody asks for the others.
+    """
+    shared = len(tokens)
+    attn, both = block.attn, torch.cat([tokens, regions])
+    projected = F.linear(block.ln_1(both), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = (split_heads(part, attn.num_heads) for part in projected.chunk(3, dim=1))
+    patches = (k[:, 1:shared], v[:, 1:shared])
+    seen = region_attention(q[:, shared:], k[:, shared:], v[:, shared:], patches, bias)
+    if regions_only:
+        return _add_and_mix(block, regions, seen)
+    mixed = F.scaled_dot_product_attention(q[:, :shared], k[:, :shared], v[:, :shared])
+    return _add_and_mix(block, both, torch.cat([merge_heads(mixed), seen]))
+
+
+def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
+    """What a residual block does after attention; (T,C) each."""
+    tokens = tokens + block.attn.out_proj(attended)
+    return tokens + block.mlp(block.ln_2(tokens))
 
 
 class ResNetVision:
     """A ResNet with attention pooling: `visual` of one of CLIP's RN models."""
 
-    STRIDE = 32  # of the last feature map
+    patch = 32  # the stride of the last feature map
 
-    def __init__(self, visual: nn.Module) -> None:
-        self.visual: Any = visual
+    def __init__(self, visual: Any) -> None:
+        self.visual = visual
 
     def dense(self, photo: Tensor) -> Tensor:
         """The pooling's value path at every position (MaskCLIP, Zhou et al., ECCV 2022)."""
@@ -68,10 +128,31 @@ class ResNetVision:
         values = pool.c_proj(pool.v_proj(features.flatten(1).T))
         return values.T.unflatten(1, features.shape[-2:])
 
+    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
+        """Attention pooling under each mask: the mask's mean asks the positions that it covers."""
+        features, pool = self._feature_map(photo), self.visual.attnpool
+        size, patches = features.shape[-2:], features.flatten(1).T
+        coverage = patch_coverage(masks, size)
+        means = (coverage / coverage.sum(dim=1, keepdim=True)).to(patches.dtype) @ patches
+        positions = resize_positions(pool.positional_embedding, size).to(patches.dtype)
+        regions, patches = means + positions[0], patches + positions[1:]
+        q, k, v, patch_k, patch_v = (
+            split_heads(layer(tokens), pool.num_heads)
+            for layer, tokens in (
+                (pool.q_proj, regions),
+                (pool.k_proj, regions),
+                (pool.v_proj, regions),
+                (pool.k_proj, patches),
+                (pool.v_proj, patches),
+            )
+        )
+        bias = coverage.log().to(patches.dtype)
+        return pool.c_proj(region_attention(q, k, v, (patch_k, patch_v), bias))
+
     def _feature_map(self, photo: Tensor) -> Tensor:
-        """(3,H,W) → (C,h,w), what the attention pooling is given."""
+        """→ (C,h,w), what the attention pooling is given."""
         visual = self.visual
-        x = fit_to_patches(photo, self.STRIDE)[None].to(visual.conv1.weight.dtype)
+        x = photo[None].to(visual.conv1.weight.dtype)
         for stem in "123":
             conv, norm = getattr(visual, f"conv{stem}"), getattr(visual, f"bn{stem}")
             x = F.relu(norm(conv(x)))
@@ -79,28 +160,8 @@ class ResNetVision:
         return visual.layer4(visual.layer3(visual.layer2(visual.layer1(x))))[0]
 
 
-def clip_vision(visual: nn.Module) -> ClipVision:
-    """The tower `visual` of an OpenAI CLIP, a vision transformer or a ResNet."""
-    return ResNetVision(visual) if hasattr(visual, "attnpool") else TransformerVision(visual)
-
-
-def fit_to_patches(photo: Tensor, patch: int) -> Tensor:
-    """(3,H,W) → (3,h·p,w·p), resized to the nearest whole number of patches, at least one.
-
-    Not padded: the grid then covers the photo and nothing else, and no patch sees an edge that is
-    not there. The aspect changes by less than half a patch.
-    """
-    size = [patch * max(1, round(side / patch)) for side in photo.shape[-2:]]
-    if list(photo.shape[-2:]) == size:
-        return photo
-    return F.interpolate(photo[None], size, mode="bicubic", antialias=True)[0]
-
-
-def resize_positions(positions: Tensor, size: Sequence[int]) -> Tensor:
-    """(1+g²,C), a token without a place and a g×g grid → (1+h·w,C): bicubic, itself for g×g."""
-    side = round((len(positions) - 1) ** 0.5)
-    if list(size) == [side, side]:
-        return positions
-    grid = positions[1:].T.unflatten(1, (side, side))[None]
-    resized = F.interpolate(grid, list(size), mode="bicubic", antialias=True)
-    return torch.cat([positions[:1], resized[0].flatten(1).T])
+def clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision:
+    """The tower `visual` of an OpenAI CLIP; a ResNet masks its one attention, the pooling."""
+    if hasattr(visual, "attnpool"):
+        return ResNetVision(visual)
+    return TransformerVision(visual, masked_layers)

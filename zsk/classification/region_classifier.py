@@ -126,7 +126,7 @@ def build_region_classifier(
         raise UserError(f"MODEL.CLIP.REGION_MODE is {mode!r}: choose one of {known}")
     if mode == "one_pass" and not encoder.takes_regions:
         raise UserError(
-            "MODEL.CLIP.REGION_MODE one_pass works with MODEL.CLIP.NAME embedded only: use crop"
+            "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
     return REGION_MODES[mode](encoder, mask_threshold, chunk_size)
 

@@ -1,0 +1,76 @@
+"""Photos, positions and masks on a grid of patches: pure functions.
+
+Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R regions, C width
+of the tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MAX_ASPECT = 4  # a photo more elongated than that is squashed to it: bounds the number of patches
+
+
+def fit_to_patches(photo: Tensor, patch: int, shorter_side: int | None = None) -> Tensor:
+    """(3,H,W) → (3,h·p,w·p): resized to a whole number of patches, at least one.
+
+    Not padded: the grid then covers the photo and nothing else, and no patch sees an edge that is
+    not there. The aspect changes by less than half a patch.
+
+    Args:
+        photo: (3,H,W) float32.
+        patch: p.
+        shorter_side: in pixels, about; the longer one follows, up to MAX_ASPECT times that. None:
+            the photo keeps its size.
+    """
+    height, width = photo.shape[-2:]
+    scale, limit = 1.0, float("inf")
+    if shorter_side is not None:
+        scale, limit = shorter_side / min(height, width), MAX_ASPECT * shorter_side
+    size = [max(1, round(min(side * scale, limit) / patch)) * patch for side in (height, width)]
+    if [height, width] == size:
+        return photo
+    return F.interpolate(photo[None], size, mode="bicubic", antialias=True)[0]
+
+
+def resize_positions(positions: Tensor, size: Sequence[int]) -> Tensor:
+    """(1+g²,C), a token without a place and a g×g grid → (1+h·w,C): bicubic, itself for g×g."""
+    side = round((len(positions) - 1) ** 0.5)
+    if list(size) == [side, side]:
+        return positions
+    grid = positions[1:].T.unflatten(1, (side, side))[None]
+    resized = F.interpolate(grid, list(size), mode="bicubic", antialias=True)
+    return torch.cat([positions[:1], resized[0].flatten(1).T])
+
+
+def patch_coverage(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """How much of each patch a mask covers, relative to the patch it covers best.
+
+    Args:
+        masks: (R,h',w') float in [0,1], over the whole photo at any resolution, none empty.
+        size: (h,w).
+
+    Returns:
+        (R,P) float32 in [0,1], 1 in each row's best patch: the shares of a mask that is smaller
+        than every patch would otherwise leave it hardly anything to see (our choice).
+    """
+    rows, columns = (
+        _shares(old, new, masks.device) for old, new in zip(masks.shape[-2:], size, strict=True)
+    )
+    coverage = (rows @ masks.float() @ columns.T).flatten(1)
+    return coverage / coverage.amax(dim=1, keepdim=True)
+
+
+def _shares(old: int, new: int, device: torch.device) -> Tensor:
+    """(new,old) float32: the share of each of `new` equal intervals that lies in each of `old`.
+
+    Both divide the same line. In integers, so that neighbours that only touch share exactly 0.
+    """
+    begins = torch.arange(new, device=device)[:, None] * old
+    old_begins = torch.arange(old, device=device) * new
+    ends = torch.minimum(begins + old, old_begins + new)
+    return (ends - torch.maximum(begins, old_begins)).clamp(min=0) / old
