@@ -10,7 +10,7 @@ from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
-from zsk.proposals.dynamic_kernel_head import Proposals
+from zsk.proposals.outputs import Proposals
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
