@@ -45,7 +45,7 @@ def load(kind):
         return {name.removeprefix(f"{kind}/"): torch.from_numpy(file[name]) for name in names}
 
 
-def build_head(weights):
+def build_head():
     decoder = TransformerDecoder(
         CHANNELS["res5"],
         num_queries=5,
@@ -55,7 +55,7 @@ def build_head(weights):
         dim_feedforward=24,
     )
     shapes = {name: ShapeSpec(channels=channels) for name, channels in CHANNELS.items()}
-    head = ZSMaskFormerHead(
+    return ZSMaskFormerHead(
         pixel_decoder=PixelDecoder(
             shapes, in_features=list(CHANNELS), conv_dim=32, mask_dim=12, norm="GN"
         ),
@@ -63,19 +63,18 @@ def build_head(weights):
         memory_feature="res5",
         mask_embed=mask_embedding(16, 12),
         class_scores=LinearScores(nn.Linear(16, NUM_CLASSES + 1), NUM_CLASSES),
-    )
+    ).eval()
+
+
+def outputs(head, weights, features):
     head.load_state_dict(convert_maskformer(weights))
-    return head.eval()
-
-
-def outputs(weights):
     with torch.no_grad():
-        return build_head(weights)(load("features"), torch.zeros(NUM_CLASSES, 4))
+        return head(features, torch.zeros(NUM_CLASSES, 4))
 
 
 def test_the_head_with_maskformers_weights_returns_maskformers_numbers():
     logits, masks = load("out_logits"), load("out_masks")
-    proposals = outputs(load("weights"))
+    proposals = outputs(build_head(), load("weights"), load("features"))
     assert len(proposals) == len(logits) == NUM_LAYERS
     for layer, (ours, our_masks) in enumerate(proposals):
         assert ours.shape == (2, 5, 8) and our_masks.shape == (2, 5, 12, 14)
@@ -86,6 +85,7 @@ def test_the_head_with_maskformers_weights_returns_maskformers_numbers():
 def test_the_golden_numbers_tell_weights_of_one_shape_apart():
     """Swapped weights do not pass: all vectors, the decoder's matrices and the MLP's."""
     weights, masks, logits = load("weights"), load("out_masks"), load("out_logits")
+    head, features = build_head(), load("features")
     shapes = {}
     for name, tensor in weights.items():
         if not name.endswith(WITHOUT_EFFECT):
@@ -93,7 +93,8 @@ def test_the_golden_numbers_tell_weights_of_one_shape_apart():
     swaps = [pair for names in shapes.values() for pair in zip(names, names[1:])]
     assert len(swaps) > 50
     for one, other in swaps:
-        swapped = outputs(weights | {one: weights[other], other: weights[one]})[-1]
+        mixed = weights | {one: weights[other], other: weights[one]}
+        swapped = outputs(head, mixed, features)[-1]
         wrong = max(
             (swapped.pred_masks - masks["2"]).abs().max(),
             (swapped.pred_logits - logits["2"]).abs().max(),
