@@ -1,8 +1,7 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
 Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, ZSMaskFormerHead,
-build_timm_backbone); it
-never registers a data set: `zsk.data.register` does, when asked.
+build_timm_backbone); it never registers a data set: `zsk.data.register` does, when asked.
 """
 
 from . import compat
