@@ -17,6 +17,7 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(2)
         self.init_kernels = nn.Parameter(torch.zeros(3, 2))
         self.no_object = nn.Parameter(torch.zeros(1, 2))
+        self.query_embed = nn.Parameter(torch.zeros(3, 2))
 
 
 class Model(nn.Module):
@@ -60,13 +61,14 @@ def test_rates_and_decays():
         "sem_seg_head.norm.bias": (0.5, 0.0),
         "sem_seg_head.init_kernels": (0.5, 0.0),
         "sem_seg_head.no_object": (0.5, 0.0),
+        "sem_seg_head.query_embed": (0.5, 0.0),
     }
 
 
 def test_no_parameter_is_optimised_twice():
     optimizer = build_optimizer(config(), Model())
     parameters = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    assert len(parameters) == len(set(parameters)) == 10
+    assert len(parameters) == len(set(parameters)) == 11
 
 
 def test_the_backbone_multiplier_is_read():

@@ -3,14 +3,14 @@
 import pytest
 import torch
 from tiny_clip import ColourEncoder
-from tiny_head import build_backbone_and_head, make_criterion, tiny_config
+from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
 
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
-from zsk.proposals.dynamic_kernel_head import Proposals
+from zsk.proposals.outputs import Proposals
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -98,12 +98,18 @@ def test_settings_out_of_range_are_refused_before_any_image(settings, words):
         build(**settings)
 
 
-def tiny_model():
-    """A real backbone and head of D=32, N=6, S=2."""
+LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
+SYSTEMS = {"ZSK-Net": (), "K-Net": LINEAR, "ZS-MaskFormer": QUERIES, "MaskFormer": QUERIES + LINEAR}
+
+
+@pytest.fixture(params=SYSTEMS)
+def tiny_model(request):
+    """A real backbone and each head of D=32, N=6; the fully supervised systems without CLIP."""
     torch.manual_seed(0)
-    opts = ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)
-    backbone, head = build_backbone_and_head(tiny_config(*opts), embed_dim=3)
-    return build(backbone, head, ensemble_mode="ensemble")
+    opts = SYSTEMS[request.param]
+    cfg = tiny_config("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0, *opts)
+    backbone, head = build_backbone_and_head(cfg, embed_dim=3)
+    return build(backbone, head, ensemble_mode="head" if "linear" in opts else "ensemble")
 
 
 def noisy(height, width, seed):
@@ -113,8 +119,8 @@ def noisy(height, width, seed):
     return data
 
 
-def test_a_batch_of_different_sizes_equals_singles():
-    model = tiny_model().eval()
+def test_a_batch_of_different_sizes_equals_singles(tiny_model):
+    model = tiny_model.eval()
     records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2)]
     with torch.no_grad():
         together = model(records)
@@ -124,8 +130,8 @@ def test_a_batch_of_different_sizes_equals_singles():
         assert torch.equal(result["pred_labels"], single["pred_labels"])
 
 
-def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object():
-    model = tiny_model().train()
+def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(tiny_model):
+    model = tiny_model.train()
     labelled = model([noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=1)["sem_seg"]}] * 2)
     empty = model([noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=255)["sem_seg"]}] * 2)
     for losses in (labelled, empty):

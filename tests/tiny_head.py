@@ -8,6 +8,22 @@ from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
 
 EMBED_DIM = 12
+FEATURES = ["res2", "res3", "res4", "res5"]
+# options of `tiny_config` that put ZSMaskFormerHead in the kernels' place: N=6, D=32, L=3
+_MASK_FORMER = {
+    "NUM_QUERIES": 6,
+    "DIM": 32,
+    "NUM_LAYERS": 3,
+    "NUM_HEADS": 2,
+    "DIM_FEEDFORWARD": 32,
+    "CONV_DIM": 32,
+    "MASK_DIM": 16,
+}
+QUERIES = (
+    *("MODEL.SEM_SEG_HEAD.NAME", "ZSMaskFormerHead"),
+    *("MODEL.RESNETS.OUT_FEATURES", FEATURES, "MODEL.SEM_SEG_HEAD.IN_FEATURES", FEATURES),
+    *(part for key, value in _MASK_FORMER.items() for part in (f"MODEL.MASK_FORMER.{key}", value)),
+)
 
 
 def tiny_config(*opts):

@@ -1,7 +1,7 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
-Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, PerPixelNet, TextFCNHead,
-build_timm_backbone); it never registers a data set: `zsk.data.register` does, when asked.
+Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, ZSMaskFormerHead,
+PerPixelNet, TextFCNHead, build_timm_backbone); it never registers a data set: `zsk.data.register` does, when asked.
 """
 
 from . import compat
@@ -11,7 +11,7 @@ compat.prepare()  # before anything imports Detectron2
 from .backbones import timm_backbone  # noqa: E402
 from .config import add_zsk_config  # noqa: E402
 from .per_pixel import per_pixel_net  # noqa: E402
-from .proposals import dynamic_kernel_head  # noqa: E402
+from .proposals import dynamic_kernel_head, query_head  # noqa: E402
 from .segmenter import Segmenter  # noqa: E402
 from .vocabulary import Vocabulary  # noqa: E402
 from .zsk_net import ZSKNet  # noqa: E402
@@ -23,5 +23,6 @@ __all__ = [
     "add_zsk_config",
     "dynamic_kernel_head",
     "per_pixel_net",
+    "query_head",
     "timm_backbone",
 ]

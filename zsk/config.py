@@ -40,6 +40,8 @@ def _add_data_config(cfg: CfgNode) -> None:
 def _add_model_config(cfg: CfgNode) -> None:
     # IN_FEATURES (Detectron2's): what ASPP reads; []: no ASPP, clusters as they are (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
+    # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
+    cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER = "text"
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
     # backbone features to pool under the masks and score instead of the kernels (our choice)
     cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES = []
@@ -61,6 +63,17 @@ def _add_model_config(cfg: CfgNode) -> None:
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
     kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; minus that outside
     kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), or add to M_{s-1} (our choice)
+
+    # read by MODEL.SEM_SEG_HEAD.NAME ZSMaskFormerHead; the values are MaskFormer's for ResNets
+    mask_former = cfg.MODEL.MASK_FORMER = CfgNode()
+    mask_former.NUM_QUERIES = 100
+    mask_former.DIM = 256  # of the queries
+    mask_former.NUM_LAYERS = 6  # of the transformer decoder; each one is supervised
+    mask_former.NUM_HEADS = 8
+    mask_former.DIM_FEEDFORWARD = 2048
+    mask_former.DROPOUT = 0.1
+    mask_former.CONV_DIM = 256  # of the pixel decoder
+    mask_former.MASK_DIM = 256  # of the mask embeddings
 
     criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
     criterion.CLASS_WEIGHT = 1.0

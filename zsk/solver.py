@@ -15,7 +15,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
 }
 # parameters that act as embeddings: weight decay would pull them to nothing
-EMBEDDINGS = ("init_kernels", "no_object")
+EMBEDDINGS = ("init_kernels", "no_object", "query_embed")
 
 
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:

@@ -31,8 +31,8 @@ from zsk.classification.region_classifier import RegionClassifier, build_region_
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.dynamic_kernel_head import Proposals
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import Proposals
 from zsk.semantic_inference import label_map
 from zsk.vocabulary import IGNORE_LABEL
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from zsk.errors import UserError
 from zsk.proposals.class_scores import (
+    LinearScores,
     TextAlignedScores,
     kernel_embedding,
     pool_regions,
@@ -54,6 +56,28 @@ def test_scores_are_float32_under_autocast():
 
 def test_a_kernel_of_zero_has_finite_scores():
     assert scores_of_two_numbers()(torch.zeros(1, 1, 2), torch.eye(2)).tolist() == [[[0.0] * 3]]
+
+
+def test_linear_scores_are_a_classifier_of_as_many_classes_as_the_vocabulary_has():
+    classifier = nn.Linear(2, 3)
+    with torch.no_grad():
+        classifier.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.0]]))
+        classifier.bias.copy_(torch.tensor([0.5, 0.0, -1.0]))
+    scores = LinearScores(classifier, 2)
+    vectors = torch.tensor([[[1.0, 1.0], [0.0, 2.0]]])
+    expected = torch.tensor([[[3.5, -1.0, 2.0], [4.5, -2.0, -1.0]]])
+    torch.testing.assert_close(scores(vectors, torch.eye(2)), expected)
+    # the texts themselves play no part
+    torch.testing.assert_close(scores(vectors, torch.ones(2, 7)), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(scores(vectors, torch.eye(2)), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_a_linear_classifier_refuses_another_vocabulary(num_classes):
+    words = f"NUM_CLASSES 2, but the vocabulary has {num_classes} classes"
+    with pytest.raises(UserError, match=words):
+        LinearScores(nn.Linear(2, 3), 2)(torch.ones(1, 1, 2), torch.ones(num_classes, 2))
 
 
 def test_regions_are_the_mean_features_inside_each_mask():

@@ -7,8 +7,8 @@ import torch
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.dynamic_kernel_head import Proposals
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import Proposals
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
 FOCAL_POSITIVE = 0.25 * 0.5**2 * LN2  # of one pixel whose logit is 0

@@ -10,6 +10,7 @@ from zsk.errors import UserError
 CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
 REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
 NO_ASPP = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.KERNELS.NUM_STAGES", 0)
+LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
 FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
 
 
@@ -83,6 +84,8 @@ def test_the_vocabulary_may_change_from_call_to_call():
         CLUSTERS + FINE,
         CLUSTERS + FINE + REGIONS,
         CLUSTERS + REGIONS + NO_ASPP,
+        FINE + LINEAR,
+        CLUSTERS + FINE + REGIONS + LINEAR,
     ],
 )
 def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
@@ -122,6 +125,8 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 1.0), "CLASS_DROPOUT is 1.0"),
         (("MODEL.KERNELS.CLUSTER_LOGIT", 0.0), "CLUSTER_LOGIT is 0.0"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5", "head"]), "nothing reads it"),
+        (("MODEL.SEM_SEG_HEAD.CLASSIFIER", "mlp"), "CLASSIFIER is 'mlp': choose text or linear"),
+        ((*LINEAR, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 0), "NUM_CLASSES is 0"),
         (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN': choose GN, "),
         (("MODEL.KERNELS.INIT", "random"), "INIT is 'random': choose learned or clusters"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),

@@ -4,8 +4,8 @@ import torch
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion, region_classes
-from zsk.proposals.dynamic_kernel_head import Proposals
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import Proposals
 
 LABELS = torch.tensor([[3, 3, 3, 7, 255, 255]])
 NO_OBJECT = 9

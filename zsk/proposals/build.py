@@ -8,10 +8,12 @@ from torch import nn
 
 from zsk.errors import UserError
 
-from .class_scores import TextAlignedScores, kernel_embedding, region_embedding
+from .class_scores import LinearScores, TextAlignedScores, kernel_embedding, region_embedding
 from .image_clusters import ClusterGenerator, ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
+
+CLASSIFIERS = ("text", "linear")
 
 
 def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
@@ -28,12 +30,7 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
         raise UserError(  # trained for nothing, and distributed training would stop at it
             "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
         )
-    try:
-        get_norm(head.NORM, 32)
-    except KeyError as error:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.NORM is {head.NORM!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
-        ) from error
+    check_norm(head.NORM)
     if not 0 <= head.CLASS_DROPOUT < 1:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASS_DROPOUT is {head.CLASS_DROPOUT}, but has to be in [0, 1)"
@@ -99,15 +96,56 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
 
 def build_class_scores(
     cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
-) -> TextAlignedScores:
+) -> TextAlignedScores | LinearScores:
     """The class scores of one stage: of its kernels, or of the features under its masks."""
     head = cfg.MODEL.SEM_SEG_HEAD
-    if head.CLASS_FEATURES:
-        channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
-        embedding = region_embedding(channels, embed_dim, head.CLASS_DROPOUT)
-    else:
-        embedding = kernel_embedding(cfg.MODEL.KERNELS.DIM, embed_dim)
+    if not head.CLASS_FEATURES:
+        return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
+    channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
+    if _is_linear(head):
+        embedding = region_embedding(channels, head.NUM_CLASSES + 1, head.CLASS_DROPOUT)
+        return LinearScores(embedding, head.NUM_CLASSES)
+    embedding = region_embedding(channels, embed_dim, head.CLASS_DROPOUT)
     return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
+
+
+def build_vector_scores(
+    head: CfgNode, dim: int, embed_dim: int
+) -> TextAlignedScores | LinearScores:
+    """The class scores of kernels or queries of width `dim`; `head`: MODEL.SEM_SEG_HEAD.
+
+    The linear classifier is a single layer, as MaskFormer's is.
+
+    Raises:
+        UserError: the classifier is none of the two, or has no class.
+    """
+    if _is_linear(head):
+        return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)
+    return TextAlignedScores(kernel_embedding(dim, embed_dim), embed_dim, head.TEMPERATURE)
+
+
+def check_norm(norm: str) -> None:
+    """Raises UserError where Detectron2 has no such norm."""
+    try:
+        get_norm(norm, 32)
+    except KeyError as error:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NORM is {norm!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
+        ) from error
+
+
+def _is_linear(head: CfgNode) -> bool:
+    """Whether MODEL.SEM_SEG_HEAD.CLASSIFIER is linear, not text."""
+    if head.CLASSIFIER not in CLASSIFIERS:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASSIFIER is {head.CLASSIFIER!r}: choose "
+            f"{' or '.join(CLASSIFIERS)}"
+        )
+    if head.CLASSIFIER == "linear" and head.NUM_CLASSES < 1:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NUM_CLASSES is {head.NUM_CLASSES}, but has to be at least 1"
+        )
+    return head.CLASSIFIER == "linear"
 
 
 def _clustered(cfg: CfgNode) -> list[str]:

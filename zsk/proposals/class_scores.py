@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from detectron2.layers import NaiveSyncBatchNorm
 from torch import Tensor, nn
 
+from zsk.errors import UserError
+
 from .image_clusters import region_means
 from .masks import resize_masks
 
@@ -72,6 +74,34 @@ class TextAlignedScores(nn.Module):
             embeddings = F.normalize(embeddings, dim=-1)
             no_object = F.normalize(self.no_object, dim=-1)
             return self.temperature * embeddings @ torch.cat([text.float(), no_object]).T
+
+
+class LinearScores(nn.Module):
+    """A learned classifier of fixed classes: what the fully supervised systems have."""
+
+    def __init__(self, classifier: nn.Module, num_classes: int):
+        """
+        Args:
+            classifier: rows (B*N,D) or (B*N,C) -> (B*N,K+1), K = `num_classes`, no-object last.
+        """
+        super().__init__()
+        self.classifier = classifier
+        self.num_classes = num_classes
+
+    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
+        """vectors (B,N,D) or (B,N,C) -> logits (B,N,K+1) float32; of text (K,E) K alone counts.
+
+        Raises:
+            UserError: the vocabulary has another number of classes than was learned.
+        """
+        if len(text) != self.num_classes:
+            raise UserError(
+                f"MODEL.SEM_SEG_HEAD.CLASSIFIER linear has MODEL.SEM_SEG_HEAD.NUM_CLASSES "
+                f"{self.num_classes}, but the vocabulary has {len(text)} classes: make them equal, "
+                "or choose CLASSIFIER text for other vocabularies"
+            )
+        with torch.autocast(device_type=vectors.device.type, enabled=False):
+            return self.classifier(vectors.float().flatten(0, 1)).unflatten(0, vectors.shape[:2])
 
 
 def pool_regions(

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from zsk.data.targets import Segments
 from zsk.vocabulary import IGNORE_LABEL
 
-from .dynamic_kernel_head import Proposals
 from .losses import class_loss, dice_loss, focal_loss
 from .masks import resize_masks
 from .matcher import HungarianMatcher, nearest_masks
+from .outputs import Proposals
 
 Match = tuple[Tensor, Tensor]
 

@@ -4,7 +4,7 @@ Shape letters: B images, D kernel width, N kernels, S stages, K classes, E text 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -15,18 +15,12 @@ from .build import build_class_scores, build_kernel_generator, build_stage, chec
 from .class_scores import pool_regions
 from .image_clusters import ClusterGenerator
 from .kernel_generator import KernelGenerator
-
-
-class Proposals(NamedTuple):
-    """What one stage predicts."""
-
-    pred_logits: Tensor  # (B,N,K+1) float32, the no-object class last
-    pred_masks: Tensor  # (B,N,h,w) mask logits
+from .outputs import Proposals
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DynamicKernelHead(nn.Module):
-    """N dynamic kernels, refined S times; every stage gives masks and text-aligned class scores."""
+    """N dynamic kernels, refined S times; every stage gives masks and class scores."""
 
     @configurable
     def __init__(
