@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
+from .clip_text import features_in_context
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
@@ -40,6 +41,8 @@ class ClipEncoder(VisionLanguageEncoder):
         UserError: no such file, or no complete CLIP model in it.
     """
 
+    takes_context = True
+
     def __init__(self, weights: str) -> None:
         file = find_weights(weights)
         model = _build(_read_state_dict(file), file)
@@ -61,6 +64,20 @@ class ClipEncoder(VisionLanguageEncoder):
         model = self.network("clip")
         tokens = torch.cat([_tokenize(text, model.context_length) for text in texts])
         return model.encode_text(tokens.to(self.device))
+
+    def embed_tokens(self, text: str) -> Tensor:
+        model = self.network("clip")
+        tokens = _token_ids(text, model.context_length)[1:-1]  # without start and end
+        return model.token_embedding(tokens.to(self.device)).float()
+
+    def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
+        model = self.network("clip")
+        limit = model.context_length
+        tokens = [_token_ids(name, limit).to(self.device) for name in names]
+        for name, ids in zip(names, tokens):
+            if len(prefix) + len(ids) + len(suffix) > limit:
+                raise TextTooLongError(name, limit)
+        return features_in_context(model, tokens, prefix, suffix)
 
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
@@ -97,6 +114,12 @@ def _tokenize(text: str, context_length: int) -> Tensor:
         return clip.tokenize(text, context_length)
     except RuntimeError as error:  # the one thing that tokenize refuses
         raise TextTooLongError(text, context_length) from error
+
+
+def _token_ids(text: str, context_length: int) -> Tensor:
+    """(T,) token ids from the start to the end token. Raises TextTooLongError."""
+    padded = _tokenize(text, context_length)[0]
+    return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 
 def _read_state_dict(file: Path) -> dict[str, Tensor]:
