@@ -36,6 +36,7 @@ from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.config import load_config  # noqa: E402
 from zsk.data.loader import build_segment_loader  # noqa: E402
+from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 
@@ -80,7 +81,8 @@ def main() -> None:
     encoder = build_encoder(cfg.MODEL.CLIP.NAME, cfg.MODEL.DEVICE)
     prompts = initial_prompts(encoder, args.init, args.prefix, args.suffix, args.seed)
     loader = build_segment_loader(cfg, args.images, args.seed)
-    vocabulary = loader.dataset[0]["vocabulary"]
+    trained_on = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
+    vocabulary = trained_on.seen_only()  # as the loader's mapper has it
     records = (batch[0] for batch in tqdm(loader, desc="images"))
     segments = encode_segments(encoder, records, cfg.MODEL.CLIP.CHUNK_SIZE)
     single = TextClassifier(encoder, get_templates("single"))(vocabulary)

@@ -11,6 +11,7 @@ from zsk.classification.learned_prompts import LearnedPrompts, load_prompts, sav
 from zsk.classification.prompt_training import initial_prompts
 from zsk.classification.prompts import TEMPLATES
 from zsk.classification.text_classifier import TextClassifier
+from zsk.config import load_config
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -59,6 +60,20 @@ def test_the_end_of_a_longer_neighbour_changes_nothing(encoder):
         )
 
 
+def test_the_gpus_precision_gives_nearly_the_same_numbers(encoder):
+    prompts = photo_prompts(encoder)
+    expected = encoder.encode_text([f"a photo of a {name}." for name in NAMES])
+    network = encoder.network("clip")
+    encoder.set_precision(network, torch.device("cuda"))
+    try:
+        rows = prompts(encoder, NAMES)
+    finally:
+        encoder.set_precision(network, torch.device("cpu"))
+    assert rows.dtype == torch.float32
+    torch.testing.assert_close(rows, expected, atol=5e-3, rtol=0)
+    assert not torch.equal(rows, expected)
+
+
 def test_the_gradient_flows_into_the_context_alone(encoder):
     prompts = photo_prompts(encoder)
     # row 0's first component: a sum of squares of unit rows would have no gradient
@@ -95,7 +110,9 @@ def test_the_text_classifier_encodes_once_in_context(encoder):
     prompts = photo_prompts(encoder)
     classifier = TextClassifier(encoder, prompts)
     text = classifier(vocabulary(*NAMES))
-    torch.testing.assert_close(text, TextClassifier(encoder, TEMPLATES["single"])(vocabulary(*NAMES)))
+    torch.testing.assert_close(
+        text, TextClassifier(encoder, TEMPLATES["single"])(vocabulary(*NAMES))
+    )
     assert not text.requires_grad and not prompts.prefix.requires_grad
     assert classifier(vocabulary(*NAMES)) is text
     # a checkpoint of the model holds no prompts, and no optimiser sees them
@@ -188,3 +205,15 @@ def test_single_precision_lasts_as_long_as_it_is_asked_for():
         assert encoder.network("scale").weight.dtype == torch.float32
     assert encoder.network("scale").weight.dtype == torch.float16
     assert encoder.asked == ["cpu", "meta"]
+
+
+def test_the_file_is_found_beside_the_configuration(tmp_path, monkeypatch):
+    # no data set is needed, and other tests register them below other roots
+    monkeypatch.setattr("zsk.config.register_all", lambda root: None)
+    config = tmp_path / "config.yaml"
+    config.write_text("MODEL: {CLIP: {PROMPT: learned, PROMPT_WEIGHTS: prompts.pth}}\n")
+    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == "prompts.pth"  # not there
+    (tmp_path / "prompts.pth").touch()
+    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == str(tmp_path / "prompts.pth")
+    options = ["MODEL.CLIP.PROMPT_WEIGHTS", "mine.pth"]
+    assert load_config(str(config), options).MODEL.CLIP.PROMPT_WEIGHTS == "mine.pth"

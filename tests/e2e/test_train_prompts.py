@@ -66,7 +66,7 @@ def test_another_prompt_at_evaluation_only(trained, run_program, voc_root, tiny_
         (("--output", "none/prompts.pth"), "a folder that exists"),
         (("--output", "."), "give a file"),
     ],
-    ids=" ".join,
+    ids=["steps", "batch", "rate", "images", "no folder", "a folder"],
 )
 def test_mistakes_are_found_before_anything_is_read(
     checkout, tmp_path, monkeypatch, capsys, flags, message

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 
-def features_in_context(model: Any, names: Sequence[Tensor], prefix: Tensor, suffix: Tensor) -> Tensor:
+def features_in_context(
+    model: Any, names: Sequence[Tensor], prefix: Tensor, suffix: Tensor
+) -> Tensor:
     """The text features of "prefix name suffix", with gradient for prefix and suffix.
 
     Args:

@@ -50,8 +50,10 @@ def encode_segments(
         chunk_size: crops encoded together, of one image or several.
 
     Raises:
-        UserError: there is no segment.
+        UserError: there is no segment, or `chunk_size` is below 1.
     """
+    if chunk_size < 1:
+        raise UserError(f"the chunk size must be at least 1, but is {chunk_size}")
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     features: list[Tensor] = []
     labels: list[Tensor] = []

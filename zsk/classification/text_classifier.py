@@ -86,9 +86,7 @@ class TextClassifier(FrozenModule):
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
     """Log the classes that count as unseen although the prompts learned from their masks."""
-    again = Vocabulary.from_trained(
-        vocabulary.names, vocabulary.prompt_names, prompts.trained_on
-    )
+    again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
     leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
     if leaked:
         logging.getLogger(__name__).warning(
