@@ -86,7 +86,8 @@ def _add_model_config(cfg: CfgNode) -> None:
 
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
-    clip.PROMPT = "single"  # single, imagenet or vild
+    clip.PROMPT = "single"  # single, imagenet, vild or learned
+    clip.PROMPT_WEIGHTS = ""  # what learned reads: a file of tools/train_prompts.py
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo
     # one_pass with OpenAI's models: shorter side of the photo in px, 0 is what they were trained at
     clip.ONE_PASS_SIZE = 0
@@ -112,8 +113,8 @@ def _add_model_config(cfg: CfgNode) -> None:
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
-    Relative MODEL.WEIGHTS and DATASETS.SPLIT_FILE in the file are taken from the file's folder
-    where they exist there.
+    Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS and DATASETS.SPLIT_FILE in the file are taken
+    from the file's folder where they exist there.
     Without a GPU, MODEL.DEVICE cuda becomes cpu and SOLVER.AMP is switched off.
 
     Raises:
@@ -134,6 +135,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     except (KeyError, ValueError, AssertionError, yaml.YAMLError, OSError) as error:
         raise UserError(f"config file {config_file}: {_first_line(error)}") from error
     cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
+    cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
     cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
     try:
         cfg.merge_from_list(list(opts))

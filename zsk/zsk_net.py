@@ -26,7 +26,7 @@ from zsk.classification.ensemble import (
     combine,
     head_probabilities,
 )
-from zsk.classification.prompts import get_templates
+from zsk.classification.learned_prompts import load_prompts
 from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg
@@ -95,7 +95,9 @@ class ZSKNet(nn.Module):
                 ignore_aware=weights.IGNORE_AWARE,
                 region_purity=weights.REGION_PURITY,
             ),
-            "text_classifier": TextClassifier(encoder, get_templates(clip.PROMPT)),
+            "text_classifier": TextClassifier(
+                encoder, load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
+            ),
             "region_classifier": build_region_classifier(
                 clip.REGION_MODE, encoder, clip.MASK_THRESHOLD, clip.CHUNK_SIZE
             ),

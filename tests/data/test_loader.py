@@ -13,7 +13,7 @@ from detectron2.utils.env import seed_all_rng
 from PIL import Image
 
 from zsk.config import add_zsk_config
-from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.loader import build_segment_loader, build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -140,3 +140,31 @@ def test_a_batch_that_two_processes_cannot_share(pets: str, monkeypatch, batch: 
     cfg.SOLVER.IMS_PER_BATCH = batch
     with pytest.raises(UserError, match=f"IMS_PER_BATCH is {batch}, which 2 processes"):
         build_train_loader(cfg)
+
+
+def test_segments_come_from_whole_images_and_seen_classes_alone(pets):
+    cfg = small_cfg(pets)
+    batches = list(build_segment_loader(cfg))
+    ids = [sorted(record["sem_seg"].unique().tolist()) for (record,) in batches]
+    assert ids == [[0], [255], [1], [255], [0]]  # cat, cow is unseen, dog, unlabelled, cat
+    for (record,) in batches:
+        # 20 × 30 with the shorter side at 10, as in testing: no view, no padding
+        assert record["image"].shape == (3, 10, 15) and record["sem_seg"].shape == (10, 15)
+        assert record["vocabulary"].names == ("cat", "dog")
+    assert torch.equal(batches[0][0]["image"], next(iter(build_test_loader(cfg, pets)))[0]["image"])
+
+
+def test_a_few_of_the_images_are_drawn_with_the_seed(pets):
+    def stems(*arguments):
+        loader = build_segment_loader(small_cfg(pets), *arguments)
+        return [Path(record["file_name"]).stem for (record,) in loader]
+
+    few = stems(2, 0)
+    assert len(set(few)) == 2 and stems(2, 0) == few
+    assert {tuple(sorted(stems(2, seed))) for seed in range(9)} > {tuple(sorted(few))}
+    assert stems(5) == stems(9) == sorted(LABELS)
+
+
+def test_segments_of_no_data_set():
+    with pytest.raises(UserError, match="DATASETS.TRAIN is empty"):
+        build_segment_loader(small_cfg())

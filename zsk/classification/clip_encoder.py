@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zsk.errors import UserError
 
 from .clip_patches import fit_to_patches
+from .clip_text import features_in_context
 from .clip_vision import ClipVision, clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
@@ -48,6 +49,7 @@ class ClipEncoder(VisionLanguageEncoder):
 
     takes_regions = True
     takes_dense = True
+    takes_context = True
 
     def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
         if one_pass_size < 0:
@@ -76,6 +78,20 @@ class ClipEncoder(VisionLanguageEncoder):
         model = self.network("clip")
         tokens = torch.cat([_tokenize(text, model.context_length) for text in texts])
         return model.encode_text(tokens.to(self.device))
+
+    def embed_tokens(self, text: str) -> Tensor:
+        model = self.network("clip")
+        tokens = _token_ids(text, model.context_length)[1:-1]  # without start and end
+        return model.token_embedding(tokens.to(self.device)).float()
+
+    def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
+        model = self.network("clip")
+        limit = model.context_length
+        tokens = [_token_ids(name, limit).to(self.device) for name in names]
+        for name, ids in zip(names, tokens):
+            if len(prefix) + len(ids) + len(suffix) > limit:
+                raise TextTooLongError(name, limit)
+        return features_in_context(model, tokens, prefix, suffix)
 
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
@@ -123,6 +139,12 @@ def _tokenize(text: str, context_length: int) -> Tensor:
         return clip.tokenize(text, context_length)
     except RuntimeError as error:  # the one thing that tokenize refuses
         raise TextTooLongError(text, context_length) from error
+
+
+def _token_ids(text: str, context_length: int) -> Tensor:
+    """(T,) token ids from the start to the end token. Raises TextTooLongError."""
+    padded = _tokenize(text, context_length)[0]
+    return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 
 def _read_state_dict(file: Path) -> dict[str, Tensor]:

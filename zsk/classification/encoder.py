@@ -1,6 +1,7 @@
 """What the project asks of a vision-language model.
 
-Letters: K texts, R crops or regions, H×W photo, h×w a coarser grid over the whole photo, E width of
+Letters: K texts, T tokens of a text, P and Q context vectors before and after a name, W width of
+the text tower, R crops or regions, H×W photo, h×w a coarser grid over the whole photo, E width of
 the shared text and image space.
 """
 
@@ -38,10 +39,12 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
         logit_scale: the model's own τ.
         takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
+        takes_context: whether embed_tokens and encode_in_context work.
     """
 
     takes_regions = False
     takes_dense = False
+    takes_context = False
 
     def __init__(
         self,
@@ -76,12 +79,49 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """(E,h,w) in any precision and length; `pixels` as in encode_dense."""
         raise NotImplementedError
 
+    def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
+        """(K,E) in any precision and length; arguments and errors as in encode_in_context."""
+        raise NotImplementedError
+
+    def embed_tokens(self, text: str) -> Tensor:
+        """A text's tokens as (T,W) float32 vectors on `device`; "" has none.
+
+        Raises:
+            TextTooLongError: the text is too long.
+            NotImplementedError: this encoder takes whole texts only, see `takes_context`.
+        """
+        raise NotImplementedError
+
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
         rows = [torch.zeros(0, self.embed_dim, device=self.device)]
         with self._frozen_arithmetic():
             for start in range(0, len(texts), TEXT_BATCH):
                 features = self._text_features(texts[start : start + TEXT_BATCH])
+                rows.append(F.normalize(features.float(), dim=1))
+            return torch.cat(rows)
+
+    def encode_in_context(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
+        """K names between vectors that stand for tokens (learned prompts).
+
+        The one method through which gradients flow: into prefix and suffix, nothing else.
+
+        Args:
+            names: K texts.
+            prefix, suffix: (P,W) and (Q,W) float32 on `device`, before and after each name.
+
+        Returns:
+            (K,E) float32 unit rows on `device`.
+
+        Raises:
+            TextTooLongError: `text` is the name that is too long between the two.
+            NotImplementedError: this encoder takes whole texts only, see `takes_context`.
+        """
+        rows = [torch.zeros(0, self.embed_dim, device=self.device)]
+        with torch.autocast(self.device.type, enabled=False):
+            for start in range(0, len(names), TEXT_BATCH):
+                chunk = names[start : start + TEXT_BATCH]
+                features = self._context_features(chunk, prefix, suffix)
                 rows.append(F.normalize(features.float(), dim=1))
             return torch.cat(rows)
 

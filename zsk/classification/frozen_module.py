@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +37,17 @@ class FrozenModule(nn.Module):
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
         """Half precision on a GPU, single precision elsewhere. In place, after the move."""
         network.half() if device.type == "cuda" else network.float()
+
+    @contextmanager
+    def single_precision(self) -> Iterator[None]:
+        """The networks in float32, on a GPU too: gradients that pass through need its range."""
+        for network in self._networks.values():
+            self.set_precision(network, torch.device("cpu"))
+        try:
+            yield
+        finally:
+            for network in self._networks.values():
+                self.set_precision(network, self._device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
         # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not

@@ -123,7 +123,10 @@ def get_templates(name: str) -> tuple[str, ...]:
     """The templates called `name`. Raises UserError for a name that is not in TEMPLATES."""
     if name not in TEMPLATES:
         known = ", ".join(TEMPLATES)
-        raise UserError(f"there are no prompt templates {name!r}: choose one of {known}")
+        raise UserError(
+            f"there are no prompt templates {name!r}: choose one of {known}, or, as "
+            "MODEL.CLIP.PROMPT, learned"
+        )
     return TEMPLATES[name]
 
 

@@ -5,6 +5,7 @@ Letters: K classes, T templates, E width of the text space.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -16,24 +17,37 @@ from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 from .encoder import TextTooLongError, VisionLanguageEncoder
+from .frozen_module import FrozenModule
+from .learned_prompts import LearnedPrompts
 from .prompts import build_prompts
 
 CACHED_VOCABULARIES = 8  # a few users' words beside training's and a test set's
 
 
-class TextClassifier(nn.Module):
-    """Encodes a vocabulary's prompt names, each through every template.
+class TextClassifier(FrozenModule):
+    """Encodes a vocabulary's prompt names, each through every template or the learned context.
 
     Args:
         encoder: the frozen text side.
-        templates: T ≥ 1 texts with one "{}" each.
+        prompts: T ≥ 1 texts with one "{}" each, or learned prompts, which are frozen and then are
+            no part of the state dict: a model may be evaluated with others than it was trained.
     """
 
-    def __init__(self, encoder: VisionLanguageEncoder, templates: Sequence[str]) -> None:
+    def __init__(
+        self, encoder: VisionLanguageEncoder, prompts: Sequence[str] | LearnedPrompts
+    ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.templates = tuple(templates)
+        self.templates: tuple[str, ...] = ("{}",)
+        self.learned = isinstance(prompts, LearnedPrompts)
+        if isinstance(prompts, LearnedPrompts):
+            self.hold("prompts", prompts)
+        else:
+            self.templates = tuple(prompts)
         self._cache: OrderedDict[tuple[tuple[str, ...], str], Tensor] = OrderedDict()
+
+    def set_precision(self, network: nn.Module, device: torch.device) -> None:
+        """Leave the context vectors as they were learned, in float32."""
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
         """(K,E) float32 unit rows on the encoder's device, without gradient.
@@ -56,7 +70,11 @@ class TextClassifier(nn.Module):
         names = vocabulary.prompt_names
         prompts = [prompt for name in names for prompt in build_prompts(name, self.templates)]
         try:
-            rows = self.encoder.encode_text(prompts)
+            if self.learned:
+                _warn_of_leaks(self.network("prompts"), vocabulary)
+                rows = self.network("prompts")(self.encoder, prompts)
+            else:
+                rows = self.encoder.encode_text(prompts)
         except TextTooLongError as error:
             position = prompts.index(error.text) // len(self.templates)
             raise UserError(
@@ -64,3 +82,14 @@ class TextClassifier(nn.Module):
                 f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
             ) from error
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
+
+
+def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
+    """Log the classes that count as unseen although the prompts learned from their masks."""
+    again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
+    leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
+    if leaked:
+        logging.getLogger(__name__).warning(
+            "the learned prompts were trained on classes that count as unseen here, so scores of "
+            f"unseen classes are no zero-shot scores: {', '.join(leaked)}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import random
 from collections.abc import Iterator, Sequence
 
 from detectron2.config import CfgNode
@@ -16,6 +17,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
+from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
@@ -77,6 +79,36 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         get_detection_dataset_dicts(dataset_name, filter_empty=False),
         mapper=mapper,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> DataLoader:
+    """The training images once, whole, resized as in testing, with the labels of seen classes.
+
+    For what learns from segments named as at inference, without random views. Gives lists of one
+    mapped training record.
+
+    Args:
+        cfg: DATASETS.TRAIN, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST, INPUT.MAX_SIZE_TEST and
+            DATALOADER.NUM_WORKERS are read.
+        max_images: as many images at most, drawn with `seed`; 0: all.
+
+    Raises:
+        UserError: no or unknown training data set, vocabularies that differ, or files that do not
+            pair up.
+    """
+    names = cfg.DATASETS.TRAIN
+    _check_vocabularies(names)
+    records = get_detection_dataset_dicts(names, filter_empty=False)
+    if 0 < max_images < len(records):
+        records = random.Random(seed).sample(records, max_images)
+    mapper = ZeroShotMapper(
+        is_train=True,
+        vocabulary=get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES),
+        augmentations=eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
+    )
+    return build_detection_test_loader(
+        records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
     )
 
 

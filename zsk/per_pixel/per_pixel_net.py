@@ -26,7 +26,7 @@ from zsk.batched_inputs import (
 )
 from zsk.classification.build import build_encoder
 from zsk.classification.ensemble import EnsembleMode, check_ensemble, geometric_ensemble
-from zsk.classification.prompts import get_templates
+from zsk.classification.learned_prompts import load_prompts
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
 from zsk.semantic_inference import labels_by_strips, resize_rows
@@ -80,14 +80,17 @@ class PerPixelNet(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         _check_test_options(cfg)
         mode = cfg.MODEL.ENSEMBLE.MODE
-        encoder = build_encoder(cfg.MODEL.CLIP.NAME)
+        clip = cfg.MODEL.CLIP
+        encoder = build_encoder(clip.NAME)
         backbone, head = (None, None) if mode == "clip" else _build_fcn(cfg, encoder.embed_dim)
         window = cfg.MODEL.PER_PIXEL.WINDOW
         return {
             "backbone": backbone,
             "sem_seg_head": head,
             "dense_clip": None if mode == "head" else build_dense_clip(encoder, window),
-            "text_classifier": TextClassifier(encoder, get_templates(cfg.MODEL.CLIP.PROMPT)),
+            "text_classifier": TextClassifier(
+                encoder, load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
+            ),
             "ensemble_mode": mode,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
             "seen_penalty": cfg.MODEL.ENSEMBLE.SEEN_PENALTY,

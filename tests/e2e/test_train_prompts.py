@@ -1,0 +1,80 @@
+"""`tools/train_prompts.py` as a user runs it, and its prompts in a model trained without them."""
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+TOOL = "tools/train_prompts.py"
+METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
+
+
+@pytest.fixture(scope="module")
+def trained(run_program, voc_root, tiny_options, tmp_path_factory):
+    output = tmp_path_factory.mktemp("prompts") / "prompts.pth"
+    arguments = ("--config-file", CONFIG, "--output", output, "--steps", 5, "--lr", 0.01)
+    done = run_program(TOOL, *arguments, *tiny_options, DETECTRON2_DATASETS=voc_root)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return output, done
+
+
+def test_it_reports_both_accuracies(trained):
+    output, done = trained
+    lines = done.stdout.splitlines()
+    # persons and cats of four images, which may hide one another; the sheep is unseen
+    assert 4 <= int(re.match(r"(\d+) segments of 15 seen classes", lines[0])[1]) <= 8
+    for line, prompt in zip(lines[1:3], ("single", "learned")):
+        assert re.fullmatch(rf"accuracy with prompt {prompt} +\d+\.\d %", line)
+    assert re.fullmatch(rf"loss [\d.]+ at the first step, .*: {re.escape(str(output))}", lines[3])
+    content = torch.load(output, weights_only=True)
+    assert content["prefix"].shape == (4, 64) and content["suffix"].shape == (1, 64)
+    assert "person" in content["trained_on"] and "sheep" not in content["trained_on"]
+
+
+def test_another_prompt_at_evaluation_only(trained, run_program, voc_root, tiny_options, tmp_path):
+    """A checkpoint that was trained with the prompt single is evaluated with learned ones."""
+
+    def run(*arguments):
+        done = run_program(
+            "train_net.py",
+            *("--config-file", CONFIG, "--num-gpus", 1, *arguments),
+            DETECTRON2_DATASETS=voc_root,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    first, second = tmp_path / "single", tmp_path / "learned"
+    run(*tiny_options, "SOLVER.MAX_ITER", 1, "OUTPUT_DIR", first)
+    learned = ("MODEL.CLIP.PROMPT", "learned", "MODEL.CLIP.PROMPT_WEIGHTS", trained[0])
+    weights = ("MODEL.WEIGHTS", first / "model_final.pth")
+    run("--eval-only", *tiny_options, *weights, *learned, "OUTPUT_DIR", second)
+    assert json.loads((second / METRICS).read_text())["images"] == 2
+    assert "learned" in (second / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--steps", "0"), "--steps and --batch-size have to be 1 or more"),
+        (("--batch-size", "0"), "--steps and --batch-size have to be 1 or more"),
+        (("--lr", "nan"), "--lr has to be over 0"),
+        (("--images", "-1"), "--images 0 or more"),
+        (("--output", "none/prompts.pth"), "a folder that exists"),
+        (("--output", "."), "give a file"),
+    ],
+    ids=["steps", "batch", "rate", "images", "no folder", "a folder"],
+)
+def test_mistakes_are_found_before_anything_is_read(
+    checkout, tmp_path, monkeypatch, capsys, flags, message
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--config-file", "none.yaml", "--output", "prompts.pth", *flags]
+    monkeypatch.setattr(sys, "argv", [TOOL, *arguments])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(checkout / TOOL), run_name="__main__")
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""Prompts of learned vectors: [p0]…[pi] name […] (CoOp, Zhou et al., IJCV 2022).
+
+Letters: K names, P and Q context vectors before and after the name, W width of the text tower, E
+width of the text space.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zsk.errors import UserError
+
+from .encoder import VisionLanguageEncoder
+from .prompts import get_templates
+
+
+class LearnedPrompts(nn.Module):
+    """Context vectors that every class name is put between.
+
+    Args:
+        prefix, suffix: (P,W) and (Q,W) float32.
+        trained_on: names and prompt names of the classes whose masks they learned from.
+    """
+
+    def __init__(self, prefix: Tensor, suffix: Tensor, trained_on: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.prefix = nn.Parameter(prefix)
+        self.suffix = nn.Parameter(suffix)
+        self.trained_on = tuple(trained_on)
+
+    def forward(self, encoder: VisionLanguageEncoder, names: Sequence[str]) -> Tensor:
+        """(K,E) float32 unit rows on the encoder's device, with gradient for the context.
+
+        Raises TextTooLongError, whose `text` is the name.
+        """
+        device = encoder.device
+        return encoder.encode_in_context(names, self.prefix.to(device), self.suffix.to(device))
+
+
+def load_prompts(
+    name: str, weights: str, encoder: VisionLanguageEncoder
+) -> tuple[str, ...] | LearnedPrompts:
+    """What MODEL.CLIP.PROMPT stands for: templates, or "learned" with the file `weights`.
+
+    Raises:
+        UserError: no such templates; an encoder that takes no context; a file that is missing,
+            damaged, or learned with another encoder.
+    """
+    if name != "learned":
+        return get_templates(name)
+    check_takes_context(encoder)
+    if not weights:
+        raise UserError(
+            "MODEL.CLIP.PROMPT is learned, but MODEL.CLIP.PROMPT_WEIGHTS is empty: give a file "
+            "that tools/train_prompts.py wrote"
+        )
+    content = _read(weights)
+    if content["encoder"] != encoder.fingerprint():
+        raise UserError(
+            f"the learned prompts {weights} (MODEL.CLIP.PROMPT_WEIGHTS) were trained with another "
+            "encoder than MODEL.CLIP.NAME: train them again with tools/train_prompts.py"
+        )
+    return LearnedPrompts(content["prefix"], content["suffix"], content["trained_on"])
+
+
+def check_takes_context(encoder: VisionLanguageEncoder) -> None:
+    """Raise a UserError unless prompts can be learned for this encoder."""
+    if not encoder.takes_context:
+        raise UserError(
+            "learned prompts need CLIP's text tower, which MODEL.CLIP.NAME embedded has not: "
+            "choose MODEL.CLIP.PROMPT single, imagenet or vild, or a CLIP model"
+        )
+
+
+def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEncoder) -> None:
+    """Write `path`, whole or not at all, with the encoder's fingerprint, for `load_prompts`.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    content = {
+        "prefix": prompts.prefix.detach().cpu(),
+        "suffix": prompts.suffix.detach().cpu(),
+        "trained_on": list(prompts.trained_on),
+        "encoder": encoder.fingerprint(),
+    }
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch raises the latter where there is no folder
+        raise UserError(f"the prompts cannot be written to {path} ({error})") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The content of a file of `save_prompts`. Nothing in it is executed. Raises UserError."""
+    if not os.path.isfile(path):
+        raise UserError(f"the learned prompts {path} (MODEL.CLIP.PROMPT_WEIGHTS) do not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = [content[key].ndim == 2 for key in ("prefix", "suffix")]
+        complete = all(shapes) and {"encoder", "trained_on"} <= content.keys()
+    except Exception as error:  # torch, pickle and zip each raise their own kinds
+        raise _no_prompts(path) from error
+    if not complete:
+        raise _no_prompts(path)
+    return content
+
+
+def _no_prompts(path: str) -> UserError:
+    return UserError(
+        f"{path} (MODEL.CLIP.PROMPT_WEIGHTS) is damaged or holds no learned prompts: give a file "
+        "that tools/train_prompts.py wrote"
+    )
