@@ -1,4 +1,4 @@
-"""Reads a user's YAML file so that a slip is a sentence: no key twice, none unknown, none missing."""
+"""Reads a user's YAML file so that a slip is a sentence: a key twice, unknown or missing."""
 
 from __future__ import annotations
 
