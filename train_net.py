@@ -29,7 +29,7 @@ from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
-from zsk.evaluation.costs import measured, trainable_parameters
+from zsk.evaluation.costs import measured
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -118,8 +118,7 @@ def main(args: Namespace) -> None:
     check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        if trainable_parameters(model):  # else there is nothing to load: CLIP's own dense labels
-            load_weights(model, cfg.MODEL.WEIGHTS)
+        load_weights(model, cfg.MODEL.WEIGHTS)
         Trainer.test(cfg, model)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)

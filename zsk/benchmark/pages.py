@@ -128,7 +128,9 @@ def _is_best(
     value = values[name]
     others = [row[name] for row in rows]
     means = [other.mean for other in others if other is not None]
-    return name in _SCORES and value is not None and len(means) > 1 and value.mean == max(means)
+    if name not in _SCORES or value is None:
+        return False
+    return value.mean == max(means) > min(means)
 
 
 def _text(name: str, value: Spread | None) -> str:

@@ -91,16 +91,16 @@ class Plan:
             train = self._job("train", f"train {name}", folder, row.config, options, needs)
         else:
             train = None
-        evaluate = train
-        if train is None or row.evaluate:
-            options += _words(row.evaluate, places)
-            cfg = load_config(row.config, options)
-            if train is not None:
-                folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
-                options += ["MODEL.WEIGHTS", str(train.folder / "model_final.pth")]
-                needs = (train.folder,)
-                name += f", {describe(row.evaluate)}"
+        evaluate, training = train, config_hash(cfg)
+        options += _words(row.evaluate, places)
+        cfg = load_config(row.config, options)
+        if train is None:
             evaluate = self._job("evaluate", f"evaluate {name}", folder, row.config, options, needs)
+        elif config_hash(cfg) != training:  # else the training's own last evaluation is this one
+            folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
+            options += ["MODEL.WEIGHTS", str(train.folder / "model_final.pth")]
+            name = f"evaluate {name}, {describe(row.evaluate)}"
+            evaluate = self._job("evaluate", name, folder, row.config, options, (train.folder,))
         assert evaluate is not None
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
         supervised = row.trained and _trained_on_all(vocabulary, cfg)

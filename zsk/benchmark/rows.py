@@ -100,7 +100,9 @@ class Definition:
 
 def describe(settings: Settings) -> str:
     """Settings on one line, "" for none."""
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+    return ", ".join(
+        f"{key} {value if value != '' else repr(value)}" for key, value in settings.items()
+    )
 
 
 def identity(table: str, system: str, settings: Settings) -> tuple[str, str, str]:

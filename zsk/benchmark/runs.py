@@ -99,7 +99,9 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
         total=len(jobs),
         initial=len(jobs) - len(waiting),
         desc="runs",
-        bar_format="{desc} {n_fmt}/{total_fmt}, {elapsed} so far, {postfix}",
+        bar_format="{desc} {n_fmt}/{total_fmt}, {elapsed} so far{postfix}",
+        miniters=0,  # the time left changes without any run that ends
+        mininterval=1 if sys.stderr.isatty() else 60,
     ) as bar:
         try:
             while waiting or running:
