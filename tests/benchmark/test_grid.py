@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from zsk.benchmark.grid import draw_grid, grid_trials
@@ -49,9 +48,7 @@ def make_trial(tmp_path: Path, checkout: Path):
         job = Job(system, "train", folder, Path("train_net.py"), ())
         return Trial(Row(table, system, config), seed, job, job, cfg, VOCABULARY, False)
 
-    yield make
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return make
 
 
 def test_chosen_are_finished_first_seeds_of_the_table(make_trial) -> None:

@@ -109,7 +109,8 @@ def test_learning_curve(trial: Trial) -> None:
     assert curve == [(20, 10, 10, 10), (40, pytest.approx(18), 90, 10)]  # 2 * 90 * 10 / 100
 
 
-def test_a_missing_report_is_named(trial: Trial) -> None:
-    (trial.evaluate.folder / "inference" / "set" / "metrics.json").unlink()
-    with pytest.raises(UserError, match="metrics.json cannot be read"):
+@pytest.mark.parametrize("name", ["set/metrics.json", "costs.json"])
+def test_a_missing_file_is_named(trial: Trial, name: str) -> None:
+    (trial.evaluate.folder / "inference" / name).unlink()
+    with pytest.raises(UserError, match=f"{name} cannot be read"):
         read_result(trial)

@@ -34,6 +34,9 @@ def test_over_a_setting(tmp_path: Path) -> None:
     ]
     (path,) = draw_plots(define("K"), results, [], tmp_path)
     assert path.name == "t.png" and colours(path) > 0
+    many = [result(f"S{i}", settings={"K": value}) for i in range(9) for value in (0, 2)]
+    assert draw_plots(define("K"), many, [], tmp_path) == [path]
+    assert colours(path) > 5
     # words stand at equal distances
     words = [result(settings={"K": value}) for value in ("sum", "mean")]
     assert draw_plots(define("K"), words, [], tmp_path / ".") == [path]

@@ -11,7 +11,7 @@ CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 MAKE_CLIP = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{checkout!r}, {tests!r}]
 from tiny_clip import save_tiny_clip
 save_tiny_clip(Path(sys.argv[1]))
 """
@@ -22,7 +22,7 @@ def definition(tmp_path_factory, checkout: Path, tiny_options) -> Path:
     """A training, its head-only evaluation and the same training in another table; one bad row."""
     folder = tmp_path_factory.mktemp("definition")
     program = folder / "make_clip.py"
-    program.write_text(MAKE_CLIP.format(tests=str(checkout / "tests")))
+    program.write_text(MAKE_CLIP.format(checkout=str(checkout), tests=str(checkout / "tests")))
     settings = dict(zip(tiny_options[::2], tiny_options[1::2]))
     settings.update({"MODEL.CLIP.NAME": "{clip}.pt", "TEST.EVAL_PERIOD": 2})
     config = str(checkout / CONFIG)

@@ -9,6 +9,7 @@ from typing import Any
 
 from zsk.benchmark.plan import Trial
 from zsk.benchmark.results import Result
+from zsk.errors import UserError
 from zsk.evaluation.costs import COSTS_FILE
 from zsk.evaluation.metrics import harmonic_mean
 from zsk.evaluation.proposal_recall import PROPOSALS_FILE
@@ -33,7 +34,7 @@ def read_result(trial: Trial) -> Result:
     """
     folder = trial.evaluate.folder / "inference"
     saved = read_evaluations([folder / trial.dataset / METRICS_FILE])[0]
-    costs = json.loads((folder / COSTS_FILE).read_text())
+    costs = _read_json(folder / COSTS_FILE)
     hiou, seen, unseen = split_scores(saved.iou, trial.vocabulary)
     recall_seen, recall_unseen = _recall(folder / trial.dataset, trial.vocabulary)
     return Result(
@@ -114,12 +115,19 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             continue  # cut short when the run was stopped; its iterations were repeated
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): run with another --work") from error
+
+
 def _recall(folder: Path, vocabulary: Vocabulary) -> tuple[float | None, float | None]:
     """The mean best IoU of proposals over seen and over unseen segments, in percent."""
     path = folder / PROPOSALS_FILE
     if not path.is_file():
         return None, None
-    classes = json.loads(path.read_text())["classes"]
+    classes = _read_json(path)["classes"]
     groups = (
         [classes[name] for name in _group(vocabulary, seen) if name in classes]
         for seen in (True, False)

@@ -83,7 +83,8 @@ def _draw_over_setting(table: Table, results: Sequence[Result], path: Path) -> b
     numeric = all(isinstance(value, (int, float)) for value in values)
     figure, panels = _figure(table.title, len(_SCORES))
     for panel, (name, title) in zip(panels, _SCORES.items()):
-        for colour, system in zip(_COLOURS, dict.fromkeys(listed[0].system for listed in rows)):
+        for number, system in enumerate(dict.fromkeys(listed[0].system for listed in rows)):
+            colour = _COLOURS[number % len(_COLOURS)]
             points = []
             for listed in rows:
                 score = spread(getattr(result, name) for result in listed)

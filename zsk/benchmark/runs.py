@@ -59,7 +59,7 @@ class _Running:
     def __init__(self, job: Job) -> None:
         self.job = job
         job.folder.mkdir(parents=True, exist_ok=True)
-        self._log: IO[bytes] = open(job.folder / LOG_FILE, "wb")
+        self._log: IO[bytes] = open(job.folder / LOG_FILE, "ab")  # a resumed one goes on
         self.start = time.perf_counter()
         self.process = subprocess.Popen(
             job.command(),
