@@ -11,10 +11,10 @@ LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
-.PHONY: help setup demo test test-slow lint format lock clean
+.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick lint format lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP)  ## create .venv with the pinned packages (6.3 GB, once)
 
@@ -28,6 +28,12 @@ test: $(STAMP)  ## run the tests, less the slow ones
 
 test-slow: $(STAMP)  ## run the slow tests
 	$(VENV_PYTHON) -m pytest -q -m slow
+
+bench-accuracy: $(STAMP)  ## train and compare all systems on the synthetic world (hours; goes on where it stopped)
+	$(VENV_PYTHON) tools/benchmark_accuracy.py
+
+bench-accuracy-quick: $(STAMP)  ## the main tables with one seed and short trainings, into output/benchmark/quick
+	$(VENV_PYTHON) tools/benchmark_accuracy.py --quick
 
 lint: $(STAMP)  ## check format, imports, style and types
 	$(VENV_PYTHON) -m black --check .

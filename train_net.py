@@ -29,6 +29,7 @@ from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
+from zsk.evaluation.costs import measured
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -66,7 +67,9 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
-        return super().test(cfg, with_test_time_augmentation(cfg, model), evaluators)
+        model = with_test_time_augmentation(cfg, model)
+        with measured(model, cfg.OUTPUT_DIR):
+            return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():

@@ -1,5 +1,7 @@
 """Best overlaps worked out by hand on masks of a few pixels."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,20 @@ def test_means_are_over_segments(evaluator, tmp_path):
     assert results["bestIoU-seen"] == pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
     assert results["bestIoU-unseen"] == pytest.approx(50.0)
     assert all(type(value) is float for value in results.values())
+
+
+def test_classes_are_written(evaluator, tmp_path):
+    written = ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
+    add(written, tmp_path, "one", [[0, 0, 0, 2]], logits([[1, 1, 0, 0]], [[0, 0, 1, 1]]))
+    add(written, tmp_path, "two", [[0, 0, 0, 0]], logits([[1, 0, 0, 0]]))
+    results = written.evaluate()["proposals"]
+    report = json.loads((tmp_path / "new" / "folder" / "proposals.json").read_text())
+    assert report["dataset"] == NAME and report["metrics"] == results
+    cat, cow = VOCABULARY.names[0], VOCABULARY.names[2]
+    assert set(report["classes"]) == {cat, cow}  # those with a segment
+    assert report["classes"][cat]["segments"] == 2
+    assert report["classes"][cat]["bestIoU"] == pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
+    assert report["classes"][cow] == {"segments": 1, "bestIoU": 50.0}
 
 
 def test_across_data_sets_the_groups_have_their_own_names(evaluator, tmp_path):

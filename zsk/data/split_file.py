@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
+from zsk.strict_yaml import check_keys, read_yaml, typed
 from zsk.vocabulary import Vocabulary
 
 PARTS = ("train", "val")
@@ -48,16 +47,16 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str, ...]:
     """Check the keys, then register; messages leave out the file, which the caller adds."""
-    _check_keys(split, "", _KEYS, required=("name", "classes", "unseen"))
+    check_keys(split, "", _KEYS, required=("name", "classes", "unseen"))
     parts = [part for part in PARTS if part in split]
     if not parts:
         raise UserError("the keys train and val are both missing: give one at least")
     for part in parts:
-        section = _typed(split, part, Mapping, "a section of keys")
-        _check_keys(section, f"{part}.", _PART_KEYS, required=("images", "labels"))
+        section = typed(split, part, Mapping, "a section of keys")
+        check_keys(section, f"{part}.", _PART_KEYS, required=("images", "labels"))
         for key in section:
-            _typed(section, key, str, "a path", f"{part}.")
-    name = _typed(split, "name", str, "a word in quotes")
+            typed(section, key, str, "a path", f"{part}.")
+    name = typed(split, "name", str, "a word in quotes")
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
     vocabulary = _vocabulary(split, folder)
@@ -110,50 +109,16 @@ def _read_names(file: str) -> list[str]:
 
 def _read(file: str) -> dict[str, Any]:
     try:
-        with open(file, encoding="utf-8") as stream:
-            split = yaml.load(stream, Loader=_StrictLoader)
+        split = read_yaml(Path(file))
     except FileNotFoundError as error:
         raise UserError("the file does not exist (DATASETS.SPLIT_FILE, --split-file)") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"it cannot be read as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(split, dict):
         raise UserError("it holds no keys: docs/own_data.md shows an example")
     return split
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, less its habit of letting the last of two equal keys win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise UserError(f"key {key} occurs twice in the section that begins in line {line}")
-        return super().construct_mapping(node, deep)
-
-
-def _check_keys(
-    section: Mapping[Any, Any], prefix: str, known: Collection[str], required: Collection[str]
-) -> None:
-    for key in section:
-        if key not in known:
-            raise UserError(f"unknown key {prefix}{key}: known are {', '.join(known)}")
-    for key in required:
-        if key not in section:
-            raise UserError(f"the key {prefix}{key} is missing")
-
-
-def _typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: str = "") -> Any:
-    value = section[key]
-    # bool is an int to Python, but `cat: yes` is no number
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise UserError(f"key {prefix}{key} is {value!r}, but has to be {what}")
-    return value
-
-
 def _names(split: Mapping[str, Any], key: str) -> list[str]:
-    names = _typed(split, key, list, "a list of names")
+    names = typed(split, key, list, "a list of names")
     for position, name in enumerate(names, start=1):
         if not isinstance(name, str):
             # YAML reads yes, no, on, off and numbers as something else than text
@@ -165,9 +130,9 @@ def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[st
     """A section of class names; {} where the key is missing."""
     if key not in split:
         return {}
-    section = _typed(split, key, Mapping, "a section with class names as keys")
+    section = typed(split, key, Mapping, "a section with class names as keys")
     for name in section:
         if not isinstance(name, str):
             raise UserError(f"key {key}: {name!r} is not a name: quote it")
-        _typed(section, name, kind, what, f"{key}.")
+        typed(section, name, kind, what, f"{key}.")
     return dict(section)

@@ -43,7 +43,7 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
                 "TEST.PROPOSAL_RECALL is about one view and the joint vocabulary: switch it off, "
                 "or TEST.AUG.ENABLED off and TEST.VOCABULARY to joint"
             )
-        evaluators.append(ProposalRecall(dataset_name, trained_on))
+        evaluators.append(ProposalRecall(dataset_name, trained_on, folder))
     if cfg.TEST.DUMP:
         vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         evaluators.append(PredictionDump(folder, cfg.TEST.DUMP, vocabulary, seen_only=seen_only))

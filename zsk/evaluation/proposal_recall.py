@@ -7,9 +7,11 @@ P scored pixels.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,13 @@ from detectron2.utils import comm
 from torch.nn import functional as F
 
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
+from zsk.evaluation.report import write_atomically
 from zsk.vocabulary import IGNORE_LABEL
 
 logger = logging.getLogger(__name__)
+
+PROPOSALS_FILE = "proposals.json"
+"""Beside metrics.json: the best IoU per group of classes and per class."""
 
 _CHUNK_ELEMENTS = 2**23  # float64: proposals of a large photo go through in slices of 64 MiB
 _UNITS = 2**32  # IoUs are summed as whole numbers, so that no order of images changes the sum
@@ -57,10 +63,15 @@ class ProposalRecall(LabelledEvaluator):
 
     Args:
         dataset_name, trained_on: see `LabelledEvaluator`.
+        output_dir: where PROPOSALS_FILE goes, {"dataset", "metrics": what `evaluate` returns,
+            "classes": {name: {"segments", "bestIoU" in percent}}}; None writes nothing.
     """
 
-    def __init__(self, dataset_name: str, trained_on: Sequence[str] = ()) -> None:
+    def __init__(
+        self, dataset_name: str, trained_on: Sequence[str] = (), output_dir: str | None = None
+    ) -> None:
         super().__init__(dataset_name, trained_on)
+        self._output_dir = output_dir
         self.reset()
 
     def reset(self) -> None:
@@ -97,6 +108,24 @@ class ProposalRecall(LabelledEvaluator):
         for suffix, group in groups.items():
             overlap, segments = totals[group].sum(axis=0)
             if segments:
-                results["bestIoU" + suffix] = float(100.0 * overlap / _UNITS / segments)
+                results["bestIoU" + suffix] = _mean_percent(overlap, segments)
         logger.info("%s proposals: %s", self.dataset_name, results)
+        if self._output_dir is not None:
+            self._write(results, totals, Path(self._output_dir))
         return OrderedDict(proposals=results)
+
+    def _write(self, results: dict[str, float], totals: np.ndarray, folder: Path) -> None:
+        """The means, and every class with a segment, so that other groups of classes can be had."""
+        classes = {
+            name: {"segments": int(segments), "bestIoU": _mean_percent(overlap, segments)}
+            for name, (overlap, segments) in zip(self.vocabulary.names, totals)
+            if segments
+        }
+        report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(report, indent=2, sort_keys=True) + "\n"
+        write_atomically(folder / PROPOSALS_FILE, text.encode())
+
+
+def _mean_percent(overlap: int, segments: int) -> float:
+    return float(100.0 * overlap / _UNITS / segments)

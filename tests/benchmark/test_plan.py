@@ -1,0 +1,134 @@
+"""Which runs a definition's tables need: each training and each evaluation once."""
+
+from pathlib import Path
+
+import pytest
+
+from zsk.benchmark.plan import Plan
+from zsk.benchmark.rows import Definition, Row, Table
+from zsk.errors import UserError
+
+MODE = "MODEL.ENSEMBLE.MODE"
+STAGES = "MODEL.KERNELS.NUM_STAGES"
+
+
+@pytest.fixture
+def config(checkout: Path) -> str:
+    return str(checkout / "configs" / "voc-11k-15" / "zsk_R101_bs8_40k.yaml")
+
+
+def define(*rows: Row, **changes) -> Definition:
+    values = {
+        "name": "tables.yaml",
+        "tables": (Table("t", "T", "", rows),),
+        "selected": ("t",),
+        "seeds": (1, 2),
+        "iterations": None,
+        "settings": {},
+        "prepare": {},
+        "grid": None,
+        **changes,
+    }
+    return Definition(**values)
+
+
+def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
+    """Four stages and the ensemble are the configuration's own: only the head's scores are new."""
+    plan = Plan(
+        define(
+            Row("t", "A", config),
+            Row("t", "A", config, settings={STAGES: 4}),
+            Row("t", "A", config, settings={STAGES: 2}),
+            Row("t", "A", config, evaluate={MODE: "ensemble"}),
+            Row("t", "A", config, evaluate={MODE: "head"}),
+            Row("t", "B", config, evaluate={MODE: "head"}),
+        ),
+        tmp_path,
+    )
+    assert len(plan.trials) == 12
+    kinds = [job.kind for job in plan.jobs]
+    assert kinds.count("train") == 4  # two numbers of stages, two seeds
+    assert kinds.count("evaluate") == 2  # the head, two seeds
+    first, same, other, again, head, named = plan.trials[::2]
+    assert first.train is same.train is first.evaluate is again.evaluate
+    assert other.train is not first.train
+    assert head.train is first.train and head.evaluate is not first.train
+    assert head.evaluate is named.evaluate
+    assert head.evaluate.needs == (first.train.folder,)
+    words = head.evaluate.arguments
+    assert "--eval-only" in words
+    weights = words[words.index("MODEL.WEIGHTS") + 1]
+    assert weights == str(first.train.folder / "model_final.pth")
+    assert plan.jobs.index(first.train) < plan.jobs.index(head.evaluate)
+
+
+def test_iterations_and_settings_change_the_training(config: str, tmp_path: Path) -> None:
+    row = Row("t", "A", config)
+    own = Plan(define(row), tmp_path).jobs[0]
+    short = Plan(define(row, iterations=7), tmp_path)
+    assert short.jobs[0].folder != own.folder
+    assert short.trials[0].cfg.SOLVER.MAX_ITER == 7
+    changed = Plan(define(row, settings={"SOLVER.BASE_LR": 0.5}), tmp_path).jobs[0]
+    assert changed.folder not in (own.folder, short.jobs[0].folder)
+
+
+def test_an_untrained_row_is_evaluated_once(config: str, tmp_path: Path) -> None:
+    plan = Plan(define(Row("t", "A", config, trained=False)), tmp_path)
+    (trial,) = plan.trials
+    (job,) = plan.jobs
+    assert trial.train is None and trial.evaluate is job
+    assert job.kind == "evaluate" and "MODEL.WEIGHTS" not in job.arguments
+
+
+def test_preparations_are_shared_and_named_by_their_words(
+    config: str, tmp_path: Path, checkout: Path
+) -> None:
+    program = "tools/report.py"  # any that is there
+    row = Row(
+        "t",
+        "A",
+        config,
+        settings={"MODEL.WEIGHTS": "{prompts}.pth"},
+        prepare={"prompts": (program, "{config}", "{seed}", "{clip}.pt", "{output}.pth")},
+    )
+    clip = {"clip": (program, "-o", "{output}.pt")}
+    plan = Plan(define(row, prepare=clip, settings={"MODEL.CLIP.NAME": "{clip}.pt"}), tmp_path)
+    kinds = [job.kind for job in plan.jobs]
+    assert kinds == ["prepare", "prepare", "train", "prepare", "train"]
+    shared, first, train, second, _ = plan.jobs
+    assert shared.program == checkout / program
+    assert shared.arguments == ("-o", f"{shared.folder}/clip.pt")
+    assert first.arguments[:3] == (config, "1", f"{shared.folder}/clip.pt")
+    assert second.arguments[1] == "2" and second.folder != first.folder
+    assert train.needs == (shared.folder, first.folder)
+    cfg = plan.trials[0].cfg
+    assert cfg.MODEL.CLIP.NAME == f"{shared.folder}/clip.pt"
+    assert cfg.MODEL.WEIGHTS == f"{first.folder}/prompts.pth"
+
+    longer = {"clip": (program, "--steps", "9", "-o", "{output}.pt")}
+    other = Plan(define(row, prepare=longer, settings={"MODEL.CLIP.NAME": "{clip}.pt"}), tmp_path)
+    assert not {job.folder for job in other.jobs} & {job.folder for job in plan.jobs}
+
+
+def test_own_split_and_supervision(config: str, tmp_path: Path) -> None:
+    plan = Plan(define(Row("t", "A", config), seeds=(1,)), tmp_path)
+    (trial,) = plan.trials
+    assert trial.dataset == "voc_zs_val"
+    assert trial.vocabulary.seen.count(False) == 5
+    assert not trial.supervised
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"settings": {"MODEL.NO_SUCH": 1}}, ["MODEL.NO_SUCH"]),
+        ({"settings": {"MODEL.WEIGHTS": "{nothing}"}}, ["{nothing}", "known are work, seed"]),
+        ({"prepare": {"x": ("tools/none.py", "{output}")}}, ["prepare.x", "tools/none.py"]),
+        ({"settings": {"DATASETS.TEST": "('voc_zs_val','photos_zs_val')"}}, ["DATASETS.TEST"]),
+    ],
+)
+def test_a_mistake_names_the_row(config: str, tmp_path: Path, changes, words) -> None:
+    with pytest.raises(UserError) as error:
+        Plan(define(Row("t", "A", config, **changes)), tmp_path)
+    for word in ("table t, row 'A'", *words):
+        assert word in str(error.value)

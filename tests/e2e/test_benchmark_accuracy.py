@@ -1,0 +1,100 @@
+"""The accuracy benchmark as a user runs it: two tiny rows through the real train_net.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+MAKE_CLIP = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{checkout!r}, {tests!r}]
+from tiny_clip import save_tiny_clip
+save_tiny_clip(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory, checkout: Path, tiny_options) -> Path:
+    """A training, its head-only evaluation and the same training in another table; one bad row."""
+    folder = tmp_path_factory.mktemp("definition")
+    program = folder / "make_clip.py"
+    program.write_text(MAKE_CLIP.format(checkout=str(checkout), tests=str(checkout / "tests")))
+    settings = dict(zip(tiny_options[::2], tiny_options[1::2]))
+    settings.update({"MODEL.CLIP.NAME": "{clip}.pt", "TEST.EVAL_PERIOD": 2})
+    config = str(checkout / CONFIG)
+    row = {"system": "ZSK-Net", "config": config}
+    content = {
+        "seeds": [1],
+        "iterations": 4,
+        "settings": settings,
+        "prepare": {"clip": [str(program), "{output}.pt"]},
+        "tables": {
+            "systems": {"title": "Systems", "plot": "learning curves", "rows": [row]},
+            "modes": {"rows": [row, {**row, "evaluate": {"MODEL.ENSEMBLE.MODE": "head"}}]},
+            "broken": {"rows": [{**row, "settings": {"MODEL.KERNELS.INIT": "magic"}}]},
+        },
+        "grid": {"table": "systems", "images": 2},
+    }
+    path = folder / "tables.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def benchmark(run_program, voc_root, definition, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+
+    def run(*arguments: object):
+        done = run_program(
+            "tools/benchmark_accuracy.py",
+            *("--definition", definition, "--work", work, "--workers", 1, *arguments),
+            DETECTRON2_DATASETS=voc_root,
+        )
+        return done, work
+
+    return run
+
+
+def test_tables_share_a_training_a_failure_is_told_and_a_second_call_runs_nothing(
+    benchmark,
+) -> None:
+    done, work = benchmark()
+    assert done.returncode == 1
+    assert "train ZSK-Net MODEL.KERNELS.INIT magic, seed 1: failed with exit code 2" in done.stderr
+    assert "benchmark.log" in done.stderr and "'magic'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+    results = json.loads((work / "accuracy.json").read_text())
+    assert [(r["table"], r["settings"]) for r in results] == [
+        ("modes", {"MODEL.ENSEMBLE.MODE": "head"}),
+        ("modes", {}),
+        ("systems", {}),
+    ]
+    head, again, system = results
+    assert again == {**system, "table": "modes"}
+    assert len(list((work / "runs").glob("*/model_final.pth"))) == 1
+    (trained,) = (path.parent for path in (work / "runs").glob("*/model_final.pth"))
+    report = json.loads((trained / "inference" / "voc_zs_val" / "metrics.json").read_text())
+    assert system["hiou"] == pytest.approx(report["metrics"]["hIoU"])
+    assert system["miou_unseen"] == pytest.approx(report["metrics"]["mIoU-unseen"])
+    assert 0 < system["proposal_recall_seen"] < 100
+    assert head["params"] == system["params"] > 1000
+    assert system["train_seconds"] > 0 and system["seconds_per_image"] > 0
+    assert (system["seed"], system["iterations"]) == (1, 4)
+    curves = json.loads((work / "learning_curves.json").read_text())
+    assert [point[0] for point in curves[0]["points"]] == [2, 4]
+    assert curves[0]["points"][-1][1] == pytest.approx(system["hiou"])
+    assert "## Systems" in (work / "accuracy.md").read_text()
+    for name in ("systems.png", "grid.png"):
+        assert Image.open(work / name).size[0] > 300
+
+    logs = {path: path.stat().st_mtime_ns for path in work.rglob("benchmark.log")}
+    assert len(logs) == 4  # CLIP, two trainings, an evaluation
+    done, _ = benchmark("--tables", "systems", "modes")
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("benchmark.log")} == logs
+    assert json.loads((work / "accuracy.json").read_text()) == results

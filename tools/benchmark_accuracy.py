@@ -1,0 +1,113 @@
+#!/usr/bin/env python
+"""Train and evaluate the tables of a benchmark, and write them as Markdown, CSV, JSON and plots.
+
+python tools/benchmark_accuracy.py --quick
+python tools/benchmark_accuracy.py --tables systems stages --output docs/results
+
+Every training is a program of its own. Stopped at any time, the same command goes on where it was;
+what is finished, prepared models included, is kept in the work folder and not run again. After a
+change of the code, start with another work folder.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+# a checkout works as it is, without being installed
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+
+from zsk.benchmark.grid import draw_grid, grid_trials  # noqa: E402
+from zsk.benchmark.outputs import learning_curve, read_result  # noqa: E402
+from zsk.benchmark.pages import write_pages  # noqa: E402
+from zsk.benchmark.plan import Plan, Trial  # noqa: E402
+from zsk.benchmark.plots import CurveOfRun, draw_plots, merge_curves  # noqa: E402
+from zsk.benchmark.results import merge, read_results, write_results  # noqa: E402
+from zsk.benchmark.rows import Definition  # noqa: E402
+from zsk.benchmark.runs import run_jobs  # noqa: E402
+from zsk.benchmark.tables import read_definition  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
+
+
+def write_output(
+    definition: Definition, trials: Sequence[Trial], supervised: set[str], folder: Path
+) -> None:
+    """Merge the finished trials into a folder's results and draw everything anew."""
+    finished = [trial for trial in trials if trial.evaluate.finished()]
+    results = merge(read_results(folder), [read_result(trial) for trial in finished])
+    write_results(results, folder)
+    write_pages(results, definition, supervised, folder)
+    curves = [
+        CurveOfRun(t.row.table, t.row.system, t.row.shown_settings, t.seed, learning_curve(t))
+        for t in finished
+        if t.train is t.evaluate
+    ]
+    draw_plots(definition, results, merge_curves(folder, curves), folder)
+    shown = grid_trials(definition.grid, trials) if definition.grid else []
+    if definition.grid and shown:
+        draw_grid(shown, definition.grid.images).save(folder / "grid.png")
+
+
+def supervised_systems(definition: Definition, work: Path) -> set[str]:
+    """Names of the systems, of all tables, that were trained on every class."""
+    tables = tuple(table.name for table in definition.tables)
+    everything = Plan(replace(definition, selected=tables, seeds=definition.seeds[:1]), work)
+    return {trial.row.system for trial in everything.trials if trial.supervised}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run the accuracy benchmark.")
+    parser.add_argument(
+        "--definition",
+        default=ROOT / "configs" / "synthetic" / "tables.yaml",
+        help="YAML file of the tables (default: configs/synthetic/tables.yaml)",
+    )
+    parser.add_argument("--tables", nargs="+", help="default: all, or those of --quick")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: the definition's")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer tables, seeds and iterations (section quick)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="programs at a time, each on one thread (default: the number of cores, %(default)s)",
+    )
+    parser.add_argument("--work", default="output/benchmark", help="default: %(default)s")
+    parser.add_argument(
+        "--output", help="folder of tables and plots (default: the work folder, or quick/ therein)"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    if args.workers < 1:
+        raise UserError(f"--workers is {args.workers}, but has to be 1 or more")
+    definition = read_definition(
+        args.definition, quick=args.quick, tables=args.tables, seeds=args.seeds
+    )
+    work = Path(args.work)
+    output = Path(args.output) if args.output else work / "quick" if args.quick else work
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
+    read_results(output)  # a damaged file is reported before the hours of training
+    plan = Plan(definition, work)
+    supervised = supervised_systems(definition, work)
+    failures = run_jobs(plan.jobs, args.workers)
+    write_output(definition, plan.trials, supervised, output)
+    print(output / "accuracy.md")
+    if failures:
+        print(f"{len(failures)} of {len(plan.jobs)} runs are missing, see above", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    run_cli(main)

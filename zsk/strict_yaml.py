@@ -1,0 +1,63 @@
+"""Reads a user's YAML file so that a slip is a sentence: a key twice, unknown or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zsk.errors import UserError
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        FileNotFoundError: it does not exist; the caller knows what to do about it.
+        UserError: it cannot be read, is no YAML, or has a key twice in one section.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return yaml.load(stream, Loader=_StrictLoader)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"it cannot be read as YAML ({' '.join(str(error).split())})") from error
+
+
+def check_keys(
+    section: Mapping[Any, Any], prefix: str, known: Collection[str], required: Collection[str] = ()
+) -> None:
+    """Raise a UserError unless all keys are `known` and all `required` are there.
+
+    `prefix`: what stands before a key in the message ("train.").
+    """
+    for key in section:
+        if key not in known:
+            raise UserError(f"unknown key {prefix}{key}: known are {', '.join(known)}")
+    for key in required:
+        if key not in section:
+            raise UserError(f"the key {prefix}{key} is missing")
+
+
+def typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: str = "") -> Any:
+    """The value of a key that is there, or a UserError that says `what` it has to be."""
+    value = section[key]
+    # bool is an int to Python, but `cat: yes` is no number
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise UserError(f"key {prefix}{key} is {value!r}, but has to be {what}")
+    return value
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, less its habit of letting the last of two equal keys win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise UserError(f"key {key} occurs twice in the section that begins in line {line}")
+        return super().construct_mapping(node, deep)
