@@ -29,10 +29,10 @@ test: $(STAMP)  ## run the tests, less the slow ones
 test-slow: $(STAMP)  ## run the slow tests
 	$(VENV_PYTHON) -m pytest -q -m slow
 
-bench-accuracy: $(STAMP)  ## train and compare all systems on the synthetic world (hours; goes on where it stopped)
+bench-accuracy: $(STAMP)  ## train and compare all systems (hours; goes on where it stopped)
 	$(VENV_PYTHON) tools/benchmark_accuracy.py
 
-bench-accuracy-quick: $(STAMP)  ## the main tables with one seed and short trainings, into output/benchmark/quick
+bench-accuracy-quick: $(STAMP)  ## the main tables, one seed and short trainings
 	$(VENV_PYTHON) tools/benchmark_accuracy.py --quick
 
 lint: $(STAMP)  ## check format, imports, style and types
