@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from zsk.data import prepare_options as options  # noqa: E402
+from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
 from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
-from zsk.data.register import datasets_root  # noqa: E402
 from zsk.data.splits import get_split, voc_value_table  # noqa: E402
 from zsk.data.voc_augmented import (  # noqa: E402
     AUGMENTED_FOLDER,

@@ -14,7 +14,8 @@ from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from zsk.compat import compiled_ops_available
-from zsk.data.register import datasets_root, register_all, registered_names
+from zsk.data.builtin import datasets_root, register_all
+from zsk.data.register import registered_names
 from zsk.errors import UserError, run_cli
 
 MISSING = "missing"

@@ -9,7 +9,8 @@ import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
-from zsk.data.register import datasets_root, get_vocabulary, register_all, seen_names
+from zsk.data.builtin import datasets_root, register_all
+from zsk.data.register import get_vocabulary, seen_names
 from zsk.data.split_file import register_split_file
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary

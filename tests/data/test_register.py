@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from zsk.data.builtin import datasets_root, register_all
 from zsk.data.evaluation_sets import EVALUATION_SETS, make_evaluation_classes
 from zsk.data.listing import read_stems
 from zsk.data.register import (
-    datasets_root,
     get_vocabulary,
     is_cross_dataset,
-    register_all,
     register_evaluation_set,
     register_zero_shot_split,
     registered_names,

@@ -21,7 +21,7 @@ from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
     import clip
-    from clip.model import build_model, convert_weights
+    from clip.model import CLIP, build_model, convert_weights  # noqa: F401 (clip_training's)
 except ImportError as error:
     raise UserError(
         f"OpenAI's CLIP code cannot be imported ({error}): "
@@ -76,7 +76,7 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         model = self.network("clip")
-        tokens = torch.cat([_tokenize(text, model.context_length) for text in texts])
+        tokens = tokenize_all(texts, model.context_length)
         return model.encode_text(tokens.to(self.device))
 
     def embed_tokens(self, text: str) -> Tensor:
@@ -131,6 +131,11 @@ def find_weights(weights: str) -> Path:
         f"{' or '.join(str(folder) for folder in folders)}: where there is a network, run "
         f"`python -c \"import clip; clip.load('{weights}')\"`, or give the path of a local file"
     )
+
+
+def tokenize_all(texts: Sequence[str], context_length: int) -> Tensor:
+    """(K,context_length) token ids of K ≥ 1 texts. Raises TextTooLongError."""
+    return torch.cat([_tokenize(text, context_length) for text in texts])
 
 
 def _tokenize(text: str, context_length: int) -> Tensor:

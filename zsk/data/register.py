@@ -8,25 +8,18 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.data.evaluation_sets import EVALUATION_SETS, EvaluationClasses
+from zsk.data.evaluation_sets import EvaluationClasses
 from zsk.data.labels import ordered_values
 from zsk.data.listing import list_records
-from zsk.data.splits import get_split
+from zsk.data.synthetic.files import is_synthetic
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-_LISTS_FOLDER = Path(__file__).resolve().parents[2] / "datasets"
-_ADVICE = (
-    "set DETECTRON2_DATASETS to a folder laid out as datasets/README.md says, then run "
-    "`python datasets/prepare_{}.py`"
-)
 
 
 def register_zero_shot_split(
@@ -51,8 +44,8 @@ def register_zero_shot_split(
 
     Args:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
-        image_root: folder of the photos.
-        label_root: folder of the label PNGs.
+        image_root: folder of the photos; or one of `zsk.data.synthetic.files`.
+        label_root: folder of the label PNGs, likewise.
         vocabulary: the joint vocabulary of at most 255 classes (see `zsk.data.splits`).
         training: whether the data set is meant for training, which needs a seen class.
         file_list: text file with one stem per line: only those are listed. None lists all, and
@@ -133,7 +126,7 @@ def _register(
             f"most {IGNORE_LABEL}"
         )
     # absolute paths: a later change of the working directory changes nothing
-    images, labels = os.path.abspath(image_root), os.path.abspath(label_root)
+    images, labels = _absolute(image_root), _absolute(label_root)
     stems = None if file_list is None else os.path.abspath(file_list)
     suffixes = tuple(image_suffixes)
     settings = {
@@ -253,64 +246,9 @@ def _classes(name: str) -> Vocabulary | EvaluationClasses:
     return metadata.vocabulary or metadata.evaluation_classes
 
 
-def datasets_root() -> str:
-    """The folder that holds all data sets: $DETECTRON2_DATASETS, else ./datasets."""
-    return os.environ.get("DETECTRON2_DATASETS") or "datasets"
-
-
-def register_all(root: str | os.PathLike[str]) -> None:
-    """Register the data sets below `root` that datasets/README.md describes, present or not.
-
-    voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
-    photos_zs_val and photos_zs_overfit; for evaluation only pascal_context_59_val, ade20k_150_val
-    and cityscapes_19_val. What is missing is reported when a data set is listed, with the command
-    that prepares it.
-
-    Raises:
-        UserError: they are registered already, below another root.
-    """
-    voc, coco = Path(root) / "VOC2012", Path(root) / "coco"
-    coco_seen = coco / "zsk" / "train2017_seen"
-    photos_train, photos_val, photos_overfit = (
-        _LISTS_FOLDER / f"photos_{part}.txt" for part in ("train", "val", "overfit")
-    )
-    for name, split, image_root, label_root, file_list in (
-        ("voc_zs_train", "voc", voc / "JPEGImages", voc / "zsk/train_seen", voc / "train.txt"),
-        ("voc_zs_val", "voc", voc / "JPEGImages", voc / "zsk/val", voc / "val.txt"),
-        ("coco_stuff_zs_train", "coco_stuff", coco / "train2017", coco_seen, None),
-        ("coco_stuff_zs_val", "coco_stuff", coco / "val2017", coco / "zsk/val2017", None),
-        ("photos_zs_train", "coco_stuff", coco / "train2017", coco_seen, photos_train),
-        ("photos_zs_overfit", "coco_stuff", coco / "train2017", coco_seen, photos_overfit),
-        ("photos_zs_val", "coco_stuff", coco / "train2017", coco / "zsk/train2017", photos_val),
-    ):
-        register_zero_shot_split(
-            name,
-            image_root,
-            label_root,
-            get_split(split),
-            training=not name.endswith("_val"),
-            file_list=file_list,
-            advice=_ADVICE.format(split),
-        )
-    _register_evaluation_sets(Path(root))
-
-
-def _register_evaluation_sets(root: Path) -> None:
-    context, ade, city = (root / f for f in ("VOC2010", "ADEChallengeData2016", "cityscapes"))
-    photos, context_val = context / "JPEGImages", context / "ImageSets/SegmentationContext/val.txt"
-    for name, script, image_root, label_root, file_list in (
-        ("pascal_context_59", "pascal_context", photos, context / "zsk/val", context_val),
-        ("ade20k_150", "ade20k", ade / "images/validation", ade / "zsk/validation", None),
-        ("cityscapes_19", "cityscapes", city / "zsk/val_photos", city / "zsk/val", None),
-    ):
-        register_evaluation_set(
-            f"{name}_val",
-            image_root,
-            label_root,
-            EVALUATION_SETS[name],
-            file_list=file_list,
-            advice=_ADVICE.format(script),
-        )
+def _absolute(folder: str | os.PathLike[str]) -> str:
+    name = os.fspath(folder)
+    return name if is_synthetic(name) else os.path.abspath(name)
 
 
 def _refuse_other_settings(name: str, settings: dict[str, Any]) -> None:

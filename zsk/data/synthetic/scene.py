@@ -58,6 +58,13 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
+def _box(centre: np.ndarray, reach: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom (exclusive) of what lies around a centre, inside the image."""
+    left, top = (max(int(c) - reach, 0) for c in centre)
+    right, bottom = (min(int(c) + reach + 1, SIDE) for c in centre)
+    return left, top, right, bottom
+
+
 def _draw_ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One to three kinds of stuff, parted by wavy borders."""
     x, y = _grid()
@@ -79,14 +86,15 @@ def _draw_ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw_stains(image: np.ndarray, rng: np.random.Generator) -> None:
     """Small shapeless blots in the objects' colours: they belong to the ground."""
-    x, y = _grid()
     for _ in range(int(rng.integers(0, MAX_STAINS + 1))):
         centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(1.5, 4.5)
+        left, top, right, bottom = _box(centre, int(np.ceil(radius * 1.4)))
+        y, x = np.mgrid[top:bottom, left:right].astype(np.float64)
         angle = np.arctan2(y - centre[1], x - centre[0])
         edge = radius * (1 + 0.35 * np.sin(3 * angle + rng.uniform(0, 6)))
         inside = np.hypot(x - centre[0], y - centre[1]) < edge
         paint = material(MATERIALS[rng.integers(len(MATERIALS))], x / 6, y / 6, rng)
-        image[inside] = paint[inside]
+        image[top:bottom, left:right][inside] = paint[inside]
 
 
 def _choose_objects(rng: np.random.Generator) -> list[Composition]:
@@ -109,9 +117,7 @@ def _draw_object(
     # as many small ones as large ones per octave
     radius = np.exp(rng.uniform(*np.log(RADII)))
     turn, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 1.25)
-    reach = int(np.ceil(radius * 1.5))
-    left, top = (max(int(c) - reach, 0) for c in centre)
-    right, bottom = (min(int(c) + reach + 1, SIDE) for c in centre)
+    left, top, right, bottom = _box(centre, int(np.ceil(radius * 1.35)))
     step = 1 / SUPERSAMPLING
     y, x = np.mgrid[top:bottom:step, left:right:step] + (step - 1) / 2
     x, y = (x - centre[0]) / radius, (centre[1] - y) / radius

@@ -1,0 +1,140 @@
+"""Contrastive training of a small CLIP (Radford et al., ICML 2021) from images with class names.
+
+Letters: R images, K names in a batch, E width of the shared space, P side of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
+
+MAX_LOGIT_SCALE = 100.0  # as in the paper
+VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
+
+
+class ClipSizes(NamedTuple):
+    """The numbers of a small CLIP with a vision transformer; widths are multiples of 64."""
+
+    embed_dim: int = 128
+    image_resolution: int = 64
+    vision_layers: int = 4
+    vision_width: int = 128
+    vision_patch_size: int = 8
+    context_length: int = 40
+    transformer_width: int = 128
+    transformer_layers: int = 2
+
+
+def new_clip(sizes: ClipSizes) -> Any:
+    """OpenAI's model class with random weights."""
+    return CLIP(
+        **sizes._asdict(),
+        vocab_size=VOCABULARY_SIZE,
+        transformer_heads=sizes.transformer_width // 64,
+    )
+
+
+class Batch(NamedTuple):
+    """R images and what they show."""
+
+    images: Tensor  # (R,3,P,P) uint8 RGB
+    captions: list[str]  # K, one for each name in the batch
+    targets: Tensor  # (R,) int64, the caption that fits
+
+
+def make_batch(
+    images: Sequence[np.ndarray],
+    names: Sequence[str],
+    templates: Sequence[str],
+    rng: np.random.Generator,
+) -> Batch:
+    """Images (P,P,3) uint8 and their names, each name captioned once by a random template."""
+    distinct = sorted(set(names))
+    captions = [templates[rng.integers(len(templates))].format(name) for name in distinct]
+    targets = torch.tensor([distinct.index(name) for name in names])
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return Batch(stacked, captions, targets)
+
+
+def contrastive_loss(
+    image_features: Tensor, text_features: Tensor, targets: Tensor, scale: Tensor
+) -> Tensor:
+    """CLIP's symmetric loss where several images share a caption.
+
+    A caption's positives are all of its images: as negatives of each other they would teach that
+    two images of one name differ.
+
+    Args:
+        image_features: (R,E) unit rows.
+        text_features: (K,E) unit rows.
+        targets: (R,) int64 in [0,K); every caption has an image.
+        scale: scalar, the logit scale.
+    """
+    logits = scale * image_features @ text_features.T
+    positives = F.one_hot(targets, logits.shape[1]).to(logits.dtype).T
+    positives = positives / positives.sum(dim=1, keepdim=True)
+    to_images = -(positives * logits.T.log_softmax(dim=1)).sum(dim=1).mean()
+    return (F.cross_entropy(logits, targets) + to_images) / 2
+
+
+def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
+    """One step; returns the loss and the share of images whose caption was the best one."""
+    context = model.context_length
+    images = F.normalize(model.encode_image(normalise(batch.images)), dim=1)
+    texts = F.normalize(model.encode_text(tokenize_all(batch.captions, context)), dim=1)
+    scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
+    loss = contrastive_loss(images, texts, batch.targets, scale)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.no_grad():
+        right = (images @ texts.T).argmax(dim=1) == batch.targets
+    return loss.item(), right.float().mean().item()
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(R,3,P,P) uint8 RGB -> float32 as the image tower takes it."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return (images.float() - mean) / std
+
+
+def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW without decay on biases, norms, embeddings and the logit scale."""
+    decayed = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    ids = {id(p) for p in decayed}
+    others = [p for p in model.parameters() if id(p) not in ids]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)
+
+
+@torch.no_grad()
+def accuracy(model: Any, images: Iterable[Tensor], labels: Tensor, prompts: Sequence[str]) -> float:
+    """Share of images whose own class's prompt is the nearest of all.
+
+    Args:
+        images: batches (R,3,P,P) uint8, together as many as `labels` (int64, ids into prompts).
+    """
+    texts = F.normalize(model.encode_text(tokenize_all(prompts, model.context_length)), dim=1)
+    found = [
+        (F.normalize(model.encode_image(normalise(batch)), dim=1) @ texts.T).argmax(dim=1)
+        for batch in images
+    ]
+    return (torch.cat(found) == labels).float().mean().item()
+
+
+def save(model: Any, file: Path) -> None:
+    """Write the state dict, as OpenAI names its entries; read by `ClipEncoder`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({name: value.half() for name, value in model.state_dict().items()}, file)

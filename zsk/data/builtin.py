@@ -1,0 +1,112 @@
+"""The data sets that the project brings: where their files lie below one root."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.register import register_evaluation_set, register_zero_shot_split
+from zsk.data.splits import get_split
+from zsk.data.synthetic.classes import object_vocabulary, stuff_vocabulary
+from zsk.data.synthetic.files import SCHEME
+from zsk.vocabulary import Vocabulary
+
+_LISTS_FOLDER = Path(__file__).resolve().parents[2] / "datasets"
+_ADVICE = (
+    "set DETECTRON2_DATASETS to a folder laid out as datasets/README.md says, then run "
+    "`python datasets/prepare_{}.py`"
+)
+
+
+def datasets_root() -> str:
+    """The folder that holds all data sets: $DETECTRON2_DATASETS, else ./datasets."""
+    return os.environ.get("DETECTRON2_DATASETS") or "datasets"
+
+
+def register_all(root: str | os.PathLike[str]) -> None:
+    """Register the data sets below `root` that datasets/README.md describes, present or not.
+
+    voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
+    photos_zs_val and photos_zs_overfit; with all classes seen, for fully supervised systems,
+    voc_supervised_train and coco_stuff_supervised_train; for evaluation only
+    pascal_context_59_val, ade20k_150_val and cityscapes_19_val; and the synthetic world, which
+    needs no file (`register_synthetic`). What is missing is reported when a data set is listed,
+    with the command that prepares it.
+
+    Raises:
+        UserError: they are registered already, below another root.
+    """
+    voc, coco = Path(root) / "VOC2012", Path(root) / "coco"
+    voc_photos, coco_photos, coco_zsk = voc / "JPEGImages", coco / "train2017", coco / "zsk"
+    coco_all, coco_seen = coco_zsk / "train2017", coco_zsk / "train2017_seen"
+    photos_train, photos_val, photos_overfit = (
+        _LISTS_FOLDER / f"photos_{part}.txt" for part in ("train", "val", "overfit")
+    )
+    for name, split, image_root, label_root, file_list in (
+        ("voc_zs_train", "voc", voc_photos, voc / "zsk/train_seen", voc / "train.txt"),
+        ("voc_supervised_train", "voc", voc_photos, voc / "zsk/train", voc / "train.txt"),
+        ("voc_zs_val", "voc", voc_photos, voc / "zsk/val", voc / "val.txt"),
+        ("coco_stuff_zs_train", "coco_stuff", coco_photos, coco_seen, None),
+        ("coco_stuff_supervised_train", "coco_stuff", coco_photos, coco_all, None),
+        ("coco_stuff_zs_val", "coco_stuff", coco / "val2017", coco_zsk / "val2017", None),
+        ("photos_zs_train", "coco_stuff", coco_photos, coco_seen, photos_train),
+        ("photos_zs_overfit", "coco_stuff", coco_photos, coco_seen, photos_overfit),
+        ("photos_zs_val", "coco_stuff", coco_photos, coco_all, photos_val),
+    ):
+        register_zero_shot_split(
+            name,
+            image_root,
+            label_root,
+            _vocabulary(name, get_split(split)),
+            training=not name.endswith("_val"),
+            file_list=file_list,
+            advice=_ADVICE.format(split),
+        )
+    _register_evaluation_sets(Path(root))
+    register_synthetic()
+
+
+def register_synthetic() -> None:
+    """Register the synthetic world in two protocols (see `zsk.data.synthetic`).
+
+    synthetic_stuff_zs_train, …_zs_val and …_supervised_train: every pixel is labelled, as in
+    COCO-Stuff; synthetic_objects_…: the ground is ignored, as VOC's background is.
+    """
+    for kind, vocabulary in (("stuff", stuff_vocabulary()), ("objects", object_vocabulary())):
+        for ending in ("zs_train", "supervised_train", "zs_val"):
+            name = f"synthetic_{kind}_{ending}"
+            part = ending.rpartition("_")[2]
+            register_zero_shot_split(
+                name,
+                f"{SCHEME}{part}/photos",
+                f"{SCHEME}{part}/{kind}",
+                _vocabulary(name, vocabulary),
+                training=part == "train",
+            )
+
+
+def _vocabulary(name: str, split: Vocabulary) -> Vocabulary:
+    """The split's, or with all classes seen for the training of a fully supervised system."""
+    if not name.endswith("_supervised_train"):
+        return split
+    return dataclasses.replace(split, seen=(True,) * len(split))
+
+
+def _register_evaluation_sets(root: Path) -> None:
+    context, ade, city = (root / f for f in ("VOC2010", "ADEChallengeData2016", "cityscapes"))
+    photos, context_val = context / "JPEGImages", context / "ImageSets/SegmentationContext/val.txt"
+    for name, script, image_root, label_root, file_list in (
+        ("pascal_context_59", "pascal_context", photos, context / "zsk/val", context_val),
+        ("ade20k_150", "ade20k", ade / "images/validation", ade / "zsk/validation", None),
+        ("cityscapes_19", "cityscapes", city / "zsk/val_photos", city / "zsk/val", None),
+    ):
+        register_evaluation_set(
+            f"{name}_val",
+            image_root,
+            label_root,
+            EVALUATION_SETS[name],
+            file_list=file_list,
+            advice=_ADVICE.format(script),
+        )

@@ -1,0 +1,97 @@
+"""Captioned pictures of the synthetic world, as the web gives them to a CLIP: crops of scenes.
+
+All compositions occur, those without masks in training too, as CLIP has seen the unseen names.
+Letter: P side of a picture in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .classes import CLASSES, OBJECTS
+from .scene import SIDE, Scene
+
+MIN_PIXELS = 40  # of a segment that is worth a picture
+MIN_SHARE = 0.75  # of a window, that its stuff covers
+MAX_MARGIN = 0.3  # around an object, in its longer sides
+CUT_OUT_SHARE = 0.5  # of the pictures show their subject on plain ground, as product photos do
+WINDOW_TRIALS = 12
+
+
+class Picture(NamedTuple):
+    """A picture and the class that its caption names."""
+
+    image: np.ndarray  # (P,P,3) uint8 RGB
+    label: int  # index into CLASSES
+
+
+def pictures(scene: Scene, side: int) -> Iterator[Picture]:
+    """One picture for each class in a scene: of the object, or of a piece of the stuff.
+
+    Args:
+        side: P.
+    """
+    image, classes = scene.render()
+    rng = np.random.default_rng((scene.seed, scene.number, side))
+    for label in np.unique(classes):
+        inside = classes == label
+        if inside.sum() < MIN_PIXELS:
+            continue
+        if rng.random() < CUT_OUT_SHARE:
+            ground = rng.integers(0, 256, 3)
+            yield _picture(np.where(inside[..., None], image, ground), _box(inside, 0), side, label)
+        elif label < len(OBJECTS):
+            box = _box(inside, rng.uniform(0, MAX_MARGIN))
+            yield _picture(image, box, side, label)
+        else:
+            window = _window(inside, rng)
+            if window is not None:
+                yield _picture(image, window, side, label)
+
+
+def clean_pictures(scene: Scene, side: int) -> Iterator[Picture]:
+    """As `pictures`, each segment alone on grey and upright in its tight box: a clean crop."""
+    image, classes = scene.render()
+    for label in np.unique(classes):
+        inside = classes == label
+        if inside.sum() >= MIN_PIXELS:
+            alone = np.where(inside[..., None], image, 127)
+            yield _picture(alone, _box(inside, 0), side, label)
+
+
+def class_name(label: int) -> str:
+    """The name that captions give a picture's class."""
+    return CLASSES[label].name
+
+
+def _picture(image: np.ndarray, box: tuple[int, int, int, int], side: int, label: int) -> Picture:
+    left, top, right, bottom = box
+    crop = image[top:bottom, left:right].astype(np.uint8)
+    return Picture(cv2.resize(crop, (side, side), interpolation=cv2.INTER_LINEAR), int(label))
+
+
+def _box(inside: np.ndarray, margin: float) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (exclusive) around a mask, widened by a share of its longer side."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    extra = round(margin * max(bottom - top, right - left))
+    return (
+        max(left - extra, 0),
+        max(top - extra, 0),
+        min(right + extra, SIDE),
+        min(bottom + extra, SIDE),
+    )
+
+
+def _window(inside: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+    """A random square that a stuff fills for the most part; None when none was found."""
+    for _ in range(WINDOW_TRIALS):
+        size = int(rng.integers(24, 65))
+        left, top = rng.integers(0, SIDE - size + 1, 2)
+        if inside[top : top + size, left : left + size].mean() >= MIN_SHARE:
+            return int(left), int(top), int(left) + size, int(top) + size
+    return None
