@@ -17,6 +17,7 @@ from zsk.vocabulary import Vocabulary
 
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .prompts import build_prompts
+from .text_cache import TextCache
 
 CACHED_VOCABULARIES = 8  # a few users' words beside training's and a test set's
 
@@ -27,12 +28,19 @@ class TextClassifier(nn.Module):
     Args:
         encoder: the frozen text side.
         templates: T ≥ 1 texts with one "{}" each.
+        disk_cache: where embeddings outlive the process; None: nowhere.
     """
 
-    def __init__(self, encoder: VisionLanguageEncoder, templates: Sequence[str]) -> None:
+    def __init__(
+        self,
+        encoder: VisionLanguageEncoder,
+        templates: Sequence[str],
+        disk_cache: TextCache | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.templates = tuple(templates)
+        self.disk_cache = disk_cache
         self._cache: OrderedDict[tuple[tuple[str, ...], str], Tensor] = OrderedDict()
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
@@ -44,11 +52,22 @@ class TextClassifier(nn.Module):
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
         if key not in self._cache:
-            self._cache[key] = self._encode(vocabulary)
+            self._cache[key] = self._kept_or_encoded(vocabulary)
             if len(self._cache) > CACHED_VOCABULARIES:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return self._cache[key]
+
+    def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
+        if self.disk_cache is None:
+            return self._encode(vocabulary)
+        with torch.inference_mode(False):  # for what comes from the disk, as below
+            return self.disk_cache.rows(
+                self.encoder,
+                self.templates,
+                vocabulary.prompt_names,
+                lambda: self._encode(vocabulary),
+            )
 
     @torch.inference_mode(False)  # or rows first made in a test could not serve in training
     @torch.no_grad()
