@@ -52,7 +52,7 @@ class RegionRequest(NamedTuple):
     mask_logits: (N,h,w) float, over the whole image at any resolution.
     text: (K,E) float32 unit rows.
     scores: from region probabilities (N,K) and valid (N,) to the final class scores (N,K), none of
-        which falls when a probability rises; None where the scores are not known: nothing is pruned.
+        which falls when a probability rises; None: not known, so nothing is left out.
     """
 
     image: Tensor
