@@ -4,11 +4,15 @@ A label is the argmax over k of Σ_n p_n(k) · σ(M)_n. Before a proposal is cla
 between 0 and what the ensemble makes of a region probability of 1: with the head's probability
 h_n(k), at most h_n(k)^λ. So after some proposals are classified, a pixel is settled when its winner
 stays ahead even if all others give every rival their most. No threshold on no-object does this: a
-proposal that is hardly an object still decides where nothing else votes. Measured on 2026-11-23
-with 49 dynamic kernels: on photos that the head had learned, 4 to 8 crops instead of 49 changed at
-most 0.01 % of the labels, as a threshold of 0.05 on the object probability did (3 to 5 crops); on
-photos it had not learned that threshold changed 0.5 to 75 % of the labels, this at most 0.01 %
-(it then classified 48 or 49).
+proposal that is hardly an object still decides where nothing else votes.
+
+Measured on 2026-11-23: a head of 49 kernels and crops named by the embedded encoder, tolerance 0.01,
+rounds of 8, λ = 0.7. On 4 photos that the head had learned 8 crops were left, and at most 0.01 % of
+the labels changed (λ = 0.4: 8 to 24 crops, 0.11 %); on 4 others it left 48 and changed 0.01 %,
+where a threshold of 0.05 on the object probability left 0 to 5 and changed 0.5 to 75 %. On a model
+whose proposals are all objects nearly all are classified, and 0.25 % changed at most. Sharing among
+duplicates (IoU 0.9) saved 0 to 8 crops there and changed up to 0.35 % (λ = 0.4: 1.4 %), so it is
+off unless asked for.
 
 Letters: N proposals, h×w masks, K classes, P grid points at which votes are counted.
 """
