@@ -84,9 +84,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
     clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
     # a proposal is not classified once at most this share of the pixels of the masks could still
-    # get another label by it; 0: all are classified
+    # get another label by it; 0.0: all are classified
     clip.PRUNE.TOLERANCE = 0.01
-    # masks that overlap more than this share what the better-scored one is named; 1: none do
+    # masks that overlap more than this share what the better-scored one is named; 1.0: none do
     clip.PRUNE.DUPLICATE_IOU = 1.0
     clip.PRUNE.ROUND_SIZE = 8  # proposals classified before it is asked again who can still matter
 
