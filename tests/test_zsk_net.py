@@ -8,6 +8,7 @@ from torch import nn
 
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_classifier import RegionClassifier
+from zsk.classification.region_queue import Pruning
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
 from zsk.proposals.outputs import Proposals
@@ -139,3 +140,72 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
     assert labelled["loss_dice"] > 0 and empty["loss_dice"] == 0
     sum(empty.values()).backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.01])
+def test_a_pruned_batch_equals_pruned_singles_and_nearly_the_unpruned(tolerance):
+    model = tiny_model().eval()
+    records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2)]
+    full = [result["pred_labels"] for result in model(records)]
+    model.region_classifier.pruning = Pruning(tolerance, round_size=2)
+    for labels, result, one in zip(full, model(records), records):
+        assert torch.equal(result["pred_labels"], model([one])[0]["pred_labels"])
+        assert (result["pred_labels"] != labels).float().mean() <= tolerance
+
+
+def test_what_the_head_is_sure_is_nothing_is_never_cropped():
+    class Nothing(OneMask):
+        def forward(self, features, text):
+            ((logits, masks),) = super().forward(features, text)
+            logits = torch.cat([logits, torch.tensor([[[0.0, 0.0, 0.0, 200.0]]])], dim=1)
+            return [Proposals(logits, masks.repeat(1, 2, 1, 1))]
+
+    model = build(head=Nothing(), ensemble_mode="ensemble").eval()
+    model.region_classifier.pruning = Pruning(0.01, round_size=1)
+    model([record(colour=(0, 255, 0))])
+    assert model.region_classifier.encoder.batches == [1]
+
+
+def test_results_carry_no_autograd_and_labels_stay_integers():
+    (result,) = tiny_model().eval()([noisy(64, 64, 0)])
+    assert result["pred_labels"].is_inference() and result["pred_labels"].dtype == torch.int64
+
+
+def test_half_precision_covers_backbone_and_head_alone():
+    seen = {}
+
+    class Watching(OneMask):
+        def forward(self, features, text):
+            seen["head"] = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+            return super().forward(features, text)
+
+    model = build(head=Watching(), ensemble_mode="clip", test_dtype="bfloat16").eval()
+    (result,) = model([record(colour=(0, 255, 0))])
+    assert seen["head"] == (True, torch.bfloat16)
+    assert result["pred_masks"].dtype == torch.float32
+    assert result["pred_labels"].unique().tolist() == [1]
+    build(head=Watching()).eval()([record()])
+    assert not seen["head"][0]
+
+
+def test_labels_in_bfloat16_are_nearly_those_of_float32():
+    model, one = tiny_model().eval(), noisy(64, 96, 0)
+    (exact,) = model([one])
+    model.test_dtype = torch.bfloat16
+    (rounded,) = model([one])
+    assert rounded["pred_masks"].dtype == torch.float32
+    assert not torch.equal(rounded["pred_masks"], exact["pred_masks"])
+    assert (rounded["pred_labels"] == exact["pred_labels"]).float().mean() > 0.9
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(UserError, match="MODEL.TEST_DTYPE is 'half': choose one of float32"):
+        build(test_dtype="half")
+
+
+def test_the_text_cache_is_for_templates_and_can_be_switched_off():
+    opts = ("MODEL.CLIP.NAME", "embedded:lite0", "MODEL.DEVICE", "cpu")
+    for choice in (True, False):
+        cfg = tiny_config(*opts, "MODEL.CLIP.TEXT_CACHE", choice)
+        classifier = ZSKNet.from_config(cfg)["text_classifier"]
+        assert (classifier.disk_cache is not None) == choice

@@ -25,6 +25,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
+    cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # which names compete: joint, or seen (only seen pixels are scored, no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
@@ -85,6 +86,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
+    cfg.MODEL.TEST_DTYPE = "float32"  # of backbone and head in evaluation: float32, or on a GPU
+    # bfloat16 or float16 (CLIP always is float16 on a GPU)
+
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet, vild or learned
@@ -95,6 +99,14 @@ def _add_model_config(cfg: CfgNode) -> None:
     clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
     clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
+    clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
+    clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
+    # a proposal is not classified once at most this share of the pixels of the masks could still
+    # get another label by it; 0.0: all are classified
+    clip.PRUNE.TOLERANCE = 0.01
+    # masks that overlap more than this share what the better-scored one is named; 1.0: none do
+    clip.PRUNE.DUPLICATE_IOU = 1.0
+    clip.PRUNE.ROUND_SIZE = 8  # proposals classified before it is asked again who can still matter
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
@@ -116,7 +128,8 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
 
     Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS and DATASETS.SPLIT_FILE in the file are taken
     from the file's folder where they exist there.
-    Without a GPU, MODEL.DEVICE cuda becomes cpu and SOLVER.AMP is switched off.
+    Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and MODEL.TEST_DTYPE
+    is float32.
 
     Raises:
         UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type;
@@ -150,6 +163,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu":
         cfg.SOLVER.AMP.ENABLED = False
+        cfg.MODEL.TEST_DTYPE = "float32"  # half precision is slower there (measured)
     return cfg
 
 

@@ -47,6 +47,7 @@ class ZSKNetWithTTA(nn.Module):
         self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
         self.flip = flip
 
+    @torch.inference_mode()
     def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Per record {"pred_labels": (height,width) int64}, as ZSKNet gives it.
 

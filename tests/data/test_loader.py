@@ -168,3 +168,26 @@ def test_a_few_of_the_images_are_drawn_with_the_seed(pets):
 def test_segments_of_no_data_set():
     with pytest.raises(UserError, match="DATASETS.TRAIN is empty"):
         build_segment_loader(small_cfg())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_test_images_in_batches(pets: str, workers: int) -> None:
+    cfg = small_cfg()
+    cfg.TEST.IMS_PER_BATCH = 2
+    cfg.DATALOADER.NUM_WORKERS = workers
+    loaded = [[r["image_id"] for r in batch] for batch in build_test_loader(cfg, pets)]
+    assert loaded == [["a", "b"], ["c", "d"], ["e"]]
+    cfg.TEST.IMS_PER_BATCH = 0
+    with pytest.raises(UserError, match="TEST.IMS_PER_BATCH is 0"):
+        build_test_loader(cfg, pets)
+
+
+def test_two_processes_share_the_test_images(pets: str, monkeypatch) -> None:
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
+    cfg = small_cfg()
+    cfg.TEST.IMS_PER_BATCH = 2
+    shares = []
+    for rank in (0, 1):
+        monkeypatch.setattr("detectron2.utils.comm.get_rank", lambda rank=rank: rank)
+        shares.append([[r["image_id"] for r in batch] for batch in build_test_loader(cfg, pets)])
+    assert shares == [[["a", "b"], ["c"]], [["d", "e"]]]

@@ -19,6 +19,9 @@ from torchvision.ops import roi_align
 from zsk.errors import UserError
 
 from .encoder import VisionLanguageEncoder
+from .region_queue import Pruning, RegionQueue, RegionRequest
+
+MASKS_AT_ONCE = 8  # enlarged to the image's size: bounds the memory
 
 
 class RegionScores(NamedTuple):
@@ -34,8 +37,9 @@ class RegionClassifier(nn.Module):
     Args:
         encoder: the frozen image side.
         mask_threshold: in (0,1), where the masks' sigmoid is cut.
-        chunk_size: proposals handled at once; bounds the memory (chunk_size masked images of
-            float32), changes no result.
+        chunk_size: crops encoded at once, of one image or of several; bounds the memory, changes no
+            result.
+        pruning: what `classify` may leave out.
 
     Leaving the surroundings in, dimmed or whole, and larger boxes were measured and are worse: see
     embedded_encoder.py. Raises UserError for a number outside its range.
@@ -49,6 +53,7 @@ class RegionClassifier(nn.Module):
         encoder: VisionLanguageEncoder,
         mask_threshold: float = 0.5,
         chunk_size: int = 32,
+        pruning: Pruning = Pruning(),
     ) -> None:
         super().__init__()
         if not 0 < mask_threshold < 1:
@@ -58,44 +63,67 @@ class RegionClassifier(nn.Module):
         self.encoder = encoder
         self.logit_threshold = math.log(mask_threshold / (1 - mask_threshold))
         self.chunk_size = chunk_size
+        self.pruning = pruning
         mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
         self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
 
-    @torch.no_grad()
     def forward(self, image: Tensor, mask_logits: Tensor, text: Tensor) -> RegionScores:
-        """Class probabilities of N proposals.
-
-        Args:
-            image: (3,H,W) uint8 or float, RGB in 0–255, without padding.
-            mask_logits: (N,h,w) float, over the whole image at any resolution.
-            text: (K,E) float32 unit rows.
+        """Class probabilities of all N proposals of one image; arguments as in RegionRequest.
 
         Returns:
             RegionScores without gradient. A mask with no pixel over the threshold is invalid: it is
             never encoded and its row is 0.
         """
+        return self.classify([RegionRequest(image, mask_logits, text)])[0]
+
+    @torch.no_grad()
+    def classify(self, requests: Sequence[RegionRequest]) -> list[RegionScores]:
+        """As `forward`, for several images, whose crops are encoded together.
+
+        With `pruning`, what cannot change a label is not encoded: it keeps a row of 0 and is valid.
+        What is left out depends on its own image only.
+        """
+        queues = [
+            RegionQueue(request, self.logit_threshold, self.chunk_size, self.pruning)
+            for request in requests
+        ]
+        with torch.autocast(self.pixel_mean.device.type, enabled=False):
+            while rounds := [(q, i) for q in queues if len(i := q.next_round())]:
+                self._classify_rounds(rounds)
+        return [RegionScores(queue.probs, queue.valid) for queue in queues]
+
+    def _classify_rounds(self, rounds: Sequence[tuple[RegionQueue, Tensor]]) -> None:
+        crops, shown = zip(*(self._crops(queue.request, indices) for queue, indices in rounds))
+        features = torch.cat(
+            [self.encoder.encode_image(c) for c in torch.cat(crops).split(self.chunk_size)]
+        )
+        parts = features.split([len(c) for c in crops])
+        for (queue, indices), part, seen in zip(rounds, parts, shown):
+            probs = part.new_zeros(len(indices), len(queue.request.text))
+            scores = self.encoder.logit_scale * part @ queue.request.text.float().T
+            probs[seen] = scores.softmax(dim=1)
+            queue.take(indices, probs, seen)
+
+    def _crops(self, request: RegionRequest, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Crops of those of the R proposals that show a pixel, and (R,) bool which do."""
         # Before the crops: the pixels that are then set to 0 get the pixel mean.
-        pixels = (image.float() - self.pixel_mean) / self.pixel_std
-        probs = text.new_zeros(len(mask_logits), len(text), dtype=torch.float32)
-        valid = torch.zeros(len(mask_logits), dtype=torch.bool, device=probs.device)
-        with torch.autocast(probs.device.type, enabled=False):
-            for start in range(0, len(mask_logits), self.chunk_size):
-                chunk = slice(start, start + self.chunk_size)
-                masks = binary_masks(mask_logits[chunk], pixels.shape[-2:], self.logit_threshold)
-                valid[chunk] = shown = masks.flatten(1).any(dim=1)
-                crops = masked_crops(pixels, masks[shown], self.encoder.input_size)
-                features = self.encoder.encode_image(crops)
-                scores = self.encoder.logit_scale * features @ text.float().T
-                probs[chunk][shown] = scores.softmax(dim=1)
-        return RegionScores(probs, valid)
+        pixels = (request.image.float() - self.pixel_mean) / self.pixel_std
+        crops, shown = [], []
+        for chunk in indices.split(MASKS_AT_ONCE):
+            masks = binary_masks(
+                request.mask_logits[chunk], pixels.shape[-2:], self.logit_threshold
+            )
+            shown.append(occupied(masks, (1, 2)))
+            crops.append(masked_crops(pixels, masks[shown[-1]], self.encoder.input_size))
+        return torch.cat(crops), torch.cat(shown)
 
 
 class OnePassClassifier(RegionClassifier):
     """Names all proposals from one look at the whole photo: features pooled under each mask.
 
-    Called as RegionClassifier is. One forward pass instead of one per proposal; `chunk_size` has no
-    part in it.
+    Called as RegionClassifier is. One forward pass instead of one per proposal; `chunk_size` and
+    `pruning` have no part in it.
     """
 
     @torch.no_grad()
@@ -109,12 +137,19 @@ class OnePassClassifier(RegionClassifier):
             probs[valid] = (self.encoder.logit_scale * features @ text.float().T).softmax(dim=1)
         return RegionScores(probs, valid)
 
+    def classify(self, requests: Sequence[RegionRequest]) -> list[RegionScores]:
+        return [self(request.image, request.mask_logits, request.text) for request in requests]
+
 
 REGION_MODES = {"crop": RegionClassifier, "one_pass": OnePassClassifier}
 
 
 def build_region_classifier(
-    mode: str, encoder: VisionLanguageEncoder, mask_threshold: float, chunk_size: int
+    mode: str,
+    encoder: VisionLanguageEncoder,
+    mask_threshold: float,
+    chunk_size: int,
+    pruning: Pruning = Pruning(),
 ) -> RegionClassifier:
     """The classifier that MODEL.CLIP.REGION_MODE names.
 
@@ -128,7 +163,7 @@ def build_region_classifier(
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
-    return REGION_MODES[mode](encoder, mask_threshold, chunk_size)
+    return REGION_MODES[mode](encoder, mask_threshold, chunk_size, pruning)
 
 
 def binary_masks(mask_logits: Tensor, size: Sequence[int], logit_threshold: float) -> Tensor:
@@ -139,13 +174,18 @@ def binary_masks(mask_logits: Tensor, size: Sequence[int], logit_threshold: floa
     return upsampled[:, 0] > logit_threshold
 
 
+def occupied(masks: Tensor, dim: int | tuple[int, int]) -> Tensor:
+    """Whether bool masks have a true pixel along `dim`."""
+    return masks.view(torch.uint8).amax(dim) > 0  # `any` takes five times as long on a CPU
+
+
 def tight_boxes(masks: Tensor) -> Tensor:
     """(R,H,W) bool masks with a pixel each → (R,4) float32 boxes."""
     sides = []
-    for pixels_along in (masks.any(dim=1), masks.any(dim=2)):  # (R,W) for x, (R,H) for y
-        occupied = pixels_along.to(torch.uint8)
-        first = occupied.argmax(dim=1)  # argmax is the first of equals
-        last = occupied.shape[1] - occupied.flip(1).argmax(dim=1)
+    for dim in (1, 2):  # (R,W) for x, (R,H) for y
+        pixels_along = occupied(masks, dim).to(torch.uint8)
+        first = pixels_along.argmax(dim=1)  # argmax is the first of equals
+        last = pixels_along.shape[1] - pixels_along.flip(1).argmax(dim=1)
         sides.append((first, last))
     (x0, x1), (y0, y1) = sides
     return torch.stack([x0, y0, x1, y1], dim=1).float()
@@ -155,9 +195,17 @@ def masked_crops(pixels: Tensor, masks: Tensor, size: int) -> Tensor:
     """(3,H,W) normalised pixels, (R,H,W) bool masks with a pixel each → (R,3,S,S) float32 crops.
 
     0 outside the mask, the tight box squashed to a square: averaged over the pixels that fall into
-    one pixel of the crop when it shrinks (anti-aliased), bilinear when it grows.
+    one pixel of the crop when it shrinks (anti-aliased), bilinear when it grows. Image and mask are
+    cut apart and multiplied as crops, so that no masked image exists at full size; the order only
+    matters on the mask's edge (measured: cosine between the embeddings 0.9997, at least 0.998).
     """
-    index = torch.arange(len(masks), device=masks.device, dtype=torch.float32)
-    boxes = torch.cat([index[:, None], tight_boxes(masks)], dim=1)
+    boxes = tight_boxes(masks)
+    index = torch.arange(len(masks), device=masks.device, dtype=torch.float32)[:, None]
     # sampling_ratio 0: as many samples per output pixel as there are input pixels in it
-    return roi_align(pixels * masks[:, None], boxes, size, sampling_ratio=0, aligned=True)
+    inside = roi_align(
+        masks[:, None].float(), torch.cat([index, boxes], 1), size, sampling_ratio=0, aligned=True
+    )
+    crops = roi_align(
+        pixels[None], torch.cat([index * 0, boxes], 1), size, sampling_ratio=0, aligned=True
+    )
+    return crops * inside

@@ -20,6 +20,7 @@ from .encoder import TextTooLongError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts
 from .prompts import build_prompts
+from .text_cache import TextCache
 
 CACHED_VOCABULARIES = 8  # a few users' words beside training's and a test set's
 
@@ -31,15 +32,21 @@ class TextClassifier(FrozenModule):
         encoder: the frozen text side.
         prompts: T ≥ 1 texts with one "{}" each, or learned prompts, which are frozen and then are
             no part of the state dict: a model may be evaluated with others than it was trained.
+        disk_cache: where the embeddings of templates outlive the process; None: nowhere. Learned
+            prompts are not kept there.
     """
 
     def __init__(
-        self, encoder: VisionLanguageEncoder, prompts: Sequence[str] | LearnedPrompts
+        self,
+        encoder: VisionLanguageEncoder,
+        prompts: Sequence[str] | LearnedPrompts,
+        disk_cache: TextCache | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.templates: tuple[str, ...] = ("{}",)
         self.learned = isinstance(prompts, LearnedPrompts)
+        self.disk_cache = None if self.learned else disk_cache
         if isinstance(prompts, LearnedPrompts):
             self.hold("prompts", prompts)
         else:
@@ -58,11 +65,22 @@ class TextClassifier(FrozenModule):
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
         if key not in self._cache:
-            self._cache[key] = self._encode(vocabulary)
+            self._cache[key] = self._kept_or_encoded(vocabulary)
             if len(self._cache) > CACHED_VOCABULARIES:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(key)
         return self._cache[key]
+
+    def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
+        if self.disk_cache is None:
+            return self._encode(vocabulary)
+        with torch.inference_mode(False):  # for what comes from the disk, as below
+            return self.disk_cache.rows(
+                self.encoder,
+                self.templates,
+                vocabulary.prompt_names,
+                lambda: self._encode(vocabulary),
+            )
 
     @torch.inference_mode(False)  # or rows first made in a test could not serve in training
     @torch.no_grad()

@@ -69,16 +69,31 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
-    """A loader over all images of one data set, in order, as lists of one mapped record.
+    """A loader over all images of one data set, in order, as lists of mapped records.
+
+    Reads TEST.IMS_PER_BATCH (of one process; the last list may be shorter) and
+    DATALOADER.NUM_WORKERS, which load ahead while the model works.
 
     Raises:
-        UserError: the data set is not registered, or its files do not pair up.
+        UserError: the data set is not registered, its files do not pair up, or no batch size.
     """
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}, but has to be at least 1")
     mapper = ZeroShotMapper(cfg, is_train=False, dataset_name=dataset_name)
-    return build_detection_test_loader(
+    singles = build_detection_test_loader(
         get_detection_dataset_dicts(dataset_name, filter_empty=False),
         mapper=mapper,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+    if cfg.TEST.IMS_PER_BATCH == 1:
+        return singles
+    # Detectron2 0.6 has no argument for it
+    return DataLoader(
+        singles.dataset,
+        batch_size=cfg.TEST.IMS_PER_BATCH,
+        sampler=singles.batch_sampler.sampler,  # this process's share of the images
+        num_workers=singles.num_workers,
+        collate_fn=singles.collate_fn,
     )
 
 

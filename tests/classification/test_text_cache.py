@@ -1,0 +1,118 @@
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_clip import ColourEncoder
+
+from zsk.classification import text_cache
+from zsk.classification.text_cache import TextCache, cache_folder
+from zsk.classification.text_classifier import TextClassifier
+from zsk.vocabulary import Vocabulary
+
+WORDS = ("red", "green")
+VOCABULARY = Vocabulary(WORDS, WORDS, (True, False))
+
+
+@pytest.fixture(autouse=True)
+def any_number_of_texts(monkeypatch) -> None:
+    monkeypatch.setattr(text_cache, "MIN_TEXTS_CPU", 1)
+
+
+def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0) -> list[str]:
+    """What a program that starts anew encodes."""
+    encoder = ColourEncoder()
+    torch.nn.init.constant_(encoder.network("scale").weight, weight)
+    vocabulary = Vocabulary(words or WORDS, words or WORDS, (True,) * len(words or WORDS))
+    rows = TextClassifier(encoder, [template], TextCache(folder))(vocabulary)
+    assert torch.equal(rows, TextClassifier(encoder, [template])(vocabulary))
+    return encoder.texts[: len(encoder.texts) - len(vocabulary)]  # without those of the check
+
+
+def test_a_second_start_encodes_nothing(tmp_path: Path) -> None:
+    assert encoded(tmp_path) == ["red", "green"]
+    assert encoded(tmp_path) == []
+    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+
+
+def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> None:
+    encoded(tmp_path)
+    assert encoded(tmp_path, weight=1.01) == ["red", "green"]
+    assert encoded(tmp_path, template="a {}") == ["a red", "a green"]
+    assert encoded(tmp_path, "green", "red") == ["green", "red"]
+    assert encoded(tmp_path, "red") == ["red"]
+    assert encoded(tmp_path) == []
+
+
+def damaged(kind: str, good: bytes) -> bytes:
+    if kind == "truncated":
+        return good[:-3]
+    if kind == "text":
+        return b"not an array"
+    return b""
+
+
+@pytest.mark.parametrize("kind", ["truncated", "text", "empty"])
+def test_a_damaged_file_is_written_anew(tmp_path: Path, kind: str) -> None:
+    encoded(tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damaged(kind, file.read_bytes()))
+    assert encoded(tmp_path) == ["red", "green"]
+    assert encoded(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.zeros((2, 3), np.float32), np.eye(3, dtype=np.float32), np.eye(2, 3), np.full((2, 3), 1j)],
+)
+def test_rows_that_cannot_be_right_are_not_believed(tmp_path: Path, rows: np.ndarray) -> None:
+    encoded(tmp_path)
+    (file,) = tmp_path.iterdir()
+    np.save(file, rows)
+    assert encoded(tmp_path) == ["red", "green"]
+
+
+def test_nothing_of_an_interrupted_write_is_read_or_left(tmp_path: Path, monkeypatch) -> None:
+    def interrupted(part, rows, **_) -> None:
+        part.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "save", interrupted)
+        encoded(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert encoded(tmp_path) == ["red", "green"]
+
+
+def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, caplog) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING):
+        assert encoded(tmp_path / "file" / "folder") == ["red", "green"]
+    assert "set ZSK_CACHE_DIR" in caplog.text and caplog.text.count("WARNING") == 1
+
+
+def test_few_texts_are_not_worth_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(text_cache, "MIN_TEXTS_CPU", 3)
+    assert encoded(tmp_path) == ["red", "green"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_from_the_disk_serve_in_training(tmp_path: Path) -> None:
+    encoded(tmp_path)
+    classifier = TextClassifier(ColourEncoder(), ["{}"], TextCache(tmp_path))
+    torch.nn.init.ones_(classifier.encoder.network("scale").weight)
+    with torch.inference_mode():
+        classifier(VOCABULARY)
+    weights = torch.ones(1, 3, requires_grad=True)
+    (weights @ classifier(VOCABULARY).T).sum().backward()
+    assert weights.grad.tolist() == [[1.0, 1.0, 0.0]]
+    assert classifier.encoder.texts == []
+
+
+def test_the_folder(monkeypatch) -> None:
+    monkeypatch.setenv("ZSK_CACHE_DIR", os.path.join("some", "where"))
+    assert cache_folder() == Path("some/where/text")
+    monkeypatch.delenv("ZSK_CACHE_DIR")
+    assert cache_folder() == Path.home() / ".cache" / "zsk-net" / "text"
