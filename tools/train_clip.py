@@ -35,6 +35,7 @@ from zsk.data.synthetic.scene import Scene  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 SCENES_SEED = 3  # of no part of the data sets
+SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
 WARMUP = 0.1  # of the steps
 
 
@@ -81,7 +82,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.lr, total_steps=args.steps + 1, pct_start=warmup / (args.steps + 1)
     )
-    stream = picture_stream(side)
+    stream = picture_stream(side, rng)
     progress = tqdm(range(args.steps), desc="training CLIP", unit="step", mininterval=5)
     for _ in progress:
         chosen = list(itertools.islice(stream, args.batch_size))
@@ -92,17 +93,22 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
         progress.set_postfix(loss=f"{loss:.2f}", right=f"{100 * right:.0f}%", refresh=False)
 
 
-def picture_stream(side: int) -> Iterator[Picture]:
-    """Pictures of one new scene after the other."""
-    for number in itertools.count():
-        yield from pictures(Scene(SCENES_SEED, number), side)
+def picture_stream(side: int, rng: np.random.Generator) -> Iterator[Picture]:
+    """Pictures of one scene after the other, in random order, without end."""
+    scenes = [
+        Scene(SCENES_SEED, number).render() for number in tqdm(range(SCENES), desc="rendering")
+    ]
+    while True:
+        for number in rng.permutation(SCENES):
+            yield from pictures(scenes[number], side, rng)
 
 
 def evaluate(model: Any, sizes: training.ClipSizes) -> dict[str, float]:
     """Zero-shot accuracy in percent on clean crops of the validation scenes."""
     seed, count = PARTS["val"]
     side = sizes.image_resolution
-    crops = [p for number in range(count) for p in clean_pictures(Scene(seed, number), side)]
+    scenes = [Scene(seed, number).render() for number in range(count)]
+    crops = [picture for scene in scenes for picture in clean_pictures(scene, side)]
     vocabulary = stuff_vocabulary()
     prompts = [TEMPLATES["single"][0].format(name) for name in vocabulary.prompt_names]
     report: dict[str, float] = {"crops": len(crops)}

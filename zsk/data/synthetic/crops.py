@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from .classes import CLASSES, OBJECTS
-from .scene import SIDE, Scene
+from .scene import SIDE, Rendering
 
-MIN_PIXELS = 40  # of a segment that is worth a picture
+MIN_PIXELS = 80  # of a segment that is worth a picture
 MIN_SHARE = 0.75  # of a window, that its stuff covers
 MAX_MARGIN = 0.3  # around an object, in its longer sides
 CUT_OUT_SHARE = 0.5  # of the pictures show their subject on plain ground, as product photos do
@@ -29,14 +29,16 @@ class Picture(NamedTuple):
     label: int  # index into CLASSES
 
 
-def pictures(scene: Scene, side: int) -> Iterator[Picture]:
+def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Iterator[Picture]:
     """One picture for each class in a scene: of the object, or of a piece of the stuff.
 
     Args:
         side: P.
+        rng: draws margins, grounds and mirroring; another draw shows the scene differently.
     """
-    image, classes = scene.render()
-    rng = np.random.default_rng((scene.seed, scene.number, side))
+    image, classes = rendering
+    if rng.random() < 0.5:
+        image, classes = image[:, ::-1], classes[:, ::-1]
     for label in np.unique(classes):
         inside = classes == label
         if inside.sum() < MIN_PIXELS:
@@ -53,9 +55,9 @@ def pictures(scene: Scene, side: int) -> Iterator[Picture]:
                 yield _picture(image, window, side, label)
 
 
-def clean_pictures(scene: Scene, side: int) -> Iterator[Picture]:
-    """As `pictures`, each segment alone on grey and upright in its tight box: a clean crop."""
-    image, classes = scene.render()
+def clean_pictures(rendering: Rendering, side: int) -> Iterator[Picture]:
+    """As `pictures`, each segment alone on grey in its tight box: a clean crop."""
+    image, classes = rendering
     for label in np.unique(classes):
         inside = classes == label
         if inside.sum() >= MIN_PIXELS:

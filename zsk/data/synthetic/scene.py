@@ -15,8 +15,8 @@ from .shapes import OUTLINES
 from .textures import material, stuff
 
 SIDE = 96
-OBJECT_COUNTS = (2, 6)
-RADII = (8.0, 24.0)  # of an object, pixels
+OBJECT_COUNTS = (2, 5)
+RADII = (11.0, 27.0)  # of an object, pixels
 SUPERSAMPLING = 2  # per axis, for the edges of objects
 NEIGHBOUR_SHARE = 0.5  # of the objects share a part with the one before: easily confused
 MAX_STAINS = 6
