@@ -18,16 +18,22 @@ from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
+TEXT_MULTIPLIER = 0.1  # of the learning rate, for the text tower
+WARM_UP_SCALE = 20.0  # of the cosines of two captions
 
 
 class ClipSizes(NamedTuple):
-    """The numbers of a small CLIP with a vision transformer; widths are multiples of 64."""
+    """The numbers of a small CLIP with a ResNet, as OpenAI's class calls them.
+
+    A vision transformer of the same cost (4 layers of width 128, patches of 8 px) learned to tell
+    shapes three times slower from few pictures.
+    """
 
     embed_dim: int = 128
     image_resolution: int = 64
-    vision_layers: int = 4
-    vision_width: int = 128
-    vision_patch_size: int = 8
+    vision_layers: tuple[int, int, int, int] = (1, 1, 1, 1)
+    vision_width: int = 16
+    vision_patch_size: int | None = None
     context_length: int = 40
     transformer_width: int = 128
     transformer_layers: int = 2
@@ -85,6 +91,29 @@ def contrastive_loss(
     return (F.cross_entropy(logits, targets) + to_images) / 2
 
 
+def warm_up_text(
+    model: Any, names: Sequence[str], templates: Sequence[str], steps: int, rng: np.random.Generator
+) -> None:
+    """Let the text tower tell the names apart, whatever the template, before any image is shown.
+
+    A fresh tower gives all captions nearly one feature (cosine 0.88), and images learn slowly
+    against that. Two captions of a name attract each other, those of other names repel.
+    """
+    optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=0.001)
+    targets = torch.arange(len(names))
+    for _ in range(steps):
+        sides = []
+        for _ in range(2):
+            chosen = rng.integers(len(templates), size=len(names))
+            captions = [templates[k].format(name) for k, name in zip(chosen, names)]
+            tokens = tokenize_all(captions, model.context_length)
+            sides.append(F.normalize(model.encode_text(tokens), dim=1))
+        loss = F.cross_entropy(WARM_UP_SCALE * sides[0] @ sides[1].T, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
     """One step; returns the loss and the share of images whose caption was the best one."""
     context = model.context_length
@@ -108,15 +137,20 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW without decay on biases, norms, embeddings and the logit scale."""
-    decayed = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
-    ids = {id(p) for p in decayed}
-    others = [p for p in model.parameters() if id(p) not in ids]
+    """AdamW: no decay on vectors and scalars, and a text tower that moves slowly.
+
+    After `warm_up_text` the names are apart; were the tower to learn at the images' rate, they
+    would have to learn against moving targets (measured: a third fewer right after 75 steps).
+    """
+    visual = list(model.visual.parameters())
+    known = {id(p) for p in visual}
+    text = [p for p in model.parameters() if id(p) not in known]
     groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in visual if p.ndim >= 2], "lr": learning_rate},
+        {"params": [p for p in visual if p.ndim < 2], "lr": learning_rate, "weight_decay": 0.0},
+        {"params": text, "lr": TEXT_MULTIPLIER * learning_rate, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6)
+    return torch.optim.AdamW(groups, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from .classes import CLASSES, OBJECTS
-from .scene import SIDE, Rendering
+from .scene import NO_CLASS, SIDE, Rendering
 
 MIN_PIXELS = 80  # of a segment that is worth a picture
 MIN_SHARE = 0.75  # of a window, that its stuff covers
@@ -41,7 +41,7 @@ def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Itera
         image, classes = image[:, ::-1], classes[:, ::-1]
     for label in np.unique(classes):
         inside = classes == label
-        if inside.sum() < MIN_PIXELS:
+        if label == NO_CLASS or inside.sum() < MIN_PIXELS:
             continue
         if rng.random() < CUT_OUT_SHARE:
             ground = rng.integers(0, 256, 3)
@@ -55,14 +55,11 @@ def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Itera
                 yield _picture(image, window, side, label)
 
 
-def clean_pictures(rendering: Rendering, side: int) -> Iterator[Picture]:
-    """As `pictures`, each segment alone on grey in its tight box: a clean crop."""
-    image, classes = rendering
-    for label in np.unique(classes):
-        inside = classes == label
-        if inside.sum() >= MIN_PIXELS:
-            alone = np.where(inside[..., None], image, 127)
-            yield _picture(alone, _box(inside, 0), side, label)
+def clean_picture(portrait: Rendering, side: int) -> Picture:
+    """What a portrait shows, alone on grey in its tight box."""
+    inside = portrait.classes != NO_CLASS
+    alone = np.where(inside[..., None], portrait.image, 127)
+    return _picture(alone, _box(inside, 0), side, portrait.classes[inside][0])
 
 
 def class_name(label: int) -> str:

@@ -20,6 +20,8 @@ RADII = (11.0, 27.0)  # of an object, pixels
 SUPERSAMPLING = 2  # per axis, for the edges of objects
 NEIGHBOUR_SHARE = 0.5  # of the objects share a part with the one before: easily confused
 MAX_STAINS = 6
+MAX_TURN = 0.6  # radians, either way
+NO_CLASS = 255  # around the object of a portrait
 _INDEX = {composition: i for i, composition in enumerate(CLASSES)}
 
 
@@ -27,7 +29,7 @@ class Rendering(NamedTuple):
     """A scene as pixels."""
 
     image: np.ndarray  # (S,S,3) uint8 RGB
-    classes: np.ndarray  # (S,S) uint8, index into CLASSES; every pixel has one
+    classes: np.ndarray  # (S,S) uint8, index into CLASSES; every pixel of a scene has one
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,38 @@ class Scene:
         _draw_stains(image, rng)
         for composition in _choose_objects(rng):
             _draw_object(image, classes, composition, rng)
-        lit = _light(image, rng) + rng.normal(0, rng.uniform(4, 14), image.shape)
-        return Rendering(lit.clip(0, 255).astype(np.uint8), classes)
+        return Rendering(_develop(image, rng), classes)
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     return x, y
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One class alone: an object, whole and on plain grey, or a stuff that fills the picture.
+
+    Attributes:
+        seed, number: as of a Scene; portraits and scenes of the same numbers have nothing in
+            common.
+    """
+
+    seed: int
+    number: int
+
+    def render(self) -> Rendering:
+        """Classes come in turn; around an object `classes` holds NO_CLASS."""
+        rng = np.random.default_rng((self.seed, self.number, 1))
+        label = self.number % len(CLASSES)
+        composition = CLASSES[label]
+        image = np.full((SIDE, SIDE, 3), 127.0)
+        classes = np.full((SIDE, SIDE), NO_CLASS, dtype=np.uint8)
+        if composition in OBJECTS:
+            _draw_object(image, classes, composition, rng, middle=True)
+        else:
+            image, classes[:] = stuff(*composition, *_grid(), rng), label
+        return Rendering(_develop(image, rng), classes)
 
 
 def _box(centre: np.ndarray, reach: int) -> tuple[int, int, int, int]:
@@ -110,13 +137,22 @@ def _choose_objects(rng: np.random.Generator) -> list[Composition]:
 
 
 def _draw_object(
-    image: np.ndarray, classes: np.ndarray, composition: Composition, rng: np.random.Generator
+    image: np.ndarray,
+    classes: np.ndarray,
+    composition: Composition,
+    rng: np.random.Generator,
+    middle: bool = False,
 ) -> None:
-    """Draw one object of random place, size, turn and stretch, with soft edges."""
-    centre = rng.uniform(0.08 * SIDE, 0.92 * SIDE, 2)
+    """Draw one object of random place, size, turn and stretch, with soft edges.
+
+    Args:
+        middle: put it where all of it is in the picture.
+    """
+    border = 0.4 if middle else 0.08
+    centre = rng.uniform(border * SIDE, (1 - border) * SIDE, 2)
     # as many small ones as large ones per octave
     radius = np.exp(rng.uniform(*np.log(RADII)))
-    turn, stretch = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 1.25)
+    turn, stretch = rng.uniform(-MAX_TURN, MAX_TURN), rng.uniform(0.8, 1.25)
     left, top, right, bottom = _box(centre, int(np.ceil(radius * 1.35)))
     step = 1 / SUPERSAMPLING
     y, x = np.mgrid[top:bottom:step, left:right:step] + (step - 1) / 2
@@ -136,10 +172,12 @@ def _draw_object(
     classes[top:bottom, left:right][alpha[..., 0] >= 0.5] = _INDEX[composition]
 
 
-def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A gradient of brightness in a random direction and a cast of colour."""
+def _develop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light with a gradient in a random direction and a cast of colour, then noise; uint8."""
     x, y = _grid()
     angle = rng.uniform(0, 2 * np.pi)
     along = (np.cos(angle) * (x / SIDE - 0.5) + np.sin(angle) * (y / SIDE - 0.5))[..., None]
     brightness = rng.uniform(0.7, 1.1) + rng.uniform(0, 0.6) * along
-    return np.asarray(image * brightness * rng.uniform(0.92, 1.08, 3))
+    lit = image * brightness * rng.uniform(0.92, 1.08, 3)
+    noisy = lit + rng.normal(0, rng.uniform(4, 14), image.shape)
+    return np.asarray(noisy.clip(0, 255).astype(np.uint8))
