@@ -35,8 +35,9 @@ from zsk.data.synthetic.scene import Scene  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 SCENES_SEED = 3  # of no part of the data sets
-SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
+DEFAULT_SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
 WARMUP = 0.1  # of the steps
+REPORT_SUFFIX = ".json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,12 +49,32 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=128, help="pictures a step")
     parser.add_argument("--lr", type=float, default=0.001, help="the highest learning rate")
+    parser.add_argument("--scenes", type=int, default=DEFAULT_SCENES, help="to take pictures of")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    for name in ("steps", "batch_size"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: give 1 or more")
+    check_arguments(args)
     return args
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    for name, lowest in (("steps", 1), ("batch_size", 1), ("scenes", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value < lowest:
+            raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
+    if not args.lr > 0:
+        raise UserError(f"--lr is {args.lr}: give a number over 0")
+    if args.output.suffix == REPORT_SUFFIX:
+        raise UserError(
+            f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
+        )
+    try:  # before the long work
+        if args.output.is_dir():
+            raise IsADirectoryError("it is a folder")
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output {args.output} cannot be written ({error}): give a file"
+        ) from error
 
 
 def main() -> None:
@@ -66,7 +87,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     training.save(model, args.output)
     report = {"steps": args.steps, "seconds": round(seconds, 1), **evaluate(model, sizes)}
-    args.output.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    args.output.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=2) + "\n")
     print(f"zero-shot accuracy on {report['crops']} clean crops among 32 names: "
           f"{report['accuracy']:.1f} % ({report['accuracy_seen']:.1f} % seen, "
           f"{report['accuracy_unseen']:.1f} % unseen compositions)")  # fmt: skip
@@ -82,7 +103,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.lr, total_steps=args.steps + 1, pct_start=warmup / (args.steps + 1)
     )
-    stream = picture_stream(side, rng)
+    stream = picture_stream(args.scenes, side, rng)
     progress = tqdm(range(args.steps), desc="training CLIP", unit="step", mininterval=5)
     for _ in progress:
         chosen = list(itertools.islice(stream, args.batch_size))
@@ -93,13 +114,13 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
         progress.set_postfix(loss=f"{loss:.2f}", right=f"{100 * right:.0f}%", refresh=False)
 
 
-def picture_stream(side: int, rng: np.random.Generator) -> Iterator[Picture]:
-    """Pictures of one scene after the other, in random order, without end."""
+def picture_stream(count: int, side: int, rng: np.random.Generator) -> Iterator[Picture]:
+    """Pictures of `count` scenes, one after the other in random order, without end."""
     scenes = [
-        Scene(SCENES_SEED, number).render() for number in tqdm(range(SCENES), desc="rendering")
+        Scene(SCENES_SEED, number).render() for number in tqdm(range(count), desc="rendering")
     ]
     while True:
-        for number in rng.permutation(SCENES):
+        for number in rng.permutation(count):
             yield from pictures(scenes[number], side, rng)
 
 
