@@ -1,6 +1,7 @@
 """No unseen class reaches the criterion, whatever the label files hold.
 
-Tried with both benchmarks, a data set of one's own and the synthetic world. Each label map has one column per value that its file may hold, so that a wrong id, a shifted one
+Tried with both benchmarks, a data set of one's own and the synthetic world. The
+drawn label maps have one column per value that a file may hold, so that a wrong id, a shifted one
 and one that went under "ignore" by mistake all show. Letters: K classes, S of them seen.
 """
 

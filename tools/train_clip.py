@@ -99,7 +99,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     rng = np.random.default_rng(args.seed)
     templates = sorted({t for group in TEMPLATES.values() for t in group})
     optimizer = training.build_optimizer(model, args.lr, weight_decay=0.05)
-    warmup = max(int(WARMUP * args.steps), 1)
+    warmup = max(int(WARMUP * args.steps), 2)  # the scheduler divides by one less
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.lr, total_steps=args.steps + 1, pct_start=warmup / (args.steps + 1)
     )
