@@ -1,23 +1,27 @@
-"""No unseen class reaches the criterion, whatever the label files hold: both benchmarks, one's own.
+"""No unseen class reaches the criterion, whatever the label files hold.
 
-Each label map has one column per value that its file may hold, so that a wrong id, a shifted one
+Tried with both benchmarks, a data set of one's own and the synthetic world. The
+drawn label maps have one column per value that a file may hold, so that a wrong id, a shifted one
 and one that went under "ignore" by mistake all show. Letters: K classes, S of them seen.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 from torch import nn
 
 from zsk.config import add_zsk_config
+from zsk.data.builtin import register_synthetic
+from zsk.data.images import read_label
 from zsk.data.loader import build_train_loader
-from zsk.data.register import register_zero_shot_split
+from zsk.data.register import get_vocabulary, register_zero_shot_split
 from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
@@ -68,31 +72,42 @@ def write_pair(folder: Path, values: list[int]) -> None:
     Image.new("RGB", label.shape[::-1]).save(folder / "photos" / "a.png")
 
 
-def at_the_criterion(dataset: str, width: int) -> tuple[dict[str, list[int]], set[int]]:
-    """(name → columns of its mask, valid columns) of the only image, as training has them."""
+def train_config(dataset: str, height: int, width: int, batch: int) -> CfgNode:
+    """Training on whole images as they are."""
     cfg = get_cfg()
     add_zsk_config(cfg)
     cfg.DATASETS.TRAIN = (dataset,)
-    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (4,), width
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (height,), width
     cfg.INPUT.RANDOM_FLIP, cfg.INPUT.COLOR_AUG_SSD = "none", False
     cfg.INPUT.SIZE_DIVISIBILITY = 0
-    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = 0, 1
-    batch = next(iter(build_train_loader(cfg)))
-    criterion, text = Recorder(), Blind()
+    cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = 0, batch
+    cfg.SEED = 1
+    return cfg
+
+
+def recording_model() -> ZSKNet:
+    """`criterion.segments` and `text_classifier.vocabulary` tell what training would have had."""
     model = ZSKNet(
         backbone=Blind(),
         sem_seg_head=Blind(),
-        criterion=criterion,
-        text_classifier=text,
+        criterion=Recorder(),
+        text_classifier=Blind(),
         region_classifier=Blind(),
         ensemble_mode="head",
         ensemble_lambda=0.5,
         pixel_mean=[0.0] * 3,
         pixel_std=[1.0] * 3,
     )
-    model.train()(batch)
-    (segments,) = criterion.segments
-    names = text.vocabulary.names  # what the head's scores stand for
+    return model.train()
+
+
+def at_the_criterion(dataset: str, width: int) -> tuple[dict[str, list[int]], set[int]]:
+    """(name → columns of its mask, valid columns) of the only image, as training has them."""
+    batch = next(iter(build_train_loader(train_config(dataset, 4, width, batch=1))))
+    model = recording_model()
+    model(batch)
+    (segments,) = model.criterion.segments
+    names = model.text_classifier.vocabulary.names  # what the head's scores stand for
     columns = {
         names[label]: mask.all(dim=0).nonzero()[:, 0].tolist()
         for label, mask in zip(segments.labels.tolist(), segments.masks)
@@ -124,3 +139,27 @@ def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:
     columns, valid = at_the_criterion(dataset, 256)
     assert columns == {"dog": [0], "cat": [200]}
     assert valid == {0, 200}
+
+
+@pytest.mark.parametrize("scenes", [80, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind, num_unseen", [("stuff", 8), ("objects", 6)])
+def test_the_synthetic_world(kind: str, num_unseen: int, scenes: int) -> None:
+    """A mask is its seen class's pixels, and no other pixel is valid: 1500 scenes are all."""
+    register_synthetic()
+    cfg = train_config(f"synthetic_{kind}_zs_train", 96, 96, batch=20)
+    joint = get_vocabulary(cfg.DATASETS.TRAIN[0])
+    model, met = recording_model(), torch.zeros(len(joint), dtype=torch.bool)
+    for batch in itertools.islice(build_train_loader(cfg), scenes // 20):
+        model(batch)
+        names = model.text_classifier.vocabulary.names
+        for record, segments in zip(batch, model.criterion.segments):
+            truth = torch.from_numpy(read_label(record["sem_seg_file_name"]))
+            present = truth[truth != IGNORE_LABEL].unique().long()
+            met[present] = True
+            labels = [joint.names.index(names[k]) for k in segments.labels.tolist()]
+            assert labels == [k for k in present.tolist() if joint.seen[k]]
+            for label, mask in zip(labels, segments.masks):
+                assert torch.equal(mask, truth == label)
+            assert torch.equal(segments.valid, segments.masks.any(dim=0))
+    # scenes did show the unseen ones: that none came through is not for want of them
+    assert met.all() and joint.seen.count(False) == num_unseen

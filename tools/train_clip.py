@@ -35,11 +35,12 @@ from zsk.data.synthetic.scene import Portrait, Rendering, Scene  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 SCENES_SEED = 3  # of no part of the data sets
-SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
-PORTRAITS = 3000  # of one class alone
+DEFAULT_SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
+PORTRAITS_PER_SCENE = 2  # of one class alone
 TEXT_STEPS = 150
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
+REPORT_SUFFIX = ".json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -51,12 +52,32 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
     parser.add_argument("--lr", type=float, default=0.002, help="the highest learning rate")
+    parser.add_argument("--scenes", type=int, default=DEFAULT_SCENES, help="to take pictures of")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    for name in ("steps", "batch_size"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: give 1 or more")
+    check_arguments(args)
     return args
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    for name, lowest in (("steps", 1), ("batch_size", 1), ("scenes", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value < lowest:
+            raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
+    if not args.lr > 0:
+        raise UserError(f"--lr is {args.lr}: give a number over 0")
+    if args.output.suffix == REPORT_SUFFIX:
+        raise UserError(
+            f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
+        )
+    try:  # before the long work
+        if args.output.is_dir():
+            raise IsADirectoryError("it is a folder")
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output {args.output} cannot be written ({error}): give a file"
+        ) from error
 
 
 def main() -> None:
@@ -69,7 +90,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     training.save(model, args.output)
     report = {"steps": args.steps, "seconds": round(seconds, 1), **evaluate(model, sizes)}
-    args.output.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    args.output.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=2) + "\n")
     print(f"zero-shot accuracy on {report['crops']} clean crops among 32 names: "
           f"{report['accuracy']:.1f} % ({report['accuracy_seen']:.1f} % seen, "
           f"{report['accuracy_unseen']:.1f} % unseen compositions)")  # fmt: skip
@@ -83,7 +104,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     names = stuff_vocabulary().prompt_names
     training.warm_up_text(model, names, templates, TEXT_STEPS, rng)
     optimizer = training.build_optimizer(model, args.lr, weight_decay=0.05)
-    warmup = max(int(WARMUP * args.steps), 1)
+    warmup = max(int(WARMUP * args.steps), 2)  # the scheduler divides by one less
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         [group["lr"] for group in optimizer.param_groups],
@@ -91,7 +112,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
         pct_start=warmup / (args.steps + 1),
         cycle_momentum=False,
     )
-    rendered = render_sources()
+    rendered = render_sources(args.scenes)
     stream = picture_stream(rendered, side, rng)
     progress = tqdm(range(args.steps), desc="training CLIP", unit="step", mininterval=5)
     for _ in progress:
@@ -103,10 +124,10 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
         progress.set_postfix(loss=f"{loss:.2f}", right=f"{100 * right:.0f}%", refresh=False)
 
 
-def render_sources() -> list[Rendering]:
-    """The scenes and portraits that pictures are taken of."""
-    sources: list[Scene | Portrait] = [Scene(SCENES_SEED, number) for number in range(SCENES)]
-    sources += [Portrait(SCENES_SEED, number) for number in range(PORTRAITS)]
+def render_sources(scenes: int) -> list[Rendering]:
+    """The scenes, and twice as many portraits, that pictures are taken of."""
+    sources: list[Scene | Portrait] = [Scene(SCENES_SEED, number) for number in range(scenes)]
+    sources += [Portrait(SCENES_SEED, number) for number in range(PORTRAITS_PER_SCENE * scenes)]
     return [source.render() for source in tqdm(sources, desc="rendering", mininterval=5)]
 
 

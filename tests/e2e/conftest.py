@@ -1,9 +1,13 @@
 """A VOC-layout data set of six drawn images, a tiny CLIP, and options that shrink training."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.logger import setup_logger
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
@@ -23,6 +27,24 @@ def draw_example(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         image[label == value] = colour
     image += rng.normal(0, 12, image.shape)
     return image.clip(0, 255).astype(np.uint8), label
+
+
+@pytest.fixture
+def process_state() -> Iterator[None]:
+    """Registered data sets and loggers: none of the former in the test, all as before after it."""
+    catalogs = [(c, dict(c)) for c in (DatasetCatalog, MetadataCatalog)]
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "zsk")]
+    settings = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
+    for catalog, _ in catalogs:
+        catalog.clear()
+    yield
+    for catalog, content in catalogs:
+        catalog.clear()
+        catalog.update(content)
+    for log, level, propagate, handlers in settings:
+        log.setLevel(level)
+        log.propagate, log.handlers = propagate, handlers
+    setup_logger.cache_clear()  # or the next one would have no handlers
 
 
 @pytest.fixture(scope="session")

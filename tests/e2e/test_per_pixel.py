@@ -1,37 +1,15 @@
 """The per-pixel systems' configurations: trained and evaluated through `train_net.py`'s main."""
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
-from detectron2.utils.logger import setup_logger
 
 from zsk.config import load_config
 from zsk.errors import UserError
 
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
-
-
-@pytest.fixture
-def process_state() -> Iterator[None]:
-    """Registered data sets and loggers: none of the former in the test, all as before after it."""
-    catalogs = [(c, dict(c)) for c in (DatasetCatalog, MetadataCatalog)]
-    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "zsk")]
-    settings = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
-    for catalog, _ in catalogs:
-        catalog.clear()
-    yield
-    for catalog, content in catalogs:
-        catalog.clear()
-        catalog.update(content)
-    for log, level, propagate, handlers in settings:
-        log.setLevel(level)
-        log.propagate, log.handlers = propagate, handlers
-    setup_logger.cache_clear()  # or the next one would have no handlers
 
 
 @pytest.fixture

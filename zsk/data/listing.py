@@ -122,8 +122,8 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
 
 def _files_by_stem(folder: str, suffixes: Sequence[str], what: str, hint: str) -> dict[str, str]:
     """Paths of the files in `folder` with one of the endings, by stem; hidden files aside."""
-    if synthetic.is_synthetic(folder):
-        return synthetic.list_folder(folder)
+    if synthetic.is_synthetic(folder) and (rendered := synthetic.list_folder(folder)):
+        return rendered
     if not os.path.isdir(folder):
         raise UserError(f"the folder of {what} {folder} does not exist{hint}")
     found: dict[str, str] = {}

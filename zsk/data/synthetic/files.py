@@ -32,7 +32,7 @@ def list_folder(folder: str) -> dict[str, str]:
     part, _, kind = folder.removeprefix(SCHEME).partition("/")
     if part not in PARTS or kind not in KINDS:
         return {}
-    stems = (f"{number:05}" for number in range(PARTS[part][1]))
+    stems = map(_stem, range(PARTS[part][1]))
     return {stem: f"{folder}/{stem}.png" for stem in stems}
 
 
@@ -43,11 +43,13 @@ def open_file(path: str) -> Image.Image:
         FileNotFoundError: there is no such file in the synthetic world.
     """
     folder, _, name = path.rpartition("/")
-    stem = name.removesuffix(".png")
-    if list_folder(folder).get(stem) != path:
-        raise FileNotFoundError(path)
     part, _, kind = folder.removeprefix(SCHEME).partition("/")
-    rendering = _render(PARTS[part][0], int(stem))
+    seed, count = PARTS.get(part, (0, 0))
+    digits = name.removesuffix(".png")
+    number = int(digits) if digits.isdecimal() else count
+    if kind not in KINDS or number >= count or name != f"{_stem(number)}.png":
+        raise FileNotFoundError(path)
+    rendering = _render(seed, number)
     if kind == "photos":
         return Image.fromarray(rendering.image)
     labels = rendering.classes
@@ -59,6 +61,10 @@ def open_file(path: str) -> Image.Image:
 def file_size() -> tuple[int, int]:
     """(height, width) of every file: nothing need be rendered for it."""
     return SIDE, SIDE
+
+
+def _stem(number: int) -> str:
+    return f"{number:05}"
 
 
 # a training reads each scene many times: all scenes of a part take 60 MB

@@ -1,7 +1,8 @@
 """Colours of the synthetic world: materials of objects and patterns of stuff.
 
 Every function takes x and y, float arrays of one shape, and a random generator for what varies
-from one object to the next, and returns RGB of shape (…,3), float in 0-255.
+from one object to the next, and returns RGB of shape (…,3), float of 0 or more with white at 255,
+which the brightest stuff passes: the scene clips after its light.
 """
 
 from __future__ import annotations

@@ -1,0 +1,69 @@
+"""The compared systems' configurations of the synthetic world: one step, and three test scenes."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from detectron2.engine import default_argument_parser
+
+from zsk.data.synthetic import files
+
+TRAINED = ("zsk", "zs_maskformer", "text_fcn", "per_pixel_ensemble", "maskformer", "knet")
+SUPERVISED = ("maskformer", "knet")
+SCENES = 3
+
+
+@pytest.fixture
+def run(process_state: None, tiny_clip: Path, checkout: Path, monkeypatch, tmp_path: Path):
+    """`train_net.py`'s main in this process on a few scenes; gives (losses, report)."""
+    monkeypatch.setattr(files, "PARTS", {"train": (1, 4), "val": (2, SCENES)})
+    monkeypatch.syspath_prepend(checkout)
+    import train_net
+
+    def run(system: str, *flags: str) -> tuple[dict[str, float], dict]:
+        options = {
+            "MODEL.CLIP.NAME": tiny_clip,
+            "SOLVER.MAX_ITER": 1,
+            "SOLVER.IMS_PER_BATCH": 2,
+            "OUTPUT_DIR": tmp_path,
+        }
+        words = [str(word) for pair in options.items() for word in pair]
+        file = str(checkout / "configs" / "synthetic" / f"{system}.yaml")
+        parser = default_argument_parser()
+        train_net.main(parser.parse_args(["--config-file", file, *flags, *words]))
+        report = tmp_path / "inference" / "synthetic_stuff_zs_val" / "metrics.json"
+        return losses(tmp_path / "metrics.json"), json.loads(report.read_text())
+
+    return run
+
+
+def losses(log: Path) -> dict[str, float]:
+    """Of the only step; {} where nothing was trained."""
+    if not log.exists():
+        return {}
+    step = json.loads(log.read_text().splitlines()[0])
+    return {name: value for name, value in step.items() if "loss" in name}
+
+
+@pytest.mark.parametrize("system", TRAINED)
+def test_a_system_is_trained_and_evaluated(run, system: str) -> None:
+    trained, report = run(system)
+    assert trained["total_loss"] > 0
+    assert all(math.isfinite(value) for value in trained.values()), trained
+    assert report["images"] == SCENES
+    metrics = report["metrics"]
+    assert 0 <= metrics["mIoU"] <= 100
+    # trained on all classes, a model has no unseen ones
+    assert ("hIoU" in metrics) == (system not in SUPERVISED)
+
+
+def test_clip_alone_needs_no_training(run) -> None:
+    trained, report = run("per_pixel_clip", "--eval-only")
+    assert trained == {}
+    assert report["images"] == SCENES and 0 <= report["metrics"]["hIoU"] <= 100
+
+
+def test_no_system_is_forgotten(checkout: Path) -> None:
+    stems = {path.stem for path in (checkout / "configs" / "synthetic").glob("*.yaml")}
+    assert stems == {*TRAINED, "per_pixel_clip", "Base-synthetic", "tables"}

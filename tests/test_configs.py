@@ -1,0 +1,52 @@
+"""Every configuration below configs/ is read, and so is the definition of the tables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from zsk.benchmark.plan import Plan
+from zsk.benchmark.tables import read_definition
+from zsk.config import load_config
+from zsk.data.register import get_vocabulary
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+TABLES = CONFIGS / "synthetic" / "tables.yaml"
+FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path != TABLES)
+
+
+@pytest.fixture(autouse=True)
+def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No data set of another test's root; the catalogs are left as they were."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    saved = dict(DatasetCatalog), dict(MetadataCatalog)
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        catalog.clear()
+    yield
+    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
+        catalog.clear()
+        catalog.update(content)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(CONFIGS)) for p in FILES])
+def test_every_file_is_read_and_its_data_sets_are_known(path: Path) -> None:
+    cfg = load_config(str(path))
+    is_base = path.name.startswith("Base-")
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    assert names or is_base
+    for name in names:
+        get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN)
+    assert cfg.OUTPUT_DIR != "./output" or is_base  # runs keep apart
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
+    definition = read_definition(TABLES, quick=quick, seeds=[1])
+    plan = Plan(definition, tmp_path)
+    assert len(plan.trials) == len(definition.selected_rows()) > 0
+    for trial in plan.trials:
+        assert trial.dataset == "synthetic_stuff_zs_val"
+        assert trial.supervised == (trial.row.system in ("MaskFormer", "K-Net"))
+    # rows that only differ in their evaluation share one training
+    assert len({trial.train.folder for trial in plan.trials if trial.train}) < len(plan.trials)
