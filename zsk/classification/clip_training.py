@@ -18,8 +18,7 @@ from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
-TEXT_MULTIPLIER = 0.1  # of the learning rate, for the text tower
-WARM_UP_SCALE = 20.0  # of the cosines of two captions
+WARM_UP_SCALE = 20.0  # logit scale of two captions; images start with it
 
 
 class ClipSizes(NamedTuple):
@@ -115,10 +114,11 @@ def warm_up_text(
 
 
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
-    """One step; returns the loss and the share of images whose caption was the best one."""
+    """One step of the image tower; returns the loss and the share of images named rightly."""
     context = model.context_length
     images = F.normalize(model.encode_image(normalise(batch.images)), dim=1)
-    texts = F.normalize(model.encode_text(tokenize_all(batch.captions, context)), dim=1)
+    with torch.no_grad():
+        texts = F.normalize(model.encode_text(tokenize_all(batch.captions, context)), dim=1)
     scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
     loss = contrastive_loss(images, texts, batch.targets, scale)
     optimizer.zero_grad()
@@ -137,20 +137,24 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW: no decay on vectors and scalars, and a text tower that moves slowly.
+    """AdamW for the image tower and the logit scale; no decay on vectors and scalars.
 
-    After `warm_up_text` the names are apart; were the tower to learn at the images' rate, they
-    would have to learn against moving targets (measured: a third fewer right after 75 steps).
+    The text tower stays as `warm_up_text` left it. Learning on, it let names grow alike that the
+    images did not tell apart yet (green square and green circle to a cosine of 0.94), after which
+    they never were (measured: 75 % of clean crops right).
     """
-    visual = list(model.visual.parameters())
-    known = {id(p) for p in visual}
-    text = [p for p in model.parameters() if id(p) not in known]
+    model.logit_scale.data.fill_(np.log(WARM_UP_SCALE))
+    parameters = list(model.visual.parameters())
     groups = [
-        {"params": [p for p in visual if p.ndim >= 2], "lr": learning_rate},
-        {"params": [p for p in visual if p.ndim < 2], "lr": learning_rate, "weight_decay": 0.0},
-        {"params": text, "lr": TEXT_MULTIPLIER * learning_rate, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {
+            "params": [*(p for p in parameters if p.ndim < 2), model.logit_scale],
+            "weight_decay": 0.0,
+        },
     ]
-    return torch.optim.AdamW(groups, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6)
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6
+    )
 
 
 @torch.no_grad()

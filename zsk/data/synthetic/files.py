@@ -18,7 +18,7 @@ from .classes import OBJECTS
 from .scene import SIDE, Rendering, Scene
 
 SCHEME = "synthetic:"
-PARTS = {"train": (1, 1000), "val": (2, 100)}  # seed, number of scenes
+PARTS = {"train": (1, 1000), "val": (2, 80)}  # seed, number of scenes
 KINDS = ("photos", "stuff", "objects")
 
 
