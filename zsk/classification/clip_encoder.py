@@ -21,7 +21,8 @@ from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
     import clip
-    from clip.model import CLIP, build_model, convert_weights  # noqa: F401 (clip_training's)
+    from clip.model import CLIP as CLIP  # noqa: F401 (clip_training's)
+    from clip.model import build_model, convert_weights
 except ImportError as error:
     raise UserError(
         f"OpenAI's CLIP code cannot be imported ({error}): "

@@ -63,7 +63,7 @@ def make_batch(
 ) -> Batch:
     """Images (P,P,3) uint8 and their names, each name captioned once by a random template."""
     distinct = sorted(set(names))
-    captions = [templates[rng.integers(len(templates))].format(name) for name in distinct]
+    captions = [templates[int(rng.integers(len(templates)))].format(name) for name in distinct]
     targets = torch.tensor([distinct.index(name) for name in names])
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return Batch(stacked, captions, targets)
