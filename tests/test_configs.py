@@ -46,7 +46,8 @@ def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
     plan = Plan(definition, tmp_path)
     assert len(plan.trials) == len(definition.selected_rows()) > 0
     for trial in plan.trials:
-        assert trial.dataset == "synthetic_stuff_zs_val"
+        kind = "objects" if trial.row.table == "objects" else "stuff"
+        assert trial.dataset == f"synthetic_{kind}_zs_val"
         assert trial.supervised == (trial.row.system in ("MaskFormer", "K-Net"))
     # rows that only differ in their evaluation share one training
     assert len({trial.train.folder for trial in plan.trials if trial.train}) < len(plan.trials)

@@ -141,10 +141,10 @@ def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:
     assert valid == {0, 200}
 
 
-@pytest.mark.parametrize("scenes", [80, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scenes", [80, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind, num_unseen", [("stuff", 8), ("objects", 6)])
 def test_the_synthetic_world(kind: str, num_unseen: int, scenes: int) -> None:
-    """A mask is its seen class's pixels, and no other pixel is valid: 1500 scenes are all."""
+    """A mask is its seen class's pixels, and no other pixel is valid: 1000 scenes are all."""
     register_synthetic()
     cfg = train_config(f"synthetic_{kind}_zs_train", 96, 96, batch=20)
     joint = get_vocabulary(cfg.DATASETS.TRAIN[0])

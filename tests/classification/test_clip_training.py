@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from zsk.classification import clip_training as training
 from zsk.classification.build import build_encoder
+from zsk.classification.clip_encoder import tokenize_all
 from zsk.classification.clip_training import contrastive_loss
 from zsk.classification.encoder import TextTooLongError
 
@@ -95,14 +96,41 @@ def test_normalise() -> None:
     assert training.normalise(images).flatten().tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_optimizer_decays_weights_alone(model: CLIP) -> None:
+def test_optimizer_trains_the_image_tower_and_decays_its_weights_alone(model: CLIP) -> None:
     optimizer = training.build_optimizer(model, 0.01, 0.5)
     decay = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
-    assert len(decay) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
-        weight = parameter.ndim >= 2 and "embedding" not in name
-        assert decay[id(parameter)] == (0.5 if weight else 0.0), name
-    assert decay[id(model.logit_scale)] == decay[id(model.token_embedding.weight)] == 0
+        if name.startswith("visual."):
+            assert decay[id(parameter)] == (0.5 if parameter.ndim >= 2 else 0.0), name
+        else:
+            assert (id(parameter) in decay) == (name == "logit_scale"), name
+    assert model.logit_scale.exp().item() == pytest.approx(training.WARM_UP_SCALE)
+
+
+def test_the_text_tower_stays_as_it_is_while_images_train(model: CLIP) -> None:
+    optimizer = training.build_optimizer(model, 0.01, 0.0)
+    rng = np.random.default_rng(0)
+    batch = training.make_batch([RED, GREEN], ["red", "green"], ["{}"], rng)
+    before = model.text_projection.clone(), model.visual.proj.clone()
+    training.train_step(model, optimizer, batch)
+    assert torch.equal(model.text_projection, before[0])
+    assert not torch.equal(model.visual.proj, before[1])
+
+
+def test_warm_up_sets_names_apart_whatever_the_template(model: CLIP) -> None:
+    names, templates = ["red circle", "red square", "blue circle"], ["{}", "a photo of a {}."]
+    training.warm_up_text(model, names, templates, 40, np.random.default_rng(0))
+    with torch.no_grad():
+        first, second = (
+            F.normalize(
+                model.encode_text(tokenize_all([t.format(n) for n in names], model.context_length)),
+                dim=1,
+            )
+            for t in templates
+        )
+    cosines = first @ second.T
+    same, other = cosines.diagonal(), cosines[~torch.eye(3, dtype=torch.bool)]
+    assert same.min() > other.max() + 0.2
 
 
 def test_a_few_steps_tell_two_colours_apart(model: CLIP) -> None:

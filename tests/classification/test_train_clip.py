@@ -26,7 +26,7 @@ def test_it_writes_weights_and_a_report(run_program, tmp_path: Path) -> None:
     first, last = done.stdout.splitlines()
     assert f"on {report['crops']} clean crops among 32 names: {report['accuracy']:.1f} %" in first
     assert last == f"wrote {file}"
-    assert "3/3" in done.stderr and "2/2" in done.stderr  # the bars
+    assert "9/9" in done.stderr and "2/2" in done.stderr  # the bars
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class ClipSizes(NamedTuple):
 
     embed_dim: int = 128
     image_resolution: int = 64
-    vision_layers: tuple[int, int, int, int] = (1, 1, 1, 1)
+    vision_layers: int | tuple[int, int, int, int] = (1, 1, 1, 1)
     vision_width: int = 16
     vision_patch_size: int | None = None
     context_length: int = 40

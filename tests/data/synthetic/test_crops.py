@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from zsk.data.synthetic.classes import OBJECTS
-from zsk.data.synthetic.crops import MIN_PIXELS, class_name, clean_pictures, pictures
-from zsk.data.synthetic.scene import SIDE, Rendering, Scene
+from zsk.data.synthetic.classes import CLASSES, OBJECTS
+from zsk.data.synthetic.crops import MIN_PIXELS, class_name, clean_picture, pictures
+from zsk.data.synthetic.scene import NO_CLASS, SIDE, Portrait, Rendering, Scene
 
 STAR, STRIP, GROUND = 3, len(OBJECTS), len(OBJECTS) + 5
 COLOURS = {STAR: (200, 10, 20), STRIP: (30, 180, 40), GROUND: (60, 50, 160)}
@@ -69,21 +69,38 @@ def test_another_draw_shows_a_scene_differently(rendering: Rendering) -> None:
     assert not all(np.array_equal(a, b) for a, b in zip(first, second))
 
 
-def test_a_clean_picture_is_a_segment_alone_on_grey(rendering: Rendering) -> None:
-    found = {label: image for image, label in clean_pictures(rendering, SIDE)}
-    assert set(found) == {STAR, STRIP, GROUND}
-    assert (found[STAR] == COLOURS[STAR]).all()  # its tight box holds nothing else
-    ground = found[GROUND]  # the whole image at its own size: nothing is interpolated
-    assert (ground[10:30, 40:70] == 127).all() and (ground[90] == 127).all()
-    assert (ground[rendering.classes == GROUND] == COLOURS[GROUND]).all()
+def test_a_clean_picture_is_an_object_alone_on_grey() -> None:
+    classes = np.full((SIDE, SIDE), NO_CLASS, dtype=np.uint8)
+    classes[10:30, 40:60] = STAR
+    classes[10:12, 40:42] = NO_CLASS  # a corner is missing
+    image, label = clean_picture(paint(classes), 20)  # its tight box at its own size
+    assert label == STAR
+    assert (image[:2, :2] == 127).all()
+    assert (image[2:] == COLOURS[STAR]).all()
 
 
-@pytest.mark.parametrize("pixels, worth", [(MIN_PIXELS, True), (MIN_PIXELS - 1, False)])
+def test_no_picture_of_what_surrounds_a_portrait() -> None:
+    classes = np.full((SIDE, SIDE), NO_CLASS, dtype=np.uint8)
+    classes[10:30, 40:60] = STAR
+    assert {label for label, _ in draws(paint(classes))} == {STAR}
+
+
+@pytest.mark.parametrize("number", range(len(CLASSES)))
+def test_portraits_show_the_classes_in_turn(number: int) -> None:
+    portrait = Portrait(7, number).render()
+    assert set(np.unique(portrait.classes)) <= {number, NO_CLASS}
+    share = (portrait.classes == number).mean()
+    assert share == 1 if number >= len(OBJECTS) else 0.01 < share < 0.6
+    again = Portrait(7, number).render()
+    assert np.array_equal(portrait.image, again.image)
+    assert not np.array_equal(portrait.image, Portrait(7, number + len(CLASSES)).render().image)
+
+
+@pytest.mark.parametrize("pixels, worth", [(MIN_PIXELS - 1, False), (MIN_PIXELS, True)])
 def test_small_segments_are_left_out(pixels: int, worth: bool) -> None:
     classes = np.full(SIDE * SIDE, GROUND, dtype=np.uint8)
     classes[:pixels] = STAR
     small = paint(classes.reshape(SIDE, SIDE))
-    assert (STAR in [label for _, label in clean_pictures(small, 16)]) == worth
     found = pictures(small, 16, np.random.default_rng(0))
     assert (STAR in [label for _, label in found]) == worth
 
