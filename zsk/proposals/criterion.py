@@ -1,7 +1,7 @@
 """The training criterion: names and weights of all losses live here and nowhere else (section 5).
 
-Shape letters: B images, N proposals, T segments of them all, M matched pairs, K classes, h x w masks,
-H x W labels.
+Shape letters: B images, N proposals, T segments of them all, M matched pairs, K classes,
+h x w masks, H x W labels.
 """
 
 from collections.abc import Sequence
