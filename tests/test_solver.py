@@ -123,6 +123,35 @@ def test_mixed_precision_is_unscaled_before_clipping():
     assert moved == pytest.approx([-0.05 * 0.003, -0.5 * 0.004])
 
 
+def test_mixed_precision_is_unscaled_before_clipping_for_adamw():
+    model = Pair()
+    optimizer = build_optimizer(config(LIMIT, 0.01), model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    loss = 0.003 * model.backbone.weight.sum() + 0.004 * model.sem_seg_head.weight.sum()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    moments = [optimizer.state[parameter]["exp_avg"].item() for parameter in model.parameters()]
+    assert moments == pytest.approx([0.1 * 0.003, 0.1 * 0.004])
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01])
+def test_a_step_is_that_of_torchs_plain_adamw(limit):
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    opts = config(LIMIT, limit, "SOLVER.WEIGHT_DECAY_NORM", 0.25)
+    groups = [build_optimizer(opts, models[0]), torch.optim.AdamW(models[1].parameters(), 0.5)]
+    groups[1].param_groups[0]["weight_decay"] = 0.25
+    for _ in range(3):
+        for model, optimizer in zip(models, groups):
+            optimizer.zero_grad()
+            (3 * model(torch.ones(1, 3)).square()).sum().backward()
+            if optimizer is groups[1] and limit:
+                nn.utils.clip_grad_norm_(model.parameters(), limit)
+            optimizer.step()
+    torch.testing.assert_close(list(models[0].parameters()), list(models[1].parameters()))
+
+
 def test_momentum_is_sgds():
     model = Pair()
     optimizer = build_optimizer(config(*SGD[:2], "SOLVER.WEIGHT_DECAY", 0.0, LIMIT, 0.0), model)

@@ -4,11 +4,28 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from zsk.proposals.losses import class_loss, dice_loss, focal_loss, pairwise_dice, pairwise_focal
+from zsk.proposals.losses import class_loss, mask_losses, pairwise_mask_losses
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
 EVERYWHERE = torch.ones(1, 2)
+
+
+def focal_loss(logits, targets, valid):
+    return mask_losses(logits, targets.bool(), valid.bool())[0]
+
+
+def dice_loss(logits, targets, valid):
+    return mask_losses(logits, targets.bool(), valid.bool())[1]
+
+
+def pairwise_focal(logits, targets, valid):
+    return pairwise_mask_losses(logits[None], targets[None], valid[None])[0][0]
+
+
+def pairwise_dice(logits, targets, valid):
+    return pairwise_mask_losses(logits[None], targets[None], valid[None])[1][0]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +74,36 @@ def test_masks_without_a_valid_pixel_cost_nothing(loss):
     assert loss(torch.ones(1, 2), torch.ones(1, 2), torch.zeros(1, 2)).tolist() == [0.0]
 
 
+def random_pairs(count=3, pixels=40, dtype=torch.float32):
+    torch.manual_seed(0)
+    logits = (4 * torch.randn(count, pixels, dtype=dtype)).requires_grad_()
+    targets, valid = torch.rand(count, pixels) > 0.5, torch.rand(count, pixels) > 0.3
+    valid[-1] = False  # a mask without a label
+    return logits, targets, valid
+
+
+def test_derivatives_are_those_of_finite_differences():
+    logits, targets, valid = random_pairs(dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: mask_losses(x, targets, valid), logits)
+
+
+def test_losses_and_derivatives_are_those_of_the_elementary_operations():
+    logits, targets, valid = random_pairs()
+    prob, inside, counted = logits.sigmoid(), targets.float(), valid.float()
+    focal = 0.25 * (1 - prob) ** 2 * F.softplus(-logits) * inside
+    focal = focal + 0.75 * prob**2 * F.softplus(logits) * (1 - inside)
+    focal = (focal * counted).sum(1) / counted.sum(1).clamp(min=1)
+    overlap = (prob * inside * counted).sum(1)
+    dice = 1 - (2 * overlap + 1) / (((prob + inside) * counted).sum(1) + 1)
+    found = mask_losses(logits, targets, valid)
+    torch.testing.assert_close(found, (focal, dice))
+    weights = torch.tensor([[1.0, 2.0, 3.0], [30.0, 20.0, 10.0]])
+    expected = torch.autograd.grad((torch.stack([focal, dice]) * weights).sum(), logits)
+    torch.testing.assert_close(
+        torch.autograd.grad((torch.stack(found) * weights).sum(), logits), expected
+    )
+
+
 @pytest.mark.parametrize("loss", [focal_loss, dice_loss])
 def test_large_logits_have_finite_losses_and_gradients(loss):
     logits = torch.tensor([[1e4, -1e4, 1e4, -1e4]], requires_grad=True)
@@ -79,6 +126,16 @@ def test_pairwise_losses_equal_the_losses_of_every_pair(pairwise, single):
         for g in range(3):
             one = single(logits[n : n + 1], targets[g : g + 1], valid[None])
             torch.testing.assert_close(costs[n, g], one[0])
+
+
+def test_pairwise_losses_of_a_batch_are_those_of_its_images():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 4, 10), (torch.rand(2, 3, 10) > 0.5).float()
+    valid = (torch.rand(2, 10) > 0.3).float()
+    both = pairwise_mask_losses(logits, targets, valid)
+    for i in range(2):
+        alone = pairwise_mask_losses(logits[i : i + 1], targets[i : i + 1], valid[i : i + 1])
+        torch.testing.assert_close([part[i] for part in both], [part[0] for part in alone])
 
 
 @pytest.mark.parametrize("pairwise", [pairwise_focal, pairwise_dice])

@@ -7,6 +7,8 @@ import torch
 
 from zsk.data.targets import Segments, segments_from_sem_seg
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import Proposals
+from zsk.proposals.segment_batch import SegmentBatch
 
 MATCHER = HungarianMatcher(class_weight=1.0, focal_weight=20.0, dice_weight=1.0)
 LEFT_1_RIGHT_0 = segments_from_sem_seg(torch.tensor([[1, 0], [1, 0]]))  # segment 0 is the right
@@ -17,6 +19,19 @@ def masks(*rows):
     return 20.0 * torch.tensor(rows, dtype=torch.float32)[:, None] - 10.0
 
 
+def match_image(logits, masks, segments, matcher=MATCHER):
+    """One image of one stage -> proposal indices, segment indices."""
+    batch = SegmentBatch.from_images([segments]).resized(masks.shape[-2:])
+    matches = matcher([Proposals(logits[None], masks[None])], [batch], ["a.jpg"])[0]
+    assert matches.images.tolist() == [0] * len(matches.images)
+    return matches.proposals, matches.segments
+
+
+def image_costs(logits, masks, segments):
+    batch = SegmentBatch.from_images([segments])
+    return MATCHER.costs(Proposals(logits[None], masks[None]), batch)[0]
+
+
 def pairs(match):
     proposals, segments = match
     return dict(zip(proposals.tolist(), segments.tolist()))
@@ -25,7 +40,7 @@ def pairs(match):
 def test_two_of_three_proposals_are_matched_to_the_segments_they_cover():
     nothing, right, left = [[0, 0], [0, 0]], [[0, 1], [0, 1]], [[1, 0], [1, 0]]
     logits = 20.0 * torch.tensor([nothing, right, left], dtype=torch.float32) - 10.0
-    match = MATCHER(torch.zeros(3, 3), logits, LEFT_1_RIGHT_0)
+    match = match_image(torch.zeros(3, 3), logits, LEFT_1_RIGHT_0)
     assert pairs(match) == {1: 0, 2: 1}
     assert all(part.dtype == torch.int64 for part in match)
 
@@ -33,7 +48,7 @@ def test_two_of_three_proposals_are_matched_to_the_segments_they_cover():
 def test_costs_by_hand():
     segments = segments_from_sem_seg(torch.tensor([[0, 1]]))
     class_logits = torch.tensor([[math.log(2.0), 0.0, 0.0]])  # probabilities 0.5, 0.25, 0.25
-    costs = MATCHER.costs(class_logits, torch.zeros(1, 1, 2), segments)
+    costs = image_costs(class_logits, torch.zeros(1, 1, 2), segments)
     focal = (0.25 + 0.75) / 2 * 0.5**2 * math.log(2.0)
     expected = torch.tensor([[-0.5, -0.25]]) + 20 * focal + 1 / 3
     torch.testing.assert_close(costs, expected)
@@ -44,7 +59,7 @@ def test_the_class_decides_between_equal_masks(better):
     class_logits = torch.zeros(2, 3)
     class_logits[better, 2 - 1] = 1.0
     segments = segments_from_sem_seg(torch.tensor([[1, 255]]))
-    assert pairs(MATCHER(class_logits, masks([1, 0], [1, 0]), segments)) == {better: 0}
+    assert pairs(match_image(class_logits, masks([1, 0], [1, 0]), segments)) == {better: 0}
 
 
 def test_pixels_to_ignore_take_no_part():
@@ -52,15 +67,15 @@ def test_pixels_to_ignore_take_no_part():
     logits, classes = masks(over_ignored, one_wrong), torch.zeros(2, 3)
     segments = segments_from_sem_seg(torch.tensor([[1, 0, 255, 255]]))
     segments = Segments(segments.labels[1:], segments.masks[1:], segments.valid)
-    assert pairs(MATCHER(classes, logits, segments)) == {0: 0}
+    assert pairs(match_image(classes, logits, segments)) == {0: 0}
     everywhere = segments._replace(valid=torch.ones(1, 4, dtype=torch.bool))
-    assert pairs(MATCHER(classes, logits, everywhere)) == {1: 0}
+    assert pairs(match_image(classes, logits, everywhere)) == {1: 0}
 
 
 def test_segments_may_have_a_higher_resolution_than_masks():
     sem_seg = torch.tensor([[0, 0, 1, 1]] * 2)
     assert pairs(
-        MATCHER(torch.zeros(2, 3), masks([0, 1], [1, 0]), segments_from_sem_seg(sem_seg))
+        match_image(torch.zeros(2, 3), masks([0, 1], [1, 0]), segments_from_sem_seg(sem_seg))
     ) == {
         0: 1,
         1: 0,
@@ -69,18 +84,18 @@ def test_segments_may_have_a_higher_resolution_than_masks():
 
 def test_a_segment_that_low_resolution_loses_is_matched_still():
     segments = segments_from_sem_seg(torch.tensor([[255, 255], [255, 1]]))
-    assert len(MATCHER(torch.zeros(2, 3), torch.zeros(2, 1, 1), segments)[0]) == 1
+    assert len(match_image(torch.zeros(2, 3), torch.zeros(2, 1, 1), segments)[0]) == 1
 
 
 def test_an_image_without_segments_has_no_match():
     segments = segments_from_sem_seg(torch.full((2, 2), 255))
-    match = MATCHER(torch.zeros(3, 3), torch.zeros(3, 2, 2), segments)
+    match = match_image(torch.zeros(3, 3), torch.zeros(3, 2, 2), segments)
     assert [part.shape for part in match] == [(0,), (0,)]
 
 
 def test_more_segments_than_proposals_leave_some_unmatched():
     segments = segments_from_sem_seg(torch.tensor([[0, 1, 2]]))
-    assert pairs(MATCHER(torch.zeros(1, 4), masks([0, 0, 1]), segments)) == {0: 2}
+    assert pairs(match_image(torch.zeros(1, 4), masks([0, 0, 1]), segments)) == {0: 2}
 
 
 @pytest.mark.parametrize("where", ["classes", "masks"])
@@ -88,21 +103,37 @@ def test_costs_that_are_not_finite_stop_the_run(where):
     classes, logits = torch.zeros(2, 3), torch.zeros(2, 2, 2)
     (classes if where == "classes" else logits).view(-1)[0] = float("nan")
     with pytest.raises(FloatingPointError, match="matching costs are not finite"):
-        MATCHER(classes, logits, LEFT_1_RIGHT_0)
+        match_image(classes, logits, LEFT_1_RIGHT_0)
 
 
 def test_costs_are_float32_under_autocast():
     seen = []
 
     class Spy(HungarianMatcher):
-        def costs(self, logits, masks, segments):
-            seen.append(super().costs(logits, masks, segments))
+        def costs(self, proposals, segments):
+            seen.append(super().costs(proposals, segments))
             return seen[-1]
 
     torch.manual_seed(0)
     classes, logits = torch.zeros(2, 3, dtype=torch.bfloat16), torch.randn(2, 12, 12).bfloat16()
     segments = segments_from_sem_seg(torch.randint(0, 2, (12, 12)))
     with torch.autocast("cpu", torch.bfloat16):
-        Spy(1.0, 20.0, 1.0)(classes, logits, segments)
-    expected = MATCHER.costs(classes.float(), logits.float(), segments)
-    torch.testing.assert_close(seen, [expected], rtol=0, atol=0)
+        match_image(classes, logits, segments, Spy(1.0, 20.0, 1.0))
+    expected = image_costs(classes.float(), logits.float(), segments)
+    torch.testing.assert_close(seen, [expected[None]], rtol=0, atol=0)
+
+
+def test_stages_and_images_are_matched_each_on_their_own():
+    nothing, right, left = [0, 0], [0, 1], [1, 0]
+    first, second = torch.tensor([[1, 0]]), torch.tensor([[255, 4]])  # two segments and one
+    batch = SegmentBatch.from_images([segments_from_sem_seg(labels) for labels in (first, second)])
+    stages = [
+        Proposals(torch.zeros(2, 3, 6), torch.stack([masks(*rows), masks(*others)]))
+        for rows, others in [
+            ((nothing, right, left), (left, nothing, right)),
+            ((left, nothing, right), (left, right, nothing)),
+        ]
+    ]
+    found = MATCHER(stages, [batch, batch], ["a.jpg", "b.jpg"])
+    assert [part.tolist() for part in found[0]] == [[0, 0, 1], [1, 2, 2], [0, 1, 2]]
+    assert [part.tolist() for part in found[1]] == [[0, 0, 1], [0, 2, 1], [1, 0, 2]]

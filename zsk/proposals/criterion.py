@@ -1,6 +1,7 @@
 """The training criterion: names and weights of all losses live here and nowhere else (section 5).
 
-Shape letters: B images, N proposals, G segments, K classes, h x w masks, H x W labels.
+Shape letters: B images, N proposals, T segments of them all, M matched pairs, K classes,
+h x w masks, H x W labels.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,11 @@ from torch import Tensor, nn
 from zsk.data.targets import Segments
 from zsk.vocabulary import IGNORE_LABEL
 
-from .losses import class_loss, dice_loss, focal_loss
+from .losses import class_loss, mask_losses
 from .masks import resize_masks
-from .matcher import HungarianMatcher, nearest_masks
+from .matcher import HungarianMatcher, Matches
 from .outputs import Proposals
-
-Match = tuple[Tensor, Tensor]
+from .segment_batch import SegmentBatch
 
 
 class SetCriterion(nn.Module):
@@ -63,21 +63,22 @@ class SetCriterion(nn.Module):
         """S+1 stages of B images' proposals, B images' segments -> weighted losses by name.
 
         Names are loss_class, loss_focal, loss_dice for the last stage, with _0, _1 … added for the
-        stages before it. `image_names` are for the message of the FloatingPointError raised when a
-        cost is not finite.
+        stages before it. The segments' maps have one size. `image_names` are for the message of the
+        FloatingPointError raised when a cost is not finite.
         """
+        batch = SegmentBatch.from_images(segments)
         if not self.ignore_aware:
-            segments = [s._replace(valid=torch.ones_like(s.valid)) for s in segments]
-        num_segments = _mean_over_processes(sum(len(s.labels) for s in segments), stages[-1])
-        last = len(stages) - 1
+            batch = batch._replace(valid=torch.ones_like(batch.valid))
+        num_segments = _mean_over_processes(len(batch.labels), stages[-1])
+        supervised = stages if self.deep_supervision else stages[-1:]
+        small = _at_mask_size(batch, supervised)
+        matches = self.matcher(supervised, small, image_names)
         losses = {}
-        for number, proposals in enumerate(stages):
-            if number < last and not self.deep_supervision:
-                continue
-            matches = self.match(proposals, segments, image_names)
-            suffix = "" if number == last else f"_{number}"
+        for number, proposals in enumerate(supervised):
+            classes = self.unmatched_classes(proposals, small[number])
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
-                values = self.stage_losses(proposals, segments, matches, num_segments)
+                values = self.stage_losses(proposals, batch, matches[number], classes, num_segments)
+            suffix = "" if number == len(supervised) - 1 else f"_{number}"
             losses.update({name + suffix: self.weights[name] * v for name, v in values.items()})
         if not self.deep_supervision:
             # the class scores of the other stages stay in the graph, as distributed training wants
@@ -85,85 +86,97 @@ class SetCriterion(nn.Module):
             losses["loss_class"] = losses["loss_class"] + 0.0 * sum(unused)
         return losses
 
-    def match(
-        self, proposals: Proposals, segments: Sequence[Segments], image_names: Sequence[str]
-    ) -> list[Match]:
-        """One stage's matches, an image at a time."""
-        matches = []
-        for logits, masks, target, name in zip(*proposals, segments, image_names, strict=True):
-            try:
-                matches.append(self.matcher(logits, masks, target))
-            except FloatingPointError as error:
-                raise FloatingPointError(f"{error} for image {name}") from error
-        return matches
-
     @torch.no_grad()
-    def unmatched_classes(self, proposals: Proposals, segments: Sequence[Segments]) -> Tensor:
-        """(B,N) class targets before matching has its say: no-object, or `region_classes`."""
+    def unmatched_classes(self, proposals: Proposals, segments: SegmentBatch) -> Tensor:
+        """(B,N) class targets before matching has its say: no-object, or `region_classes`.
+
+        The segments are at the masks' resolution.
+        """
         shape = proposals.pred_logits.shape
         no_object = shape[-1] - 1
         if self.region_purity <= 0:
             return torch.full(shape[:2], no_object, device=proposals.pred_logits.device)
         targets = [
             region_classes(masks.float(), target, self.region_purity, no_object)
-            for masks, target in zip(proposals.pred_masks, segments)
+            for masks, target in zip(proposals.pred_masks, segments.images())
         ]
         return torch.stack(targets)
 
     def stage_losses(
         self,
         proposals: Proposals,
-        segments: Sequence[Segments],
-        matches: Sequence[Match],
-        num_segments: float,
+        segments: SegmentBatch,
+        matches: Matches,
+        classes: Tensor,
+        num_segments: float | Tensor,
     ) -> dict[str, Tensor]:
-        """Unweighted losses of one stage, by name."""
-        logits = proposals.pred_logits.float()
-        classes = self.unmatched_classes(proposals, segments)
-        # zero, but in the graph when there is no segment
-        focal = dice = proposals.pred_masks.float().sum() * 0.0
-        for i, (target, (chosen, wanted)) in enumerate(zip(segments, matches)):
-            if len(chosen) == 0:
-                continue
-            classes[i, chosen] = target.labels[wanted]
-            # the loss is taken at the labels' resolution: small segments survive there
-            size = target.valid.shape
-            masks = resize_masks(proposals.pred_masks[i, chosen].float()[None], size)[0].flatten(1)
-            truth = target.masks[wanted].flatten(1).float()
-            valid = target.valid.flatten().float().expand_as(truth)
-            focal = focal + focal_loss(masks, truth, valid).sum()
-            dice = dice + dice_loss(masks, truth, valid).sum()
+        """Unweighted losses of one stage, by name; `classes` (B,N) as from `unmatched_classes`."""
+        classes = classes.index_put(
+            (matches.images, matches.proposals), segments.labels[matches.segments]
+        )
+        logits = proposals.pred_logits.float().flatten(0, 1)
+        focal, dice = self.matched_mask_losses(proposals.pred_masks, segments, matches)
         return {
-            "loss_class": class_loss(
-                logits.flatten(0, 1), classes.flatten(), self.no_object_weight
-            ),
+            "loss_class": class_loss(logits, classes.flatten(), self.no_object_weight),
             "loss_focal": focal / num_segments,
             "loss_dice": dice / num_segments,
         }
+
+    def matched_mask_losses(
+        self, masks: Tensor, segments: SegmentBatch, matches: Matches
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of focal and dice losses over the M pairs; masks (B,N,h,w) logits."""
+        if len(matches.images) == 0:
+            zero = masks.float().sum() * 0.0  # in the graph
+            return zero, zero
+        chosen = masks.flatten(0, 1).index_select(
+            0, matches.images * masks.shape[1] + matches.proposals
+        )
+        # the loss is taken at the labels' resolution: small segments survive there
+        logits = resize_masks(chosen.float()[None], segments.valid.shape[-2:])[0]
+        focal, dice = mask_losses(
+            logits.flatten(1),
+            segments.masks[matches.segments].flatten(1),
+            segments.valid[matches.images].flatten(1),
+        )
+        return focal.sum(), dice.sum()
 
 
 def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:
     """The class that each proposal's mask lies on: masks (N,h,w) logits -> (N,) int64.
 
-    A mask with at least the share `purity` of its labelled pixels on one class gets that class, a
-    mixed one `no_object`, and one with less than half of its pixels labelled IGNORE_LABEL: it may
-    lie on an unseen class, which must not be learnt to be nothing. One-to-one matching leaves most
-    proposals without a class; where they overlap on purpose (clusters), their names count too.
+    The segments are at h x w. A mask with at least the share `purity` of its labelled pixels on one
+    class gets that class, a mixed one `no_object`, and one with less than half of its pixels
+    labelled IGNORE_LABEL: it may lie on an unseen class, which must not be learnt to be nothing.
+    One-to-one matching leaves most proposals without a class; where they overlap on purpose
+    (clusters), their names count too.
     """
     inside = (masks > 0).flatten(1).float()
-    truth = nearest_masks(segments.masks, masks.shape[-2:]).flatten(1)
-    labelled = inside @ nearest_masks(segments.valid[None], masks.shape[-2:]).flatten(1).T
+    labelled = inside @ segments.valid.flatten().float()
     classes = torch.full((len(masks),), no_object, device=masks.device)
     if len(segments.labels):
-        shares, best = (inside @ truth.T / labelled.clamp(min=1)).max(dim=1)
+        covered = inside @ segments.masks.flatten(1).float().T
+        shares, best = (covered / labelled[:, None].clamp(min=1)).max(dim=1)
         classes = torch.where(shares >= purity, segments.labels[best], classes)
-    mostly_unlabelled = labelled[:, 0] * 2 < inside.sum(dim=1)
+    mostly_unlabelled = labelled * 2 < inside.sum(dim=1)
     return classes.masked_fill(mostly_unlabelled, IGNORE_LABEL)
 
 
-def _mean_over_processes(count: int, like: Proposals) -> float:
-    """The number of segments per process, at least 1: what mask losses are divided by."""
+def _at_mask_size(segments: SegmentBatch, stages: Sequence[Proposals]) -> list[SegmentBatch]:
+    """The segments at the resolution of each stage's masks, resized once for each that occurs."""
+    sizes = [proposals.pred_masks.shape[-2:] for proposals in stages]
+    resized = {size: segments.resized(size) for size in set(sizes)}
+    return [resized[size] for size in sizes]
+
+
+def _mean_over_processes(count: int, like: Proposals) -> float | Tensor:
+    """The number of segments per process, at least 1: what mask losses are divided by.
+
+    It stays on the device when there are other processes, so that a GPU is not waited for.
+    """
+    processes = comm.get_world_size()
+    if processes == 1:
+        return max(float(count), 1.0)
     total = torch.tensor(float(count), device=like.pred_masks.device)
-    if comm.get_world_size() > 1:
-        torch.distributed.all_reduce(total)
-    return max(total.item() / comm.get_world_size(), 1.0)
+    torch.distributed.all_reduce(total)
+    return (total / processes).clamp(min=1.0)

@@ -1,57 +1,102 @@
-"""Mask losses and their all-pairs forms for matching: pure functions, float32.
+"""Class loss, mask losses and the mask losses of all pairs, for matching: pure, float32.
 
-Every function takes `valid` (P,): 0 where the label is to be ignored, else 1. Pixels that do not
-count are in neither numerator nor denominator.
+Pixels whose label is to be ignored are in neither numerator nor denominator of a mask loss.
 
-Shape letters: N predictions, G segments, P pixels. Focal: Lin et al. 2017 (alpha 0.25, gamma 2);
-dice: Milletari et al. 2016, with 1 added above and below so that empty against empty costs nothing.
+Shape letters: B images, N predictions, G segments, M matched pairs, P pixels, K classes. Focal: Lin
+et al. 2017 (alpha 0.25, gamma 2); dice: Milletari et al. 2016, with 1 added above and below so that
+empty against empty costs nothing.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from zsk.vocabulary import IGNORE_LABEL
 
-ALPHA, GAMMA = 0.25, 2.0
+ALPHA = 0.25  # gamma, 2, is the squares below
 
 
-def _focal_terms(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Focal loss of each logit were its target 1, and were it 0."""
+def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of M pairs of a mask and its segment.
+
+    Args:
+        logits: (M,P).
+        targets, valid: (M,P) bool; `valid` is False where the label is to be ignored.
+    Returns:
+        (M,) focal losses, means over the valid pixels, and (M,) dice losses, 0 where a mask is
+        right everywhere. Both are 0 for a mask without a valid pixel.
+    """
+    return _MaskLosses.apply(logits, targets, valid)
+
+
+class _MaskLosses(torch.autograd.Function):
+    """Both losses, with their derivatives worked out by hand.
+
+    The losses are taken at the labels' resolution, where autograd would keep a dozen maps for every
+    segment and stage: of these the logits alone are kept here.
+
+    Let d be a pixel's logit x, its sign changed inside the segment, and e = sigmoid(d), the
+    probability of the wrong answer. Focal is a e^2 softplus(d) with a = alpha inside, 1 - alpha
+    outside; its derivative by d is a e^2 (2 (1 - e) softplus(d) + e). The mask's probability p is
+    1 - e inside, e outside; its derivative by x is e (1 - e). Dice is 1 - overlap / total.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        targets = targets & valid
+        wrong, error = _wrong_answers(logits, targets, valid)
+        focal = F.softplus(wrong).mul_(error).mul_(error)
+        focal = focal.mul_(torch.where(targets, ALPHA, 1 - ALPHA)).sum(dim=1)
+        inside = targets.sum(dim=1)
+        missed = torch.where(targets, error, 0.0).sum(dim=1)
+        prob = inside + error.sum(dim=1) - 2 * missed  # the sum of p
+        overlap, total = 2 * (inside - missed) + 1, prob + inside + 1
+        count = valid.sum(dim=1).clamp(min=1)
+        ctx.save_for_backward(logits, targets, valid, count, overlap, total)
+        return focal / count, 1 - overlap / total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_focal: Tensor, grad_dice: Tensor) -> tuple[Tensor, None, None]:
+        logits, targets, valid, count, overlap, total = ctx.saved_tensors
+        wrong, error = _wrong_answers(logits, targets, valid)
+        right = 1 - error
+        by_d = (grad_focal / count)[:, None]
+        focal = torch.addcmul(error, right, F.softplus(wrong), value=2).mul_(error)
+        focal.mul_(torch.where(targets, -ALPHA * by_d, (1 - ALPHA) * by_d))
+        outside = (grad_dice * overlap / total.square())[:, None]  # the derivative of dice by p
+        inside = outside - 2 * (grad_dice / total)[:, None]
+        both = focal.addcmul_(right, torch.where(targets, inside, outside)).mul_(error)
+        return both, None, None
+
+
+def _wrong_answers(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Logit and probability of the wrong answer; where a pixel does not count it is never given."""
+    wrong = torch.where(targets, -logits, logits).masked_fill_(~valid, -torch.inf)
+    return wrong, wrong.sigmoid()
+
+
+def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """`mask_losses` of every mask with every segment of its image, without gradient.
+
+    logits (B,N,P), targets (B,G,P) and valid (B,P) of 0s and 1s -> two of (B,N,G).
+    """
+    labelled = valid[:, :, None]
+    inside = (targets * valid[:, None]).mT
     prob = logits.sigmoid()
-    positive = ALPHA * (1 - prob) ** GAMMA * F.softplus(-logits)
-    negative = (1 - ALPHA) * prob**GAMMA * F.softplus(logits)
-    return positive, negative
-
-
-def focal_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """logits (G,P), targets (G,P) in {0,1}, valid (G,P) -> (G,): mean over the valid pixels."""
-    positive, negative = _focal_terms(logits)
-    loss = (positive * targets + negative * (1 - targets)) * valid
-    return loss.sum(dim=1) / valid.sum(dim=1).clamp(min=1)
-
-
-def dice_loss(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """logits (G,P), targets (G,P), valid (G,P) -> (G,), 0 where a mask is right everywhere."""
-    prob = logits.sigmoid() * valid
-    targets = targets * valid
-    overlap = (prob * targets).sum(dim=1)
-    return 1 - (2 * overlap + 1) / (prob.sum(dim=1) + targets.sum(dim=1) + 1)
-
-
-def pairwise_focal(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """logits (N,P), targets (G,P), valid (P,) -> (N,G): `focal_loss` of every pair."""
-    positive, negative = _focal_terms(logits)
-    cost = positive @ (targets * valid).T + negative @ ((1 - targets) * valid).T
-    return cost / valid.sum().clamp(min=1)
-
-
-def pairwise_dice(logits: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
-    """logits (N,P), targets (G,P), valid (P,) -> (N,G): `dice_loss` of every pair."""
-    prob = logits.sigmoid() * valid
-    targets = targets * valid
-    overlap = prob @ targets.T
-    return 1 - (2 * overlap + 1) / (prob.sum(dim=1)[:, None] + targets.sum(dim=1)[None, :] + 1)
+    overlap = prob @ inside
+    total = prob @ labelled + inside.sum(dim=1, keepdim=True)
+    # focal loss of each logit were its target 1 and were it 0; softplus(x) = softplus(-x) + x
+    positive = F.softplus(-logits)
+    negative = (positive + logits).mul_(prob).mul_(prob)
+    other = prob.neg_().add_(1)
+    positive.mul_(other).mul_(other)
+    focal = ALPHA * (positive @ inside) + (1 - ALPHA) * (negative @ (labelled - inside))
+    count = labelled.sum(dim=1, keepdim=True).clamp(min=1)
+    return focal / count, 1 - (2 * overlap + 1) / (total + 1)
 
 
 def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tensor:
@@ -60,9 +105,8 @@ def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tens
     logits (M,K+1), targets (M,) int64 in [0, K], or IGNORE_LABEL for rows that do not count. A
     vocabulary has fewer classes than that.
     """
-    counted = targets != IGNORE_LABEL
-    logits, targets = logits[counted], targets[counted]
     no_object = logits.shape[1] - 1
     weights = torch.where(targets == no_object, no_object_weight, 1.0).to(logits.dtype)
-    losses = F.cross_entropy(logits, targets, reduction="none")
+    weights = weights.masked_fill(targets == IGNORE_LABEL, 0.0)
+    losses = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORE_LABEL)
     return (losses * weights).sum() / weights.sum().clamp(min=1e-6)

@@ -1,16 +1,27 @@
 """Hungarian matching of the N proposals to an image's segments (section 5; DETR's scheme).
 
-Shape letters: N proposals, G segments, K classes, h x w masks, P = h*w.
+Shape letters: B images, N proposals, T segments of them all, G the most of one image, M matched
+pairs, h x w masks.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from zsk.data.targets import Segments
+from .losses import pairwise_mask_losses
+from .outputs import Proposals
+from .segment_batch import SegmentBatch
 
-from .losses import pairwise_dice, pairwise_focal
+
+class Matches(NamedTuple):
+    """One stage's M pairs in all images, (M,) int64 each; an image of G segments has min(N,G)."""
+
+    images: Tensor
+    proposals: Tensor
+    segments: Tensor  # among the T of the batch
 
 
 class HungarianMatcher(nn.Module):
@@ -23,41 +34,58 @@ class HungarianMatcher(nn.Module):
         self.dice_weight = dice_weight
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, masks: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
-        """Match one image.
+    def forward(
+        self,
+        stages: Sequence[Proposals],
+        segments: Sequence[SegmentBatch],
+        image_names: Sequence[str],
+    ) -> list[Matches]:
+        """Match every stage.
 
         Args:
-            logits: (N,K+1) class logits, no-object last.
-            masks: (N,h,w) mask logits.
-            segments: the image's, at any resolution; taken to h x w by nearest neighbour.
+            stages: proposals of B images, N the same in all stages.
+            segments: for each stage those of the batch, at the resolution of the stage's masks.
+            image_names: B, for the message.
         Returns:
-            proposal indices and segment indices, both (min(N,G),) int64 on the CPU.
+            a stage's matches each, on the proposals' device.
         Raises:
             FloatingPointError: where a cost is not finite (the solver would fail obscurely).
         """
-        with torch.autocast(device_type=masks.device.type, enabled=False):
-            cost = self.costs(logits.float(), masks.float(), segments).cpu()
-        if not torch.isfinite(cost).all():
-            raise FloatingPointError("matching costs are not finite")
-        rows, columns = linear_sum_assignment(cost.numpy())
-        return torch.as_tensor(rows), torch.as_tensor(columns)
+        device = stages[0].pred_masks.device
+        with torch.autocast(device_type=device.type, enabled=False):
+            costs = [self.costs(*pair) for pair in zip(stages, segments, strict=True)]
+        # one copy each way for all stages and images: a GPU has to be waited for only once
+        pairs = [
+            _assign(stage, segments[0].counts, image_names) for stage in torch.stack(costs).cpu()
+        ]
+        return [Matches(*stage) for stage in torch.stack(pairs).to(device)]
 
-    def costs(self, logits: Tensor, masks: Tensor, segments: Segments) -> Tensor:
-        """(N,K+1), (N,h,w) float32 -> (N,G)."""
-        size = masks.shape[-2:]
-        targets = nearest_masks(segments.masks, size).flatten(1)
-        valid = nearest_masks(segments.valid[None], size).flatten()
-        flat = masks.flatten(1)
+    def costs(self, proposals: Proposals, segments: SegmentBatch) -> Tensor:
+        """One stage's costs (B,N,G) float32; those of padding are of no meaning."""
+        labels, masks = segments.padded()
+        focal, dice = pairwise_mask_losses(
+            proposals.pred_masks.float().flatten(2),
+            masks.flatten(2).float(),
+            segments.valid.flatten(1).float(),
+        )
+        probs = proposals.pred_logits.float().softmax(dim=-1)
+        labels = labels[:, None].expand(-1, probs.shape[1], -1)
         # DETR's choice: minus the probability instead of its log, which bounds the class cost
         return (
-            -self.class_weight * logits.softmax(dim=-1)[:, segments.labels]
-            + self.focal_weight * pairwise_focal(flat, targets, valid)
-            + self.dice_weight * pairwise_dice(flat, targets, valid)
+            -self.class_weight * probs.gather(2, labels)
+            + self.focal_weight * focal
+            + self.dice_weight * dice
         )
 
 
-def nearest_masks(masks: Tensor, size: torch.Size) -> Tensor:
-    """Nearest-neighbour resize: (G,H,W) bool -> (G,h,w) float32."""
-    if masks.shape[0] == 0:
-        return masks.new_zeros((0, *size), dtype=torch.float32)
-    return F.interpolate(masks[None].float(), size=size, mode="nearest")[0]
+def _assign(costs: Tensor, counts: Sequence[int], image_names: Sequence[str]) -> Tensor:
+    """One stage's costs (B,N,G) on the CPU -> (3,M) int64: images, proposals, segments."""
+    pairs, first = [torch.empty((3, 0), dtype=torch.int64)], 0
+    for i, (cost, count, name) in enumerate(zip(costs, counts, image_names, strict=True)):
+        cost = cost[:, :count]
+        if not torch.isfinite(cost).all():
+            raise FloatingPointError(f"matching costs are not finite for image {name}")
+        rows, columns = map(torch.as_tensor, linear_sum_assignment(cost.numpy()))
+        pairs.append(torch.stack([torch.full_like(rows, i), rows, columns + first]))
+        first += count
+    return torch.cat(pairs, dim=1)
