@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", required=True, type=Path, help="the file to write")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
     parser.add_argument("--lr", type=float, default=0.002, help="the highest learning rate")
     parser.add_argument("--scenes", type=int, default=DEFAULT_SCENES, help="to take pictures of")

@@ -20,7 +20,7 @@ RADII = (11.0, 27.0)  # of an object, pixels
 SUPERSAMPLING = 2  # per axis, for the edges of objects
 NEIGHBOUR_SHARE = 0.5  # of the objects share a part with the one before: easily confused
 MAX_STAINS = 6
-MAX_TURN = 0.6  # radians, either way
+MAX_TURN = 0.4  # radians, either way
 NO_CLASS = 255  # around the object of a portrait
 _INDEX = {composition: i for i, composition in enumerate(CLASSES)}
 
