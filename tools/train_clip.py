@@ -37,7 +37,7 @@ from zsk.errors import UserError, run_cli  # noqa: E402
 SCENES_SEED = 3  # of no part of the data sets
 DEFAULT_SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
 PORTRAITS_PER_SCENE = 2  # of one class alone
-TEXT_STEPS = 80
+TEXT_STEPS = 150
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
 REPORT_SUFFIX = ".json"

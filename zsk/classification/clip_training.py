@@ -18,7 +18,7 @@ from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
-WARM_UP_SCALE = 20.0  # logit scale of two captions; images start with it
+START_SCALE = 30.0  # logit scale
 
 
 class ClipSizes(NamedTuple):
@@ -93,13 +93,16 @@ def contrastive_loss(
 def warm_up_text(
     model: Any, names: Sequence[str], templates: Sequence[str], steps: int, rng: np.random.Generator
 ) -> None:
-    """Let the text tower tell the names apart, whatever the template, before any image is shown.
+    """Let captions mean their words, before any image is shown.
 
     A fresh tower gives all captions nearly one feature (cosine 0.88), and images learn slowly
-    against that. Two captions of a name attract each other, those of other names repel.
+    against that. Here the cosine of two captions comes to be the share of words that their names
+    have in common, whatever the templates, as language makes a red circle and a red ring half
+    alike: classes that a head never trained then lie between those that it did. (Names that only
+    repel each other leave an unseen class where no seen one is near.)
     """
-    optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=0.001)
-    targets = torch.arange(len(names))
+    optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=0.002)
+    target = _shared_words(names)
     for _ in range(steps):
         sides = []
         for _ in range(2):
@@ -107,10 +110,16 @@ def warm_up_text(
             captions = [templates[k].format(name) for k, name in zip(chosen, names)]
             tokens = tokenize_all(captions, model.context_length)
             sides.append(F.normalize(model.encode_text(tokens), dim=1))
-        loss = F.cross_entropy(WARM_UP_SCALE * sides[0] @ sides[1].T, targets)
+        loss = F.mse_loss(sides[0] @ sides[1].T, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def _shared_words(names: Sequence[str]) -> Tensor:
+    """(K,K) share of common words of every two names, 1 on the diagonal."""
+    words = [set(name.split()) for name in names]
+    return torch.tensor([[2 * len(a & b) / (len(a) + len(b)) for b in words] for a in words])
 
 
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
@@ -141,9 +150,9 @@ def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> to
 
     The text tower stays as `warm_up_text` left it. Learning on, it let names grow alike that the
     images did not tell apart yet (green square and green circle to a cosine of 0.94), after which
-    they never were (measured: 75 % of clean crops right).
+    they never were (measured: 75 % of clean crops right after 1000 steps, against 82 % after 800).
     """
-    model.logit_scale.data.fill_(np.log(WARM_UP_SCALE))
+    model.logit_scale.data.fill_(np.log(START_SCALE))
     parameters = list(model.visual.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2]},
