@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -88,7 +89,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _finish(figure: Figure, panels: Sequence[Axes], path: Path) -> Path:
-    labelled = {}
+    labelled: dict[str, Artist] = {}
     for panel in panels:
         panel.tick_params(labelsize=8)
         panel.grid(color="#dddddd", linewidth=0.6)
@@ -97,7 +98,7 @@ def _finish(figure: Figure, panels: Sequence[Axes], path: Path) -> Path:
         handles, labels = panel.get_legend_handles_labels()
         labelled.update(zip(labels, handles))
     figure.legend(
-        labelled.values(), labelled.keys(), loc="outside lower center", ncols=4, frameon=False,
+        list(labelled.values()), list(labelled), loc="outside lower center", ncols=4, frameon=False,
         fontsize=8,
     )  # fmt: skip
     figure.savefig(path)

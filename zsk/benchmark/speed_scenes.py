@@ -60,6 +60,8 @@ class PlausibleMasks(nn.Module):
     less time or more than with a trained one.
     """
 
+    masks: Tensor
+
     def __init__(self, head: nn.Module, count: int) -> None:
         """`count`: N, the head's."""
         super().__init__()
