@@ -1,4 +1,4 @@
-"""Cases run in turns; medians and ratios by hand; a real process once."""
+"""Cases run in turns; medians and ratios by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zsk.benchmark.speed_results import (
     read_results,
     write_results,
 )
-from zsk.benchmark.speed_runs import Bench, WorkerProcess
+from zsk.benchmark.speed_runs import Bench
 from zsk.errors import UserError
 
 A, B = Case("a", "inference", "a.yaml"), Case("b", "train", "b.yaml")
@@ -131,18 +131,3 @@ def test_a_stopped_run_goes_on(tmp_path) -> None:
 def test_a_damaged_partial_file_is_no_run(tmp_path) -> None:
     (tmp_path / PARTIAL_FILE).write_text("[")
     assert Partial(tmp_path, "rev", "cpu").get("key") is None
-
-
-def test_a_real_process_says_what_is_wrong(tmp_path) -> None:
-    process = WorkerProcess(tmp_path / "log", tmp_path)
-    try:
-        with pytest.raises(UserError, match="config file .*nowhere.yaml does not exist"):
-            process.ask(f"build {replace(A, config='nowhere.yaml').to_json()}")
-        with pytest.raises(UserError, match="ended with 1; see .*log"):
-            process.ask("run")  # nothing was built: a defect, not a user's mistake
-        with pytest.raises(UserError, match="ended with 1"):
-            process.ask("run")
-    finally:
-        process.process.stdin = None
-        process.process.kill()
-    assert "build comes first" in (tmp_path / "log").read_text()

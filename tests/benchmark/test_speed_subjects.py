@@ -98,7 +98,7 @@ def test_flops_by_hand_and_as_fvcore_counts_them() -> None:
 
 
 def test_attention_counts() -> None:
-    """3 queries, 5 keys, width 8 in 2 heads: projections 3·8·8 + 2·5·8·8 + 3·8·8, products 2·3·5·8."""
+    """3 queries, 5 keys, width 8: projections of 3, 5, 5 and 3 tokens, and 2 products of 3·5·8."""
     attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     queries, keys = torch.randn(1, 3, 8), torch.randn(1, 5, 8)
     with torch.no_grad():

@@ -3,6 +3,12 @@
 import json
 import re
 
+import pytest
+
+from zsk.benchmark.speed_cases import Case
+from zsk.benchmark.speed_runs import WorkerProcess
+from zsk.errors import UserError
+
 MAIN_FIELDS = {
     "device", "measure", "variant", "settings", "median_seconds", "min_seconds", "max_seconds",
     "ratio_to_reference", "peak_mb", "gflops", "revision", "date",
@@ -46,3 +52,18 @@ def test_profile_prints_where_the_time_goes(run_program, voc_root, tiny_options,
     assert parts == [
         "loader", "backbone", "proposals", "text", "CLIP", "post-processing", "evaluator", "all"
     ]  # fmt: skip
+
+
+def test_a_real_process_says_what_is_wrong(tmp_path) -> None:
+    process = WorkerProcess(tmp_path / "log", tmp_path)
+    try:
+        with pytest.raises(UserError, match="config file .*nowhere.yaml does not exist"):
+            process.ask(f"build {Case('a', 'inference', 'nowhere.yaml').to_json()}")
+        with pytest.raises(UserError, match="ended with 1; see .*log"):
+            process.ask("run")  # nothing was built: a defect, not a user's mistake
+        with pytest.raises(UserError, match="ended with 1"):
+            process.ask("run")
+    finally:
+        process.process.stdin = None
+        process.process.kill()
+    assert "build comes first" in (tmp_path / "log").read_text()

@@ -46,11 +46,11 @@ _NOTES = {
     cases.SIDE: "Square photos. One-pass CLIP sees a photo at the size that it was trained for.",
 }
 _LEGEND = """\
-Seconds are per photo (in training per step), medians over the runs with least and most; the variants of a table run in \
-turns, each in a process of its own. Memory is the highest of the process while it ran (weights \
-and libraries included; on a GPU what was allocated), of which the model is the part given. GFLOPs \
-are 10⁹ operations, two for a multiply-add: convolutions, matrix products and attention as torch \
-counts them."""
+Seconds are per photo (in training per step), medians over the runs with least and most; the \
+variants of a table run in turns, each in a process of its own. Memory is the highest of the \
+process while it ran (weights and libraries included; on a GPU what was allocated), of which the \
+model is the part given. GFLOPs are 10⁹ operations, two for a multiply-add: convolutions, matrix \
+products and attention as torch counts them."""
 
 
 def write_page(results: Sequence[Measurement], note: str, folder: Path) -> None:
