@@ -57,11 +57,17 @@ def trained_points(args: argparse.Namespace, extent: Extent) -> list[Point]:
     config = args.trained or ("" if args.quick else EMBEDDED)
     if not config:
         return []
-    photos = args.photos or sample_photos()
-    for file in (config, *photos, *([args.weights] if args.weights else [])):
-        if not (ROOT / file).is_file():  # an absolute path stays itself
-            raise UserError(f"{file} does not exist: give --trained, --weights and --photos files")
-    return [trained_point(config, args.weights, photos, extent.repeats)]
+    photos = [existing(photo) for photo in args.photos or sample_photos()]
+    weights = existing(args.weights) if args.weights else ""
+    return [trained_point(existing(config), weights, photos, extent.repeats)]
+
+
+def existing(file: str) -> str:
+    """The absolute path of a file, from here or from the checkout. Raises UserError."""
+    for folder in (Path.cwd(), ROOT):
+        if (folder / file).is_file():
+            return str(folder / file)
+    raise UserError(f"{file} does not exist: give files with --trained, --weights and --photos")
 
 
 def measure(points: list[Point], partial: Partial, folder: Path, local: bool) -> list[Measurement]:

@@ -97,12 +97,12 @@ class Extent:
     photo: tuple[int, int] = (512, 680)
     train_side: int = 512
     proposals: tuple[int, ...] = (25, 50, 100, 200, 400)
-    crop_proposals: tuple[int, ...] = (25, 100, 200)  # of which crops are measured as well
-    names: tuple[int, ...] = (20, 100, 500, 2000)
+    crop_proposals: tuple[int, ...] = (25, 50, 100)  # at a quarter of a second each
+    names: tuple[int, ...] = (20, 200, 2000)
     sides: tuple[int, ...] = (256, 512, 1024, 2048)
     stages: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     repeats: int = 3
-    fast_repeats: int = 5  # of what takes a second or so
+    fast_repeats: int = 5  # of what takes a second or two
 
 
 def plan(extent: Extent, clip: str, trained: Sequence[Point], half: bool) -> list[Point]:
@@ -171,7 +171,7 @@ class _Maker:
     def heads(self) -> list[Point]:
         heads = {QUERIES: ZS_MASKFORMER, KERNELS: ZSK}
         mode = ("MODEL.ENSEMBLE.MODE", "head")
-        fast, side = self.extent.fast_repeats, self.extent.train_side
+        extent, fast, side = self.extent, self.extent.fast_repeats, self.extent.train_side
         alone = tuple(self.case(v, "head", config, *mode) for v, config in heads.items())
         whole = tuple(self.case(v, "inference", config, *mode) for v, config in heads.items())
         step = tuple(
@@ -180,21 +180,15 @@ class _Maker:
         return [
             Point(HEAD, self._photo(), alone, QUERIES, fast),
             Point(WITHOUT_CLIP, self._photo(), whole, QUERIES, fast),
-            Point(TRAIN, {"batch": 2, "image": f"{side}×{side}"}, step, QUERIES, fast),
+            Point(TRAIN, {"batch": 2, "image": f"{side}×{side}"}, step, QUERIES, extent.repeats),
         ]
 
     def growth(self) -> list[Point]:
-        """Curves of one-pass; crops only over the number of proposals."""
+        """Curves of one-pass, then one of crops over the number of proposals."""
         extent, points = self.extent, []
         for count in extent.proposals:
-            number = ("MODEL.KERNELS.NUM_KERNELS", count)
-            cases = [self._one_pass(*number)]
-            if count in extent.crop_proposals:
-                crops = ("MODEL.CLIP.REGION_MODE", "crop", "MODEL.CLIP.PRUNE.TOLERANCE", "0.0")
-                cases.append(self.case(CROP, "inference", ZSK, *number, *crops, warm_up=False))
-            # crops grow by a quarter of a second each: once is enough to see it
-            repeats = 1 if len(cases) > 1 and count >= 100 else 2
-            points.append(Point(PROPOSALS, {PROPOSALS: count}, tuple(cases), repeats=repeats))
+            case = self._one_pass("MODEL.KERNELS.NUM_KERNELS", count)
+            points.append(self._point(PROPOSALS, count, case))
         for names in extent.names:
             points.append(self._point(NAMES, names, self._one_pass(names=names)))
         for side in extent.sides:
@@ -203,6 +197,11 @@ class _Maker:
         for stages in extent.stages:
             case = self._one_pass("MODEL.KERNELS.NUM_STAGES", stages)
             points.append(replace(self._point(STAGES, stages, case), repeats=2))
+        everything = ("MODEL.CLIP.REGION_MODE", "crop", "MODEL.CLIP.PRUNE.TOLERANCE", "0.0")
+        for count in extent.crop_proposals:
+            number = ("MODEL.KERNELS.NUM_KERNELS", count)
+            case = self.case(CROP, "inference", ZSK, *number, *everything, warm_up=False)
+            points.append(replace(self._point(PROPOSALS, count, case), repeats=1))
         return points
 
     def _one_pass(self, *opts: Any, **changes: Any) -> Case:

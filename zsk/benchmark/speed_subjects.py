@@ -104,7 +104,14 @@ def build_subject(case: Case) -> Subject:
     if case.kind == "head":
         return Subject(case, model, encoder, records, _head_step(model, records[0]), scope)
     runner: nn.Module = PublishedInference.of(model) if case.published else model
-    subject = Subject(case, runner, encoder, records, lambda: _each(runner, records), scope)
+
+    def step() -> None:
+        # ours switches to half precision by itself, where it helps
+        with torch.autocast(model.device.type, torch.float16, enabled=case.published and case.half):
+            for record in records:
+                runner([record])
+
+    subject = Subject(case, runner, encoder, records, step, scope)
     _warm_up(subject)
     return subject
 
@@ -152,11 +159,6 @@ def _records(cfg: CfgNode, case: Case) -> list[Record]:
         {"image": image, "height": height, "width": width, "vocabulary": vocabulary}
         for image, (height, width) in records
     ]
-
-
-def _each(model: nn.Module, records: list[Record]) -> None:
-    for record in records:
-        model([record])
 
 
 def _warm_up(subject: Subject) -> None:
