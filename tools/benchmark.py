@@ -41,7 +41,7 @@ from zsk.evaluation.provenance import git_revision  # noqa: E402
 QUICK_NOTE = "**A quick run of tiny models in one process: the numbers mean nothing.**"
 CLIP_NOTES = {True: "CLIP's weights are random.", False: "CLIP's weights are the published ones."}
 EMBEDDED = "configs/embedded/zsk_lite2.yaml"
-SAMPLES = ("chelsea.png", "coffee.png", "motorcycle_left.png")  # in the scikit-image package
+SAMPLES = ("chelsea.png", "coffee.png")  # in the scikit-image package
 
 
 def sample_photos() -> list[str]:

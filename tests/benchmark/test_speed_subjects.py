@@ -118,7 +118,7 @@ def test_the_peak_grows_with_what_is_allocated() -> None:
 def test_the_full_plan_has_what_the_issue_asks_for() -> None:
     plan = cases.plan(cases.Extent(), "clip.pt", [cases.trained_point("c", "", ["p"], 3)], False)
     values = {m: [p.settings[m] for p in plan if p.measure == m] for m in cases.GROWTH}
-    assert values[cases.PROPOSALS][0] == 25 and values[cases.PROPOSALS][-1] == 400
+    assert values[cases.PROPOSALS] == [25, 50, 100, 200, 400, 25, 50, 100]  # then with crops
     assert values[cases.NAMES][0] == 20 and values[cases.NAMES][-1] == 2000
     assert values[cases.SIDE][0] == 256 and values[cases.SIDE][-1] == 2048
     assert values[cases.STAGES] == [0, 1, 2, 3, 4, 5, 6]

@@ -118,12 +118,10 @@ def plan(extent: Extent, clip: str, trained: Sequence[Point], half: bool) -> lis
     return [_with_half(point) for point in points] if half else points
 
 
-def trained_point(
-    config: str, weights: str, photos: Sequence[str], repeats: int, warm_up: bool = True
-) -> Point:
+def trained_point(config: str, weights: str, photos: Sequence[str], repeats: int) -> Point:
     """A trained model's ways to name its proposals; `weights` "" are the configuration's."""
     opts = ("MODEL.WEIGHTS", weights) if weights else ()
-    base = Case("", "inference", config, opts, trained=True, photos=tuple(photos), warm_up=warm_up)
+    base = Case("", "inference", config, opts, trained=True, photos=tuple(photos), warm_up=False)
     settings = {"config": Path(config).stem, "photos": len(photos)}
     return Point(TRAINED, settings, _ways_to_name(base, base), REFERENCE, repeats)
 
