@@ -11,7 +11,7 @@ LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
-.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick lint format lock clean
+.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick bench-speed lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ bench-accuracy: $(STAMP)  ## train and compare all systems (hours; goes on where
 
 bench-accuracy-quick: $(STAMP)  ## the main tables, one seed and short trainings
 	$(VENV_PYTHON) tools/benchmark_accuracy.py --quick
+
+bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed (20 minutes)
+	$(VENV_PYTHON) tools/benchmark.py
 
 lint: $(STAMP)  ## check format, imports, style and types
 	$(VENV_PYTHON) -m black --check .

@@ -30,6 +30,7 @@ from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
 from zsk.evaluation.costs import measured
+from zsk.profiling import profiled
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -68,7 +69,9 @@ class Trainer(DefaultTrainer):
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
         model = with_test_time_augmentation(cfg, model)
-        with measured(model, cfg.OUTPUT_DIR):
+        if evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+        with measured(model, cfg.OUTPUT_DIR), profiled(cfg.TEST.PROFILE, model, evaluators):
             return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:

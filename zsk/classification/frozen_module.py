@@ -34,6 +34,10 @@ class FrozenModule(nn.Module):
         """The network held as `name`; Any, for the sake of methods that nn.Module lacks."""
         return self._networks[name]
 
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All that is held."""
+        return tuple(self._networks.values())
+
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
         """Half precision on a GPU, single precision elsewhere. In place, after the move."""
         network.half() if device.type == "cuda" else network.float()

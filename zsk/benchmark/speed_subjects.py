@@ -1,0 +1,231 @@
+"""Builds what one case of the speed benchmark measures, and runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zsk.batched_inputs import Record, padded_images
+from zsk.checkpoint import load_weights
+from zsk.classification.frozen_module import FrozenModule
+from zsk.config import default_vocabulary, load_config
+from zsk.data.eval_options import eval_resize
+from zsk.data.images import read_image
+from zsk.errors import UserError
+from zsk.profiling import PartClock, replaced, timed_parts
+from zsk.solver import build_optimizer
+from zsk.zsk_net import ZSKNet
+
+from .speed_cases import ROOT, Case
+from .speed_reference import PublishedInference
+from .speed_scenes import (
+    PlausibleMasks,
+    damp_residuals,
+    numbered_names,
+    segment_labels,
+    synthetic_photo,
+)
+
+
+@dataclass
+class Subject:
+    """A built case.
+
+    Attributes:
+        model: what runs; `encoder` names its regions.
+        records: the photos of a run.
+        step: one run.
+        scope: holds what lasts as long as the subject (its precision on a GPU).
+    """
+
+    case: Case
+    model: nn.Module
+    encoder: Any
+    records: list[Record]
+    step: Callable[[], Any]
+    scope: ExitStack = field(default_factory=ExitStack)
+
+    def run(self) -> dict[str, Any]:
+        """One timed run → seconds per photo (per step in training), of each part, and crops."""
+        clock, crops = PartClock(), [0]
+        encode = self.encoder.encode_image
+
+        def counted(batch: Tensor) -> Tensor:
+            crops[0] += len(batch)
+            return encode(batch)
+
+        with replaced(self.encoder, "encode_image", counted), ExitStack() as stack:
+            if self.case.kind == "inference":
+                stack.enter_context(timed_parts(clock, self.model))
+            with clock.part("whole"):
+                self.step()
+        seconds = clock.seconds
+        count = 1 if self.case.kind == "train" else len(self.records)
+        outside = seconds.pop("whole")
+        return {
+            "seconds": (sum(seconds.values()) + outside) / count,
+            "parts": {name: spent / count for name, spent in seconds.items()},
+            "crops": crops[0] / count,
+        }
+
+    def parameters(self) -> list[Tensor]:
+        """All weights, those of frozen networks included."""
+        held = [m for m in self.model.modules() if isinstance(m, FrozenModule)]
+        frozen = [network for module in (*held, self.encoder) for network in module.networks()]
+        both = [p for module in (self.model, *frozen) for p in module.parameters()]
+        return list({id(p): p for p in both}.values())
+
+
+def build_subject(case: Case) -> Subject:
+    """Load the configuration, build the model and its inputs.
+
+    Raises:
+        UserError: the configuration or its weights cannot be used.
+    """
+    cfg = _configuration(case)
+    if case.kind == "train":
+        return _train_subject(cfg, case)
+    model, records = _model(cfg, case), _records(cfg, case)
+    encoder = model.region_classifier.encoder
+    scope = ExitStack()
+    if encoder.device.type == "cuda" and not case.half:
+        scope.enter_context(encoder.single_precision())
+    if case.names:
+        _warm_text(model, records[0])
+    if case.kind == "head":
+        return Subject(case, model, encoder, records, _head_step(model, records[0]), scope)
+    runner: nn.Module = PublishedInference.of(model) if case.published else model
+
+    def step() -> None:
+        # ours switches to half precision by itself, where it helps
+        with torch.autocast(model.device.type, torch.float16, enabled=case.published and case.half):
+            for record in records:
+                runner([record])
+
+    subject = Subject(case, runner, encoder, records, step, scope)
+    _warm_up(subject)
+    return subject
+
+
+def _configuration(case: Case) -> CfgNode:
+    cfg = load_config(str(ROOT / case.config), case.opts)
+    cfg.MODEL.TEST_DTYPE = "float16" if case.half and cfg.MODEL.DEVICE != "cpu" else "float32"
+    cfg.freeze()
+    return cfg
+
+
+def _model(cfg: CfgNode, case: Case) -> ZSKNet:
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    if not isinstance(model, ZSKNet):
+        raise UserError(
+            f"{case.config} is of MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}: give a "
+            "configuration of ZSKNet"
+        )
+    if case.trained:
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        return model.eval()
+    damp_residuals(model.backbone)
+    if case.kind == "inference":
+        queries = cfg.MODEL.SEM_SEG_HEAD.NAME == "ZSMaskFormerHead"
+        count = cfg.MODEL.MASK_FORMER.NUM_QUERIES if queries else cfg.MODEL.KERNELS.NUM_KERNELS
+        model.sem_seg_head = PlausibleMasks(model.sem_seg_head, count).to(model.device)
+    return model.eval()
+
+
+def _records(cfg: CfgNode, case: Case) -> list[Record]:
+    vocabulary = numbered_names(case.names) if case.names else default_vocabulary(cfg)
+    records = []
+    if case.photos:
+        resize = T.AugmentationList(eval_resize(cfg))
+        for file in case.photos:
+            photo = read_image(file)
+            view = T.AugInput(photo)
+            resize(view)
+            image = torch.as_tensor(view.image.copy()).permute(2, 0, 1)
+            records.append((image, photo.shape[:2]))
+    else:
+        records.append((synthetic_photo(case.photo), case.photo))
+    return [
+        {"image": image, "height": height, "width": width, "vocabulary": vocabulary}
+        for image, (height, width) in records
+    ]
+
+
+def _warm_up(subject: Subject) -> None:
+    """Texts and CLIP are met once before; with `warm_up`, so is the whole way, on small photos."""
+    model: Any = subject.model
+    side = subject.encoder.input_size
+    model.text_classifier(subject.records[0]["vocabulary"])
+    subject.encoder.encode_image(torch.zeros(1, 3, side, side, device=subject.encoder.device))
+    if subject.case.warm_up:
+        for record in subject.records:
+            small = F.interpolate(record["image"][None].float(), scale_factor=0.5)[0].byte()
+            model([{**record, "image": small, "height": 64, "width": 64}])
+
+
+def _warm_text(model: ZSKNet, record: Record) -> None:
+    """Put random embeddings of the record's names where the text cache keeps them on disk.
+
+    What a warm cache costs does not depend on what is in it, and to encode 2,000 names takes
+    minutes.
+    """
+    encoder, text = model.region_classifier.encoder, model.text_classifier
+    names = record["vocabulary"].prompt_names
+    rows = F.normalize(torch.randn(len(names), encoder.embed_dim, device=encoder.device), dim=1)
+    if text.disk_cache is not None:
+        text.disk_cache.rows(encoder, text.templates, names, lambda: rows)
+
+
+def _head_step(model: ZSKNet, record: Record) -> Callable[[], Any]:
+    """The head alone on one photo's features."""
+    with torch.inference_mode():
+        text = model.text_classifier(record["vocabulary"])
+        pixels = padded_images([record], model.pixel_mean, model.pixel_std).tensor
+        features = model.backbone(pixels.contiguous(memory_format=torch.channels_last))
+
+    def step() -> Any:
+        dtype = model.test_dtype
+        half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
+        with torch.inference_mode(), half:
+            return model.sem_seg_head(features, text)
+
+    step()
+    return step
+
+
+def _train_subject(cfg: CfgNode, case: Case) -> Subject:
+    """Forward, losses, backward and the optimizer's step, on two photos; met once before."""
+    model = _model(cfg, case).train()
+    vocabulary = default_vocabulary(cfg).seen_only()
+    records: list[Record] = [
+        {
+            "image": synthetic_photo(case.photo, seed),
+            "sem_seg": segment_labels(case.photo, len(vocabulary), seed),
+            "vocabulary": vocabulary,
+        }
+        for seed in range(2)
+    ]
+    optimizer = build_optimizer(cfg, model)
+    device = model.device.type
+    scaler = torch.amp.GradScaler(device, enabled=case.half)
+
+    def step() -> None:
+        with torch.autocast(device, torch.float16, enabled=case.half):
+            loss = torch.stack(list(model(records).values())).sum()
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    step()
+    return Subject(case, model, model.region_classifier.encoder, records, step)
