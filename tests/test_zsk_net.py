@@ -103,14 +103,18 @@ LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLA
 SYSTEMS = {"ZSK-Net": (), "K-Net": LINEAR, "ZS-MaskFormer": QUERIES, "MaskFormer": QUERIES + LINEAR}
 
 
-@pytest.fixture(params=SYSTEMS)
-def tiny_model(request):
-    """A real backbone and each head of D=32, N=6; the fully supervised systems without CLIP."""
+def small_model(opts=()):
+    """A real backbone and a head of D=32, N=6, dynamic kernels unless `opts` say otherwise."""
     torch.manual_seed(0)
-    opts = SYSTEMS[request.param]
     cfg = tiny_config("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0, *opts)
     backbone, head = build_backbone_and_head(cfg, embed_dim=3)
     return build(backbone, head, ensemble_mode="head" if "linear" in opts else "ensemble")
+
+
+@pytest.fixture(params=SYSTEMS)
+def tiny_model(request):
+    """Each of the systems; the fully supervised ones without CLIP."""
+    return small_model(SYSTEMS[request.param])
 
 
 def noisy(height, width, seed):
@@ -144,7 +148,7 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.01])
 def test_a_pruned_batch_equals_pruned_singles_and_nearly_the_unpruned(tolerance):
-    model = tiny_model().eval()
+    model = small_model().eval()
     records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2)]
     full = [result["pred_labels"] for result in model(records)]
     model.region_classifier.pruning = Pruning(tolerance, round_size=2)
@@ -167,7 +171,7 @@ def test_what_the_head_is_sure_is_nothing_is_never_cropped():
 
 
 def test_results_carry_no_autograd_and_labels_stay_integers():
-    (result,) = tiny_model().eval()([noisy(64, 64, 0)])
+    (result,) = small_model().eval()([noisy(64, 64, 0)])
     assert result["pred_labels"].is_inference() and result["pred_labels"].dtype == torch.int64
 
 
@@ -189,7 +193,7 @@ def test_half_precision_covers_backbone_and_head_alone():
 
 
 def test_labels_in_bfloat16_are_nearly_those_of_float32():
-    model, one = tiny_model().eval(), noisy(64, 96, 0)
+    model, one = small_model().eval(), noisy(64, 96, 0)
     (exact,) = model([one])
     model.test_dtype = torch.bfloat16
     (rounded,) = model([one])
