@@ -147,18 +147,15 @@ def evaluate(model: Any, sizes: training.ClipSizes) -> dict[str, float]:
     crops = [clean_picture(portrait, side) for portrait in portraits]
     vocabulary = stuff_vocabulary()
     prompts = [TEMPLATES["single"][0].format(name) for name in vocabulary.prompt_names]
-    report: dict[str, float] = {"crops": len(crops)}
-    seen = vocabulary.seen
-    for suffix, chosen in (
-        ("", crops),
-        ("_seen", [p for p in crops if seen[p.label]]),
-        ("_unseen", [p for p in crops if not seen[p.label]]),
-    ):
-        images = torch.from_numpy(np.stack([p.image for p in chosen])).permute(0, 3, 1, 2)
-        labels = torch.tensor([p.label for p in chosen])
-        right = training.accuracy(model.eval(), images.split(256), labels, prompts)
-        report["accuracy" + suffix] = round(100 * right, 2)
-    return report
+    images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
+    labels = torch.tensor([crop.label for crop in crops])
+    right = training.predictions(model.eval(), images, prompts) == labels
+    seen = vocabulary.seen_mask[labels]
+    groups = {"": right, "_seen": right[seen], "_unseen": right[~seen]}
+    accuracies = {
+        f"accuracy{g}": round(100 * r.float().mean().item(), 2) for g, r in groups.items()
+    }
+    return {"crops": len(crops), **accuracies}
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_optimizer_trains_the_image_tower_and_decays_its_weights_alone(model: CL
             assert decay[id(parameter)] == (0.5 if parameter.ndim >= 2 else 0.0), name
         else:
             assert (id(parameter) in decay) == (name == "logit_scale"), name
-    assert model.logit_scale.exp().item() == pytest.approx(training.WARM_UP_SCALE)
+    assert model.logit_scale.exp().item() == pytest.approx(training.START_SCALE)
 
 
 def test_the_text_tower_stays_as_it_is_while_images_train(model: CLIP) -> None:
@@ -117,9 +117,9 @@ def test_the_text_tower_stays_as_it_is_while_images_train(model: CLIP) -> None:
     assert not torch.equal(model.visual.proj, before[1])
 
 
-def test_warm_up_sets_names_apart_whatever_the_template(model: CLIP) -> None:
+def test_warm_up_makes_captions_as_alike_as_their_words(model: CLIP) -> None:
     names, templates = ["red circle", "red square", "blue circle"], ["{}", "a photo of a {}."]
-    training.warm_up_text(model, names, templates, 40, np.random.default_rng(0))
+    training.warm_up_text(model, names, templates, 60, np.random.default_rng(0))
     with torch.no_grad():
         first, second = (
             F.normalize(
@@ -128,9 +128,8 @@ def test_warm_up_sets_names_apart_whatever_the_template(model: CLIP) -> None:
             )
             for t in templates
         )
-    cosines = first @ second.T
-    same, other = cosines.diagonal(), cosines[~torch.eye(3, dtype=torch.bool)]
-    assert same.min() > other.max() + 0.2
+    words_in_common = torch.tensor([[1, 0.5, 0.5], [0.5, 1, 0], [0.5, 0, 1]])
+    torch.testing.assert_close(first @ second.T, words_in_common, rtol=0, atol=0.15)
 
 
 def test_a_few_steps_tell_two_colours_apart(model: CLIP) -> None:
@@ -141,21 +140,19 @@ def test_a_few_steps_tell_two_colours_apart(model: CLIP) -> None:
     losses = [loss for loss, _ in steps]
     assert losses[0] > 0.5 and losses[-1] < 0.3 * losses[0]
     assert steps[-1][1] == 1.0 and all(right in (0.0, 0.5, 1.0) for _, right in steps)
-    images = [torch.from_numpy(np.stack([RED])).permute(0, 3, 1, 2), batch.images[1:]]
-    assert training.accuracy(model, images, torch.tensor([0, 1]), ["red", "green"]) == 1.0
-    assert training.accuracy(model, images, torch.tensor([1, 0]), ["red", "green"]) == 0.0
+    found = training.predictions(model, batch.images, ["green", "red"])
+    assert found.tolist() == [1, 0]
 
 
-def test_accuracy_over_batches_by_hand() -> None:
+def test_predictions_over_batches_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "IMAGES_AT_ONCE", 3)
     pixels = torch.zeros(4, 3, 2, 2, dtype=torch.uint8)
     for i, channel in enumerate((0, 1, 2, 1)):
         pixels[i, channel] = 255
-    labels = torch.tensor([0, 1, 2, 0])  # the last is green and called red
-    found = training.accuracy(Fake(), pixels.split(3), labels, ["red", "green", "blue"])
-    assert found == pytest.approx(0.75)
+    found = training.predictions(Fake(), pixels, ["red", "green", "blue"])
+    assert found.tolist() == [0, 1, 2, 1]
     # without "blue" the third image is taken for another
-    two = training.accuracy(Fake(), pixels.split(3), labels, ["red", "green"])
-    assert two == pytest.approx(0.5)
+    assert training.predictions(Fake(), pixels, ["red", "green"])[2] in (0, 1)
 
 
 def test_saved_weights_are_an_encoder(model: CLIP, tmp_path: Path) -> None:
