@@ -37,7 +37,6 @@ from zsk.errors import UserError, run_cli  # noqa: E402
 SCENES_SEED = 3  # of no part of the data sets
 DEFAULT_SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
 PORTRAITS_PER_SCENE = 2  # of one class alone
-TEXT_STEPS = 150
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
 REPORT_SUFFIX = ".json"
@@ -51,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="the file to write")
     parser.add_argument("--steps", type=int, default=1600)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
+    parser.add_argument("--text-steps", type=int, default=150, help="on captions alone, first")
     parser.add_argument("--lr", type=float, default=0.002, help="the highest learning rate")
     parser.add_argument("--scenes", type=int, default=DEFAULT_SCENES, help="to take pictures of")
     parser.add_argument("--seed", type=int, default=1)
@@ -60,7 +60,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    for name, lowest in (("steps", 1), ("batch_size", 1), ("scenes", 1), ("seed", 0)):
+    for name, lowest in (
+        ("steps", 1),
+        ("batch_size", 1),
+        ("text_steps", 0),
+        ("scenes", 1),
+        ("seed", 0),
+    ):
         value = getattr(args, name)
         if value < lowest:
             raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
@@ -102,7 +108,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     rng = np.random.default_rng(args.seed)
     templates = sorted({t for group in TEMPLATES.values() for t in group})
     names = stuff_vocabulary().prompt_names
-    training.warm_up_text(model, names, templates, TEXT_STEPS, rng)
+    training.warm_up_text(model, names, templates, args.text_steps, rng)
     optimizer = training.build_optimizer(model, args.lr, weight_decay=0.05)
     warmup = max(int(WARMUP * args.steps), 2)  # the scheduler divides by one less
     scheduler = torch.optim.lr_scheduler.OneCycleLR(

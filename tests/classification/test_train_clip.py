@@ -15,7 +15,7 @@ TOOL = "tools/train_clip.py"
 
 def test_it_writes_weights_and_a_report(run_program, tmp_path: Path) -> None:
     file = tmp_path / "new" / "clip.pt"
-    options = ("--steps", 2, "--batch-size", 8, "--scenes", 3)
+    options = ("--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
     done = run_program(TOOL, "--output", file, *options, OMP_NUM_THREADS=1)
     assert done.returncode == 0, done.stderr[-2000:]
     assert build_encoder(str(file)).input_size == 64
