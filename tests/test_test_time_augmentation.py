@@ -20,7 +20,8 @@ class Scripted(ZSKNet):
         self.masks = [torch.tensor(m) for m in masks]
         self.images = []
 
-    def named_proposals(self, batched_inputs):
+    def named_proposals(self, batched_inputs, prune=True):
+        assert not prune  # what one view may leave out, the sum of views may need
         (record,) = batched_inputs
         assert record["vocabulary"] is NAMES and record["image"].dtype == torch.uint8
         self.images.append(record["image"])

@@ -118,14 +118,16 @@ def main() -> None:
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
     partial = Partial(output, git_revision(ROOT), device_name())
-    with tempfile.TemporaryDirectory() as folder:
-        clip, random_clip = clip_weights(args.quick, Path(folder))
-        points = plan(extent, clip, trained, half=torch.cuda.is_available())
-        results = measure(points, partial, output, local=args.quick)
+    # in one place always: a run that goes on knows its points by the weights' path, too
+    clip, random_clip = clip_weights(args.quick, output)
+    points = plan(extent, clip, trained, half=torch.cuda.is_available())
+    results = measure(points, partial, output, local=args.quick)
     write_results(results, output)
     write_page(results, QUICK_NOTE if args.quick else CLIP_NOTES[random_clip], output)
     draw_plots(results, output)
     partial.remove()
+    if random_clip:
+        Path(clip).unlink()
     print(output / PAGE_FILE)
 
 

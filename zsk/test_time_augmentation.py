@@ -64,16 +64,19 @@ class ZSKNetWithTTA(nn.Module):
         ]
 
     def named_views(self, record: Record) -> Iterator[tuple[Tensor, Tensor]]:
-        """Probabilities (N,K) and mask logits (N,h,w) of each view; mirrored ones turned back."""
+        """Probabilities (N,K) and mask logits (N,h,w) of each view; mirrored ones turned back.
+
+        All proposals are named: what cannot change the labels of one view may change the sum's.
+        """
         photo = record["image"].permute(1, 2, 0).numpy()
         for resize in self.resizes:
             view = T.AugInput(photo)
             resize(view)
             image = torch.from_numpy(view.image.copy()).permute(2, 0, 1)
-            yield self.model.named_proposals([{**record, "image": image}])[0]
+            yield self.model.named_proposals([{**record, "image": image}], prune=False)[0]
             if self.flip:
                 mirrored: dict[str, Any] = {**record, "image": image.flip(-1)}
-                probs, masks = self.model.named_proposals([mirrored])[0]
+                probs, masks = self.model.named_proposals([mirrored], prune=False)[0]
                 yield probs, masks.flip(-1)
 
 

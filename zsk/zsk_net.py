@@ -178,8 +178,12 @@ class ZSKNet(nn.Module):
             for record, (probs, masks) in zip(batched_inputs, self.named_proposals(batched_inputs))
         ]
 
-    def named_proposals(self, batched_inputs: list[Record]) -> list[tuple[Tensor, Tensor]]:
+    def named_proposals(
+        self, batched_inputs: list[Record], prune: bool = True
+    ) -> list[tuple[Tensor, Tensor]]:
         """Per record class probabilities (N,K) and mask logits (N,h,w) of the last stage.
+
+        With `prune`, proposals that cannot change this record's labels may have zeros.
 
         Only records of one size and vocabulary are batched, see `groups_of_one_kind`.
         """
@@ -193,11 +197,14 @@ class ZSKNet(nn.Module):
             for i, logits, masks in zip(indices, *stages[-1]):
                 found[i] = logits.float(), masks.float(), text
         proposals = [found[i] for i in range(len(batched_inputs))]
-        probs = self.name_proposals(batched_inputs, proposals)
+        probs = self.name_proposals(batched_inputs, proposals, prune)
         return [(named, masks) for named, (_, masks, _) in zip(probs, proposals)]
 
     def name_proposals(
-        self, records: list[Record], proposals: list[tuple[Tensor, Tensor, Tensor]]
+        self,
+        records: list[Record],
+        proposals: list[tuple[Tensor, Tensor, Tensor]],
+        prune: bool = True,
     ) -> list[Tensor]:
         """Per image: logits (N,K+1), masks (N,h,w) and text (K,E) -> probabilities (N,K)."""
         requests, scorers, heads = [], [], []
@@ -210,7 +217,7 @@ class ZSKNet(nn.Module):
                 )
             )
             image = record["image"].to(self.device)
-            requests.append(RegionRequest(image, masks, text, scorers[-1]))
+            requests.append(RegionRequest(image, masks, text, scorers[-1] if prune else None))
         if self.ensemble_mode == "head":
             return heads  # CLIP's image tower is not run at all
         regions = self.region_classifier.classify(requests)

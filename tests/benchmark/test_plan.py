@@ -101,6 +101,7 @@ def test_preparations_are_shared_and_named_by_their_words(
     assert first.arguments[:3] == (config, "1", f"{shared.folder}/clip.pt")
     assert second.arguments[1] == "2" and second.folder != first.folder
     assert train.needs == (shared.folder, first.folder)
+    assert shared.needs == () and first.needs == second.needs == (shared.folder,)
     cfg = plan.trials[0].cfg
     assert cfg.MODEL.CLIP.NAME == f"{shared.folder}/clip.pt"
     assert cfg.MODEL.WEIGHTS == f"{first.folder}/prompts.pth"
@@ -108,6 +109,24 @@ def test_preparations_are_shared_and_named_by_their_words(
     longer = {"clip": (program, "--steps", "9", "-o", "{output}.pt")}
     other = Plan(define(row, prepare=longer, settings={"MODEL.CLIP.NAME": "{clip}.pt"}), tmp_path)
     assert not {job.folder for job in other.jobs} & {job.folder for job in plan.jobs}
+
+
+def test_an_evaluation_waits_for_what_it_alone_needs(checkout, config: str, tmp_path: Path) -> None:
+    program = "tools/make.py"
+    rows = (
+        Row("t", "A", config),
+        Row(
+            "t",
+            "B",
+            config,
+            evaluate={"MODEL.CLIP.PROMPT_WEIGHTS": "{prompts}.pth"},
+            prepare={"prompts": (program, "{output}.pth")},
+        ),
+    )
+    plan = Plan(define(*rows, seeds=(1,)), tmp_path)
+    train, prompts, evaluate = plan.jobs
+    assert [job.kind for job in plan.jobs] == ["train", "prepare", "evaluate"]
+    assert train.needs == () and set(evaluate.needs) == {train.folder, prompts.folder}
 
 
 def test_own_split_and_supervision(config: str, tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ def test_merge_drops_a_row_of_another_length() -> None:
     assert [(r.system, r.seed, r.iterations) for r in merged] == [("A", 1, 900), ("B", 2, 300)]
 
 
+def test_merge_drops_a_row_of_other_code() -> None:
+    old = [result(seed=1), result(seed=2), result("B", seed=2)]
+    merged = merge(old, [result(seed=1, revision="def")])
+    assert [(r.system, r.seed, r.revision) for r in merged] == [("A", 1, "def"), ("B", 2, "abc")]
+
+
 def test_rows_are_told_apart_whatever_the_order_of_settings() -> None:
     rows = by_row(
         [

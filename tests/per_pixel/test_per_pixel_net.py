@@ -203,6 +203,7 @@ def test_the_configured_window_is_used(clip_file):
         (("MODEL.ENSEMBLE.SEEN_PENALTY", -1.0), "MODEL.ENSEMBLE.SEEN_PENALTY is -1.0"),
         (("MODEL.PER_PIXEL.WINDOW", -1), "MODEL.PER_PIXEL.WINDOW is -1"),
         (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
+        (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
     ],

@@ -78,7 +78,8 @@ class Plan:
 
     def _trial(self, row: Row, seed: int, common_needs: tuple[Path, ...]) -> Trial:
         places = {**self._common, "seed": str(seed), "config": row.config}
-        needs = common_needs + self._prepare(row.prepare, places, f"prepare {row.system}")
+        what = f"prepare {row.system}"
+        needs = common_needs + self._prepare(row.prepare, places, what, common_needs)
         options = _words(self._training_settings(row), places)
         options += ["SEED", str(seed), "TEST.DUMP", "['png']"]
         cfg = load_config(row.config, options)
@@ -100,7 +101,9 @@ class Plan:
             folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
             options += ["MODEL.WEIGHTS", str(train.folder / "model_final.pth")]
             name = f"evaluate {name}, {describe(row.evaluate)}"
-            evaluate = self._job("evaluate", name, folder, row.config, options, (train.folder,))
+            evaluate = self._job(
+                "evaluate", name, folder, row.config, options, (train.folder, *needs)
+            )
         assert evaluate is not None
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
         supervised = row.trained and _trained_on_all(vocabulary, cfg)
@@ -126,8 +129,17 @@ class Plan:
         job = Job(name, kind, folder, _ROOT / "train_net.py", arguments, needs)
         return self._jobs.setdefault(folder, job)
 
-    def _prepare(self, commands: Commands, places: dict[str, str], what: str) -> tuple[Path, ...]:
-        """Plan preparations and add their outputs to `places`, under their names."""
+    def _prepare(
+        self,
+        commands: Commands,
+        places: dict[str, str],
+        what: str,
+        needs: tuple[Path, ...] = (),
+    ) -> tuple[Path, ...]:
+        """Plan preparations and add their outputs to `places`, under their names.
+
+        Each waits for `needs` and for those before it. Returns the folders of these preparations.
+        """
         folders: list[Path] = []
         for name, words in commands.items():
             # what is written depends on the words and on the configuration that they name
@@ -141,7 +153,7 @@ class Plan:
             if not program.is_file():
                 raise UserError(f"prepare.{name}: there is no program {words[0]}")
             arguments = tuple(_fill(word, {**places, "output": output}) for word in words[1:])
-            job = Job(f"{what}: {name}", "prepare", folder, program, arguments, tuple(folders))
+            job = Job(f"{what}: {name}", "prepare", folder, program, arguments, (*needs, *folders))
             self._jobs.setdefault(folder, job)
             places[name] = output
             folders.append(folder)

@@ -94,16 +94,16 @@ def by_row(results: Iterable[Result]) -> dict[tuple[str, str, str], list[Result]
 def merge(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
     """`old` with `new` instead of what has the same row and seed, sorted.
 
-    Old results of a row that was trained for another number of iterations go as well: their mean
-    with the new ones would be of neither.
+    Old results of a row that was trained for another number of iterations, or by other code, go as
+    well: their mean with the new ones would be of neither.
     """
     replaced = {(result.row, result.seed) for result in new}
-    iterations = {result.row: result.iterations for result in new}
+    made_by = {result.row: (result.iterations, result.revision) for result in new}
     kept = [
         result
         for result in old
         if (result.row, result.seed) not in replaced
-        and iterations.get(result.row, result.iterations) == result.iterations
+        and made_by.get(result.row) in (None, (result.iterations, result.revision))
     ]
     return sorted([*kept, *new], key=lambda result: (result.row, result.seed))
 

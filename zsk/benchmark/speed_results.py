@@ -91,7 +91,8 @@ def read_results(folder: Path) -> list[Measurement]:
 class Partial:
     """The finished points of a run that is under way, so that a stopped one can go on.
 
-    They serve the same code on the same device only; another one starts afresh.
+    They serve the same code on the same device only; another one starts afresh, and so does code
+    with changes that are not committed: nobody can tell what they were.
     """
 
     def __init__(self, folder: Path, revision: str, device: str) -> None:
@@ -100,7 +101,7 @@ class Partial:
         self._points: dict[str, list[dict[str, Any]]] = {}
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
-            if kept["of"] == self._of:
+            if kept["of"] == self._of and not revision.endswith("-dirty"):
                 self._points = kept["points"]
         except (OSError, ValueError, LookupError, TypeError):
             pass  # nothing that could be gone on with

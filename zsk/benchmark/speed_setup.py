@@ -51,8 +51,8 @@ def clip_weights(quick: bool, folder: Path) -> tuple[str, bool]:
 
     The second value says whether they are random.
 
-    Random ones go to `folder`, of ViT-B/16's numbers or, with `quick`, tiny: time does not depend
-    on the values.
+    Random ones go to a file in `folder`, of ViT-B/16's numbers or, with `quick`, tiny: time does
+    not depend on the values.
     """
     if not quick:
         try:

@@ -37,8 +37,8 @@ class RegionClassifier(nn.Module):
     Args:
         encoder: the frozen image side.
         mask_threshold: in (0,1), where the masks' sigmoid is cut.
-        chunk_size: crops encoded at once, of one image or of several; bounds the memory, changes no
-            result.
+        chunk_size: crops encoded at once, of one image or of several; of each image of a batch as
+            many are cut at a time. Bounds the memory, changes no result.
         pruning: what `classify` may leave out.
 
     Leaving the surroundings in, dimmed or whole, and larger boxes were measured and are worse: see

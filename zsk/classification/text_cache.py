@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +34,9 @@ logger = logging.getLogger(__name__)
 def cache_folder() -> Path:
     """$ZSK_CACHE_DIR/text, or ~/.cache/zsk-net/text."""
     chosen = os.environ.get("ZSK_CACHE_DIR")
-    return (Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "zsk-net") / "text"
+    # not Path.home(), which raises where no home is known
+    home = os.path.expanduser("~")
+    return Path(os.path.expanduser(chosen) if chosen else f"{home}/.cache/zsk-net") / "text"
 
 
 class TextCache:
@@ -108,7 +111,7 @@ def _read(file: Path, shape: tuple[int, int]) -> Tensor | None:
     """The rows in a file; None where there is none, or none that can be believed."""
     try:
         rows = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         return None
     if rows.shape != shape or rows.dtype != np.float32:
         return None

@@ -27,6 +27,7 @@ from zsk.batched_inputs import (
 from zsk.classification.build import build_encoder
 from zsk.classification.ensemble import EnsembleMode, check_ensemble, geometric_ensemble
 from zsk.classification.learned_prompts import load_prompts
+from zsk.classification.text_cache import TextCache
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
 from zsk.semantic_inference import labels_by_strips, resize_rows
@@ -89,7 +90,9 @@ class PerPixelNet(nn.Module):
             "sem_seg_head": head,
             "dense_clip": None if mode == "head" else build_dense_clip(encoder, window),
             "text_classifier": TextClassifier(
-                encoder, load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
+                encoder,
+                load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder),
+                TextCache() if clip.TEXT_CACHE else None,
             ),
             "ensemble_mode": mode,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
@@ -182,7 +185,12 @@ def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, TextFCNHead]:
 
 
 def _check_test_options(cfg: CfgNode) -> None:
-    """Raises UserError for what needs proposals: now, not at the first evaluation."""
+    """Raises UserError for what this model cannot do: now, not at the first evaluation."""
+    if cfg.MODEL.TEST_DTYPE != "float32":
+        raise UserError(
+            f"MODEL.TEST_DTYPE is {cfg.MODEL.TEST_DTYPE!r}, but MODEL.META_ARCHITECTURE "
+            "PerPixelNet computes in float32 only: take it out"
+        )
     for key, wanted in (
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
         ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
