@@ -151,8 +151,6 @@ def test_predictions_over_batches_by_hand(monkeypatch: pytest.MonkeyPatch) -> No
         pixels[i, channel] = 255
     found = training.predictions(Fake(), pixels, ["red", "green", "blue"])
     assert found.tolist() == [0, 1, 2, 1]
-    # without "blue" the third image is taken for another
-    assert training.predictions(Fake(), pixels, ["red", "green"])[2] in (0, 1)
 
 
 def test_saved_weights_are_an_encoder(model: CLIP, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def _stem(number: int) -> str:
     return f"{number:05}"
 
 
-# a training reads each scene many times: all scenes of a part take 60 MB
+# a training reads each scene many times: all scenes take 40 MB
 @functools.lru_cache(maxsize=PARTS["train"][1] + PARTS["val"][1])
 def _render(seed: int, number: int) -> Rendering:
     return Scene(seed, number).render()
