@@ -48,12 +48,14 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", required=True, type=Path, help="the file to write")
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=4800)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
     parser.add_argument("--text-steps", type=int, default=150, help="on captions alone, first")
     parser.add_argument("--lr", type=float, default=0.002, help="the highest learning rate")
     parser.add_argument("--scenes", type=int, default=DEFAULT_SCENES, help="to take pictures of")
     parser.add_argument("--seed", type=int, default=1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"))
     args = parser.parse_args()
     check_arguments(args)
     return args
@@ -72,6 +74,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
     if not args.lr > 0:
         raise UserError(f"--lr is {args.lr}: give a number over 0")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no GPU that torch can use, give cpu")
     if args.output.suffix == REPORT_SUFFIX:
         raise UserError(
             f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
@@ -90,7 +94,7 @@ def main() -> None:
     args = parse_arguments()
     torch.manual_seed(args.seed)
     sizes = training.ClipSizes()
-    model = training.new_clip(sizes)
+    model = training.new_clip(sizes).to(args.device)
     start = time.perf_counter()
     train(model, args, sizes.image_resolution)
     seconds = time.perf_counter() - start

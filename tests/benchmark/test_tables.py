@@ -58,6 +58,16 @@ def test_quick_replaces_and_adds(write) -> None:
     assert chosen.selected == ("t",) and chosen.seeds == (0,)
 
 
+def test_a_tables_own_iterations_and_a_rows_seeds(write) -> None:
+    content = one_table(seeds=2)
+    content["tables"]["t"]["iterations"] = 5
+    content["quick"] = {"iterations": 3}
+    (row,) = read_definition(write(content)).selected_rows()
+    assert (row.iterations, row.seeds) == (5, 2)
+    (row,) = read_definition(write(content), quick=True).selected_rows()
+    assert (row.iterations, row.seeds) == (None, 2)
+
+
 def test_settings_on_one_line() -> None:
     assert describe({}) == ""
     assert describe({"A.B": 1, "C": "", "D": [1, 2]}) == "A.B 1, C '', D [1, 2]"

@@ -69,7 +69,7 @@ class Plan:
         common_needs = self._prepare(definition.prepare, self._common, "prepare")
         self.trials = []
         for row in definition.selected_rows():
-            for seed in definition.seeds if row.trained else definition.seeds[:1]:
+            for seed in definition.seeds[: row.seeds if row.trained else 1]:
                 try:
                     self.trials.append(self._trial(row, seed, common_needs))
                 except UserError as error:
@@ -110,7 +110,7 @@ class Plan:
         return Trial(row, seed, train, evaluate, cfg, vocabulary, supervised)
 
     def _training_settings(self, row: Row) -> dict[str, Any]:
-        iterations = self._definition.iterations
+        iterations = row.iterations or self._definition.iterations
         budget = {} if iterations is None else {"SOLVER.MAX_ITER": iterations}
         return {**self._definition.settings, **budget, **row.settings}
 

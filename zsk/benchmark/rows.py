@@ -25,6 +25,8 @@ class Row:
         evaluate: configuration keys that change the evaluation only.
         trained: False: the system is evaluated as it is.
         prepare: programs to run before the training: name → words.
+        seeds: how many of the benchmark's seeds the row takes at most, None for all.
+        iterations: SOLVER.MAX_ITER of its training, None for the benchmark's.
     """
 
     table: str
@@ -34,6 +36,8 @@ class Row:
     evaluate: Settings = field(default_factory=dict)
     trained: bool = True
     prepare: Commands = field(default_factory=dict)
+    seeds: int | None = None
+    iterations: int | None = None
 
     @property
     def shown_settings(self) -> dict[str, Any]:

@@ -103,14 +103,13 @@ def warm_up_text(
     repel each other leave an unseen class where no seen one is near.)
     """
     optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=0.002)
-    target = _shared_words(names)
+    target = _shared_words(names).to(_device(model))
     for _ in range(steps):
         sides = []
         for _ in range(2):
             chosen = rng.integers(len(templates), size=len(names))
             captions = [templates[k].format(name) for k, name in zip(chosen, names)]
-            tokens = tokenize_all(captions, model.context_length)
-            sides.append(F.normalize(model.encode_text(tokens), dim=1))
+            sides.append(encode_captions(model, captions))
         loss = F.mse_loss(sides[0] @ sides[1].T, target)
         optimizer.zero_grad()
         loss.backward()
@@ -125,25 +124,41 @@ def _shared_words(names: Sequence[str]) -> Tensor:
 
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
     """One step of the image tower; returns the loss and the share of images named rightly."""
-    context = model.context_length
-    images = F.normalize(model.encode_image(normalise(batch.images)), dim=1)
+    images = encode_images(model, batch.images)
     with torch.no_grad():
-        texts = F.normalize(model.encode_text(tokenize_all(batch.captions, context)), dim=1)
+        texts = encode_captions(model, batch.captions)
     scale = model.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
-    loss = contrastive_loss(images, texts, batch.targets, scale)
+    targets = batch.targets.to(images.device)
+    loss = contrastive_loss(images, texts, targets, scale)
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     with torch.no_grad():
-        right = (images @ texts.T).argmax(dim=1) == batch.targets
+        right = (images @ texts.T).argmax(dim=1) == targets
     return loss.item(), right.float().mean().item()
+
+
+def encode_images(model: Any, images: Tensor) -> Tensor:
+    """(R,3,P,P) uint8 RGB, on any device -> (R,E) unit rows."""
+    return F.normalize(model.encode_image(normalise(images).to(_device(model))), dim=1)
 
 
 def normalise(images: Tensor) -> Tensor:
     """(R,3,P,P) uint8 RGB -> float32 as the image tower takes it."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return (images.float() - mean) / std
+
+
+def encode_captions(model: Any, captions: Sequence[str]) -> Tensor:
+    """K captions -> (K,E) unit rows."""
+    tokens = tokenize_all(captions, model.context_length).to(_device(model))
+    return F.normalize(model.encode_text(tokens), dim=1)
+
+
+def _device(model: Any) -> torch.device:
+    device: torch.device = model.logit_scale.device
+    return device
 
 
 def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -166,15 +181,15 @@ def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> to
 @torch.no_grad()
 def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
     """The nearest of K prompts for each image: (R,3,P,P) uint8 -> (R,) int64 in [0,K)."""
-    texts = F.normalize(model.encode_text(tokenize_all(prompts, model.context_length)), dim=1)
+    texts = encode_captions(model, prompts)
     found = [
-        (F.normalize(model.encode_image(normalise(batch)), dim=1) @ texts.T).argmax(dim=1)
+        (encode_images(model, batch) @ texts.T).argmax(dim=1)
         for batch in images.split(IMAGES_AT_ONCE)
     ]
-    return torch.cat(found)
+    return torch.cat(found).cpu()
 
 
 def save(model: Any, file: Path) -> None:
     """Write the state dict, as OpenAI names its entries; read by `ClipEncoder`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: value.half() for name, value in model.state_dict().items()}, file)
+    torch.save({name: value.half().cpu() for name, value in model.state_dict().items()}, file)
