@@ -35,7 +35,7 @@ from zsk.data.synthetic.scene import Portrait, Rendering, Scene  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 SCENES_SEED = 3  # of no part of the data sets
-DEFAULT_SCENES = 1500  # each shows its segments in many ways: cut out or not, margins, mirrored
+DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, margins, mirrored
 PORTRAITS_PER_SCENE = 2  # of one class alone
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
@@ -48,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--output", required=True, type=Path, help="the file to write")
-    parser.add_argument("--steps", type=int, default=4800)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
     parser.add_argument("--text-steps", type=int, default=150, help="on captions alone, first")
     parser.add_argument("--lr", type=float, default=0.002, help="the highest learning rate")
