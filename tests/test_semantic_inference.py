@@ -7,7 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from zsk import semantic_inference
-from zsk.semantic_inference import label_map, label_map_of_views, resize_rows
+from zsk.semantic_inference import (
+    label_map,
+    label_map_of_views,
+    labels_of_all_pixels,
+    resize_rows,
+)
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
@@ -56,6 +61,7 @@ def test_views_may_have_different_numbers_of_proposals(monkeypatch):
     masks = [F.interpolate(m[None], (6, 7), mode="bilinear")[0].sigmoid() for _, m in views]
     expected = torch.einsum("nk,nhw->khw", both, torch.cat(masks)).argmax(dim=0)
     assert torch.equal(label_map_of_views(views, (6, 7)), expected)
+    assert torch.equal(labels_of_all_pixels(views, (6, 7)), expected)
 
 
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1)])
@@ -68,7 +74,7 @@ def test_strips_equal_the_whole(monkeypatch, size, values):
     best = scores.topk(2, dim=0).values
     assert (best[0] - best[1]).min() > 1e-5  # no pixel is decided by rounding
     monkeypatch.setattr(semantic_inference, "STRIP_VALUES", values)
-    assert torch.equal(label_map(probs, masks, size), scores.argmax(dim=0))
+    assert torch.equal(labels_of_all_pixels([(probs, masks)], size), scores.argmax(dim=0))
 
 
 def test_no_strip_is_larger_than_asked_for(monkeypatch):
@@ -81,7 +87,8 @@ def test_no_strip_is_larger_than_asked_for(monkeypatch):
     scores = semantic_inference._scores
     monkeypatch.setattr(semantic_inference, "_scores", spy)
     monkeypatch.setattr(semantic_inference, "STRIP_VALUES", 200)
-    assert label_map(torch.rand(4, 6), torch.randn(4, 7, 5), (17, 10)).shape == (17, 10)
+    views = [(torch.rand(4, 6), torch.randn(4, 7, 5))]
+    assert labels_of_all_pixels(views, (17, 10)).shape == (17, 10)
     assert len(sizes) == 6 and max(sizes) == 180  # three rows of 10 pixels by 6 classes
 
 

@@ -9,15 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsk.candidate_names import labels_by_tiles
+
 STRIP_VALUES = 32_000_000  # floats in the largest tensor of a strip: 128 MB
 
 
 def label_map(probs: Tensor, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     """score_k(u,v) = sum_n p_n(k) sigma(M)_n(u,v), then the argmax over k.
 
-    probs (N,K), mask_logits (N,h,w), size (H,W) -> (H,W) int64 in [0,K). The logits are resized to
-    the image, bilinearly, a strip of rows at a time: scores of K x H x W never exist as a whole, so
-    memory does not grow with the photo's height times the vocabulary.
+    probs (N,K) float32 >= 0, mask_logits (N,h,w) float32, size (H,W) -> (H,W) int64 in [0,K), the
+    lowest name where several are best. The logits are resized to the image, bilinearly. Scores of
+    K x H x W never exist as a whole, so memory does not grow with the photo's height times the
+    vocabulary.
     """
     return label_map_of_views([(probs, mask_logits)], size)
 
@@ -29,10 +32,19 @@ def label_map_of_views(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, 
         views: at least one (probs (N,K), mask_logits (N,h,w)); K is the same, N, h and w need not
             be. Each view's masks cover the photo as it is, not mirrored.
     """
+    # the sum has its maximum where the average has it
+    if views[0][0].device.type == "cpu":
+        return labels_by_tiles(views, size)
+    # What tiles save is arithmetic, of which a GPU has plenty, and it would have to wait while the
+    # host lists their candidates. Our choice, not measured.
+    return labels_of_all_pixels(views, size)
+
+
+def labels_of_all_pixels(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int]) -> Tensor:
+    """`label_map_of_views` by scoring every name at every pixel, a strip of rows at a time."""
     height, width = size
 
     def scores(top: int, bottom: int) -> Tensor:
-        # the sum has its maximum where the average has it
         total = torch.zeros((), device=views[0][0].device)
         for probs, masks in views:
             total = total + _scores(probs, resize_rows(masks, height, width, top, bottom))
