@@ -55,7 +55,8 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_head_config(cfg: CfgNode) -> None:
-    # IN_FEATURES (Detectron2's): what ASPP reads; []: no ASPP, clusters as they are (our choice)
+    # IN_FEATURES (Detectron2's): what ASPP reads; several: a feature pyramid of width CONVS_DIM
+    # instead (ZS-MaskFormer's); []: neither, clusters as they are (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
     cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER = "text"

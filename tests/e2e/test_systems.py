@@ -9,7 +9,15 @@ from detectron2.engine import default_argument_parser
 
 from zsk.data.synthetic import files
 
-TRAINED = ("zsk", "zs_maskformer", "text_fcn", "per_pixel_ensemble", "maskformer", "knet")
+TRAINED = (
+    "zsk",
+    "zsk_pyramid",
+    "zs_maskformer",
+    "text_fcn",
+    "per_pixel_ensemble",
+    "maskformer",
+    "knet",
+)
 SUPERVISED = ("maskformer", "knet")
 SCENES = 3
 

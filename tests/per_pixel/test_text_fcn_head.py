@@ -74,7 +74,7 @@ def test_loss_is_the_mean_over_labelled_pixels_at_the_labels_resolution():
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), "IN_FEATURES is empty"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), r"IN_FEATURES is \[\]: name the one"),
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives"),
         (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN'"),
     ],

@@ -12,6 +12,8 @@ REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UP
 NO_ASPP = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.KERNELS.NUM_STAGES", 0)
 LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
 FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
+_BOTH = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res2", "res5"])
+PYRAMID = (*_BOTH, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32)
 
 
 def build(*opts):
@@ -32,7 +34,7 @@ def texts(num_classes=3):
 
 @pytest.mark.parametrize("stages", [0, 1, 2])
 @pytest.mark.parametrize(
-    "opts, size", [((), (2, 3)), (FINE, (16, 24)), (CLUSTERS + FINE, (16, 24))]
+    "opts, size", [((), (2, 3)), (FINE, (16, 24)), (PYRAMID, (16, 24)), (CLUSTERS + FINE, (16, 24))]
 )
 def test_every_stage_and_k0_give_masks_and_scores(stages, opts, size):
     backbone, head = build(*opts, "MODEL.KERNELS.NUM_STAGES", stages)
@@ -51,7 +53,7 @@ def test_stages_have_weights_of_their_own_and_change_the_masks():
     assert not torch.allclose(masks[1], masks[2], atol=1e-3)
 
 
-@pytest.mark.parametrize("opts", [(), FINE, CLUSTERS, CLUSTERS + REGIONS])
+@pytest.mark.parametrize("opts", [(), FINE, PYRAMID, CLUSTERS, CLUSTERS + REGIONS])
 def test_a_batch_of_two_equals_two_singles(opts):
     backbone, head = build(*opts, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)  # scores are cosines
     images = photos()
@@ -81,6 +83,7 @@ def test_the_vocabulary_may_change_from_call_to_call():
     "opts",
     [
         FINE,
+        PYRAMID,
         CLUSTERS + FINE,
         CLUSTERS + FINE + REGIONS,
         CLUSTERS + REGIONS + NO_ASPP,
@@ -117,6 +120,9 @@ def test_half_precision_gives_finite_proposals(dtype):
     [
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives res2, res5"),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
+        ((*PYRAMID, *FINE), "FINE_FEATURE is 'res2', but with a pyramid"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
+        ((*PYRAMID, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 33), "CONVS_DIM is 33"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
         (NO_ASPP, "IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters"),

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from detectron2.layers import ShapeSpec
 from torch import nn
 
-from zsk.proposals.aspp_features import FineFusion
+from zsk.proposals.aspp_features import AsppFeatures, FineFusion
 from zsk.proposals.image_clusters import ClusterKernels
 from zsk.proposals.kernel_generator import KernelGenerator, StaticKernels
 
@@ -18,14 +18,14 @@ def build_generator(kernels, **changes):
     settings = {
         "in_feature": "res5",
         "fine_feature": "",
-        "cluster_features": [],
         "aspp_dilations": [1, 2, 3],
         "aspp_channels": 32,
         "dim": 32,
         "norm": "GN",
-        "kernels": kernels,
     }
-    return KernelGenerator(SHAPES, **(settings | changes)).eval()
+    clusters = changes.pop("cluster_features", [])
+    features = AsppFeatures(SHAPES, **(settings | changes))
+    return KernelGenerator(features, kernels, clusters).eval()
 
 
 def image_features(batch=2):

@@ -13,48 +13,30 @@ import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from zsk.errors import UserError
-from zsk.proposals.aspp_features import AsppFeatures
 from zsk.proposals.build import check_settings
+from zsk.proposals.build_features import build_aspp_features
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import IGNORE_LABEL
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class TextFCNHead(AsppFeatures):
+class TextFCNHead(nn.Module):
     """The feature map that the kernel generator has, embedded per pixel and compared with texts."""
 
     @configurable
-    def __init__(
-        self,
-        input_shape: Mapping[str, ShapeSpec],
-        *,
-        in_feature: str,
-        fine_feature: str,
-        aspp_dilations: list[int],
-        aspp_channels: int,
-        dim: int,
-        norm: str,
-        embed_dim: int,
-        temperature: float,
-    ):
+    def __init__(self, feature_map: nn.Module, *, dim: int, embed_dim: int, temperature: float):
         """
         Args:
+            feature_map: backbone features -> (B,D,h,w), `AsppFeatures`.
+            dim: D.
             embed_dim: E.
             temperature: tau, what the cosine is multiplied with.
-            others: as in `AsppFeatures`.
         """
-        super().__init__(
-            input_shape,
-            in_feature=in_feature,
-            fine_feature=fine_feature,
-            aspp_dilations=aspp_dilations,
-            aspp_channels=aspp_channels,
-            dim=dim,
-            norm=norm,
-        )
+        super().__init__()
+        self.feature_map = feature_map
         self.embedding = Conv2d(dim, embed_dim, 1)
         self.temperature = temperature
 
@@ -63,20 +45,15 @@ class TextFCNHead(AsppFeatures):
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
-        if not head.IN_FEATURES:
+        if len(head.IN_FEATURES) != 1:
             raise UserError(
-                "MODEL.SEM_SEG_HEAD.IN_FEATURES is empty: name the backbone feature that "
-                "TextFCNHead's ASPP reads"
+                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one backbone "
+                "feature that TextFCNHead's ASPP reads"
             )
         check_settings(cfg, input_shape)
         return {
-            "input_shape": input_shape,
-            "in_feature": head.IN_FEATURES[0],
-            "fine_feature": head.FINE_FEATURE,
-            "aspp_dilations": head.ASPP_DILATIONS,
-            "aspp_channels": head.ASPP_CHANNELS,
+            "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM),
             "dim": head.CONVS_DIM,
-            "norm": head.NORM,
             "embed_dim": embed_dim,
             "temperature": head.TEMPERATURE,
         }

@@ -83,7 +83,7 @@ class AsppFeatures(nn.Module):
             FineFusion(input_shape[fine_feature].channels, dim, norm) if fine_feature else None
         )
 
-    def feature_map(self, features: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Backbone features -> F (B,D,h,w)."""
         feature_map = self.project(self.aspp(features[self.in_feature]))
         if self.fusion is not None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from torch import nn
 
 from zsk.errors import UserError
 
+from .build_features import build_feature_map, check_norm
 from .class_scores import LinearScores, TextAlignedScores, kernel_embedding, region_embedding
 from .image_clusters import ClusterGenerator, ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
@@ -19,7 +20,7 @@ CLASSIFIERS = ("text", "linear")
 def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     """Raises UserError for features that do not fit the backbone and for values out of range."""
     head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
-    wanted = [*head.IN_FEATURES[:1], head.FINE_FEATURE, *_clustered(cfg), *head.CLASS_FEATURES]
+    wanted = [*head.IN_FEATURES, head.FINE_FEATURE, *_clustered(cfg), *head.CLASS_FEATURES]
     for feature in wanted:
         if feature and feature not in input_shape:
             raise UserError(
@@ -66,15 +67,9 @@ def build_kernel_generator(
             "NUM_STAGES 0 and CLASS_FEATURES nothing reads what ASPP makes of it: set it to []"
         )
     return KernelGenerator(
-        input_shape,
-        in_feature=head.IN_FEATURES[0],
-        fine_feature=head.FINE_FEATURE,
-        cluster_features=_clustered(cfg),
-        aspp_dilations=head.ASPP_DILATIONS,
-        aspp_channels=head.ASPP_CHANNELS,
-        dim=kernels.DIM,
-        norm=head.NORM,
-        kernels=_build_initial_kernels(kernels),
+        build_feature_map(head, input_shape, kernels.DIM),
+        _build_initial_kernels(kernels),
+        _clustered(cfg),
     )
 
 
@@ -122,16 +117,6 @@ def build_vector_scores(
     if _is_linear(head):
         return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)
     return TextAlignedScores(kernel_embedding(dim, embed_dim), embed_dim, head.TEMPERATURE)
-
-
-def check_norm(norm: str) -> None:
-    """Raises UserError where Detectron2 has no such norm."""
-    try:
-        get_norm(norm, 32)
-    except KeyError as error:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.NORM is {norm!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
-        ) from error
 
 
 def _is_linear(head: CfgNode) -> bool:

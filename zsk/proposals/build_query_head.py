@@ -7,17 +7,15 @@ from detectron2.layers import ShapeSpec
 
 from zsk.errors import UserError
 
-from .build import check_norm
+from .build_features import check_norm, check_norm_width, check_pyramid
 from .pixel_decoder import PixelDecoder
 from .transformer_decoder import TransformerDecoder
-
-NORM_GROUPS = 32  # of Detectron2's GN
 
 
 def check_query_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     """Raises UserError for features that do not suit the pyramid and for values out of range."""
     head = cfg.MODEL.SEM_SEG_HEAD
-    _check_features(list(head.IN_FEATURES), input_shape)
+    _check_features(head, input_shape)
     if head.CLASS_FEATURES:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASS_FEATURES is {list(head.CLASS_FEATURES)}, but "
@@ -25,11 +23,7 @@ def check_query_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> 
         )
     _check_sizes(cfg.MODEL.MASK_FORMER)
     check_norm(head.NORM)
-    if head.NORM == "GN" and cfg.MODEL.MASK_FORMER.CONV_DIM % NORM_GROUPS:
-        raise UserError(
-            f"MODEL.MASK_FORMER.CONV_DIM is {cfg.MODEL.MASK_FORMER.CONV_DIM}, but has to be a "
-            f"multiple of {NORM_GROUPS} with MODEL.SEM_SEG_HEAD.NORM GN"
-        )
+    check_norm_width(head.NORM, "MASK_FORMER.CONV_DIM", cfg.MODEL.MASK_FORMER.CONV_DIM)
 
 
 def build_pixel_decoder(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> PixelDecoder:
@@ -59,20 +53,9 @@ def build_transformer_decoder(
     )
 
 
-def _check_features(names: list[str], input_shape: Mapping[str, ShapeSpec]) -> None:
+def _check_features(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     """All there, finest first, and none that nothing reads."""
-    key = f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {names}"
-    if not names:
-        raise UserError(f"{key}: name the backbone features, such as [res2, res3, res4, res5]")
-    missing = [name for name in names if name not in input_shape]
-    if missing:
-        raise UserError(
-            f"{key}, but the backbone gives {', '.join(input_shape)}: add {', '.join(missing)} to "
-            "MODEL.RESNETS.OUT_FEATURES"
-        )
-    strides = [int(input_shape[name].stride or 1) for name in names]
-    if strides != sorted(strides):
-        raise UserError(f"{key}, of strides {strides}: put the finest first, the coarsest last")
+    check_pyramid(head, input_shape)
     if "head" in input_shape:
         raise UserError(  # trained for nothing, and distributed training would stop at it
             "MODEL.RESNETS.OUT_FEATURES asks for head, but ZSMaskFormerHead does not read it: "

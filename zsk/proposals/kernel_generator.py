@@ -6,10 +6,8 @@ Shape letters: B images, D kernel width, N kernels, h x w feature map, C backbon
 from collections.abc import Mapping, Sequence
 
 import torch
-from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
-from .aspp_features import AsppFeatures
 from .masks import convolve_kernels
 
 
@@ -29,39 +27,23 @@ class StaticKernels(nn.Module):
         return kernels, convolve_kernels(kernels, features)
 
 
-class KernelGenerator(AsppFeatures):
-    """ASPP on the coarse feature, optional fusion with a fine one, then K_0 and M_0."""
+class KernelGenerator(nn.Module):
+    """F, then K_0 and M_0 on it."""
 
     def __init__(
-        self,
-        input_shape: Mapping[str, ShapeSpec],
-        *,
-        in_feature: str,
-        fine_feature: str,
-        cluster_features: Sequence[str],
-        aspp_dilations: list[int],
-        aspp_channels: int,
-        dim: int,
-        norm: str,
-        kernels: nn.Module,
+        self, feature_map: nn.Module, kernels: nn.Module, cluster_features: Sequence[str] = ()
     ):
         """
         Args:
-            cluster_features: the backbone features handed to `kernels`.
+            feature_map: backbone features -> F (B,D,h,w): `AsppFeatures` (method) or a
+                `PixelDecoder`.
             kernels: `StaticKernels` (method) or `ClusterKernels`.
-            others: as in `AsppFeatures`.
+            cluster_features: the backbone features handed to `kernels`.
         """
-        super().__init__(
-            input_shape,
-            in_feature=in_feature,
-            fine_feature=fine_feature,
-            aspp_dilations=aspp_dilations,
-            aspp_channels=aspp_channels,
-            dim=dim,
-            norm=norm,
-        )
-        self.cluster_features = tuple(cluster_features)
+        super().__init__()
+        self.feature_map = feature_map
         self.kernels = kernels
+        self.cluster_features = tuple(cluster_features)
 
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone features -> F (B,D,h,w), K_0 (B,N,D), M_0 (B,N,h,w) logits."""

@@ -1,0 +1,86 @@
+"""What turns backbone features into the map F, as a configuration asks for it."""
+
+from collections.abc import Mapping
+
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec, get_norm
+
+from zsk.errors import UserError
+
+from .aspp_features import AsppFeatures
+from .pixel_decoder import PixelDecoder
+
+NORM_GROUPS = 32  # of Detectron2's GN
+
+
+def build_feature_map(
+    head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
+) -> AsppFeatures | PixelDecoder:
+    """ASPP on one feature (method), or the pyramid over several, which ZS-MaskFormer has, too."""
+    if len(head.IN_FEATURES) == 1:
+        return build_aspp_features(head, input_shape, dim)
+    check_pyramid(head, input_shape)
+    if head.FINE_FEATURE:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.FINE_FEATURE is {head.FINE_FEATURE!r}, but with a pyramid over "
+            f"MODEL.SEM_SEG_HEAD.IN_FEATURES {list(head.IN_FEATURES)} nothing reads it: set it to ''"
+        )
+    check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
+    return PixelDecoder(
+        input_shape,
+        in_features=head.IN_FEATURES,
+        conv_dim=head.CONVS_DIM,
+        mask_dim=dim,
+        norm=head.NORM,
+    )
+
+
+def build_aspp_features(
+    head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
+) -> AsppFeatures:
+    """ASPP and fusion as `head`, MODEL.SEM_SEG_HEAD, asks for them; dim: D."""
+    return AsppFeatures(
+        input_shape,
+        in_feature=head.IN_FEATURES[0],
+        fine_feature=head.FINE_FEATURE,
+        aspp_dilations=head.ASPP_DILATIONS,
+        aspp_channels=head.ASPP_CHANNELS,
+        dim=dim,
+        norm=head.NORM,
+    )
+
+
+def check_pyramid(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
+    """Raises UserError unless all IN_FEATURES are there, finest first."""
+    names = list(head.IN_FEATURES)
+    key = f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {names}"
+    if not names:
+        raise UserError(f"{key}: name the backbone features, such as [res2, res3, res4, res5]")
+    missing = [name for name in names if name not in input_shape]
+    if missing:
+        raise UserError(
+            f"{key}, but the backbone gives {', '.join(input_shape)}: add {', '.join(missing)} to "
+            "MODEL.RESNETS.OUT_FEATURES"
+        )
+    strides = [int(input_shape[name].stride or 1) for name in names]
+    if strides != sorted(strides):
+        raise UserError(f"{key}, of strides {strides}: put the finest first, the coarsest last")
+
+
+def check_norm(norm: str) -> None:
+    """Raises UserError where Detectron2 has no such norm."""
+    try:
+        get_norm(norm, 32)
+    except KeyError as error:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NORM is {norm!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
+        ) from error
+
+
+def check_norm_width(norm: str, key: str, width: int) -> None:
+    """Raises UserError where a norm cannot part so many channels into its groups."""
+    if norm == "GN" and width % NORM_GROUPS:
+        raise UserError(
+            f"MODEL.{key} is {width}, but has to be a multiple of {NORM_GROUPS} with "
+            "MODEL.SEM_SEG_HEAD.NORM GN"
+        )
