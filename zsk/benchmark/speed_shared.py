@@ -1,0 +1,50 @@
+"""What the models of a growth curve have in common, built once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.modeling import build_backbone
+
+from zsk import zsk_net
+from zsk.classification.build import build_encoder
+from zsk.profiling import replaced
+
+
+class SharedParts:
+    """The backbone and the encoder of the last model with random weights, built once for a curve.
+
+    Its points differ in neither, and all of them are held at a time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, Any]] = {}
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """While it lasts, a model that is built gets what an earlier one has, if it is the same."""
+        with (
+            replaced(zsk_net, "build_backbone", self._backbone),
+            replaced(zsk_net, "build_encoder", self._encoder),
+        ):
+            yield
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._kept = {}
+
+    def _backbone(self, cfg: CfgNode) -> Any:
+        nodes = ("BACKBONE", "RESNETS", "TIMM", "PIXEL_MEAN")
+        return self._once("backbone", str([cfg.MODEL[n] for n in nodes]), build_backbone, cfg)
+
+    def _encoder(self, *args: Any, **settings: Any) -> Any:
+        return self._once("encoder", str([args, settings]), build_encoder, *args, **settings)
+
+    def _once(self, name: str, key: str, build: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        if self._kept.get(name, ("", None))[0] != key:
+            self._kept.pop(name, None)  # before its successor takes memory
+            self._kept[name] = (key, build(*args, **kw))
+        return self._kept[name][1]
