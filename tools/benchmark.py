@@ -143,11 +143,12 @@ def main() -> None:
         raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
     partial = Partial(output, git_revision(ROOT), device_name())
     # in one place always: a run that goes on knows its points by the weights' path, too
-    clip, random_clip = clip_weights(args.quick, output)
+    clip, random_clip = ("", False) if groups == ["trained"] else clip_weights(args.quick, output)
     planned = plan(extent, clip, trained, half=torch.cuda.is_available(), groups=groups)
     results, failures = measure(planned, partial, output, local=args.quick)
     write_results(results, output)
-    write_page(results, QUICK_NOTE if args.quick else CLIP_NOTES[random_clip], output, failures)
+    note = "" if not clip else CLIP_NOTES[random_clip]
+    write_page(results, QUICK_NOTE if args.quick else note, output, failures)
     draw_plots(results, output)
     print(output / PAGE_FILE)
     if failures:

@@ -86,7 +86,9 @@ def plan(
 def trained_point(config: str, opts: Sequence[str], photos: Sequence[str], extent: Extent) -> Point:
     """A trained model's ways to name its proposals: the reference, crops, pruned and one-pass."""
     base = Case("", "inference", config, tuple(opts), trained=True, photos=tuple(photos))
-    settings = {"config": Path(config).stem, "photos": len(photos)}
+    file = Path(config)
+    name = file.parent.name if file.stem == "config" else file.stem  # a run's folder says more
+    settings = {"config": name, "photos": len(photos)}
     ways = list(_ways_to_name(base, base, extent))
     pruned = base.over(cases.PRUNED, _mode("crop"), repeats=extent.repeats)
     return Point(cases.TRAINED, settings, (*ways[:2], pruned, *ways[2:]), cases.REFERENCE)

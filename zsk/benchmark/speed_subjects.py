@@ -205,15 +205,18 @@ def _warm_text(model: ZSKNet, record: Record) -> None:
 
 def _head_step(model: ZSKNet, record: Record) -> Callable[[], Any]:
     """The head alone on one photo's features."""
-    with torch.inference_mode():
+    dtype = model.test_dtype
+
+    def precision() -> torch.autocast:
+        return torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
+
+    with torch.inference_mode(), precision():
         text = model.text_classifier(record["vocabulary"])
         pixels = padded_images([record], model.pixel_mean, model.pixel_std).tensor
         features = model.backbone(pixels.contiguous(memory_format=torch.channels_last))
 
     def step() -> Any:
-        dtype = model.test_dtype
-        half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
-        with torch.inference_mode(), half:
+        with torch.inference_mode(), precision():
             return model.sem_seg_head(features, text)
 
     return step
