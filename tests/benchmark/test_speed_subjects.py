@@ -14,6 +14,7 @@ from zsk.benchmark.speed_plan import GROUPS, plan
 from zsk.benchmark.speed_setup import QUICK, clip_weights
 from zsk.benchmark.speed_shared import SharedParts
 from zsk.benchmark.speed_subjects import build_subject
+from zsk.benchmark.speed_worker import Worker
 from zsk.errors import UserError
 
 
@@ -72,11 +73,24 @@ def test_a_curve_shares_backbone_and_encoder(points) -> None:
     assert first.backbone is second.backbone
     assert first.region_classifier.encoder is second.text_classifier.encoder
     assert len(second.sem_seg_head.head.stages) == 2
+    assert build_subject(replace(case, photo=(96, 96)), shared).model is first
     other = case.over(case.variant, ("MODEL.CLIP.MASKED_LAYERS", 1))
     assert build_subject(other, shared).encoder is not first.region_classifier.encoder
     assert build_subject(case).model.backbone is not first.backbone
     step = build_subject(points[cases.TRAIN].cases[1], shared)  # changes weights: has its own
     assert step.model.backbone is not first.backbone
+
+
+def test_the_weights_of_other_cases_count_for_none(points, monkeypatch) -> None:
+    """Heads of 0 and of 2 stages in one process: less the other's, the peak is the case's own."""
+    case, worker = points[cases.STAGES].cases[0], Worker()
+    monkeypatch.setattr("zsk.benchmark.speed_worker.peak_mb", lambda: 1000.0)
+    worker.build("0", case)
+    assert worker.run("0")["peak_mb"] == 1000.0
+    worker.build("1", case.over(case.variant, ("MODEL.KERNELS.NUM_STAGES", 2)))
+    first, second = (subject.model.sem_seg_head for subject in worker.subjects.values())
+    assert worker.run("0")["peak_mb"] == pytest.approx(1000 - megabytes(second.parameters()))
+    assert worker.run("1")["peak_mb"] == pytest.approx(1000 - megabytes(first.parameters()))
 
 
 def test_a_training_step_changes_weights_and_counts_its_way_back(points) -> None:

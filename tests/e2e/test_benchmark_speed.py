@@ -82,8 +82,3 @@ def test_a_group_alone_with_a_case_that_fails(run_program, tmp_path):
     assert measures == {"proposal head", "inference without CLIP"}
     assert "## Failed" in (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert (tmp_path / "speed.partial.json").exists()  # the next run goes on with what lacks
-
-
-def test_the_groups_are_listed(run_program):
-    done = run_program("tools/benchmark.py", "--help")
-    assert done.returncode == 0 and "  batches    photos of VOC's size" in done.stdout

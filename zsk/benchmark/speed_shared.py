@@ -15,17 +15,29 @@ from zsk.profiling import replaced
 
 
 class SharedParts:
-    """The backbone and the encoder of the last model with random weights, built once for a curve.
+    """Models with random weights by their options, and the last one's backbone and encoder.
 
-    Its points differ in neither, and all of them are held at a time.
+    All points of a growth curve are held at a time: they differ in the head, or not even in that.
     """
 
     def __init__(self) -> None:
+        self._models: dict[str, Any] = {}
         self._kept: dict[str, tuple[str, Any]] = {}
 
+    def model(self, key: str, build: Callable[[], Any]) -> Any:
+        """The model of this key; one that is built gets backbone and encoder of an earlier one."""
+        if key not in self._models:
+            with self._used():
+                self._models[key] = build()
+        return self._models[key]
+
+    def forget_models(self) -> None:
+        """Keep the last one's backbone and encoder alone."""
+        self._models = {}
+
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """While it lasts, a model that is built gets what an earlier one has, if it is the same."""
+    def _used(self) -> Iterator[None]:
+        """While it lasts, whoever builds a backbone or an encoder gets the one that is there."""
         with (
             replaced(zsk_net, "build_backbone", self._backbone),
             replaced(zsk_net, "build_encoder", self._encoder),
@@ -34,7 +46,7 @@ class SharedParts:
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._kept = {}
+        self._models, self._kept = {}, {}
 
     def _backbone(self, cfg: CfgNode) -> Any:
         nodes = ("BACKBONE", "RESNETS", "TIMM", "PIXEL_MEAN")

@@ -119,8 +119,8 @@ def build_subject(case: Case, shared: SharedParts | None = None) -> Subject:
     if case.trained or case.kind == "train":
         shared.clear()  # weights that are loaded or learned are nobody else's
         shared = SharedParts()
-    with shared.used():
-        model = _model(cfg, case)
+    key = str((case.kind, case.config, case.opts))
+    model = shared.model(key, lambda: _model(cfg, case))
     if case.kind == "train":
         return _train_subject(cfg, case, model)
     records = _records(cfg, case)

@@ -20,7 +20,8 @@ from zsk.errors import UserError
 from .speed_cases import Case
 from .speed_device import device_name, megabytes, peak_mb, reset_peak
 from .speed_flops import gigaflops
-from .speed_subjects import SharedParts, Subject, build_subject
+from .speed_shared import SharedParts
+from .speed_subjects import Subject, build_subject
 
 
 class Worker:
@@ -63,16 +64,20 @@ class Worker:
         }
 
     def run(self, key: str) -> dict[str, Any]:
-        """One run's seconds, parts, crops and memory."""
+        """One run's seconds, parts, crops and memory, less the weights of other cases only."""
+        subject = self.subjects[key]
+        held = {id(p): p for other in self.subjects.values() for p in other.parameters()}
+        others = megabytes(held.values()) - megabytes(subject.parameters())
         gc.collect()
         reset_peak()
-        return {**self.subjects[key].run(), "peak_mb": peak_mb()}
+        return {**subject.run(), "peak_mb": peak_mb() - others}
 
     def clear(self) -> dict[str, Any]:
         """Forget all cases."""
         for subject in self.subjects.values():
             subject.scope.close()
         self.subjects = {}
+        self.shared.forget_models()
         gc.collect()
         return {}
 
