@@ -139,6 +139,20 @@ def test_processes_are_shared_as_long_as_a_variant_stays(bench, journal) -> None
     ]
 
 
+def test_a_process_that_died_between_turns_is_replaced(bench, journal, monkeypatch) -> None:
+    bench.measure(turns(Point("speed", {}, (once(A),))), silent)
+    ask = FakeProcess.ask
+
+    def dead(self, line: str) -> dict:
+        if line == "clear":
+            raise UserError("it ended")
+        return ask(self, line)
+
+    monkeypatch.setattr(FakeProcess, "ask", dead)
+    (found,), failures = bench.measure(turns(Point("speed", {}, (once(A, names=7),))), silent)
+    assert len(found) == 1 and not failures and journal.count("close") == 1
+
+
 @pytest.mark.parametrize("config, journal_of_it", [("broken.yaml", 1), ("dies.yaml", 2)])
 def test_a_failing_case_loses_no_other(bench, journal, config, journal_of_it) -> None:
     """Its process is ended; what else that process held is built again in another one."""

@@ -118,11 +118,14 @@ class Bench:
 
     def _make_room(self, variants: set[str]) -> None:
         """End the processes of other variants, empty the rest, and start those that lack."""
-        for variant in list(self._processes):
+        for variant, process in list(self._processes.items()):
             if variant not in variants:
                 self._end(variant)
-        for process in self._processes.values():
-            process.ask("clear")
+                continue
+            try:
+                process.ask("clear")
+            except UserError:  # it died since its last answer
+                self._end(variant)
         self._held = {variant: set() for variant in variants}
         for variant in sorted(variants - self._processes.keys()):  # they load side by side
             self._processes[variant] = self.start()
