@@ -10,7 +10,7 @@ from zsk.benchmark.speed_results import Measurement
 def measurement(measure: str, variant: str, seconds: float, **changes: Any) -> Measurement:
     """`seconds` is least, median and most; no reference unless `ratio_to_reference` is given."""
     values: dict[str, Any] = {
-        "device": "a device",
+        "device": "a device, 2 threads",
         "measure": measure,
         "variant": variant,
         "settings": {},

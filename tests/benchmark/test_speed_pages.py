@@ -1,12 +1,15 @@
 """Tables, verdicts and plots of speed measurements."""
 
+import pytest
+import torch
 from PIL import Image
 from speed_examples import measurement
 
 from zsk.benchmark import speed_cases as cases
-from zsk.benchmark.speed_device import peak_tflops
+from zsk.benchmark.speed_device import device_name, is_gpu, peak_tflops
 from zsk.benchmark.speed_pages import markdown, write_page
 from zsk.benchmark.speed_plots import draw_plots
+from zsk.benchmark.speed_runs import Failure
 
 PARTS = {"post-processing": 1.0, "CLIP": 29.0}
 
@@ -44,7 +47,7 @@ def test_rows_and_bars() -> None:
     assert cells(page, "one-pass: at most")[1:] == ["0.90 of it", "missed"]
     assert cells(page, "2,000 names")[2] == "not measured"
     assert "ours: one-pass: 0.975 s + 1 ms each, off by 0% at most." in page
-    assert page.rstrip().endswith("a device; code abc; 2026-11-23.")
+    assert page.rstrip().endswith("a device, 2 threads; code abc; 2026-11-23.")
 
 
 def test_parts_have_their_own_table_and_gaps() -> None:
@@ -56,18 +59,48 @@ def test_parts_have_their_own_table_and_gaps() -> None:
 
 def test_a_gpu_has_photos_per_second_and_a_share_of_its_peak() -> None:
     """49,450 GFLOPs in 0.1 s are 494.5 TFLOPS, half of an H100's 989."""
-    gpu = {"device": "NVIDIA H100 80GB HBM3", "half": True, "gflops": 49450.0}
-    page = markdown([measurement(cases.INFERENCE, "one-pass, half", 0.1, **gpu)], "")
-    assert cells(page, "one-pass, half")[1:] == ["10.0", "50.0%"]
-    assert "Not measured on a GPU" not in page
+    gpu = {"half": True, "gflops": 49450.0, "settings": {"image": "1×2"}}
+    known = measurement(
+        cases.INFERENCE, "one-pass, half", 0.1, device="NVIDIA H100 80GB HBM3", **gpu
+    )
+    other = measurement(cases.BATCHES, "one-pass, half", 0.1, device="NVIDIA Nova", **gpu)
+    page = markdown([known, other], "")
+    assert cells(page, "inference, 1×2")[1:] == [
+        "one-pass, half", "10.0", "494.5", "989", "50.0%", "1,000 (6)"
+    ]  # fmt: skip
+    assert cells(page, "batched evaluation, 1×2")[4:6] == ["-", "-"]
+    assert "Not measured on a GPU" not in page and "data sheet" in page
     assert "Not measured on a GPU" in markdown(results(), "")
 
 
-def test_peaks_that_are_known() -> None:
-    assert peak_tflops("NVIDIA H100 PCIe", half=True) == 756.0
-    assert peak_tflops("NVIDIA H100 80GB HBM3", half=False) == 67.0
-    assert peak_tflops("Tesla T4", half=True) == 65.0
-    assert peak_tflops("AMD EPYC, 2 threads", half=False) is None
+@pytest.mark.parametrize(
+    "device, single, half",
+    [
+        ("NVIDIA H100 PCIe", 51.0, 756.0),
+        ("NVIDIA H100 80GB HBM3", 67.0, 989.0),
+        ("NVIDIA GH200 480GB", 67.0, 989.0),
+        ("NVIDIA A100-SXM4-80GB", 19.5, 312.0),
+        ("NVIDIA L40S", 91.6, 362.0),
+        ("NVIDIA L4", 30.3, 121.0),
+        ("Tesla T4", 8.1, 65.0),
+        ("NVIDIA GeForce RTX 3090", 35.6, 71.0),
+        ("AMD EPYC, 2 threads", None, None),
+    ],
+)
+def test_peaks_that_are_known(device, single, half) -> None:
+    assert peak_tflops(device, half=False) == single
+    assert peak_tflops(device, half=True) == half
+
+
+def test_this_processor_is_no_gpu() -> None:
+    assert is_gpu("NVIDIA L4") and not is_gpu("AMD EPYC, 1 thread")
+    assert is_gpu(device_name()) == torch.cuda.is_available()
+
+
+def test_failures_are_listed() -> None:
+    page = markdown(results(), "", [Failure("growth 7", "one-pass", "OutOfMemoryError: 80 GB")])
+    assert cells(page, "growth 7")[1:] == ["one-pass", "OutOfMemoryError: 80 GB"]
+    assert "## Failed" not in markdown(results(), "")
 
 
 def test_nothing_measured_is_a_page_too() -> None:

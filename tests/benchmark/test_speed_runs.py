@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from speed_examples import measurement
 
-from zsk.benchmark.speed_cases import Case, Point
+from zsk.benchmark.speed_cases import Case, Point, Turns
 from zsk.benchmark.speed_results import (
     PARTIAL_FILE,
     Partial,
@@ -18,38 +19,47 @@ from zsk.benchmark.speed_results import (
 from zsk.benchmark.speed_runs import Bench
 from zsk.errors import UserError
 
-A, B = Case("a", "inference", "a.yaml"), Case("b", "train", "b.yaml")
+A = Case("a", "inference", "a.yaml")
+B = Case("b", "train", "b.yaml")
 SECONDS = {"a": [4.0, 1.0, 3.0], "b": [0.5, 0.75, 1.0]}
 
 
 class FakeProcess:
-    """Answers from SECONDS; what it is asked goes to a journal shared by all."""
+    """Answers from SECONDS; what it is asked goes to a journal shared by all.
+
+    A case of the configuration "broken.yaml" cannot be built, one of "dies.yaml" not be run.
+    """
 
     def __init__(self, journal: list[str]) -> None:
         self.journal = journal
-        self.case = A
-        self.runs = 0
+        self.cases: dict[str, Case] = {}
+        self.runs: Counter[str] = Counter()
 
     def ask(self, line: str) -> dict:
-        command, _, argument = line.partition(" ")
+        command, _, rest = line.partition(" ")
+        if command == "clear":
+            self.journal.append("clear")
+            self.cases = {}
+            return {}
+        key, _, argument = rest.partition(" ")
         if command == "build":
-            self.case, self.runs = Case.from_json(argument), 0
-            size = 3 if self.case.variant == "a" else 5
-            answer: dict = {"device": "d", "params": size, "model_mb": 4.0 * size}
-        elif command == "run":
-            seconds = SECONDS[self.case.variant][self.runs]
-            self.runs += 1
-            parts = {"CLIP": seconds / 2}
-            answer = {
-                "seconds": seconds, "parts": parts, "crops": 2 * self.runs, "peak_mb": 9 - self.runs
-            }  # fmt: skip
-        else:
-            answer = {"gflops": float(argument)}
-        self.journal.append(f"{command} {self.case.variant}")
-        return answer
+            self.cases[key] = Case.from_json(argument)
+        case = self.cases[key]
+        self.journal.append(f"{command} {case.variant}{case.names or ''}")
+        if (command, case.config) in (("build", "broken.yaml"), ("run", "dies.yaml")):
+            raise UserError(f"{command} says no")
+        if command == "build":
+            size = 3 if case.variant == "a" else 5
+            sizes = {"device": "d", "params": size, "model_mb": 4.0 * size}
+            return {**sizes, "gflops": 10.0, "crop_gflops": 0.5}
+        seconds = SECONDS[case.variant][self.runs[key]]
+        self.runs[key] += 1
+        number = self.runs[key]
+        parts = {"CLIP": seconds / 2}
+        return {"seconds": seconds, "parts": parts, "crops": 2 * number, "peak_mb": 9 - number}
 
     def close(self) -> None:
-        self.journal.append(f"close {self.case.variant}")
+        self.journal.append("close")
 
 
 @pytest.fixture
@@ -63,38 +73,103 @@ def bench(journal):
         yield bench
 
 
+def silent(text: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def turns(*points: Point) -> Turns:
+    return Turns("group", points)
+
+
+def once(case: Case, **changes) -> Case:
+    return replace(case, repeats=1, **changes)
+
+
 def test_medians_ratios_and_turns(bench, journal) -> None:
-    point = Point("speed", {"photo": "big"}, (A, replace(B, half=True)), "a", repeats=3)
-    first, second = bench.measure(point, lambda text: None)
-    runs = [entry for entry in journal if entry.startswith("run")]
-    assert runs == ["run a", "run b"] * 3
+    point = Point("speed", {"photo": "big"}, (A, replace(B, half=True)), "a")
+    ((first, second),), failures = bench.measure(turns(point), silent)
+    assert journal == ["build a", "build b", *["run a", "run b"] * 3] and not failures
     assert (first.median_seconds, first.min_seconds, first.max_seconds) == (3.0, 1.0, 4.0)
     assert (first.ratio_to_reference, first.times_faster) == (1.0, 1.0)
     assert (second.ratio_to_reference, second.times_faster) == (0.25, 4.0)
     assert first.parts == {"CLIP": 1.5}  # of the run that took the median
-    assert (first.crops, first.gflops) == (4.0, 4.0)  # the mean of 2, 4 and 6, passed on
+    assert (first.crops, first.gflops) == (4.0, 12.0)  # the mean of 2, 4 and 6; 10 and 4 · 0.5
     assert (first.peak_mb, first.model_mb, second.params) == (8, 12.0, 5)
-    assert (first.settings, second.half, first.runs) == ({"photo": "big"}, True, 3)
+    assert (first.measure, first.settings) == ("speed", {"photo": "big"})
+    assert (second.half, first.runs) == (True, 3)
     assert (first.device, first.revision, first.date) == ("d", "rev", "2026-11-23")
 
 
 def test_without_a_reference_there_is_no_ratio(bench) -> None:
-    (found,) = bench.measure(Point("speed", {}, (A,), repeats=1), lambda text: None)
+    ((found,),), _ = bench.measure(turns(Point("speed", {}, (A,))), silent)
     assert found.ratio_to_reference is None and found.times_faster is None
 
 
+def test_the_points_of_a_curve_take_turns_and_share_cases(bench, journal) -> None:
+    """Two curves meet in one case, which is measured once; another one has fewer runs."""
+    few = replace(A, names=7, repeats=2)
+    curve = [Point("x", {"x": 1}, (A,)), Point("x", {"x": 2}, (few,)), Point("y", {"y": 1}, (A,))]
+    listed, _ = bench.measure(turns(*curve), silent)
+    assert journal == ["build a", "build a7", "run a", "run a7", "run a", "run a7", "run a"]
+    assert [found[0].settings for found in listed] == [{"x": 1}, {"x": 2}, {"y": 1}]
+    assert [found[0].median_seconds for found in listed] == [3.0, 2.5, 3.0]
+
+
+def test_a_known_case_is_measured_again_only_where_it_is_compared(bench, journal) -> None:
+    bench.remember(Point("table", {}, (A,)), [measurement("table", "a", 9.0)])
+    (found,), _ = bench.measure(turns(Point("curve", {"x": 1}, (A,))), silent)
+    assert (found[0].measure, found[0].settings, found[0].median_seconds) == ("curve", {"x": 1}, 9)
+    assert journal == []
+    (found,), _ = bench.measure(turns(Point("ratios", {}, (A,), "a")), silent)
+    assert found[0].median_seconds == 3.0 and journal[0] == "build a"
+
+
 def test_processes_are_shared_as_long_as_a_variant_stays(bench, journal) -> None:
-    c = replace(A, variant="a", names=7)
-    for cases in ((A, B), (c,), (B,), (replace(B, variant="b", kind="head"),)):
-        bench.measure(Point("speed", {}, cases, repeats=1), lambda text: None)
-    assert not [entry for entry in journal if entry.startswith("close")]
-    SECONDS["new"] = [1.0]
-    bench.measure(Point("speed", {}, (replace(A, variant="new"),), repeats=1), lambda text: None)
-    assert sorted(e for e in journal if e.startswith("close")) == ["close a", "close b"]
+    for case in (once(A), once(A, names=7), once(B)):
+        bench.measure(turns(Point("speed", {}, (case,))), silent)
+    assert journal == [
+        "build a",
+        "run a",
+        "clear",
+        "build a7",
+        "run a7",
+        "close",
+        "build b",
+        "run b",
+    ]
+
+
+def test_a_process_that_died_between_turns_is_replaced(bench, journal, monkeypatch) -> None:
+    bench.measure(turns(Point("speed", {}, (once(A),))), silent)
+    ask = FakeProcess.ask
+
+    def dead(self, line: str) -> dict:
+        if line == "clear":
+            raise UserError("it ended")
+        return ask(self, line)
+
+    monkeypatch.setattr(FakeProcess, "ask", dead)
+    (found,), failures = bench.measure(turns(Point("speed", {}, (once(A, names=7),))), silent)
+    assert len(found) == 1 and not failures and journal.count("close") == 1
+
+
+@pytest.mark.parametrize("config, journal_of_it", [("broken.yaml", 1), ("dies.yaml", 2)])
+def test_a_failing_case_loses_no_other(bench, journal, config, journal_of_it) -> None:
+    """Its process is ended; what else that process held is built again in another one."""
+    bad, good = once(A, config=config), once(A, names=7)
+    points = [Point("x", {"x": 1}, (bad, B), "a"), Point("x", {"x": 2}, (good,))]
+    listed, failures = bench.measure(turns(*points), silent)
+    assert [[m.variant for m in found] for found in listed] == [["b"], ["a"]]
+    assert listed[0][0].ratio_to_reference is None  # the reference is lost
+    assert [(f.point, f.variant) for f in failures] == [("x 1", "a")]
+    assert failures[0].sentence() == f"x 1, a failed: {failures[0].error}"
+    assert "says no" in failures[0].error
+    assert journal.count("close") == 1
+    assert journal.count("build a7") == journal_of_it and journal.count("run a7") == 1
 
 
 def test_a_case_survives_json() -> None:
-    case = Case("a", "head", "c.yaml", ("X", "1"), True, True, (3, 4), ("p.png",), 5, False, True)
+    case = Case("a", "head", "c.yaml", ("X", "1"), photo=(3, 4), photos=("p.png",), half=True)
     assert Case.from_json(case.to_json()) == case
 
 
@@ -121,7 +196,7 @@ def test_a_stopped_run_goes_on(tmp_path) -> None:
     Partial(tmp_path, "rev", "cpu").add(point.key(), found)
     again = Partial(tmp_path, "rev", "cpu")
     assert again.get(point.key()) == found
-    assert again.get(replace(point, repeats=9).key()) is None
+    assert again.get(replace(point, cases=(replace(A, repeats=9),)).key()) is None
     assert Partial(tmp_path, "other", "cpu").get(point.key()) is None
     assert Partial(tmp_path, "rev", "gpu").get(point.key()) is None
     again.remove()

@@ -10,8 +10,11 @@ from torch import nn
 from zsk.benchmark import speed_cases as cases
 from zsk.benchmark.speed_device import megabytes, peak_mb, reset_peak
 from zsk.benchmark.speed_flops import count_flops, gigaflops
+from zsk.benchmark.speed_plan import GROUPS, plan
 from zsk.benchmark.speed_setup import QUICK, clip_weights
+from zsk.benchmark.speed_shared import SharedParts
 from zsk.benchmark.speed_subjects import build_subject
+from zsk.benchmark.speed_worker import Worker
 from zsk.errors import UserError
 
 
@@ -20,12 +23,12 @@ def points(tmp_path_factory) -> dict[str, cases.Point]:
     """The first point of every measure."""
     clip, random = clip_weights(True, tmp_path_factory.mktemp("clip"))
     assert random
-    listed = cases.plan(QUICK, clip, [], half=False)
+    listed = [p for turns in plan(QUICK, clip, [], False, list(GROUPS)) for p in turns.points]
     return {point.measure: point for point in reversed(listed)}
 
 
 def test_crops_are_counted_and_parts_add_up(points) -> None:
-    reference, crop, _, one_pass = points[cases.INFERENCE].cases
+    reference, crop, one_pass = points[cases.INFERENCE].cases
     for case, crops in ((reference, 6), (crop, 6), (one_pass, 0)):
         run = build_subject(case).run()
         assert run["crops"] == crops
@@ -35,13 +38,59 @@ def test_crops_are_counted_and_parts_add_up(points) -> None:
 
 
 def test_the_published_way_does_more_arithmetic_than_one_pass(points) -> None:
-    reference, crop, _, one_pass = points[cases.INFERENCE].cases
+    reference, crop, one_pass = points[cases.INFERENCE].cases
     subject = build_subject(crop)
-    none, six = gigaflops(subject, 0), gigaflops(subject, 6)
+    counted = gigaflops(subject)
     alone = torch.zeros(1, 3, 32, 32)
     one = count_flops(lambda: subject.encoder.encode_image(alone)) / 1e9
-    assert six == pytest.approx(none + 6 * one)
-    assert gigaflops(build_subject(one_pass), 0) > none
+    assert counted.crop_gflops == pytest.approx(one)
+    assert gigaflops(build_subject(one_pass)).crop_gflops == 0
+    assert gigaflops(build_subject(one_pass)).gflops > counted.gflops
+    texts = gigaflops(build_subject(reference)).gflops  # its texts, each time
+    assert texts > counted.gflops
+
+
+def test_batches_give_the_time_of_a_photo_and_are_resized(points) -> None:
+    """Two photos of 48 x 64 at the test size of 96, both in one call; results as the photos."""
+    case = replace(points[cases.BATCHES].cases[0], batch=2)
+    subject = build_subject(case)
+    assert [tuple(record["image"].shape) for record in subject.records] == [(3, 96, 128)] * 2
+    assert not subject.records[0]["image"].equal(subject.records[1]["image"])
+    sizes = []
+    forward = subject.model.forward
+    subject.model.forward = lambda batch: (sizes.append(len(batch)), forward(batch))[1]
+    assert subject.run()["crops"] == 6
+    assert sizes == [2]
+    assert subject.model(subject.records)[0]["pred_labels"].shape == (48, 64)
+    single = gigaflops(build_subject(points[cases.BATCHES].cases[0])).gflops
+    assert gigaflops(subject).gflops == pytest.approx(single)
+
+
+def test_a_curve_shares_backbone_and_encoder(points) -> None:
+    case, shared = points[cases.STAGES].cases[0], SharedParts()
+    more = case.over(case.variant, ("MODEL.KERNELS.NUM_STAGES", 2))
+    first, second = build_subject(case, shared).model, build_subject(more, shared).model
+    assert first.backbone is second.backbone
+    assert first.region_classifier.encoder is second.text_classifier.encoder
+    assert len(second.sem_seg_head.head.stages) == 2
+    assert build_subject(replace(case, photo=(96, 96)), shared).model is first
+    other = case.over(case.variant, ("MODEL.CLIP.MASKED_LAYERS", 1))
+    assert build_subject(other, shared).encoder is not first.region_classifier.encoder
+    assert build_subject(case).model.backbone is not first.backbone
+    step = build_subject(points[cases.TRAIN].cases[1], shared)  # changes weights: has its own
+    assert step.model.backbone is not first.backbone
+
+
+def test_the_weights_of_other_cases_count_for_none(points, monkeypatch) -> None:
+    """Heads of 0 and of 2 stages in one process: less the other's, the peak is the case's own."""
+    case, worker = points[cases.STAGES].cases[0], Worker()
+    monkeypatch.setattr("zsk.benchmark.speed_worker.peak_mb", lambda: 1000.0)
+    worker.build("0", case)
+    assert worker.run("0")["peak_mb"] == 1000.0
+    worker.build("1", case.over(case.variant, ("MODEL.KERNELS.NUM_STAGES", 2)))
+    first, second = (subject.model.sem_seg_head for subject in worker.subjects.values())
+    assert worker.run("0")["peak_mb"] == pytest.approx(1000 - megabytes(second.parameters()))
+    assert worker.run("1")["peak_mb"] == pytest.approx(1000 - megabytes(first.parameters()))
 
 
 def test_a_training_step_changes_weights_and_counts_its_way_back(points) -> None:
@@ -53,13 +102,14 @@ def test_a_training_step_changes_weights_and_counts_its_way_back(points) -> None
     model, records = subject.model, subject.records
     with torch.no_grad():
         forward = count_flops(lambda: model(records)) / 1e9
-    assert gigaflops(subject, 0) > 2 * forward
+    assert gigaflops(subject).gflops > 2 * forward
 
 
 def test_the_head_alone(points) -> None:
     subject = build_subject(points[cases.HEAD].cases[1])
     assert subject.run()["parts"] == {}
-    assert gigaflops(subject, 0) < gigaflops(build_subject(points[cases.STAGES].cases[0]), 0)
+    whole = gigaflops(build_subject(points[cases.STAGES].cases[0]))
+    assert gigaflops(subject).gflops < whole.gflops
 
 
 def test_names_come_from_the_warm_cache(points, tmp_path, monkeypatch) -> None:
@@ -67,7 +117,7 @@ def test_names_come_from_the_warm_cache(points, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ZSK_CACHE_DIR", str(tmp_path))
     subject = build_subject(points[cases.NAMES].cases[0])
     assert len(list(tmp_path.rglob("*.npy"))) == 1
-    assert count_flops(subject.step) == pytest.approx(gigaflops(subject, 0) * 1e9)
+    assert count_flops(subject.step) == pytest.approx(gigaflops(subject).gflops * 1e9)
 
 
 def test_parameters_include_clip_once(points) -> None:
@@ -114,22 +164,3 @@ def test_the_peak_grows_with_what_is_allocated() -> None:
     assert peak_mb() - before > 150
     del block
     assert peak_mb() - before > 150  # it is the highest, not the present one
-
-
-def test_the_full_plan_has_what_the_issue_asks_for() -> None:
-    plan = cases.plan(cases.Extent(), "clip.pt", [cases.trained_point("c", "", ["p"], 3)], False)
-    values = {m: [p.settings[m] for p in plan if p.measure == m] for m in cases.GROWTH}
-    assert values[cases.PROPOSALS] == [25, 50, 100, 200, 400, 25, 50, 100]  # then with crops
-    assert values[cases.NAMES][0] == 20 and values[cases.NAMES][-1] == 2000
-    assert values[cases.SIDE][0] == 256 and values[cases.SIDE][-1] == 2048
-    assert values[cases.STAGES] == [0, 1, 2, 3, 4, 5, 6]
-    assert plan[0].reference == plan[0].cases[0].variant and plan[0].cases[0].published
-    assert plan[0].cases[0].photo == (512, 680)
-    assert len({point.key() for point in plan}) == len(plan)
-
-
-def test_half_doubles_the_cases_but_not_the_reference() -> None:
-    point = cases.plan(cases.Extent(), "clip.pt", [], half=True)[0]
-    assert [case.half for case in point.cases] == [False] * 4 + [True] * 4
-    assert point.reference == cases.REFERENCE
-    assert len({case.variant for case in point.cases}) == 8

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from zsk.benchmark.speed_cases import Case
-from zsk.benchmark.speed_runs import WorkerProcess
+from zsk.benchmark.speed_process import WorkerProcess
 from zsk.errors import UserError
 
 MAIN_FIELDS = {
@@ -22,7 +22,8 @@ def test_quick(run_program, tmp_path):
     results = json.loads((tmp_path / "speed.json").read_text())
     assert all(MAIN_FIELDS <= set(result) for result in results)
     assert {result["measure"] for result in results} == {
-        "inference", "proposal head", "inference without CLIP", "training step",
+        "inference", "batched evaluation", "proposal head", "inference without CLIP",
+        "training step",
         "proposals", "names", "image side", "stages",
     }  # fmt: skip
     for result in results:
@@ -58,12 +59,26 @@ def test_a_real_process_says_what_is_wrong(tmp_path) -> None:
     process = WorkerProcess(tmp_path / "log", tmp_path)
     try:
         with pytest.raises(UserError, match="config file .*nowhere.yaml does not exist"):
-            process.ask(f"build {Case('a', 'inference', 'nowhere.yaml').to_json()}")
-        with pytest.raises(UserError, match="ended with 1; see .*log"):
-            process.ask("run")  # nothing was built: a defect, not a user's mistake
-        with pytest.raises(UserError, match="ended with 1"):
-            process.ask("run")
-    finally:
-        process.process.stdin = None
+            process.ask(f"build 7 {Case('a', 'inference', 'nowhere.yaml').to_json()}")
+        with pytest.raises(UserError, match="KeyError: '7'"):
+            process.ask("run 7")  # nothing was built: a defect, not a user's mistake
+        assert process.ask("clear") == {}  # it goes on
         process.process.kill()
-    assert "build comes first" in (tmp_path / "log").read_text()
+        with pytest.raises(UserError, match="ended with -9: it was killed.*; see .*log"):
+            process.ask("run 7")
+    finally:
+        process.close()
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_a_group_alone_with_a_case_that_fails(run_program, tmp_path):
+    """A model without weights of its own cannot be loaded; the other group is measured."""
+    words = ("--quick", "--only", "heads", "trained", "--trained", "configs/synthetic/zsk.yaml")
+    where = ("--photos", "synthetic:val/photos", "--output", tmp_path)
+    done = run_program("tools/benchmark.py", *words, *where, OMP_NUM_THREADS="1")
+    assert done.returncode == 2
+    assert "4 of the cases failed" in done.stderr and "Traceback" not in done.stderr
+    measures = {result["measure"] for result in json.loads((tmp_path / "speed.json").read_text())}
+    assert measures == {"proposal head", "inference without CLIP"}
+    assert "## Failed" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert (tmp_path / "speed.partial.json").exists()  # the next run goes on with what lacks

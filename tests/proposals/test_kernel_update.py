@@ -87,6 +87,17 @@ def test_the_gate_ends_in_a_relu_and_keeps_the_shape():
     assert updated.min() == 0 and updated.max() > 0
 
 
+def test_the_gate_takes_sums_that_float16_cannot_hold():
+    """The group is over 65504 as it is, and so is its product with the kernels."""
+    gate = KernelGate(4)
+    group, kernels = torch.full((1, 2, 4), 1e5), torch.full((1, 2, 4), 300.0)
+    expected = gate(group, kernels)
+    with torch.autocast("cpu", torch.float16):
+        mixed = gate(group, kernels.half())
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, expected)
+
+
 def test_interaction_adds_to_the_kernels_and_normalises():
     interaction = KernelInteraction(2, num_heads=1, dim_feedforward=4, dropout=0.0)
     with torch.no_grad():

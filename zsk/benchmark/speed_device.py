@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,19 +17,29 @@ from torch import Tensor
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 # 10¹² operations per second, dense, as the makers' data sheets say: single precision without
-# tensor cores, half precision with them
+# tensor cores, half precision (sums in float32) with them
 _PEAK_TFLOPS = {
-    "H100 PCIe": (51.0, 756.0),
-    "H100": (67.0, 989.0),
+    "B200": (75.0, 2250.0),
+    "GH200": (67.0, 989.0),
+    "H200 NVL": (60.0, 835.0),
     "H200": (67.0, 989.0),
+    "H100 PCIe": (51.0, 756.0),
+    "H100 NVL": (60.0, 835.0),
+    "H100": (67.0, 989.0),
     "A100": (19.5, 312.0),
+    "A40": (37.4, 149.7),
+    "A10G": (31.5, 70.0),
+    "A10": (31.2, 125.0),
+    "RTX A6000": (38.7, 154.8),
     "L40S": (91.6, 362.0),
+    "L40": (90.5, 181.0),
     "L4": (30.3, 121.0),
     "V100": (15.7, 125.0),
     "T4": (8.1, 65.0),
     "RTX 4090": (82.6, 165.2),
     "RTX 3090": (35.6, 71.0),
 }
+_TIMED_SECONDS, _MOST_RUNS = 0.5, 50  # that `event_seconds` takes together
 
 
 def device_name() -> str:
@@ -38,12 +50,34 @@ def device_name() -> str:
     return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
+def is_gpu(device: str) -> bool:
+    """Whether `device_name` gave this name to a GPU."""
+    return re.search(r", \d+ threads?$", device) is None
+
+
 def peak_tflops(device: str, half: bool) -> float | None:
     """10¹² operations per second that the device can do; None where that is not known."""
+    words = set(re.split(r"[\s-]+", device))
     for name, (single, double_speed) in _PEAK_TFLOPS.items():
-        if all(word in device for word in name.split()):
+        if words.issuperset(name.split()):
             return double_speed if half else single
     return None
+
+
+def event_seconds(step: Callable[[], Any], about: float) -> float:
+    """Seconds of a run on the GPU: the mean of runs in a row, between two events on its stream.
+
+    `about`: a guess, from which follows how many runs take half a second.
+    """
+    runs = max(1, min(_MOST_RUNS, round(_TIMED_SECONDS / about)))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    for _ in range(runs):
+        step()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3 / runs
 
 
 def reset_peak() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,26 +32,34 @@ _FORMULAS: dict[Any, Callable[..., float]] = {
 }
 
 
-def gigaflops(subject: Subject, crops: float) -> float:
+class Arithmetic(NamedTuple):
+    """10⁹ operations of a photo (a training step), and of each crop that CLIP sees besides."""
+
+    gflops: float
+    crop_gflops: float
+
+
+def gigaflops(subject: Subject) -> Arithmetic:
     """10⁹ floating-point operations per photo, or per training step; 2 for a multiply-add.
 
     Convolutions, matrix products and attention, whoever calls them; what goes value by value
-    (norms, activations, resizing, roi_align) is not counted. Crops are alike: one is counted and
-    multiplied by `crops`, how many a run encodes per photo.
+    (norms, activations, resizing, roi_align) is not counted. Crops are alike: one is counted.
     """
     encoder = subject.encoder
+    crops = [0]
 
     def no_features(batch: Tensor) -> Tensor:
+        crops[0] += len(batch)
         return torch.zeros(len(batch), encoder.embed_dim, device=encoder.device)
 
     with replaced(encoder, "encode_image", no_features):
         total = count_flops(subject.step)
-    if subject.case.kind != "train":
-        total /= len(subject.records)
-    if crops:
-        crop = torch.zeros(1, 3, encoder.input_size, encoder.input_size, device=encoder.device)
-        total += crops * count_flops(lambda: encoder.encode_image(crop))
-    return total / 1e9
+    each = 0.0
+    if crops[0]:
+        side = encoder.input_size
+        crop = torch.zeros(1, 3, side, side, device=encoder.device)
+        each = count_flops(lambda: encoder.encode_image(crop))
+    return Arithmetic(total / subject.photos / 1e9, each / 1e9)
 
 
 def count_flops(run: Callable[[], Any]) -> float:

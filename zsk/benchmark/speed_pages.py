@@ -11,13 +11,15 @@ from zsk.evaluation.report import write_atomically
 
 from . import speed_cases as cases
 from .speed_bars import curve, judge, slope
-from .speed_device import peak_tflops
+from .speed_device import is_gpu, peak_tflops
 from .speed_results import Measurement, part_names
+from .speed_runs import Failure
 
 PAGE_FILE = "speed.md"
 
 _TITLES = {
     cases.INFERENCE: "Inference, random weights",
+    cases.BATCHES: "Batched evaluation",
     cases.TRAINED: "Inference, trained model",
     cases.HEAD: "Proposal head alone",
     cases.WITHOUT_CLIP: "Whole inference without CLIP",
@@ -36,8 +38,12 @@ _NOTES = {
         "cropped, resized and encoded alone and the texts are encoded for every image, both of "
         "which we assume of the published program (see `zsk/benchmark/speed_reference.py`)."
     ),
+    cases.BATCHES: (
+        "Synthetic photos of VOC's size, resized as the configuration's evaluation does it, masks "
+        "as above; loading and decoding take no part."
+    ),
     cases.TRAINED: (
-        "Photos of real things, the model's own proposals; the reference is the same loop with "
+        "The model's own proposals; the reference is the same loop with "
         "this model's head and encoder. What pruning and one-pass do to accuracy is a matter for "
         "the accuracy benchmark."
     ),
@@ -45,21 +51,32 @@ _NOTES = {
     cases.NAMES: "Text embeddings come from a warm cache; they are random, which changes no time.",
     cases.SIDE: "Square photos. One-pass CLIP sees a photo at the size that it was trained for.",
 }
+_ON_GPU = (cases.INFERENCE, cases.BATCHES, cases.TRAINED, cases.TRAIN)
 _LEGEND = """\
 Seconds are per photo (in training per step), medians over the runs with least and most; the \
-variants of a table run in turns, each in a process of its own. Memory is the highest of the \
+variants of a table run in turns, each in a process of its own, and so do the points of the growth \
+curves, which share one process (whose other heads do not count). Memory is the highest of the \
 process while it ran (weights and libraries included; on a GPU what was allocated), of which the \
 model is the part given. GFLOPs are 10⁹ operations, two for a multiply-add: convolutions, matrix \
 products and attention as torch counts them."""
 
 
-def write_page(results: Sequence[Measurement], note: str, folder: Path) -> None:
+_GPU_LEGEND = """\
+A run on the GPU is as many in a row as fit into half a second, timed by events on its stream; the \
+parts are from a run that waits for the device after each, so they add up to more. Peak FLOPs are \
+the data sheet's: in half precision those of the tensor cores, dense, in single precision those \
+without tensor cores, although torch lets convolutions use TF32."""
+
+
+def write_page(
+    results: Sequence[Measurement], note: str, folder: Path, failures: Sequence[Failure] = ()
+) -> None:
     """Write PAGE_FILE."""
-    write_atomically(folder / PAGE_FILE, markdown(results, note).encode("utf-8"))
+    write_atomically(folder / PAGE_FILE, markdown(results, note, failures).encode("utf-8"))
 
 
-def markdown(results: Sequence[Measurement], note: str) -> str:
-    """The bars, then a section for each measure, then what the numbers come from.
+def markdown(results: Sequence[Measurement], note: str, failures: Sequence[Failure] = ()) -> str:
+    """The bars, a section for each measure, what failed, and what the numbers come from.
 
     `note`: a sentence or two about this run, put at the top.
     """
@@ -68,6 +85,9 @@ def markdown(results: Sequence[Measurement], note: str) -> str:
         listed = [result for result in results if result.measure == measure]
         if listed:
             parts.append(_section(measure, listed))
+    if failures:
+        failed = _table(["point", "variant", "error"], [list(f) for f in failures], left=3)
+        parts.append(f"## Failed\n\n{failed}\n")
     parts.append(_footer(results))
     return "\n".join(parts)
 
@@ -79,16 +99,28 @@ def _bars(results: Sequence[Measurement]) -> str:
 
 
 def _on_gpu(results: Sequence[Measurement]) -> str:
-    """Photos per second and share of the peak where there is one to compare with."""
+    """Photos (training steps) per second and share of the peak, where that is known."""
     rows = []
     for result in results:
-        peak = peak_tflops(result.device, result.half)
-        if result.measure == cases.INFERENCE and peak:
-            share = result.gflops / result.median_seconds / 1e3 / peak
-            rows.append([result.variant, f"{1 / result.median_seconds:.1f}", f"{share:.1%}"])
+        if is_gpu(result.device) and result.measure in _ON_GPU:
+            peak = peak_tflops(result.device, result.half)
+            done = result.gflops / result.median_seconds / 1e3
+            rows.append(
+                [
+                    f"{result.measure}, {', '.join(_settings(result))}",
+                    result.variant,
+                    f"{1 / result.median_seconds:.1f}",
+                    f"{done:.1f}",
+                    f"{peak:g}" if peak else "-",
+                    f"{done / peak:.1%}" if peak else "-",
+                    _memory(result),
+                ]
+            )
     if not rows:
         return "\nNot measured on a GPU.\n"
-    return "\n" + _table(["on the GPU", "photos/s", "of peak FLOPs"], rows) + "\n"
+    headers = ["on the GPU", "variant", "photos/s (steps/s)", "TFLOPS", "peak", "of the peak"]
+    table = _table([*headers, "peak MB (model)"], rows, left=2)
+    return f"\n{table}\n\n{_GPU_LEGEND}\n"
 
 
 def _section(measure: str, results: Sequence[Measurement]) -> str:
@@ -111,12 +143,16 @@ def _settings(result: Measurement) -> list[str]:
 
 
 def _parts(results: Sequence[Measurement]) -> str:
-    names = part_names(results)
+    names, settings = part_names(results), list(results[0].settings)
     rows = [
-        [result.variant, *(_seconds(result.parts[n]) if n in result.parts else "-" for n in names)]
+        [
+            *_settings(result),
+            result.variant,
+            *(_seconds(result.parts[n]) if n in result.parts else "-" for n in names),
+        ]
         for result in results
     ]
-    return _table(["variant", *names], rows)
+    return _table([*settings, "variant", *names], rows, left=1 + len(settings))
 
 
 def _slopes(measure: str, results: Sequence[Measurement]) -> str:

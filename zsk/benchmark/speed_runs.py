@@ -1,85 +1,59 @@
-"""Measures points: a process per variant, told to run in turns."""
+"""Measures cases in turns, told to the processes that hold them; one that fails is left out."""
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from zsk.errors import UserError
 
-from .speed_cases import ROOT, Point
+from .speed_cases import Case, Point, Turns
 from .speed_results import Measurement
 
 Progress = Callable[[str], None]
 
 
 class Process(Protocol):
-    """What builds and runs cases, see `WorkerProcess`."""
+    """What builds and runs cases, see `speed_worker`."""
 
     def ask(self, line: str) -> dict[str, Any]: ...
 
     def close(self) -> None: ...
 
 
-class WorkerProcess:
-    """`zsk.benchmark.speed_worker` in a process of its own.
+class Failure(NamedTuple):
+    """A case that could not be measured, and why."""
 
-    Args:
-        log: where its standard error goes.
-        cache: folder of text embeddings.
-    """
+    point: str
+    variant: str
+    error: str
 
-    def __init__(self, log: Path, cache: Path) -> None:
-        self.log = log
-        path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
-        with log.open("a") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "zsk.benchmark.speed_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env={**os.environ, "PYTHONPATH": path, "ZSK_CACHE_DIR": str(cache)},
-            )
+    def sentence(self) -> str:
+        """For a log."""
+        return f"{self.point}, {self.variant} failed: {self.error}"
 
-    def ask(self, line: str) -> dict[str, Any]:
-        """One command's answer. Raises UserError with what went wrong there."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        try:
-            self.process.stdin.write(line + "\n")
-            self.process.stdin.flush()
-            reply = self.process.stdout.readline()
-        except BrokenPipeError:
-            reply = ""
-        if not reply:
-            code = self.process.wait()
-            hint = ": it was killed, mostly for want of memory" if code == -9 else ""
-            raise UserError(f"a measuring process ended with {code}{hint}; see {self.log}")
-        answer = json.loads(reply)
-        if "error" in answer:
-            raise UserError(answer["error"])
-        return answer
 
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+@dataclass
+class _Tally:
+    """What is known of a case under way; `error` ends it."""
+
+    key: str
+    built: dict[str, Any] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
 
 
 class Bench:
-    """Measures one point after the other; leave it (`with`) to end its processes.
+    """Measures one list of turns after the other; leave it (`with`) to end its processes.
 
-    A variant keeps its process until a point comes that has none of the variants before it.
+    A variant has a process for itself, and keeps it until turns come without that variant.
+
+    Args:
+        start: starts a process.
+        revision, date: of the measurements.
     """
 
     def __init__(self, start: Callable[[], Process], revision: str, date: str) -> None:
@@ -87,6 +61,8 @@ class Bench:
         self.revision = revision
         self.date = date
         self._processes: dict[str, Process] = {}
+        self._held: dict[str, set[str]] = {}  # by variant, the keys of what its process has built
+        self._known: dict[Case, Measurement] = {}
 
     def __enter__(self) -> Bench:
         return self
@@ -97,74 +73,132 @@ class Bench:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        for variant in list(self._processes):
+            self._end(variant)
 
-    def measure(self, point: Point, progress: Progress) -> list[Measurement]:
-        """All of its cases, each as often as it says, in turns: A B A B."""
-        if not self._processes.keys() & {case.variant for case in point.cases}:
-            self._end()
-        built = {}
+    def remember(self, point: Point, found: Sequence[Measurement]) -> None:
+        """A finished point's cases need no other runs where nothing is compared in turns."""
+        by_variant = {measurement.variant: measurement for measurement in found}
         for case in point.cases:
-            progress(f"{_name(point)}: building {case.variant}")
-            process = self._processes.get(case.variant) or self.start()
-            self._processes[case.variant] = process
-            built[case.variant] = process.ask(f"build {case.to_json()}")
-        runs: dict[str, list[dict[str, Any]]] = {case.variant: [] for case in point.cases}
-        for number in range(point.repeats):
-            for variant, listed in runs.items():
-                progress(f"{_name(point)}: {variant}, run {number + 1} of {point.repeats}")
-                listed.append(self._processes[variant].ask("run"))
-        flops = {}
-        for variant, listed in runs.items():
-            progress(f"{_name(point)}: counting operations of {variant}")
-            crops = statistics.fmean(run["crops"] for run in listed)
-            flops[variant] = self._processes[variant].ask(f"flops {crops}")
-        return self._summarise(point, built, runs, flops)
+            if case.variant in by_variant:
+                self._known[case] = by_variant[case.variant]
 
-    def _summarise(
-        self,
-        point: Point,
-        built: Mapping[str, Any],
-        runs: Mapping[str, list[dict[str, Any]]],
-        flops: Mapping[str, Any],
-    ) -> list[Measurement]:
-        medians = {v: statistics.median(r["seconds"] for r in listed) for v, listed in runs.items()}
-        reference = medians.get(point.reference or "")
-        found = []
-        for case in point.cases:
-            listed = sorted(runs[case.variant], key=lambda run: run["seconds"])
-            median = medians[case.variant]
-            found.append(
-                Measurement(
-                    device=built[case.variant]["device"],
-                    measure=point.measure,
-                    variant=case.variant,
-                    settings=point.settings,
-                    median_seconds=median,
-                    min_seconds=listed[0]["seconds"],
-                    max_seconds=listed[-1]["seconds"],
-                    ratio_to_reference=median / reference if reference else None,
-                    peak_mb=max(run["peak_mb"] for run in listed),
-                    gflops=flops[case.variant]["gflops"],
-                    revision=self.revision,
-                    date=self.date,
-                    runs=len(listed),
-                    half=case.half,
-                    params=built[case.variant]["params"],
-                    model_mb=built[case.variant]["model_mb"],
-                    crops=statistics.fmean(run["crops"] for run in listed),
-                    parts=listed[len(listed) // 2]["parts"],
-                )
-            )
-        return found
+    def measure(
+        self, turns: Turns, progress: Progress
+    ) -> tuple[list[list[Measurement]], list[Failure]]:
+        """For each point its measurements, A B A B; those of cases that fail are not among them."""
+        compared = {c for point in turns.points if point.reference for c in point.cases}
+        todo = [c for c in turns.cases() if c in compared or c not in self._known]
+        tallies = {case: _Tally(str(number)) for number, case in enumerate(todo)}
+        self._make_room({case.variant for case in todo})
+        for case, tally in tallies.items():
+            progress(f"{turns.group}: building {_name(turns, case)}")
+            self._attempt(self._ready, case, tally)
+        for number in range(max((case.repeats for case in todo), default=0)):
+            for case, tally in tallies.items():
+                if number < case.repeats and not tally.error:
+                    progress(
+                        f"{turns.group}: {_name(turns, case)}, run {number + 1} of {case.repeats}"
+                    )
+                    self._attempt(self._run, case, tally)
+        found = {
+            case: self._summary(case, tally) for case, tally in tallies.items() if not tally.error
+        }
+        failures = [
+            Failure(str(point), case.variant, tallies[case].error)
+            for point in turns.points
+            for case in point.cases
+            if case in tallies and tallies[case].error
+        ]
+        listed = []
+        for point in turns.points:
+            listed.append(_at(point, {**self._known, **found}))
+            self.remember(point, listed[-1])
+        return listed, failures
 
-    def _end(self) -> None:
-        for process in self._processes.values():
+    def _make_room(self, variants: set[str]) -> None:
+        """End the processes of other variants, empty the rest, and start those that lack."""
+        for variant, process in list(self._processes.items()):
+            if variant not in variants:
+                self._end(variant)
+                continue
+            try:
+                process.ask("clear")
+            except UserError:  # it died since its last answer
+                self._end(variant)
+        self._held = {variant: set() for variant in variants}
+        for variant in sorted(variants - self._processes.keys()):  # they load side by side
+            self._processes[variant] = self.start()
+
+    def _attempt(self, do: Callable[[Case, _Tally], None], case: Case, tally: _Tally) -> None:
+        try:
+            do(case, tally)
+        except UserError as error:
+            tally.error = str(error)
+            # what a process is worth after that, nobody knows: the variant gets a new one
+            self._end(case.variant)
+
+    def _ready(self, case: Case, tally: _Tally) -> None:
+        """The case is in its process, which may have ended for another case's fault."""
+        if case.variant not in self._processes:
+            self._processes[case.variant] = self.start()
+            self._held[case.variant] = set()
+        if tally.key not in self._held[case.variant]:
+            line = f"build {tally.key} {case.to_json()}"
+            tally.built = self._processes[case.variant].ask(line)
+            self._held[case.variant].add(tally.key)
+
+    def _run(self, case: Case, tally: _Tally) -> None:
+        self._ready(case, tally)
+        tally.runs.append(self._processes[case.variant].ask(f"run {tally.key}"))
+
+    def _summary(self, case: Case, tally: _Tally) -> Measurement:
+        """Without a place in a table yet."""
+        listed = sorted(tally.runs, key=lambda run: run["seconds"])
+        crops = statistics.fmean(run["crops"] for run in listed)
+        return Measurement(
+            device=tally.built["device"],
+            measure="",
+            variant=case.variant,
+            settings={},
+            median_seconds=statistics.median(run["seconds"] for run in listed),
+            min_seconds=listed[0]["seconds"],
+            max_seconds=listed[-1]["seconds"],
+            ratio_to_reference=None,
+            peak_mb=max(run["peak_mb"] for run in listed),
+            gflops=tally.built["gflops"] + crops * tally.built["crop_gflops"],
+            revision=self.revision,
+            date=self.date,
+            runs=len(listed),
+            half=case.half,
+            params=tally.built["params"],
+            model_mb=tally.built["model_mb"],
+            crops=crops,
+            parts=listed[len(listed) // 2]["parts"],
+        )
+
+    def _end(self, variant: str) -> None:
+        process = self._processes.pop(variant, None)
+        if process is not None:
             process.close()
-        self._processes = {}
 
 
-def _name(point: Point) -> str:
-    """For the progress line."""
-    values = " ".join(str(value) for value in point.settings.values())
-    return f"{point.measure} {values}".rstrip()
+def _at(point: Point, found: Mapping[Case, Measurement]) -> list[Measurement]:
+    """The point's measurements, with the ratios to its reference."""
+    listed = [(case, found[case]) for case in point.cases if case in found]
+    references = [m.median_seconds for case, m in listed if case.variant == point.reference]
+    return [
+        replace(
+            measurement,
+            measure=point.measure,
+            settings=point.settings,
+            ratio_to_reference=measurement.median_seconds / references[0] if references else None,
+        )
+        for _, measurement in listed
+    ]
+
+
+def _name(turns: Turns, case: Case) -> str:
+    """For the progress line: the first point that has the case, and the variant."""
+    point = next(point for point in turns.points if case in point.cases)
+    return f"{point}, {case.variant}"

@@ -26,6 +26,7 @@ from zsk.solver import build_optimizer
 from zsk.zsk_net import ZSKNet
 
 from .speed_cases import ROOT, Case
+from .speed_device import event_seconds
 from .speed_reference import PublishedInference
 from .speed_scenes import (
     PlausibleMasks,
@@ -34,6 +35,9 @@ from .speed_scenes import (
     segment_labels,
     synthetic_photo,
 )
+from .speed_shared import SharedParts
+
+WARM_UPS = 2  # on a GPU, besides the counted run
 
 
 @dataclass
@@ -54,8 +58,23 @@ class Subject:
     step: Callable[[], Any]
     scope: ExitStack = field(default_factory=ExitStack)
 
+    @property
+    def photos(self) -> int:
+        """What a run's seconds are divided by: a training step counts as one."""
+        return 1 if self.case.kind == "train" else len(self.records)
+
+    def warm_up(self) -> None:
+        """On a GPU its libraries choose their kernels, and the allocator finds its sizes."""
+        if self.encoder.device.type == "cuda":
+            for _ in range(WARM_UPS):
+                self.step()
+
     def run(self) -> dict[str, Any]:
-        """One timed run → seconds per photo (per step in training), of each part, and crops."""
+        """One timed run → seconds per photo (per step in training), of each part, and crops.
+
+        On a GPU the parts are from a run that waits for the device after each, the whole from runs
+        that do not, see `event_seconds`.
+        """
         clock, crops = PartClock(), [0]
         encode = self.encoder.encode_image
 
@@ -69,12 +88,14 @@ class Subject:
             with clock.part("whole"):
                 self.step()
         seconds = clock.seconds
-        count = 1 if self.case.kind == "train" else len(self.records)
-        outside = seconds.pop("whole")
+        whole = sum(seconds.values())
+        del seconds["whole"]
+        if self.encoder.device.type == "cuda":
+            whole = event_seconds(self.step, whole)
         return {
-            "seconds": (sum(seconds.values()) + outside) / count,
-            "parts": {name: spent / count for name, spent in seconds.items()},
-            "crops": crops[0] / count,
+            "seconds": whole / self.photos,
+            "parts": {name: spent / self.photos for name, spent in seconds.items()},
+            "crops": crops[0] / self.photos,
         }
 
     def parameters(self) -> list[Tensor]:
@@ -85,16 +106,24 @@ class Subject:
         return list({id(p): p for p in both}.values())
 
 
-def build_subject(case: Case) -> Subject:
+def build_subject(case: Case, shared: SharedParts | None = None) -> Subject:
     """Load the configuration, build the model and its inputs.
+
+    `shared`: parts that other cases of the process may have; None: none.
 
     Raises:
         UserError: the configuration or its weights cannot be used.
     """
     cfg = _configuration(case)
+    shared = shared or SharedParts()
+    if case.trained or case.kind == "train":
+        shared.clear()  # weights that are loaded or learned are nobody else's
+        shared = SharedParts()
+    key = str((case.kind, case.config, case.opts))
+    model = shared.model(key, lambda: _model(cfg, case))
     if case.kind == "train":
-        return _train_subject(cfg, case)
-    model, records = _model(cfg, case), _records(cfg, case)
+        return _train_subject(cfg, case, model)
+    records = _records(cfg, case)
     encoder = model.region_classifier.encoder
     scope = ExitStack()
     if encoder.device.type == "cuda" and not case.half:
@@ -103,17 +132,17 @@ def build_subject(case: Case) -> Subject:
         _warm_text(model, records[0])
     if case.kind == "head":
         return Subject(case, model, encoder, records, _head_step(model, records[0]), scope)
+    if not case.published:
+        model.text_classifier(records[0]["vocabulary"])
     runner: nn.Module = PublishedInference.of(model) if case.published else model
 
     def step() -> None:
         # ours switches to half precision by itself, where it helps
         with torch.autocast(model.device.type, torch.float16, enabled=case.published and case.half):
-            for record in records:
-                runner([record])
+            for start in range(0, len(records), case.batch):
+                runner(records[start : start + case.batch])
 
-    subject = Subject(case, runner, encoder, records, step, scope)
-    _warm_up(subject)
-    return subject
+    return Subject(case, runner, encoder, records, step, scope)
 
 
 def _configuration(case: Case) -> CfgNode:
@@ -143,34 +172,22 @@ def _model(cfg: CfgNode, case: Case) -> ZSKNet:
 
 
 def _records(cfg: CfgNode, case: Case) -> list[Record]:
+    """The photos as the model takes them; their results have the size that the photos had."""
     vocabulary = numbered_names(case.names) if case.names else default_vocabulary(cfg)
-    records = []
     if case.photos:
-        resize = T.AugmentationList(eval_resize(cfg))
-        for file in case.photos:
-            photo = read_image(file)
-            view = T.AugInput(photo)
-            resize(view)
-            image = torch.as_tensor(view.image.copy()).permute(2, 0, 1)
-            records.append((image, photo.shape[:2]))
+        photos = [read_image(file) for file in case.photos]
     else:
-        records.append((synthetic_photo(case.photo), case.photo))
-    return [
-        {"image": image, "height": height, "width": width, "vocabulary": vocabulary}
-        for image, (height, width) in records
-    ]
-
-
-def _warm_up(subject: Subject) -> None:
-    """Texts and CLIP are met once before; with `warm_up`, so is the whole way, on small photos."""
-    model: Any = subject.model
-    side = subject.encoder.input_size
-    model.text_classifier(subject.records[0]["vocabulary"])
-    subject.encoder.encode_image(torch.zeros(1, 3, side, side, device=subject.encoder.device))
-    if subject.case.warm_up:
-        for record in subject.records:
-            small = F.interpolate(record["image"][None].float(), scale_factor=0.5)[0].byte()
-            model([{**record, "image": small, "height": 64, "width": 64}])
+        drawn = [synthetic_photo(case.photo, seed) for seed in range(case.batch)]
+        photos = [photo.permute(1, 2, 0).numpy() for photo in drawn]
+    resize = T.AugmentationList(eval_resize(cfg) if case.photos or case.resized else [])
+    records = []
+    for photo in photos:
+        view = T.AugInput(photo)
+        resize(view)
+        image = torch.as_tensor(view.image.copy()).permute(2, 0, 1).contiguous()
+        height, width = photo.shape[:2]
+        records.append({"image": image, "height": height, "width": width, "vocabulary": vocabulary})
+    return records
 
 
 def _warm_text(model: ZSKNet, record: Record) -> None:
@@ -188,24 +205,26 @@ def _warm_text(model: ZSKNet, record: Record) -> None:
 
 def _head_step(model: ZSKNet, record: Record) -> Callable[[], Any]:
     """The head alone on one photo's features."""
-    with torch.inference_mode():
+    dtype = model.test_dtype
+
+    def precision() -> torch.autocast:
+        return torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
+
+    with torch.inference_mode(), precision():
         text = model.text_classifier(record["vocabulary"])
         pixels = padded_images([record], model.pixel_mean, model.pixel_std).tensor
         features = model.backbone(pixels.contiguous(memory_format=torch.channels_last))
 
     def step() -> Any:
-        dtype = model.test_dtype
-        half = torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
-        with torch.inference_mode(), half:
+        with torch.inference_mode(), precision():
             return model.sem_seg_head(features, text)
 
-    step()
     return step
 
 
-def _train_subject(cfg: CfgNode, case: Case) -> Subject:
-    """Forward, losses, backward and the optimizer's step, on two photos; met once before."""
-    model = _model(cfg, case).train()
+def _train_subject(cfg: CfgNode, case: Case, model: ZSKNet) -> Subject:
+    """Forward, losses, backward and the optimizer's step, on two photos."""
+    model.train()
     vocabulary = default_vocabulary(cfg).seen_only()
     records: list[Record] = [
         {
@@ -227,5 +246,4 @@ def _train_subject(cfg: CfgNode, case: Case) -> Subject:
         scaler.step(optimizer)
         scaler.update()
 
-    step()
     return Subject(case, model, model.region_classifier.encoder, records, step)

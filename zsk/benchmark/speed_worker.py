@@ -1,8 +1,8 @@
-"""A process that builds cases and runs them when it is told: one variant has it for itself.
+"""A process that builds cases and runs them when it is told.
 
-It reads lines from standard input and answers each with a line of JSON on standard output:
-"build CASE", "run", "flops CROPS". It ends with its input. Two variants' processes that are told in
-turns share a busy machine's ups and downs, and neither's memory counts for the other.
+It reads lines from standard input and answers each with a line of JSON on standard output: "build
+KEY CASE", "run KEY", "clear". It ends with its input. Processes that are told in turns share a busy
+machine's ups and downs, and none's memory counts for another.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 import zsk  # noqa: F401  (first: it makes Detectron2 importable)
@@ -19,54 +20,66 @@ from zsk.errors import UserError
 from .speed_cases import Case
 from .speed_device import device_name, megabytes, peak_mb, reset_peak
 from .speed_flops import gigaflops
+from .speed_shared import SharedParts
 from .speed_subjects import Subject, build_subject
 
 
 class Worker:
-    """Holds at most one case."""
+    """Holds cases, mostly one; the points of a curve, which share backbone and CLIP, are many."""
 
     def __init__(self) -> None:
-        self.subject: Subject | None = None
+        self.subjects: dict[str, Subject] = {}
+        self.shared = SharedParts()
 
-    def answer(self, line: str) -> dict[str, Any]:
-        """What one line asks for."""
-        command, _, argument = line.strip().partition(" ")
-        if command == "build":
-            return self.build(Case.from_json(argument))
-        assert self.subject is not None, "build comes first"
-        if command == "run":
-            return {**self.subject.run(), "peak_mb": peak_mb()}
-        assert command == "flops", command
-        return {"gflops": gigaflops(self.subject, float(argument))}
+    def reply(self, line: str) -> dict[str, Any]:
+        """What one line asks for, or {"error": a sentence}; a defect's traceback is printed."""
+        command, _, rest = line.strip().partition(" ")
+        key, _, argument = rest.partition(" ")
+        try:
+            if command == "build":
+                return self.build(key, Case.from_json(argument))
+            if command == "run":
+                return self.run(key)
+            assert command == "clear", command
+            return self.clear()
+        except UserError as error:
+            return {"error": str(error)}
+        except Exception as error:  # a GPU has many ways to fail; the other cases go on
+            traceback.print_exc()
+            reason = " ".join(str(error).split())[:200]
+            return {"error": f"{type(error).__name__}: {reason}"}
 
-    def build(self, case: Case) -> dict[str, Any]:
-        """The model's size, and the device."""
-        if self.subject is not None:
-            self.subject.scope.close()
-            self.subject = None
-            gc.collect()
-        self.subject = build_subject(case)
-        weights = self.subject.parameters()
-        reset_peak()
+    def build(self, key: str, case: Case) -> dict[str, Any]:
+        """The model's size, its arithmetic, and the device. Afterwards the case is warm."""
+        subject = build_subject(case, self.shared)
+        weights = subject.parameters()
+        # counting runs all of it but CLIP's crops, and those once: on a CPU that is warm enough
+        answer = {**gigaflops(subject)._asdict(), "device": device_name()}
+        subject.warm_up()
+        self.subjects[key] = subject
         return {
-            "device": device_name(),
+            **answer,
             "params": sum(p.numel() for p in weights),
             "model_mb": megabytes(weights),
         }
 
+    def run(self, key: str) -> dict[str, Any]:
+        """One run's seconds, parts, crops and memory, less the weights of other cases only."""
+        subject = self.subjects[key]
+        held = {id(p): p for other in self.subjects.values() for p in other.parameters()}
+        others = megabytes(held.values()) - megabytes(subject.parameters())
+        gc.collect()
+        reset_peak()
+        return {**subject.run(), "peak_mb": peak_mb() - others}
 
-class LocalProcess:
-    """A worker in this process instead: at once there, but its memory is everybody's."""
-
-    def __init__(self) -> None:
-        self.worker = Worker()
-
-    def ask(self, line: str) -> dict[str, Any]:
-        """One command's answer, as `WorkerProcess` gives it."""
-        return self.worker.answer(line)
-
-    def close(self) -> None:
-        """Nothing to end."""
+    def clear(self) -> dict[str, Any]:
+        """Forget all cases."""
+        for subject in self.subjects.values():
+            subject.scope.close()
+        self.subjects = {}
+        self.shared.forget_models()
+        gc.collect()
+        return {}
 
 
 def main() -> None:
@@ -75,11 +88,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     worker = Worker()
     for line in sys.stdin:
-        try:
-            answer = worker.answer(line)
-        except UserError as error:
-            answer = {"error": str(error)}
-        answers.write(json.dumps(answer) + "\n")
+        answers.write(json.dumps(worker.reply(line)) + "\n")
         answers.flush()
 
 

@@ -184,7 +184,8 @@ def _build(state: dict[str, Tensor], file: Path) -> Any:
     """CLIP with the weights at the precision they were saved in. Raises UserError."""
     try:
         model = build_model(dict(state)).float()  # a copy: build_model deletes entries
-        kept = {key: tensor for key, tensor in state.items() if key in model.state_dict()}
+        known = model.state_dict()
+        kept = {key: tensor for key, tensor in state.items() if key in known}
         # Again, because build_model rounds every weight to half precision.
         model.load_state_dict(kept)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:

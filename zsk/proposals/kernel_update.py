@@ -56,14 +56,20 @@ class KernelGate(nn.Module):
         self.out_norm = nn.LayerNorm(dim)
 
     def forward(self, group: Tensor, kernels: Tensor) -> Tensor:
-        """group (B,N,D), kernels (B,N,D) -> updated kernels (B,N,D)."""
-        group_in, group_out = self.group_fc(group).split(self.dim, dim=-1)
-        kernel_in, kernel_out = self.kernel_fc(kernels).split(self.dim, dim=-1)
-        joint = group_in * kernel_in  # F_G, eq. 3.2
-        group_gate = self.group_gate_norm(self.group_gate(joint)).sigmoid()
-        kernel_gate = self.kernel_gate_norm(self.kernel_gate(joint)).sigmoid()
-        mixed = group_gate * self.group_norm(group_out) + kernel_gate * self.kernel_norm(kernel_out)
-        return F.relu(self.out_norm(self.out_fc(mixed)))
+        """group (B,N,D), kernels (B,N,D) -> updated kernels (B,N,D) float32.
+
+        In float32 whatever autocast says: `group` is a sum over pixels and F_G a product with it,
+        which would be infinite in float16 until a norm takes them back.
+        """
+        with torch.autocast(device_type=group.device.type, enabled=False):
+            group_in, group_out = self.group_fc(group.float()).split(self.dim, dim=-1)
+            kernel_in, kernel_out = self.kernel_fc(kernels.float()).split(self.dim, dim=-1)
+            joint = group_in * kernel_in  # F_G, eq. 3.2
+            group_gate = self.group_gate_norm(self.group_gate(joint)).sigmoid()
+            kernel_gate = self.kernel_gate_norm(self.kernel_gate(joint)).sigmoid()
+            group_part = group_gate * self.group_norm(group_out)
+            mixed = group_part + kernel_gate * self.kernel_norm(kernel_out)
+            return F.relu(self.out_norm(self.out_fc(mixed)))
 
 
 class KernelInteraction(nn.Module):
