@@ -75,7 +75,7 @@ def test_splits(kind: str, vocabulary) -> None:
     assert flags == [True, True, False]
     train, val = (DatasetCatalog.get(f"synthetic_{kind}_zs_{part}") for part in ("train", "val"))
     assert train == DatasetCatalog.get(f"synthetic_{kind}_supervised_train")
-    assert (len(train), len(val)) == (4000, 80)
+    assert (len(train), len(val)) == (3000, 80)
     assert train[0]["sem_seg_file_name"] == f"synthetic:train/{kind}/00000.png"
 
 

@@ -18,7 +18,7 @@ from .classes import OBJECTS
 from .scene import SIDE, Rendering, Scene
 
 SCHEME = "synthetic:"
-PARTS = {"train": (1, 4000), "val": (2, 80)}  # seed, number of scenes
+PARTS = {"train": (1, 3000), "val": (2, 80)}  # seed, number of scenes
 KINDS = ("photos", "stuff", "objects")
 
 
@@ -67,7 +67,7 @@ def _stem(number: int) -> str:
     return f"{number:05}"
 
 
-# a training reads each scene many times: all scenes take 150 MB
+# a training reads each scene many times: all scenes take 110 MB
 @functools.lru_cache(maxsize=PARTS["train"][1] + PARTS["val"][1])
 def _render(seed: int, number: int) -> Rendering:
     return Scene(seed, number).render()
