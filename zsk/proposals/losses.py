@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from zsk.vocabulary import IGNORE_LABEL
 
+from .masks import resize_masks
+
 ALPHA = 0.25  # gamma, 2, is the squares below
 
 
@@ -29,14 +31,23 @@ def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor,
         (M,) focal losses, means over the valid pixels, and (M,) dice losses, 0 where a mask is
         right everywhere. Both are 0 for a mask without a valid pixel.
     """
-    return _MaskLosses.apply(logits, targets, valid)
+    return resized_mask_losses(logits[:, None], targets[:, None], valid[:, None])
+
+
+def resized_mask_losses(masks: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """`mask_losses` of masks (M,h,w) resized to the labels' resolution: small segments survive.
+
+    targets, valid (M,H,W) bool -> (M,) focal and (M,) dice losses.
+    """
+    return _MaskLosses.apply(masks, targets, valid)
 
 
 class _MaskLosses(torch.autograd.Function):
-    """Both losses, with their derivatives worked out by hand.
+    """Both losses and, at once, their derivatives, worked out by hand.
 
-    The losses are taken at the labels' resolution, where autograd would keep a dozen maps for every
-    segment and stage: of these the logits alone are kept here.
+    At the labels' resolution autograd would keep a dozen maps for every segment and stage. A row's
+    two losses are multiplied with two numbers on the way back, so the two derivatives can be taken
+    now, while logits and probabilities are at hand: only they are kept, at the masks' resolution.
 
     Let d be a pixel's logit x, its sign changed inside the segment, and e = sigmoid(d), the
     probability of the wrong answer. Focal is a e^2 softplus(d) with a = alpha inside, 1 - alpha
@@ -45,38 +56,63 @@ class _MaskLosses(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        targets = targets & valid
-        wrong, error = _wrong_answers(logits, targets, valid)
-        focal = F.softplus(wrong).mul_(error).mul_(error)
-        focal = focal.mul_(torch.where(targets, ALPHA, 1 - ALPHA)).sum(dim=1)
-        inside = targets.sum(dim=1)
-        missed = torch.where(targets, error, 0.0).sum(dim=1)
-        prob = inside + error.sum(dim=1) - 2 * missed  # the sum of p
-        overlap, total = 2 * (inside - missed) + 1, prob + inside + 1
-        count = valid.sum(dim=1).clamp(min=1)
-        ctx.save_for_backward(logits, targets, valid, count, overlap, total)
-        return focal / count, 1 - overlap / total
+    def forward(ctx: Any, masks: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        size = valid.shape[-2:]
+        with torch.set_grad_enabled(ctx.needs_input_grad[0]):
+            source = masks.detach().requires_grad_(ctx.needs_input_grad[0])
+            resized = resize_masks(source[None], size)[0]
+        losses, derivatives = _losses_and_derivatives(
+            resized.detach().flatten(1), targets.flatten(1), valid.flatten(1)
+        )
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(
+                *(
+                    torch.autograd.grad(resized, source, by.view_as(resized), retain_graph=True)[0]
+                    for by in derivatives
+                )
+            )
+        return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_focal: Tensor, grad_dice: Tensor) -> tuple[Tensor, None, None]:
-        logits, targets, valid, count, overlap, total = ctx.saved_tensors
-        wrong, error = _wrong_answers(logits, targets, valid)
-        right = 1 - error
-        by_d = (grad_focal / count)[:, None]
-        focal = torch.addcmul(error, right, F.softplus(wrong), value=2).mul_(error)
-        focal.mul_(torch.where(targets, -ALPHA * by_d, (1 - ALPHA) * by_d))
-        outside = (grad_dice * overlap / total.square())[:, None]  # the derivative of dice by p
-        inside = outside - 2 * (grad_dice / total)[:, None]
-        both = focal.addcmul_(right, torch.where(targets, inside, outside)).mul_(error)
+        by_focal, by_dice = ctx.saved_tensors
+        both = torch.addcmul(
+            by_focal * grad_focal[:, None, None], by_dice, grad_dice[:, None, None]
+        )
         return both, None, None
 
 
-def _wrong_answers(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Logit and probability of the wrong answer; where a pixel does not count it is never given."""
-    wrong = torch.where(targets, -logits, logits).masked_fill_(~valid, -torch.inf)
-    return wrong, wrong.sigmoid()
+def _losses_and_derivatives(
+    logits: Tensor, targets: Tensor, valid: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Focal and dice losses (M,), and the derivatives of each by the logits (M,P).
+
+    Maps are written over as soon as they are of no more use: new memory costs more than the
+    arithmetic (measured on a CPU).
+    """
+    inside = (targets & valid).to(logits.dtype)
+    # logit and probability of the wrong answer; where a pixel does not count it is never given
+    wrong = torch.addcmul(logits, logits, inside, value=-2).masked_fill_(~valid, -torch.inf)
+    error = wrong.sigmoid()
+    surprise = F.softplus(wrong)
+    spare = wrong
+    count = spare.copy_(valid).sum(dim=1).clamp_(min=1)
+    area = inside.sum(dim=1)
+    torch.mul(surprise, error, out=spare).mul_(error)
+    # a / (1 - alpha) is 1 outside
+    focal = (1 - ALPHA) * spare.addcmul_(spare, inside, value=ALPHA / (1 - ALPHA) - 1).sum(dim=1)
+    missed = torch.mul(error, inside, out=spare).sum(dim=1)
+    prob = area + error.sum(dim=1) - 2 * missed  # the sum of p
+    overlap, total = 2 * (area - missed) + 1, prob + area + 1
+    right = torch.sub(1, error, out=spare)
+    # a with the sign of d's derivative by x: -alpha inside, 1 - alpha outside
+    by_focal = surprise.mul_(right).mul_(2).add_(error).mul_(error).mul_(error)
+    by_dice = right.mul_(error)
+    factor = torch.sub(1 - ALPHA, inside, out=error).div_(count[:, None])
+    by_focal.mul_(factor)
+    factor = inside.mul_(-2 / total[:, None]).add_((overlap / total.square())[:, None])
+    return (focal / count, 1 - overlap / total), (by_focal, by_dice.mul_(factor))
 
 
 def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
