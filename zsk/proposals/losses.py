@@ -60,9 +60,9 @@ class _MaskLosses(torch.autograd.Function):
         size = valid.shape[-2:]
         with torch.set_grad_enabled(ctx.needs_input_grad[0]):
             source = masks.detach().requires_grad_(ctx.needs_input_grad[0])
-            resized = resize_masks(source[None], size)[0]
+            resized = resize_masks(source[None], size)  # (1,M,H,W): a slice has a costly gradient
         losses, derivatives = _losses_and_derivatives(
-            resized.detach().flatten(1), targets.flatten(1), valid.flatten(1)
+            resized.detach()[0].flatten(1), targets.flatten(1), valid.flatten(1)
         )
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(
@@ -126,8 +126,9 @@ def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tupl
     overlap = prob @ inside
     total = prob @ labelled + inside.sum(dim=1, keepdim=True)
     # focal loss of each logit were its target 1 and were it 0; softplus(x) = softplus(-x) + x
-    positive = F.softplus(-logits)
-    negative = (positive + logits).mul_(prob).mul_(prob)
+    spare = logits.neg()
+    positive = F.softplus(spare)
+    negative = torch.add(positive, logits, out=spare).mul_(prob).mul_(prob)
     other = prob.neg_().add_(1)
     positive.mul_(other).mul_(other)
     focal = ALPHA * (positive @ inside) + (1 - ALPHA) * (negative @ (labelled - inside))
