@@ -29,15 +29,13 @@ def logits_at(masks: Tensor, points: Tensor) -> Tensor:
 
     At the pixel centres of a map of another size they are what `resize_masks` to it gives.
     """
-    return F.grid_sample(
-        masks, 2 * points[:, None] - 1, padding_mode="border", align_corners=False
-    )
+    return F.grid_sample(masks, 2 * points[:, None] - 1, padding_mode="border", align_corners=False)
 
 
 def labels_at(maps: Tensor, rows: Tensor, points: Tensor) -> Tensor:
-    """The pixel that each point lies in: maps (R,H,W), rows (M,) of them, points (M,P,2) -> (M,1,P).
+    """What the pixels that points (M,P,2) lie in have in the maps (R,H,W)[rows]: (M,1,P).
 
-    Nothing is interpolated: a point in an ignored pixel is ignored.
+    `rows` are (M,) int64. Nothing is interpolated: a point in an ignored pixel is ignored.
     """
     height, width = maps.shape[-2:]
     x = (points[..., 0] * width).long().clamp_(max=width - 1)
