@@ -45,9 +45,9 @@ def resized_mask_losses(masks: Tensor, targets: Tensor, valid: Tensor) -> tuple[
 class _MaskLosses(torch.autograd.Function):
     """Both losses and, at once, their derivatives, worked out by hand.
 
-    At the labels' resolution autograd would keep a dozen maps for every segment and stage. A row's
-    two losses are multiplied with two numbers on the way back, so the two derivatives can be taken
-    now, while logits and probabilities are at hand: only they are kept, at the masks' resolution.
+    At the labels' resolution autograd would keep a dozen maps for every segment and stage. On the
+    way back each of a mask's two losses is only multiplied with a number, so both derivatives are
+    taken now, while the probabilities are at hand, and kept at the masks' resolution.
 
     Let d be a pixel's logit x, its sign changed inside the segment, and e = sigmoid(d), the
     probability of the wrong answer. Focal is a e^2 softplus(d) with a = alpha inside, 1 - alpha
@@ -60,7 +60,7 @@ class _MaskLosses(torch.autograd.Function):
         size = valid.shape[-2:]
         with torch.set_grad_enabled(ctx.needs_input_grad[0]):
             source = masks.detach().requires_grad_(ctx.needs_input_grad[0])
-            resized = resize_masks(source[None], size)  # (1,M,H,W): a slice has a costly gradient
+            resized = resize_masks(source[None], size)  # (1,M,H,W); [0] would cost a copy each way
         losses, derivatives = _losses_and_derivatives(
             resized.detach()[0].flatten(1), targets.flatten(1), valid.flatten(1)
         )
@@ -88,29 +88,30 @@ def _losses_and_derivatives(
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Focal and dice losses (M,), and the derivatives of each by the logits (M,P).
 
-    Maps are written over as soon as they are of no more use: new memory costs more than the
-    arithmetic (measured on a CPU).
+    Maps are written over as soon as they are of no more use: on a CPU new memory costs as much as
+    the arithmetic (measured). The letters are those of `_MaskLosses`.
     """
     inside = (targets & valid).to(logits.dtype)
     # logit and probability of the wrong answer; where a pixel does not count it is never given
     wrong = torch.addcmul(logits, logits, inside, value=-2).masked_fill_(~valid, -torch.inf)
     error = wrong.sigmoid()
-    surprise = F.softplus(wrong)
-    spare = wrong
+    softplus = F.softplus(wrong)
+    spare = wrong  # what is in it is of no more use
     count = spare.copy_(valid).sum(dim=1).clamp_(min=1)
     area = inside.sum(dim=1)
-    torch.mul(surprise, error, out=spare).mul_(error)
-    # a / (1 - alpha) is 1 outside
+    torch.mul(softplus, error, out=spare).mul_(error)
+    # all times 1 - alpha, a's value outside
     focal = (1 - ALPHA) * spare.addcmul_(spare, inside, value=ALPHA / (1 - ALPHA) - 1).sum(dim=1)
     missed = torch.mul(error, inside, out=spare).sum(dim=1)
     prob = area + error.sum(dim=1) - 2 * missed  # the sum of p
     overlap, total = 2 * (area - missed) + 1, prob + area + 1
     right = torch.sub(1, error, out=spare)
-    # a with the sign of d's derivative by x: -alpha inside, 1 - alpha outside
-    by_focal = surprise.mul_(right).mul_(2).add_(error).mul_(error).mul_(error)
+    by_focal = softplus.mul_(right).mul_(2).add_(error).mul_(error).mul_(error)
     by_dice = right.mul_(error)
+    # a with the sign of d's derivative by x: -alpha inside, 1 - alpha outside
     factor = torch.sub(1 - ALPHA, inside, out=error).div_(count[:, None])
     by_focal.mul_(factor)
+    # dice's derivative by p
     factor = inside.mul_(-2 / total[:, None]).add_((overlap / total.square())[:, None])
     return (focal / count, 1 - overlap / total), (by_focal, by_dice.mul_(factor))
 

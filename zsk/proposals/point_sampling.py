@@ -33,9 +33,10 @@ def logits_at(masks: Tensor, points: Tensor) -> Tensor:
 
 
 def labels_at(maps: Tensor, rows: Tensor, points: Tensor) -> Tensor:
-    """What the pixels that points (M,P,2) lie in have in the maps (R,H,W)[rows]: (M,1,P).
+    """Label maps (R,H,W) at points (M,P,2), each from the pixel that the point lies in: (M,1,P).
 
-    `rows` are (M,) int64. Nothing is interpolated: a point in an ignored pixel is ignored.
+    `rows` (M,) int64 says which map each row of points is for. Nothing is interpolated: a point in
+    an ignored pixel is ignored.
     """
     height, width = maps.shape[-2:]
     x = (points[..., 0] * width).long().clamp_(max=width - 1)
