@@ -99,21 +99,21 @@ def _losses_and_derivatives(
     spare = wrong  # what is in it is of no more use
     count = spare.copy_(valid).sum(dim=1).clamp_(min=1)
     area = inside.sum(dim=1)
-    torch.mul(softplus, error, out=spare).mul_(error)
-    # all times 1 - alpha, a's value outside
-    focal = (1 - ALPHA) * spare.addcmul_(spare, inside, value=ALPHA / (1 - ALPHA) - 1).sum(dim=1)
+    weight = error.square()
+    weight.addcmul_(weight, inside, value=ALPHA / (1 - ALPHA) - 1)  # a e^2 / (1 - alpha)
+    focal_weight = (1 - ALPHA) / count
+    focal = torch.mul(weight, softplus, out=spare).sum(dim=1) * focal_weight
     missed = torch.mul(error, inside, out=spare).sum(dim=1)
     prob = area + error.sum(dim=1) - 2 * missed  # the sum of p
     overlap, total = 2 * (area - missed) + 1, prob + area + 1
     right = torch.sub(1, error, out=spare)
-    by_focal = softplus.mul_(right).mul_(2).add_(error).mul_(error).mul_(error)
-    by_dice = right.mul_(error)
-    # a with the sign of d's derivative by x: -alpha inside, 1 - alpha outside
-    factor = torch.sub(1 - ALPHA, inside, out=error).div_(count[:, None])
-    by_focal.mul_(factor)
-    # dice's derivative by p
-    factor = inside.mul_(-2 / total[:, None]).add_((overlap / total.square())[:, None])
-    return (focal / count, 1 - overlap / total), (by_focal, by_dice.mul_(factor))
+    by_focal = torch.addcmul(error, right, softplus, value=2, out=softplus).mul_(weight)
+    by_focal.addcmul_(by_focal, inside, value=-2)  # the derivative of d by x is -1 inside
+    by_prob = torch.addcmul(
+        (overlap / total.square())[:, None], inside, -2 / total[:, None], out=inside
+    )
+    by_dice = right.mul_(error).mul_(by_prob)
+    return (focal, 1 - overlap / total), (by_focal.mul_(focal_weight[:, None]), by_dice)
 
 
 def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
