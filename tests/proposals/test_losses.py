@@ -6,13 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsk.proposals.losses import (
-    class_loss,
-    mask_losses,
-    pairwise_mask_losses,
-    resized_mask_losses,
-)
-from zsk.proposals.masks import resize_masks
+from zsk.proposals.losses import class_loss, mask_losses, pairwise_mask_losses
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
 EVERYWHERE = torch.ones(1, 2)
@@ -108,36 +102,6 @@ def test_losses_and_derivatives_are_those_of_the_elementary_operations():
     torch.testing.assert_close(
         torch.autograd.grad((torch.stack(found) * weights).sum(), logits), expected
     )
-
-
-@pytest.mark.parametrize("size", [(8, 10), (4, 5)])  # the labels'
-def test_resized_losses_and_derivatives_are_those_of_resized_masks(size):
-    torch.manual_seed(0)
-    masks = (4 * torch.randn(3, 4, 5)).requires_grad_()
-    targets, valid = torch.rand(3, *size) > 0.5, torch.rand(3, *size) > 0.3
-    weights = torch.tensor([[1.0, 2.0, 3.0], [30.0, 20.0, 10.0]])
-    logits = resize_masks(masks[None], size)[0]
-    expected = mask_losses(logits.flatten(1), targets.flatten(1), valid.flatten(1))
-    found = resized_mask_losses(masks, targets, valid)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(
-        torch.autograd.grad((torch.stack(found) * weights).sum(), masks),
-        torch.autograd.grad((torch.stack(expected) * weights).sum(), masks),
-    )
-
-
-def test_no_map_of_the_labels_resolution_is_kept_for_the_way_back():
-    kept, masks = [], torch.randn(3, 4, 5, requires_grad=True)
-    labels = torch.ones(3, 8, 10, dtype=torch.bool)
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape), lambda x: x):
-        resized_mask_losses(masks, labels, labels)
-    assert kept == [masks.shape] * 2
-
-
-def test_losses_without_gradients():
-    with torch.no_grad():
-        losses = mask_losses(torch.zeros(1, 2), torch.ones(1, 2).bool(), torch.ones(1, 2).bool())
-    assert losses[0].item() == pytest.approx(0.25 * 0.25 * LN2) and not losses[1].requires_grad
 
 
 @pytest.mark.parametrize("loss", [focal_loss, dice_loss])

@@ -14,7 +14,8 @@ from zsk.data.targets import Segments
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
-from .losses import class_loss, resized_mask_losses
+from .losses import class_loss, mask_losses
+from .masks import resize_masks
 from .matcher import HungarianMatcher, Matches
 from .outputs import Proposals
 from .point_sampling import labels_at, logits_at, random_points, segments_at, uncertain_points
@@ -169,9 +170,10 @@ class SetCriterion(nn.Module):
             targets = labels_at(segments.masks, matches.segments, points)
             valid = labels_at(segments.valid, matches.images, points)
         else:
-            logits = chosen
+            # at the labels' resolution: small segments survive there
+            logits = resize_masks(chosen[None], segments.valid.shape[-2:])[0]
             targets, valid = segments.masks[matches.segments], segments.valid[matches.images]
-        focal, dice = resized_mask_losses(logits, targets, valid)
+        focal, dice = mask_losses(logits.flatten(1), targets.flatten(1), valid.flatten(1))
         return focal.sum(), dice.sum()
 
 

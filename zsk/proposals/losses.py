@@ -16,8 +16,6 @@ from torch.autograd.function import once_differentiable
 
 from zsk.vocabulary import IGNORE_LABEL
 
-from .masks import resize_masks
-
 ALPHA = 0.25  # gamma, 2, is the squares below
 
 
@@ -31,23 +29,14 @@ def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor,
         (M,) focal losses, means over the valid pixels, and (M,) dice losses, 0 where a mask is
         right everywhere. Both are 0 for a mask without a valid pixel.
     """
-    return resized_mask_losses(logits[:, None], targets[:, None], valid[:, None])
-
-
-def resized_mask_losses(masks: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """`mask_losses` of masks (M,h,w) resized to the labels' resolution: small segments survive.
-
-    targets, valid (M,H,W) bool -> (M,) focal and (M,) dice losses.
-    """
-    return _MaskLosses.apply(masks, targets, valid)
+    return _MaskLosses.apply(logits, targets, valid)
 
 
 class _MaskLosses(torch.autograd.Function):
-    """Both losses and, at once, their derivatives, worked out by hand.
+    """Both losses, with their derivatives worked out by hand.
 
-    At the labels' resolution autograd would keep a dozen maps for every segment and stage. On the
-    way back each of a mask's two losses is only multiplied with a number, so both derivatives are
-    taken now, while the probabilities are at hand, and kept at the masks' resolution.
+    The losses are taken at the labels' resolution, where autograd would keep a dozen maps for every
+    segment and stage: of these the logits alone are kept here.
 
     Let d be a pixel's logit x, its sign changed inside the segment, and e = sigmoid(d), the
     probability of the wrong answer. Focal is a e^2 softplus(d) with a = alpha inside, 1 - alpha
@@ -56,64 +45,38 @@ class _MaskLosses(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, masks: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        size = valid.shape[-2:]
-        with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-            source = masks.detach().requires_grad_(ctx.needs_input_grad[0])
-            resized = resize_masks(source[None], size)  # (1,M,H,W); [0] would cost a copy each way
-        losses, derivatives = _losses_and_derivatives(
-            resized.detach()[0].flatten(1), targets.flatten(1), valid.flatten(1)
-        )
-        if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(
-                *(
-                    torch.autograd.grad(resized, source, by.view_as(resized), retain_graph=True)[0]
-                    for by in derivatives
-                )
-            )
-        return losses
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        targets = targets & valid
+        wrong, error = _wrong_answers(logits, targets, valid)
+        focal = F.softplus(wrong).mul_(error).mul_(error)
+        focal = focal.mul_(torch.where(targets, ALPHA, 1 - ALPHA)).sum(dim=1)
+        inside = targets.sum(dim=1)
+        missed = torch.where(targets, error, 0.0).sum(dim=1)
+        prob = inside + error.sum(dim=1) - 2 * missed  # the sum of p
+        overlap, total = 2 * (inside - missed) + 1, prob + inside + 1
+        count = valid.sum(dim=1).clamp(min=1)
+        ctx.save_for_backward(logits, targets, valid, count, overlap, total)
+        return focal / count, 1 - overlap / total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_focal: Tensor, grad_dice: Tensor) -> tuple[Tensor, None, None]:
-        by_focal, by_dice = ctx.saved_tensors
-        both = torch.addcmul(
-            by_focal * grad_focal[:, None, None], by_dice, grad_dice[:, None, None]
-        )
+        logits, targets, valid, count, overlap, total = ctx.saved_tensors
+        wrong, error = _wrong_answers(logits, targets, valid)
+        right = 1 - error
+        by_d = (grad_focal / count)[:, None]
+        focal = torch.addcmul(error, right, F.softplus(wrong), value=2).mul_(error)
+        focal.mul_(torch.where(targets, -ALPHA * by_d, (1 - ALPHA) * by_d))
+        outside = (grad_dice * overlap / total.square())[:, None]  # the derivative of dice by p
+        inside = outside - 2 * (grad_dice / total)[:, None]
+        both = focal.addcmul_(right, torch.where(targets, inside, outside)).mul_(error)
         return both, None, None
 
 
-def _losses_and_derivatives(
-    logits: Tensor, targets: Tensor, valid: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Focal and dice losses (M,), and the derivatives of each by the logits (M,P).
-
-    Maps are written over as soon as they are of no more use: on a CPU new memory costs as much as
-    the arithmetic (measured). The letters are those of `_MaskLosses`.
-    """
-    inside = (targets & valid).to(logits.dtype)
-    # logit and probability of the wrong answer; where a pixel does not count it is never given
-    wrong = torch.addcmul(logits, logits, inside, value=-2).masked_fill_(~valid, -torch.inf)
-    error = wrong.sigmoid()
-    softplus = F.softplus(wrong)
-    spare = wrong  # what is in it is of no more use
-    count = spare.copy_(valid).sum(dim=1).clamp_(min=1)
-    area = inside.sum(dim=1)
-    weight = error.square()
-    weight.addcmul_(weight, inside, value=ALPHA / (1 - ALPHA) - 1)  # a e^2 / (1 - alpha)
-    focal_weight = (1 - ALPHA) / count
-    focal = torch.mul(weight, softplus, out=spare).sum(dim=1) * focal_weight
-    missed = torch.mul(error, inside, out=spare).sum(dim=1)
-    prob = area + error.sum(dim=1) - 2 * missed  # the sum of p
-    overlap, total = 2 * (area - missed) + 1, prob + area + 1
-    right = torch.sub(1, error, out=spare)
-    by_focal = torch.addcmul(error, right, softplus, value=2, out=softplus).mul_(weight)
-    by_focal.addcmul_(by_focal, inside, value=-2)  # the derivative of d by x is -1 inside
-    by_prob = torch.addcmul(
-        (overlap / total.square())[:, None], inside, -2 / total[:, None], out=inside
-    )
-    by_dice = right.mul_(error).mul_(by_prob)
-    return (focal, 1 - overlap / total), (by_focal.mul_(focal_weight[:, None]), by_dice)
+def _wrong_answers(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Logit and probability of the wrong answer; where a pixel does not count it is never given."""
+    wrong = torch.where(targets, -logits, logits).masked_fill_(~valid, -torch.inf)
+    return wrong, wrong.sigmoid()
 
 
 def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,9 +90,8 @@ def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tupl
     overlap = prob @ inside
     total = prob @ labelled + inside.sum(dim=1, keepdim=True)
     # focal loss of each logit were its target 1 and were it 0; softplus(x) = softplus(-x) + x
-    spare = logits.neg()
-    positive = F.softplus(spare)
-    negative = torch.add(positive, logits, out=spare).mul_(prob).mul_(prob)
+    positive = F.softplus(-logits)
+    negative = (positive + logits).mul_(prob).mul_(prob)
     other = prob.neg_().add_(1)
     positive.mul_(other).mul_(other)
     focal = ALPHA * (positive @ inside) + (1 - ALPHA) * (negative @ (labelled - inside))
