@@ -102,6 +102,7 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.NO_OBJECT_WEIGHT = 0.1
     criterion.DEEP_SUPERVISION = True
     criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
+    criterion.NUM_POINTS = 0  # > 0: costs and mask losses at so many points (Mask2Former: 12544)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 

@@ -109,6 +109,7 @@ class ZSKNet(nn.Module):
                 deep_supervision=weights.DEEP_SUPERVISION,
                 ignore_aware=weights.IGNORE_AWARE,
                 region_purity=weights.REGION_PURITY,
+                num_points=weights.NUM_POINTS,
             ),
             "text_classifier": TextClassifier(
                 encoder,

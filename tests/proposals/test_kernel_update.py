@@ -41,6 +41,44 @@ def test_the_mean_under_an_empty_mask_is_finite():
     assert gather_group_features(FEATURES, logits, "sigmoid", "mean").tolist() == [[[0.0, 0.0]]]
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_gradients_of_group_features_are_those_of_the_elementary_operations(activation, reduction):
+    torch.manual_seed(0)
+    features = torch.randn(2, 3, 4, 5, requires_grad=True)
+    logits = torch.randn(2, 6, 4, 5, requires_grad=True)
+    masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+    expected = torch.einsum("bnhw,bdhw->bnd", masks, features)
+    if reduction == "mean":
+        expected = expected / masks.sum(dim=(2, 3))[:, :, None]
+    found = gather_group_features(features, logits, activation, reduction)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(2, 6, 3)
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), (features, logits)),
+        torch.autograd.grad((expected * weights).sum(), (features, logits)),
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_group_features_keep_only_what_they_were_made_of(dtype):
+    features = torch.randn(1, 2, 3, 3, dtype=dtype, requires_grad=True)
+    logits = torch.randn(1, 4, 3, 3, dtype=dtype, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
+        group = gather_group_features(features, logits, "sigmoid", "mean")
+    group.sum().backward()
+    assert [x.data_ptr() for x in kept] == [features.data_ptr(), logits.data_ptr()]
+    assert features.grad.dtype == logits.grad.dtype == dtype
+
+
+def test_group_features_where_only_the_masks_learn():
+    logits = LOGITS.clone().requires_grad_()
+    gather_group_features(FEATURES, logits, "sigmoid", "sum")[..., 0].sum().backward()
+    slopes = torch.tensor([[[[3 / 16] * 2] * 2, [[1 / 4] * 2] * 2]])  # of sigmoid
+    torch.testing.assert_close(logits.grad, slopes * FEATURES[:, :1])
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_group_features_are_summed_in_float32_under_autocast(dtype):
     features = torch.full((1, 1, 64, 64), 40.0, dtype=dtype)

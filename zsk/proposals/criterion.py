@@ -11,12 +11,14 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from zsk.data.targets import Segments
+from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
 from .losses import class_loss, mask_losses
 from .masks import resize_masks
 from .matcher import HungarianMatcher, Matches
 from .outputs import Proposals
+from .point_sampling import labels_at, logits_at, random_points, segments_at, uncertain_points
 from .segment_batch import SegmentBatch
 
 
@@ -34,6 +36,7 @@ class SetCriterion(nn.Module):
         deep_supervision: bool,
         ignore_aware: bool,
         region_purity: float = 0.0,
+        num_points: int = 0,
     ):
         """
         Args:
@@ -44,8 +47,18 @@ class SetCriterion(nn.Module):
             region_purity: over 0, an unmatched proposal whose mask lies on one class with at least
                 this share learns that class instead of no-object, and one that lies on unlabelled
                 pixels learns nothing (our choice, see `region_classes`). 0: the method's targets.
+            num_points: over 0, costs and mask losses are taken at so many points of a mask (P)
+                instead of at all pixels: costs and region classes at uniform ones, the same for
+                all proposals of an image, losses mostly at uncertain ones (`uncertain_points`).
+        Raises:
+            UserError: `num_points` is negative.
         """
         super().__init__()
+        if num_points < 0:
+            raise UserError(
+                f"MODEL.CRITERION.NUM_POINTS is {num_points}: give a number of points, or 0 for "
+                "all pixels"
+            )
         self.matcher = matcher
         self.weights = {
             "loss_class": class_weight,
@@ -56,6 +69,7 @@ class SetCriterion(nn.Module):
         self.deep_supervision = deep_supervision
         self.ignore_aware = ignore_aware
         self.region_purity = region_purity
+        self.num_points = num_points
 
     def forward(
         self, stages: Sequence[Proposals], segments: Sequence[Segments], image_names: Sequence[str]
@@ -71,11 +85,11 @@ class SetCriterion(nn.Module):
             batch = batch._replace(valid=torch.ones_like(batch.valid))
         num_segments = _mean_over_processes(len(batch.labels), stages[-1])
         supervised = stages if self.deep_supervision else stages[-1:]
-        small = _at_mask_size(batch, supervised)
-        matches = self.matcher(supervised, small, image_names)
+        compared, small = self.comparable(supervised, batch)
+        matches = self.matcher(compared, small, image_names)
         losses = {}
         for number, proposals in enumerate(supervised):
-            classes = self.unmatched_classes(proposals, small[number])
+            classes = self.unmatched_classes(compared[number], small[number])
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
                 values = self.stage_losses(proposals, batch, matches[number], classes, num_segments)
             suffix = "" if number == len(supervised) - 1 else f"_{number}"
@@ -87,10 +101,27 @@ class SetCriterion(nn.Module):
         return losses
 
     @torch.no_grad()
+    def comparable(
+        self, stages: Sequence[Proposals], segments: SegmentBatch
+    ) -> tuple[list[Proposals], list[SegmentBatch]]:
+        """Stages and the batch's segments for each of them, maps of one size: what is matched.
+
+        The masks' resolution, or P points of every image, which its stages share.
+        """
+        if not self.num_points:
+            return list(stages), _at_mask_size(segments, stages)
+        points = random_points(len(segments.counts), self.num_points, segments.valid.device)
+        sampled = [
+            proposals._replace(pred_masks=logits_at(proposals.pred_masks.float(), points))
+            for proposals in stages
+        ]
+        return sampled, [segments_at(segments, points)] * len(sampled)
+
+    @torch.no_grad()
     def unmatched_classes(self, proposals: Proposals, segments: SegmentBatch) -> Tensor:
         """(B,N) class targets before matching has its say: no-object, or `region_classes`.
 
-        The segments are at the masks' resolution.
+        Proposals and segments are `comparable`.
         """
         shape = proposals.pred_logits.shape
         no_object = shape[-1] - 1
@@ -132,13 +163,17 @@ class SetCriterion(nn.Module):
         chosen = masks.flatten(0, 1).index_select(
             0, matches.images * masks.shape[1] + matches.proposals
         )
-        # the loss is taken at the labels' resolution: small segments survive there
-        logits = resize_masks(chosen.float()[None], segments.valid.shape[-2:])[0]
-        focal, dice = mask_losses(
-            logits.flatten(1),
-            segments.masks[matches.segments].flatten(1),
-            segments.valid[matches.images].flatten(1),
-        )
+        chosen = chosen.float()
+        if self.num_points:
+            points = uncertain_points(chosen, segments.valid, matches.images, self.num_points)
+            logits = logits_at(chosen[:, None], points)[:, 0]
+            targets = labels_at(segments.masks, matches.segments, points)
+            valid = labels_at(segments.valid, matches.images, points)
+        else:
+            # at the labels' resolution: small segments survive there
+            logits = resize_masks(chosen[None], segments.valid.shape[-2:])[0]
+            targets, valid = segments.masks[matches.segments], segments.valid[matches.images]
+        focal, dice = mask_losses(logits.flatten(1), targets.flatten(1), valid.flatten(1))
         return focal.sum(), dice.sum()
 
 

@@ -6,9 +6,12 @@ formula and K-Net differ (gather activation, sum or mean, a feature transform) a
 Shape letters: B images, D kernel width, N kernels, h x w feature map.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from zsk.errors import UserError
 
@@ -30,12 +33,48 @@ def gather_group_features(
     easily, so it is taken in float32 whatever autocast says.
     """
     with torch.autocast(device_type=features.device.type, enabled=False):
-        logits = mask_logits.float()
-        masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
-        group = torch.einsum("bnhw,bdhw->bnd", masks, features.float())
-        if reduction == "mean":
-            group = group / masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
-    return group
+        return _GroupFeatures.apply(features, mask_logits, activation, reduction)
+
+
+class _GroupFeatures(torch.autograd.Function):
+    """Keeps nothing but its inputs, which are there anyway.
+
+    Autograd would keep the activated masks, float32 copies of all inputs under autocast, and hand
+    on gradients of F in another memory layout than the convolutions'.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, mask_logits: Tensor, activation: str, reduction: str
+    ) -> Tensor:
+        ctx.save_for_backward(features, mask_logits)
+        ctx.how = activation, reduction
+        weights = _pooling_weights(mask_logits.float(), activation, reduction)
+        return weights.flatten(2) @ features.float().flatten(2).mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        features, mask_logits = ctx.saved_tensors
+        with torch.enable_grad():
+            logits = mask_logits.detach().float().requires_grad_()
+            weights = _pooling_weights(logits, *ctx.how)
+        by_features = by_logits = None
+        if ctx.needs_input_grad[0]:
+            by_features = (grad.mT @ weights.detach().flatten(2)).view_as(features)
+            by_features = by_features.to(features.dtype)
+        if ctx.needs_input_grad[1]:
+            by_weights = (grad @ features.float().flatten(2)).view_as(weights)
+            by_logits = torch.autograd.grad(weights, logits, by_weights)[0].to(mask_logits.dtype)
+        return by_features, by_logits, None, None
+
+
+def _pooling_weights(logits: Tensor, activation: str, reduction: str) -> Tensor:
+    """What every pixel counts in every mask: (B,N,h,w) -> (B,N,h,w)."""
+    masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+    if reduction == "mean":
+        masks = masks / masks.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    return masks
 
 
 class KernelGate(nn.Module):
