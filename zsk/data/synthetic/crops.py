@@ -63,8 +63,8 @@ def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Itera
 def rough_outline(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A mask (S,S) bool as a proposal might have it: coarse, with dents, bulges and holes.
 
-    Trained on exact outlines alone, the small CLIP named 92 % of the true segments of scenes, but
-    no more than half of the pixels of proposals that cover them for the most part.
+    Without them the small CLIP is surer of itself where a proposal is poor, and wrong no more
+    seldom: of the best proposals of one model it then names as many right (hIoU 49 against 50).
     """
     coarse = cv2.resize(
         inside.astype(np.float32), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA
