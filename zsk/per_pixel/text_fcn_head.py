@@ -47,8 +47,8 @@ class TextFCNHead(nn.Module):
         head = cfg.MODEL.SEM_SEG_HEAD
         if len(head.IN_FEATURES) != 1:
             raise UserError(
-                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one backbone "
-                "feature that TextFCNHead's ASPP reads"
+                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
+                "backbone feature that TextFCNHead's ASPP reads"
             )
         check_settings(cfg, input_shape)
         return {
