@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from zsk.data.synthetic.classes import CLASSES, OBJECTS
-from zsk.data.synthetic.crops import MIN_PIXELS, class_name, clean_picture, pictures
+from zsk.data.synthetic.crops import (
+    MIN_OVERLAP,
+    MIN_PIXELS,
+    class_name,
+    clean_picture,
+    pictures,
+    rough_outline,
+)
 from zsk.data.synthetic.scene import NO_CLASS, SIDE, Portrait, Rendering, Scene
 
 STAR, STRIP, GROUND = 3, len(OBJECTS), len(OBJECTS) + 5
@@ -61,6 +68,23 @@ def test_stuff_that_fills_no_window_is_only_cut_out(rendering: Rendering) -> Non
     assert all(shown == {STRIP} for shown in strip)
     ground = [shown for label, shown in draws(rendering) if label == GROUND]
     assert len(ground) > len(strip)
+
+
+def test_a_rough_outline_covers_the_most_and_another_draw_is_another() -> None:
+    inside = np.zeros((SIDE, SIDE), dtype=bool)
+    inside[20:60, 30:70] = True
+    rng = np.random.default_rng(0)
+    roughs = [rough_outline(inside, rng) for _ in range(20)]
+    overlaps = [(r & inside).sum() / (r | inside).sum() for r in roughs]
+    assert all(MIN_OVERLAP <= overlap <= 1 for overlap in overlaps) and min(overlaps) < 0.97
+    assert not np.array_equal(roughs[0], roughs[1])
+
+
+def test_what_a_rough_outline_would_lose_is_cut_out_exactly() -> None:
+    inside = np.zeros((SIDE, SIDE), dtype=bool)
+    inside[50] = True  # a line is not half of anything on the coarse grid
+    rough = rough_outline(inside, np.random.default_rng(0))
+    assert np.array_equal(rough, inside)
 
 
 def test_another_draw_shows_a_scene_differently(rendering: Rendering) -> None:

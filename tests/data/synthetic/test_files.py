@@ -27,7 +27,7 @@ def test_what_is_listed() -> None:
         "image_id": "00000",
     }
     train = records("synthetic:train/photos", "synthetic:train/objects")
-    assert len(train) == files.PARTS["train"][1] and train[-1]["image_id"] == "00999"
+    assert len(train) == files.PARTS["train"][1] and train[-1]["image_id"] == "02999"
 
 
 @pytest.mark.parametrize("folder", ["test/photos", "val/depth", "val", "", "val/photos/more"])
