@@ -13,7 +13,8 @@ from zsk.data.register import get_vocabulary
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TABLES = CONFIGS / "synthetic" / "tables.yaml"
-FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path != TABLES)
+PHOTO_TABLES = CONFIGS / "embedded" / "tables.yaml"
+FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, PHOTO_TABLES})
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,9 @@ def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
         assert trial.supervised == (trial.row.system in ("MaskFormer", "K-Net"))
     # rows that only differ in their evaluation share one training
     assert len({trial.train.folder for trial in plan.trials if trial.train}) < len(plan.trials)
+
+
+def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:
+    trials = Plan(read_definition(PHOTO_TABLES), tmp_path).trials
+    assert len(trials) == 9 and {trial.dataset for trial in trials} == {"photos_zs_val"}
+    assert not any(trial.supervised for trial in trials)
