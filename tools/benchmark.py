@@ -60,6 +60,19 @@ def groups_to_measure(args: argparse.Namespace) -> list[str]:
     return [group for group in GROUPS if group != "batches" or fast]
 
 
+def check_trained(args: argparse.Namespace, groups: list[str]) -> None:
+    """Raises UserError for options that nothing would read, and for nothing to measure."""
+    known = bool(args.trained) or not args.quick
+    if groups == ["trained"] and not known:
+        raise UserError("--quick has no trained model of its own: name one with --trained")
+    given = [n for n in ("trained", "weights", "photos", "opts") if getattr(args, n)]
+    if given and not ("trained" in groups and known):
+        raise UserError(
+            f"--{given[0]} is for the trained model, which is not measured here: "
+            + ("name it with --trained" if "trained" in groups else "add trained to --only")
+        )
+
+
 def trained_points(args: argparse.Namespace, extent: Extent) -> list[Point]:
     """The points of --trained. Raises UserError for files that are not there."""
     config = args.trained or ("" if args.quick else EMBEDDED)
@@ -134,6 +147,7 @@ def main() -> None:
     args = parse_args()
     extent = QUICK if args.quick else Extent()
     groups = groups_to_measure(args)
+    check_trained(args, groups)
     trained = trained_points(args, extent) if "trained" in groups else []
     output = Path(args.output)
     try:

@@ -58,14 +58,9 @@ def test_quick_replaces_and_adds(write) -> None:
     assert chosen.selected == ("t",) and chosen.seeds == (0,)
 
 
-def test_a_tables_own_iterations_and_a_rows_seeds(write) -> None:
-    content = one_table(seeds=2)
-    content["tables"]["t"]["iterations"] = 5
-    content["quick"] = {"iterations": 3}
-    (row,) = read_definition(write(content)).selected_rows()
-    assert (row.iterations, row.seeds) == (5, 2)
-    (row,) = read_definition(write(content), quick=True).selected_rows()
-    assert (row.iterations, row.seeds) == (None, 2)
+def test_a_rows_seeds(write) -> None:
+    (row,) = read_definition(write(one_table(seeds=2))).selected_rows()
+    assert row.seeds == 2
 
 
 def test_settings_on_one_line() -> None:
@@ -102,6 +97,8 @@ def test_settings_on_one_line() -> None:
         (one_table(trained="no"), ["trained", "true or false"]),
         (one_table(settings={"A": 1}, evaluate={"A": 2}), ["A", "give it once"]),
         (one_table(trained=False, evaluate={"A": 2}), ["untrained"]),
+        (one_table(trained=False, seeds=1), ["seeds", "untrained"]),
+        (one_table(seeds=0), ["seeds", "1 or more"]),
         ({"tables": {"t": {"rows": [ROW, ROW]}}}, ["table t, row 'A'", "the same"]),
     ],
 )

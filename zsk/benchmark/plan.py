@@ -110,7 +110,7 @@ class Plan:
         return Trial(row, seed, train, evaluate, cfg, vocabulary, supervised)
 
     def _training_settings(self, row: Row) -> dict[str, Any]:
-        iterations = row.iterations or self._definition.iterations
+        iterations = self._definition.iterations
         budget = {} if iterations is None else {"SOLVER.MAX_ITER": iterations}
         return {**self._definition.settings, **budget, **row.settings}
 

@@ -26,7 +26,6 @@ class Row:
         trained: False: the system is evaluated as it is.
         prepare: programs to run before the training: name → words.
         seeds: how many of the benchmark's seeds the row takes at most, None for all.
-        iterations: SOLVER.MAX_ITER of its training, None for the benchmark's.
     """
 
     table: str
@@ -37,7 +36,6 @@ class Row:
     trained: bool = True
     prepare: Commands = field(default_factory=dict)
     seeds: int | None = None
-    iterations: int | None = None
 
     @property
     def shown_settings(self) -> dict[str, Any]:

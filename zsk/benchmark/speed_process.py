@@ -45,7 +45,7 @@ class WorkerProcess:
             reply = self.process.stdout.readline()
         except BrokenPipeError:
             reply = ""
-        if not reply:
+        if not reply.endswith("\n"):  # nothing, or cut short
             code = self.process.wait()
             hint = ": it was killed, mostly for want of memory" if code == -9 else ""
             raise UserError(f"a measuring process ended with {code}{hint}; see {self.log}")

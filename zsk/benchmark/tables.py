@@ -14,7 +14,7 @@ from zsk.strict_yaml import check_keys, read_yaml, typed
 
 _TOP_KEYS = ("seeds", "iterations", "settings", "prepare", "tables", "grid", "quick")
 _QUICK_KEYS = ("tables", "seeds", "iterations", "settings", "prepare")
-_TABLE_KEYS = ("title", "plot", "iterations", "rows")
+_TABLE_KEYS = ("title", "plot", "rows")
 _ROW_KEYS = ("system", "config", "settings", "evaluate", "trained", "prepare", "seeds")
 _GRID_KEYS = ("table", "images", "systems")
 _DEFAULT_SEEDS = (1, 2, 3)
@@ -74,7 +74,6 @@ def _definition(content: Any, file: Path, quick: bool) -> Definition:
         check_keys(chosen, prefix, _QUICK_KEYS)
         settings = {**settings, **_settings(chosen, "settings", prefix)}
         chosen = {"prepare": content.get("prepare", {}), **chosen}
-        tables = tuple(_without_iterations(table) for table in tables)
     selected = [table.name for table in tables]
     if quick and "tables" in chosen:
         selected = typed(chosen, "tables", list, "a list of tables", prefix)
@@ -99,13 +98,12 @@ def _table(name: Any, sections: Mapping[str, Any], folder: Path) -> Table:
     section = _section(sections, name, "tables.", "a section of keys")
     check_keys(section, prefix, _TABLE_KEYS, required=("rows",))
     rows = typed(section, "rows", list, "a list of rows", prefix)
-    iterations = _positive(section, "iterations", prefix) if "iterations" in section else None
     table = Table(
         name=str(name),
         title=_text(section, "title", prefix) if "title" in section else str(name),
         plot=_text(section, "plot", prefix) if "plot" in section else "",
         rows=tuple(
-            replace(_row(str(name), row, f"{prefix}rows: row {i}: ", folder), iterations=iterations)
+            _row(str(name), row, f"{prefix}rows: row {i}: ", folder)
             for i, row in enumerate(rows, 1)
         ),
     )
@@ -116,11 +114,6 @@ def _table(name: Any, sections: Mapping[str, Any], folder: Path) -> Table:
         if identities.count(row.identity) > 1:
             raise UserError(f"{row.where}: two rows are the same, give one another system name")
     return table
-
-
-def _without_iterations(table: Table) -> Table:
-    """The quick version has one budget for all tables."""
-    return replace(table, rows=tuple(replace(row, iterations=None) for row in table.rows))
 
 
 def _row(table: str, section: Any, prefix: str, folder: Path) -> Row:
@@ -146,6 +139,8 @@ def _row(table: str, section: Any, prefix: str, folder: Path) -> Row:
     for key in row.evaluate:
         if key in row.settings:
             raise UserError(f"{prefix}{key} is in settings and in evaluate: give it once")
+    if not trained and row.seeds:
+        raise UserError(f"{prefix}seeds has no use in an untrained row: leave it out")
     if not trained and row.evaluate:
         raise UserError(f"{prefix}evaluate has no use in an untrained row: put it into settings")
     return row

@@ -56,16 +56,19 @@ class _GroupFeatures(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         features, mask_logits = ctx.saved_tensors
-        with torch.enable_grad():
-            logits = mask_logits.detach().float().requires_grad_()
-            weights = _pooling_weights(logits, *ctx.how)
         by_features = by_logits = None
-        if ctx.needs_input_grad[0]:
-            by_features = (grad.mT @ weights.detach().flatten(2)).view_as(features)
-            by_features = by_features.to(features.dtype)
-        if ctx.needs_input_grad[1]:
-            by_weights = (grad @ features.float().flatten(2)).view_as(weights)
-            by_logits = torch.autograd.grad(weights, logits, by_weights)[0].to(mask_logits.dtype)
+        # whoever goes backward under autocast wants float32 here as well
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            with torch.enable_grad():
+                logits = mask_logits.detach().float().requires_grad_()
+                weights = _pooling_weights(logits, *ctx.how)
+            if ctx.needs_input_grad[0]:
+                by_features = (grad.mT @ weights.detach().flatten(2)).view_as(features)
+                by_features = by_features.to(features.dtype)
+            if ctx.needs_input_grad[1]:
+                by_weights = (grad @ features.float().flatten(2)).view_as(weights)
+                by_logits = torch.autograd.grad(weights, logits, by_weights)[0]
+                by_logits = by_logits.to(mask_logits.dtype)
         return by_features, by_logits, None, None
 
 
