@@ -14,7 +14,6 @@ TRAINED = (
     "zsk_pyramid",
     "zs_maskformer",
     "text_fcn",
-    "per_pixel_ensemble",
     "maskformer",
     "knet",
 )

@@ -28,8 +28,9 @@ _SCORES = tuple(_COLUMNS)[:6]  # those of which the best is marked
 _LEGEND = """\
 Mean ± standard deviation over the seeds (n), in percent; **bold** is the best of a column. Recall \
 is the best IoU of the proposals with each segment. Parameters are the trained ones; training is \
-the time of all iterations without start-up and evaluation, per image that of the model alone, \
-both on one thread: times compare within a table only."""
+the time of all iterations without start-up and evaluation, per image that of the model alone; \
+each program has one CPU thread and shares the machine with others: times show an order of size \
+only."""
 _SUPERVISED = (
     "\\* fully supervised, trained on masks of all classes: not zero-shot, and never the best.\n"
 )
