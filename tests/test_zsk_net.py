@@ -146,6 +146,15 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
+def test_a_segment_without_a_name_still_teaches_a_mask(tiny_model):
+    one = noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=255)["sem_seg"]}
+    one["unnamed"] = one["sem_seg"].clone()
+    one["unnamed"][:, :32] = 1
+    losses = tiny_model.train()([one] * 2)
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert losses["loss_dice"] > 0 and losses["loss_focal"] > 0
+
+
 @pytest.mark.parametrize("tolerance", [0.0, 0.01])
 def test_a_pruned_batch_equals_pruned_singles_and_nearly_the_unpruned(tolerance):
     model = small_model().eval()

@@ -22,10 +22,10 @@ def padded_images(records: Sequence[Record], pixel_mean: Tensor, pixel_std: Tens
     )
 
 
-def padded_labels(records: Sequence[Record], device: torch.device) -> Tensor:
-    """The records' "sem_seg" (H,W) as (B,H',W'), padded as the images are; padding is ignored."""
+def padded_labels(records: Sequence[Record], device: torch.device, key: str = "sem_seg") -> Tensor:
+    """The records' label maps (H,W) as (B,H',W'), padded as the images are; padding is ignored."""
     return ImageList.from_tensors(
-        [r["sem_seg"].to(device) for r in records], pad_value=IGNORE_LABEL
+        [r[key].to(device) for r in records], pad_value=IGNORE_LABEL
     ).tensor
 
 

@@ -32,7 +32,7 @@ from zsk.classification.region_classifier import RegionClassifier, build_region_
 from zsk.classification.region_queue import Pruning, RegionRequest
 from zsk.classification.text_cache import TextCache
 from zsk.classification.text_classifier import TextClassifier
-from zsk.data.targets import Segments, segments_from_sem_seg
+from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
@@ -166,7 +166,11 @@ class ZSKNet(nn.Module):
     def segments(self, batched_inputs: list[Record], images: ImageList) -> list[Segments]:
         """The records' ground truth on the padded images; padding is ignored."""
         labels = padded_labels(batched_inputs, self.device)
-        return [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
+        segments = [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
+        if "unnamed" not in batched_inputs[0]:
+            return segments
+        maps = padded_labels(batched_inputs, self.device, "unnamed")
+        return [with_unnamed(*pair, IGNORE_LABEL) for pair in zip(segments, maps)]
 
     @torch.inference_mode()  # less than no_grad costs; Detectron2's evaluation has only that
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:

@@ -202,3 +202,24 @@ def test_test_time_options_reach_evaluation_only(pets: str, tmp_path: Path) -> N
     cfg.TEST.VOCABULARY = "all"
     with pytest.raises(UserError, match="TEST.VOCABULARY is 'all'"):
         ZeroShotMapper(cfg, False, pets)
+
+
+def test_recoloured_segments_lose_their_names(tmp_path: Path) -> None:
+    record = write_pair(tmp_path, np.array([[0, 1, 2, 255]]))
+    mapper = ZeroShotMapper(is_train=True, vocabulary=JOINT, augmentations=[], recolor=1.0)
+    mapped = mapper(record)
+    assert mapped["sem_seg"].tolist() == [[255, 255, 255, 255]]
+    assert mapped["unnamed"].tolist() == [[0, 255, 1, 255]]  # the unseen class is none of them
+    assert mapped["unnamed"].dtype == torch.int64
+    assert mapped["image"][:, 0, 1].tolist() == [10, 20, 30]  # and its pixels stay
+    assert mapped["image"][:, 0, 0].tolist() != [10, 20, 30]
+
+
+def test_without_recolouring_nothing_is_unnamed(tmp_path: Path) -> None:
+    assert "unnamed" not in train_mapper()(write_pair(tmp_path, np.array([[0, 1]])))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_outside_0_to_1_is_refused(share: float) -> None:
+    with pytest.raises(UserError, match="INPUT.RECOLOR"):
+        ZeroShotMapper(is_train=True, vocabulary=JOINT, augmentations=[], recolor=share)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zsk.data.targets import segments_from_sem_seg
+from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
 
 
 def test_each_class_present_is_one_segment_in_ascending_order():
@@ -26,3 +26,17 @@ def test_the_ignore_value_may_be_another():
     segments = segments_from_sem_seg(torch.tensor([[0, 255]]), ignore_value=0)
     assert segments.labels.tolist() == [255]
     assert segments.valid.tolist() == [[False, True]]
+
+
+def test_unnamed_segments_come_after_the_named_ones():
+    named = segments_from_sem_seg(torch.tensor([[4, 255, 255, 255]]))
+    segments = with_unnamed(named, torch.tensor([[255, 9, 2, 255]]))
+    assert segments.labels.tolist() == [4, UNNAMED, UNNAMED]
+    assert segments.masks.int().tolist() == [[[1, 0, 0, 0]], [[0, 0, 1, 0]], [[0, 1, 0, 0]]]
+    assert segments.valid.tolist() == [[True, True, True, False]]
+
+
+def test_nothing_unnamed_changes_nothing():
+    named = segments_from_sem_seg(torch.tensor([[4, 255]]))
+    for before, after in zip(named, with_unnamed(named, torch.full((1, 2), 255))):
+        assert torch.equal(before, after)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsk.data.targets import UNNAMED
 from zsk.proposals.losses import class_loss, mask_losses, pairwise_mask_losses
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
@@ -171,3 +172,17 @@ def test_class_loss_without_a_row_that_counts_is_zero_in_the_graph():
     loss = class_loss(logits, torch.tensor([255, 255]), 0.1)
     loss.backward()
     assert loss.item() == 0 and logits.grad.tolist() == [[0, 0], [0, 0]]
+
+
+def test_class_loss_of_an_unnamed_row_asks_for_any_class_but_the_last():
+    logits = torch.tensor([[0.0, LN2, LN3], [0.0, 0.0, 0.0]])  # K=2; weights 1, 2 and 3
+    expected = (LN2 + LN3) / 2  # -ln of 3/6, and of 1/3 for the named row
+    loss = class_loss(logits, torch.tensor([UNNAMED, 0]), 0.1)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_loss_of_an_unnamed_row_leaves_its_classes_as_likely_as_they_were():
+    logits = torch.zeros(1, 3, requires_grad=True)
+    class_loss(logits, torch.tensor([UNNAMED]), 0.1).backward()
+    # minus the share of the classes, which rise together, and plus that of no object
+    assert logits.grad[0].tolist() == pytest.approx([1 / 3 - 1 / 2, 1 / 3 - 1 / 2, 1 / 3], rel=1e-5)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zsk.data.targets import Segments, segments_from_sem_seg
+from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import Proposals
 from zsk.proposals.segment_batch import SegmentBatch
@@ -52,6 +52,14 @@ def test_costs_by_hand():
     focal = (0.25 + 0.75) / 2 * 0.5**2 * math.log(2.0)
     expected = torch.tensor([[-0.5, -0.25]]) + 20 * focal + 1 / 3
     torch.testing.assert_close(costs, expected)
+
+
+def test_an_unnamed_segment_costs_what_no_object_is_likely():
+    segments = segments_from_sem_seg(torch.tensor([[0, 255]]))
+    segments = with_unnamed(segments, torch.tensor([[255, 0]]))
+    class_logits = torch.tensor([[math.log(2.0), 0.0, 0.0]])  # probabilities 0.5, 0.25, 0.25
+    named, unnamed = image_costs(class_logits, torch.zeros(1, 1, 2), segments)[0].tolist()
+    assert unnamed - named == pytest.approx(-0.75 + 0.5)
 
 
 @pytest.mark.parametrize("better", [0, 1])

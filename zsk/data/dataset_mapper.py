@@ -17,6 +17,7 @@ from zsk.data.augmentations import train_augmentations
 from zsk.data.eval_options import eval_resize, seen_names_only
 from zsk.data.images import read_image
 from zsk.data.labels import check_label, read_joint_label
+from zsk.data.recoloring import recolor_segments
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -32,6 +33,8 @@ class ZeroShotMapper:
             joint vocabulary.
         "sem_seg": training only, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding,
             unlabelled pixels and pixels of unseen classes.
+        "unnamed": training with INPUT.RECOLOR only, (H,W) int64 tensor: the ids of segments whose
+            colours were changed, which tell them apart but name nothing any more; 255 elsewhere.
 
     In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
     the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
@@ -40,7 +43,12 @@ class ZeroShotMapper:
 
     @configurable
     def __init__(
-        self, *, is_train: bool, vocabulary: Vocabulary, augmentations: Sequence[Any]
+        self,
+        *,
+        is_train: bool,
+        vocabulary: Vocabulary,
+        augmentations: Sequence[Any],
+        recolor: float = 0.0,
     ) -> None:
         """
         Args:
@@ -48,10 +56,14 @@ class ZeroShotMapper:
             vocabulary: in training the joint one (K classes), whose ids the label files hold; in
                 evaluation the names that compete.
             augmentations: Detectron2 augmentations, applied in order.
+            recolor: in training the share of the segments that then get new colours, in [0, 1].
 
         Raises:
-            UserError: training, and no class is seen or K is over 255.
+            UserError: training, and no class is seen or K is over 255; or `recolor` is no share.
         """
+        if not 0 <= recolor <= 1:
+            raise UserError(f"INPUT.RECOLOR is {recolor}: give a share of the segments, 0 to 1")
+        self.recolor = recolor
         self.is_train = is_train
         self.vocabulary = vocabulary.seen_only() if is_train else vocabulary
         self.augmentations = T.AugmentationList(list(augmentations))
@@ -78,6 +90,7 @@ class ZeroShotMapper:
             "is_train": is_train,
             "vocabulary": vocabulary,
             "augmentations": _train_augmentations(cfg) if is_train else eval_resize(cfg),
+            "recolor": cfg.INPUT.RECOLOR,
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -93,16 +106,28 @@ class ZeroShotMapper:
             labels = self._joint_to_seen[self._read_joint_labels(record, image)]
         view = T.AugInput(image, sem_seg=labels)
         self.augmentations(view)
+        pixels, label_maps = self._training_view(view)
         mapped = {
             **record,
             "height": image.shape[0],
             "width": image.shape[1],
-            "image": torch.from_numpy(np.array(view.image.transpose(2, 0, 1), order="C")),
+            "image": torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")),
             "vocabulary": self.vocabulary,
         }
-        if labels is not None:
-            mapped["sem_seg"] = torch.from_numpy(np.array(view.sem_seg, dtype=np.int64, order="C"))
+        for name, label_map in label_maps.items():
+            mapped[name] = torch.from_numpy(np.array(label_map, dtype=np.int64, order="C"))
         return mapped
+
+    def _training_view(self, view: T.AugInput) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The image and its label maps by their names in the record; none outside training."""
+        if view.sem_seg is None:
+            return view.image, {}
+        if self.recolor == 0:
+            return view.image, {"sem_seg": view.sem_seg}
+        # seeded from numpy's global state, as Detectron2's augmentations are
+        rng = np.random.default_rng(np.random.randint(2**31))
+        image, labels, unnamed = recolor_segments(view.image, view.sem_seg, self.recolor, rng)
+        return image, {"sem_seg": labels, "unnamed": unnamed}
 
     def _read_joint_labels(self, record: dict[str, Any], image: np.ndarray) -> np.ndarray:
         """(H,W) uint8 ids into the joint vocabulary, at the size of the photo."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from zsk.data.targets import UNNAMED
 from zsk.vocabulary import IGNORE_LABEL
 
 ALPHA = 0.25  # gamma, 2, is the squares below
@@ -102,11 +103,15 @@ def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tupl
 def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tensor:
     """Cross-entropy with the last class (no object) weighted down: a weighted mean, a scalar.
 
-    logits (M,K+1), targets (M,) int64 in [0, K], or IGNORE_LABEL for rows that do not count. A
-    vocabulary has fewer classes than that.
+    logits (M,K+1), targets (M,) int64 in [0, K], UNNAMED for rows that are any class but the last,
+    or IGNORE_LABEL for rows that do not count. A vocabulary has fewer classes than that.
     """
     no_object = logits.shape[1] - 1
     weights = torch.where(targets == no_object, no_object_weight, 1.0).to(logits.dtype)
     weights = weights.masked_fill(targets == IGNORE_LABEL, 0.0)
-    losses = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORE_LABEL)
+    unnamed = targets == UNNAMED
+    something = logits.logsumexp(dim=1) - logits[:, :-1].logsumexp(dim=1)
+    targets = targets.masked_fill(unnamed, IGNORE_LABEL)
+    named = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORE_LABEL)
+    losses = torch.where(unnamed, something, named)
     return (losses * weights).sum() / weights.sum().clamp(min=1e-6)

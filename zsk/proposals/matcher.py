@@ -11,6 +11,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from zsk.data.targets import UNNAMED
+
 from .losses import pairwise_mask_losses
 from .outputs import Proposals
 from .segment_batch import SegmentBatch
@@ -70,12 +72,12 @@ class HungarianMatcher(nn.Module):
         )
         probs = proposals.pred_logits.float().softmax(dim=-1)
         labels = labels[:, None].expand(-1, probs.shape[1], -1)
-        # DETR's choice: minus the probability instead of its log, which bounds the class cost
-        return (
-            -self.class_weight * probs.gather(2, labels)
-            + self.focal_weight * focal
-            + self.dice_weight * dice
+        # a segment without a name is any class but no-object
+        named = torch.where(
+            labels == UNNAMED, 1 - probs[..., -1:], probs.gather(2, labels.clamp(min=0))
         )
+        # DETR's choice: minus the probability instead of its log, which bounds the class cost
+        return -self.class_weight * named + self.focal_weight * focal + self.dice_weight * dice
 
 
 def _assign(costs: Tensor, counts: Sequence[int], image_names: Sequence[str]) -> Tensor:
