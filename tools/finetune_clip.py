@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
+from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from zsk.classification import one_pass_training as training  # noqa: E402
@@ -90,6 +91,7 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     cfg = load_config(args.config_file, args.opts)
+    seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
     student = training.OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
     encoder.to(args.device or cfg.MODEL.DEVICE)

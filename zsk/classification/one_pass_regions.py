@@ -71,12 +71,14 @@ def rough_outlines(segments: Tensor, generator: torch.Generator) -> Tensor:
     """(G,H,W) bool → the same shape: coarse, with dents and bulges, as a proposal might be."""
     if not len(segments):
         return segments
-    size = segments.shape[-2:]
-    coarse = F.adaptive_avg_pool2d(segments[:, None].float(), _coarse_size(*size, ROUGH_SIDE))
+    height, width = segments.shape[-2:]
+    size = _coarse_size(height, width, ROUGH_SIDE)
+    coarse = F.adaptive_avg_pool2d(segments[:, None].float(), size)
     noise = torch.randn(len(segments), 1, 8, 8, generator=generator)
     noise = noise * ROUGH_NOISE * torch.rand(len(segments), 1, 1, 1, generator=generator)
     soft, bumps = (
-        F.interpolate(x, size, mode="bilinear", align_corners=False) for x in (coarse, noise)
+        F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+        for x in (coarse, noise)
     )
     rough = (soft + bumps)[:, 0] > 0.5
     overlap = (rough & segments).sum(dim=(1, 2)) / (rough | segments).sum(dim=(1, 2))
