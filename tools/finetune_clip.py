@@ -7,11 +7,15 @@ python train_net.py --config-file configs/synthetic/zsk.yaml --eval-only \\
     MODEL.WEIGHTS model_final.pth MODEL.CLIP.NAME output/one_pass_clip.pt \\
     MODEL.CLIP.REGION_MODE one_pass MODEL.CLIP.ONE_PASS_SIZE 256
 
-Reads the photos of DATASETS.TRAIN and the outlines of what is seen in them; a copy of the tower
-learns to embed regions in one look as MODEL.CLIP.NAME embeds their crops. The text tower stays. The
-file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE one_pass
-and the same ONE_PASS_SIZE and MASKED_LAYERS. How near the two are on photos of DATASETS.TEST,
-before and after, is printed and written to a JSON file beside the weights.
+Reads the photos of DATASETS.TRAIN and the outlines of the seen segments; a copy of the tower learns
+to embed regions in one look as MODEL.CLIP.NAME embeds their crops. Regions are also cells of equal
+colours: of pixels without a label, those of unseen classes among them, it sees the colours and
+is never told which they are. The text tower stays.
+
+The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
+one_pass and the same ONE_PASS_SIZE and MASKED_LAYERS. How near one look comes to crops on photos of
+DATASETS.TEST (their labels are not read), before and after, is printed and written to a JSON file
+beside the weights.
 """
 
 import argparse
@@ -51,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config-file", required=True)
     parser.add_argument("--output", required=True, type=Path, help="the file to write")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=4, help="photos a step")
     parser.add_argument(
         "--size", type=int, default=0, help="as ONE_PASS_SIZE; 0: the configuration's"
@@ -108,13 +112,7 @@ def main() -> None:
     after = training.likeness(student, held_out, text)
     training.save_one_pass(student, encoder, args.output)
     report = {
-        "clip": cfg.MODEL.CLIP.NAME,
-        "one_pass_size": encoder.one_pass_size,
-        "masked_layers": encoder.masked_layers,
-        "steps": args.steps,
-        "batch_size": args.batch_size,
-        "learning_rate": args.lr,
-        "seed": args.seed,
+        **settings(args, cfg, encoder),
         "seconds": round(seconds, 1),
         "first_loss": round(losses[0], 4),
         "last_loss": round(losses[-1], 4),
@@ -127,6 +125,19 @@ def main() -> None:
         print(f"{when:6s} cosine with crops {like.cosine:.3f}, "
               f"named as crops are {100 * like.agreement:.1f} %")  # fmt: skip
     print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
+
+
+def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> dict[str, object]:
+    """What a report says of how the weights came about."""
+    return {
+        "clip": cfg.MODEL.CLIP.NAME,
+        "one_pass_size": encoder.one_pass_size,
+        "masked_layers": encoder.masked_layers,
+        "steps": args.steps,
+        "batch_size": args.batch_size,
+        "learning_rate": args.lr,
+        "seed": args.seed,
+    }
 
 
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
