@@ -1,0 +1,69 @@
+"""`tools/finetune_clip.py` as a user runs it, and that labels of unseen classes change nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zsk.classification.build import build_encoder
+from zsk.data.splits import get_split
+from zsk.vocabulary import IGNORE_LABEL
+
+CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+TOOL = "tools/finetune_clip.py"
+
+
+@pytest.fixture(scope="module")
+def finetune(run_program, tiny_options, tmp_path_factory):
+    def run(root):
+        output = tmp_path_factory.mktemp("clip") / "one_pass.pt"
+        flags = ("--steps", 2, "--batch-size", 2, "--size", 96, "--held-out", 2)
+        arguments = ("--config-file", CONFIG, "--output", output, *flags, *tiny_options)
+        done = run_program(TOOL, *arguments, DETECTRON2_DATASETS=root, OMP_NUM_THREADS=1)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return output, done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finetuned(finetune, voc_root):
+    return finetune(voc_root)
+
+
+def test_it_writes_weights_and_a_report(finetuned, tiny_clip):
+    output, done = finetuned
+    report = json.loads(output.with_suffix(".json").read_text())
+    assert report["clip"] == str(tiny_clip) and report["one_pass_size"] == 96
+    assert report["steps"] == 2 and report["held_out_regions"] > 4
+    for when in ("before", "after"):
+        assert -1 <= report[when]["cosine"] <= 1 and 0 <= report[when]["agreement"] <= 1
+    first, second, last = done.stdout.splitlines()[-3:]
+    assert first.startswith(f"before cosine with crops {report['before']['cosine']:.3f}")
+    assert second.startswith(f"after  cosine with crops {report['after']['cosine']:.3f}")
+    assert last == f"wrote {output}, for MODEL.CLIP.ONE_PASS_SIZE 96"
+    assert "2/2" in done.stderr  # the bar
+    encoder, original = build_encoder(str(output)), build_encoder(str(tiny_clip))
+    names = ["a photo of a cat."]
+    difference = encoder.encode_text(names) - original.encode_text(names)
+    assert difference.abs().max() < 1e-3
+    assert encoder.fingerprint() != original.fingerprint()
+
+
+def test_labels_of_unseen_classes_change_nothing(finetune, finetuned, voc_root, tmp_path: Path):
+    """Prepared labels hold none; here the unlabelled pixels are all of an unseen class."""
+    unseen = get_split("voc").seen.index(False)
+    root = tmp_path / "datasets"
+    shutil.copytree(voc_root, root)
+    files = list((root / "VOC2012" / "zsk" / "train_seen").glob("*.png"))
+    assert len(files) == 4
+    for file in files:
+        label = np.array(Image.open(file))
+        assert (label == IGNORE_LABEL).any()
+        Image.fromarray(np.where(label == IGNORE_LABEL, unseen, label).astype(np.uint8)).save(file)
+    first, again = (torch.load(run[0], weights_only=True) for run in (finetuned, finetune(root)))
+    assert all(torch.equal(first[name], again[name]) for name in first)
