@@ -165,6 +165,7 @@ def training_views(cfg: CfgNode, args: argparse.Namespace) -> Iterator[list[dict
     cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING = "choice"
     cfg.INPUT.CROP.ENABLED = False
     cfg.INPUT.COLOR_AUG_SSD = False
+    cfg.INPUT.RECOLOR = 0.0
     cfg.INPUT.SIZE_DIVISIBILITY = 0
     return iter(build_train_loader(cfg))
 
