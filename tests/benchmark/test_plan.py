@@ -1,5 +1,6 @@
 """Which runs a definition's tables need: each training and each evaluation once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,18 @@ def test_preparations_are_shared_and_named_by_their_words(
     longer = {"clip": (program, "--steps", "9", "-o", "{output}.pt")}
     other = Plan(define(row, prepare=longer, settings={"MODEL.CLIP.NAME": "{clip}.pt"}), tmp_path)
     assert not {job.folder for job in other.jobs} & {job.folder for job in plan.jobs}
+
+
+def test_a_preparation_is_found_again_from_another_checkout(config: str, tmp_path: Path) -> None:
+    root = Path(config).parents[1]
+    copied = shutil.copytree(root, tmp_path / "configs") / Path(config).relative_to(root)
+    folders = set()
+    for place in (config, str(copied)):
+        prepare = {"prompts": ("tools/report.py", "{config}", "{output}.pth")}
+        plan = Plan(define(Row("t", "A", place, prepare=prepare)), tmp_path)
+        folders.add(plan.jobs[0].folder)
+        assert plan.jobs[0].arguments[0] == place
+    assert len(folders) == 1
 
 
 def test_an_evaluation_waits_for_what_it_alone_needs(config: str, tmp_path: Path) -> None:

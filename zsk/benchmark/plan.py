@@ -143,7 +143,9 @@ class Plan:
         folders: list[Path] = []
         for name, words in commands.items():
             # what is written depends on the words and on the configuration that they name
-            content = [_fill(word, {**places, "output": "{output}"}) for word in words]
+            # and not on where the checkout lies
+            unplaced = {**places, "output": "{output}", "config": "{config}"}
+            content = [_fill(word, unplaced) for word in words]
             if "config" in places and any("{config}" in word for word in words):
                 content.append(config_hash(load_config(places["config"])))
             digest = hashlib.sha256("\0".join(content).encode()).hexdigest()[:_DIGITS]
