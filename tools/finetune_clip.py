@@ -30,7 +30,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
-import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
@@ -40,12 +39,14 @@ from zsk.classification.build import build_encoder  # noqa: E402
 from zsk.classification.clip_encoder import ClipEncoder  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
+from zsk.classification.training_arguments import (  # noqa: E402
+    REPORT_SUFFIX,
+    check_training_arguments,
+)
 from zsk.config import load_config  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-
-REPORT_SUFFIX = ".json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -65,35 +66,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: MODEL.DEVICE")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="configuration keys and values")
-    return parser.parse_args()
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    for name, lowest in (
-        ("steps", 1),
-        ("batch_size", 1),
-        ("size", 0),
-        ("held_out", 1),
-        ("seed", 0),
-    ):
-        value = getattr(args, name)
-        if value < lowest:
-            raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
-    if not 0 < args.lr < float("inf"):
-        raise UserError(f"--lr is {args.lr}: give a number over 0")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no GPU that torch can use, give cpu")
-    if args.output.suffix == REPORT_SUFFIX:
-        raise UserError(
-            f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
-        )
-    if args.output.is_dir() or not args.output.absolute().parent.is_dir():  # before the long work
-        raise UserError(f"--output {args.output}: give a file in a folder that exists")
+    args = parser.parse_args()
+    check_training_arguments(
+        args, {"steps": 1, "batch_size": 1, "size": 0, "held_out": 1, "seed": 0}
+    )
+    return args
 
 
 def main() -> None:
     args = parse_arguments()
-    check_arguments(args)
     cfg = load_config(args.config_file, args.opts)
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)

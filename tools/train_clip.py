@@ -28,18 +28,21 @@ from tqdm import tqdm  # noqa: E402
 
 from zsk.classification import clip_training as training  # noqa: E402
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
+from zsk.classification.training_arguments import (  # noqa: E402
+    REPORT_SUFFIX,
+    check_training_arguments,
+)
 from zsk.data.synthetic.classes import stuff_vocabulary  # noqa: E402
 from zsk.data.synthetic.crops import Picture, class_name, clean_picture, pictures  # noqa: E402
 from zsk.data.synthetic.files import PARTS  # noqa: E402
 from zsk.data.synthetic.scene import Portrait, Rendering, Scene  # noqa: E402
-from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.errors import run_cli  # noqa: E402
 
 SCENES_SEED = 3  # of no part of the data sets
 DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, margins, mirrored
 PORTRAITS_PER_SCENE = 2  # of one class alone
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
-REPORT_SUFFIX = ".json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,37 +60,10 @@ def parse_arguments() -> argparse.Namespace:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"))
     args = parser.parse_args()
-    check_arguments(args)
+    check_training_arguments(
+        args, {"steps": 1, "batch_size": 1, "text_steps": 0, "scenes": 1, "seed": 0}
+    )
     return args
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    for name, lowest in (
-        ("steps", 1),
-        ("batch_size", 1),
-        ("text_steps", 0),
-        ("scenes", 1),
-        ("seed", 0),
-    ):
-        value = getattr(args, name)
-        if value < lowest:
-            raise UserError(f"--{name.replace('_', '-')} is {value}: give {lowest} or more")
-    if not args.lr > 0:
-        raise UserError(f"--lr is {args.lr}: give a number over 0")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no GPU that torch can use, give cpu")
-    if args.output.suffix == REPORT_SUFFIX:
-        raise UserError(
-            f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
-        )
-    try:  # before the long work
-        if args.output.is_dir():
-            raise IsADirectoryError("it is a folder")
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output {args.output} cannot be written ({error}): give a file"
-        ) from error
 
 
 def main() -> None:

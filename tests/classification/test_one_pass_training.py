@@ -178,14 +178,9 @@ def test_numbers_that_run_away_are_reported(encoder):
     ("flags", "message"),
     [
         (("--steps", "0"), "--steps is 0: give 1 or more"),
-        (("--batch-size", "0"), "--batch-size is 0: give 1 or more"),
         (("--size", "-1"), "--size is -1: give 0 or more"),
         (("--held-out", "0"), "--held-out is 0: give 1 or more"),
-        (("--seed", "-1"), "--seed is -1: give 0 or more"),
-        (("--lr", "nan"), "--lr is nan: give a number over 0"),
         (("--output", "one_pass.json"), "ends as the report beside it does"),
-        (("--output", "none/one_pass.pt"), "a folder that exists"),
-        (("--output", "."), "give a file"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_read(

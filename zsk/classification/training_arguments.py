@@ -1,0 +1,49 @@
+"""What the programs that train a CLIP ask of their command lines."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+import torch
+
+from zsk.errors import UserError
+
+REPORT_SUFFIX = ".json"
+"""Of the report that such a program writes beside its weights."""
+
+
+def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]) -> None:
+    """Check `args` before the long work and make the folder of `args.output` (a Path).
+
+    Args:
+        args: with `output`, `lr` and `device` ("cpu", "cuda" or None).
+        lowest: the least value of each whole number among them, by name.
+
+    Raises:
+        UserError: a number is too low, there is no such device, or the file cannot be written.
+    """
+    for name, least in lowest.items():
+        value = getattr(args, name)
+        if value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}: give {least} or more")
+    if not 0 < args.lr < float("inf"):
+        raise UserError(f"--lr is {args.lr}: give a number over 0")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has no GPU that torch can use, give cpu")
+    _check_output(args)
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    if args.output.suffix == REPORT_SUFFIX:
+        raise UserError(
+            f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"
+        )
+    try:
+        if args.output.is_dir():
+            raise IsADirectoryError("it is a folder")
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output {args.output} cannot be written ({error}): give a file"
+        ) from error
