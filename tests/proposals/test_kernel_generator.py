@@ -49,6 +49,29 @@ def test_every_parameter_takes_part(fine_feature):
     assert [n for n, p in generator.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize("fine_feature", ["", "res2"])
+def test_the_memory_layout_of_the_features_changes_nothing(fine_feature):
+    generator = build_generator(StaticKernels(5, 32), fine_feature=fine_feature)
+    given = image_features()
+    other = {n: f.contiguous(memory_format=torch.channels_last) for n, f in given.items()}
+    for one, two in zip(generator(given), generator(other)):
+        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+
+
+def test_aspp_gives_what_it_gives_on_the_features_as_they_are():
+    """Map sizes, and dilations larger than the map; forward and gradients, in float64."""
+    generator = build_generator(StaticKernels(5, 32), aspp_dilations=[1, 3, 6]).double().train()
+    features = generator.feature_map
+    given = torch.randn(2, 10, 5, 4, dtype=torch.float64, requires_grad=True)
+    weights = [given, *features.parameters()]
+    found, wanted = features({"res5": given}), features.project(features.aspp(given))
+    torch.testing.assert_close(found, wanted)
+    by_output = torch.randn_like(wanted)
+    mine, other = (torch.autograd.grad(out, weights, by_output) for out in (found, wanted))
+    for one, two in zip(mine, other):
+        torch.testing.assert_close(one, two)
+
+
 def test_static_kernels_are_the_weights_of_a_last_convolution():
     static = StaticKernels(3, 4)
     features = torch.randn(2, 4, 5, 6)
