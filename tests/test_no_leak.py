@@ -24,6 +24,7 @@ from zsk.data.loader import build_train_loader
 from zsk.data.register import get_vocabulary, register_zero_shot_split
 from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split
+from zsk.data.targets import UNNAMED
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -141,10 +142,31 @@ def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:
     assert valid == {0, 200}
 
 
-@pytest.mark.parametrize("scenes", [80, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_recoloured_segments_are_of_seen_classes(tmp_path: Path, share: float) -> None:
+    """A segment without a name has a mask of a seen class's pixels, and no other pixel is valid."""
+    vocabulary = get_split("voc")
+    write_pair(tmp_path, [*range(len(vocabulary)), IGNORE_LABEL])
+    register_zero_shot_split(
+        "joint", tmp_path / "photos", tmp_path / "labels", vocabulary, training=True
+    )
+    cfg = train_config("joint", 4, len(vocabulary) + 1, batch=1)
+    cfg.INPUT.RECOLOR = share
+    model = recording_model()
+    model(next(iter(build_train_loader(cfg))))
+    (segments,) = model.criterion.segments
+    seen = [k for k in range(len(vocabulary)) if vocabulary.seen[k]]
+    columns = [mask.all(dim=0).nonzero()[:, 0].tolist() for mask in segments.masks]
+    assert sorted(columns) == [[k] for k in seen]
+    assert segments.valid.all(dim=0).nonzero()[:, 0].tolist() == seen
+    unnamed = segments.labels == UNNAMED
+    assert unnamed.all() if share == 1.0 else 0 < int(unnamed.sum()) < len(seen)
+
+
+@pytest.mark.parametrize("scenes", [80, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind, num_unseen", [("stuff", 8), ("objects", 6)])
 def test_the_synthetic_world(kind: str, num_unseen: int, scenes: int) -> None:
-    """A mask is its seen class's pixels, and no other pixel is valid: 1000 scenes are all."""
+    """A mask is its seen class's pixels, and no other pixel is valid: 3000 scenes are all."""
     register_synthetic()
     cfg = train_config(f"synthetic_{kind}_zs_train", 96, 96, batch=20)
     joint = get_vocabulary(cfg.DATASETS.TRAIN[0])

@@ -37,7 +37,8 @@ def _add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
-    # share of the training segments that get new colours and lose their name (ours, not section 5)
+    # share of the training segments that get new colours and lose their name: they teach masks
+    # alone (ours, not section 5)
     cfg.INPUT.RECOLOR = 0.0
     cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
 

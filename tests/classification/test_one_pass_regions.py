@@ -92,6 +92,6 @@ def test_few_and_none():
     labels[0, 0] = 0  # one pixel: too small
     assert 1 / 64**2 < MIN_SHARE
     regions = draw_regions(photo, labels, 3, generator())
-    assert regions.shape == (min(3, len(regions)), 64, 64)
+    assert 1 <= len(regions) <= 3 and regions.shape[1:] == (64, 64)
     assert (regions.flatten(1).float().mean(dim=1) >= MIN_SHARE).all()
     assert draw_regions(photo, labels, 0, generator()).shape == (0, 64, 64)

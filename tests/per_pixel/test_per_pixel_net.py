@@ -206,6 +206,7 @@ def test_the_configured_window_is_used(clip_file):
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
+        (("INPUT.RECOLOR", 0.5), "INPUT.RECOLOR is about mask proposals"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_any_image(clip_file, opts, words):

@@ -2,7 +2,7 @@
 
 import torch
 
-from zsk.data.targets import segments_from_sem_seg
+from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
 from zsk.proposals.criterion import SetCriterion, region_classes
 from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import Proposals
@@ -38,6 +38,13 @@ def test_unlabelled_pixels_do_not_count_but_a_mask_mostly_on_them_learns_nothing
     assert classes(mask(0, 4)) == [3]  # its one labelled pixel is of class 3; half is labelled
     assert classes(mask(0, 4, 5)) == [255]
     assert classes(mask(4, 5)) == [255]
+
+
+def test_a_mask_on_a_segment_without_a_name_is_unnamed():
+    unnamed = torch.tensor([[255, 255, 255, 255, 2, 2]])
+    segments = with_unnamed(segments_from_sem_seg(LABELS), unnamed)
+    found = region_classes(torch.stack([mask(0), mask(4, 5)]), segments, 0.7, NO_OBJECT)
+    assert found.tolist() == [3, UNNAMED]
 
 
 def test_an_empty_mask_is_no_object():

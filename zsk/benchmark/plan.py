@@ -143,7 +143,7 @@ class Plan:
         folders: list[Path] = []
         for name, words in commands.items():
             # what is written depends on the words and on the configuration that they name
-            # and not on where the checkout lies
+            # and not on where the checkout lies, where its work folder stays
             unplaced = {**places, "output": "{output}", "config": "{config}"}
             content = [_fill(word, unplaced) for word in words]
             if "config" in places and any("{config}" in word for word in words):

@@ -5,7 +5,8 @@ Letters: R images, K names in a batch, E width of the shared space, P side of an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,5 +192,12 @@ def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
 
 def save(model: Any, file: Path) -> None:
     """Write the state dict, as OpenAI names its entries; read by `ClipEncoder`."""
+    save_state(model.state_dict(), file)
+
+
+def save_state(state: Mapping[str, Tensor], file: Path) -> None:
+    """Write a CLIP's state dict in half precision, whole or not at all, and its folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({name: value.half().cpu() for name, value in model.state_dict().items()}, file)
+    partial = file.with_name(file.name + ".partial")
+    torch.save({name: value.half().cpu() for name, value in state.items()}, partial)
+    os.replace(partial, file)

@@ -31,7 +31,8 @@ def draw_regions(pixels: Tensor, sem_seg: Tensor, limit: int, generator: torch.G
 
     Args:
         pixels: (3,H,W) float32, normalised, on the CPU.
-        sem_seg: (H,W) int64, ids of seen classes and 255; the ids only part the segments.
+        sem_seg: (H,W) int64, ids of seen classes and 255; the ids only part the segments
+            (and order them, for the draw).
         generator: on the CPU.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Teaches CLIP's image tower to see regions in one look as it sees their crops, without labels.
+"""Teaches CLIP's image tower to see regions in one look as it sees their crops.
 
 The teacher is the frozen tower on masked crops, as region mode crop has it. The student is a copy
 that answers for all regions of a photo from one look. It learns the teacher's embeddings and how
-they compare with the names of seen classes; no label has a part in the loss.
+they compare with the names of seen classes; of labels, outlines alone have a part.
 
 Letters: H×W photo, R regions, K seen classes, E width of the shared space.
 """
@@ -25,6 +25,7 @@ from zsk.vocabulary import IGNORE_LABEL
 
 from .clip_encoder import ClipEncoder
 from .clip_patches import fit_to_patches
+from .clip_training import save_state
 from .clip_vision import clip_vision
 from .one_pass_regions import draw_regions
 from .region_classifier import masked_crops
@@ -212,4 +213,4 @@ def save_one_pass(student: OnePassStudent, encoder: ClipEncoder, file: Path) -> 
     """Write the encoder's model with the student's image tower, as `clip_training.save` does."""
     state = dict(encoder.network("clip").state_dict())
     state.update({f"visual.{name}": t for name, t in student.visual.state_dict().items()})
-    torch.save({name: value.half().cpu() for name, value in state.items()}, file)
+    save_state(state, file)

@@ -13,11 +13,14 @@ REPORT_SUFFIX = ".json"
 """Of the report that such a program writes beside its weights."""
 
 
+MAX_SEED = 2**32  # numpy's
+
+
 def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]) -> None:
     """Check `args` before the long work and make the folder of `args.output` (a Path).
 
     Args:
-        args: with `output`, `lr` and `device` ("cpu", "cuda" or None).
+        args: with `output`, `seed`, `lr` and `device` ("cpu", "cuda" or None).
         lowest: the least value of each whole number among them, by name.
 
     Raises:
@@ -27,6 +30,8 @@ def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]
         value = getattr(args, name)
         if value < least:
             raise UserError(f"--{name.replace('_', '-')} is {value}: give {least} or more")
+    if args.seed >= MAX_SEED:
+        raise UserError(f"--seed is {args.seed}: give a number below {MAX_SEED}")
     if not 0 < args.lr < float("inf"):
         raise UserError(f"--lr is {args.lr}: give a number over 0")
     if args.device == "cuda" and not torch.cuda.is_available():

@@ -79,7 +79,7 @@ class PerPixelNet(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        _check_test_options(cfg)
+        _check_options(cfg)
         mode = cfg.MODEL.ENSEMBLE.MODE
         clip = cfg.MODEL.CLIP
         encoder = build_encoder(clip.NAME)
@@ -184,7 +184,7 @@ def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, TextFCNHead]:
     return backbone, head
 
 
-def _check_test_options(cfg: CfgNode) -> None:
+def _check_options(cfg: CfgNode) -> None:
     """Raises UserError for what this model cannot do: now, not at the first evaluation."""
     if cfg.MODEL.TEST_DTYPE != "float32":
         raise UserError(
@@ -194,6 +194,7 @@ def _check_test_options(cfg: CfgNode) -> None:
     for key, wanted in (
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
         ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
+        ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
     ):
         if wanted:
             raise UserError(

@@ -182,7 +182,8 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
 
     The segments are at h x w. A mask with at least the share `purity` of its labelled pixels on one
     class gets that class, a mixed one `no_object`, and one with less than half of its pixels
-    labelled IGNORE_LABEL: it may lie on an unseen class, which must not be learnt to be nothing.
+    labelled IGNORE_LABEL: it may lie on an unseen class, which must not be learnt to be nothing. On
+    a segment without a name that is UNNAMED.
     One-to-one matching leaves most proposals without a class; where they overlap on purpose
     (clusters), their names count too.
     """
