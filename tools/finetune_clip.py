@@ -9,9 +9,9 @@ python train_net.py --config-file configs/synthetic/zsk.yaml --eval-only \\
 
 Reads the photos of DATASETS.TRAIN and the outlines of the seen segments; a copy of the tower learns
 to embed regions in one look as MODEL.CLIP.NAME embeds their crops. Regions are also cells of equal
-colours: of pixels without a label, those of unseen classes among them, it sees the colours and
-is never told which they are. The text tower stays; learned prompts
-are tied to the CLIP that they were trained with all the same.
+colours: of pixels without a label, those of unseen classes among them, it sees the colours and is
+never told which they are. The text tower stays; learned prompts are tied to the CLIP that they were
+trained with all the same.
 
 The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
 one_pass and the same ONE_PASS_SIZE and MASKED_LAYERS. How near one look comes to crops on photos of
