@@ -33,7 +33,10 @@ def test_same_numbers_as_the_model_it_holds(weights):
 
 def test_single_precision_weights_are_not_rounded(weights):
     # build_model of the clip package converts to half precision on the way
-    held = ClipEncoder(str(weights)).network("clip").state_dict()
+    encoder = ClipEncoder(str(weights))
+    encoder.encode_text(TEXTS)  # or the text tower is not there
+    held = encoder.network("clip").state_dict()
+    assert list(held) == list(make_tiny_clip().state_dict())
     for key, tensor in make_tiny_clip().state_dict().items():
         assert held[key].dtype == torch.float32
         assert torch.equal(held[key], tensor), key
@@ -142,3 +145,81 @@ def test_a_saved_program_is_not_run(tmp_path):
 def test_pixels_are_normalised_in_0_to_255():
     assert clip_encoder.PIXEL_MEAN == pytest.approx((122.7709, 116.7460, 104.0937), abs=1e-3)
     assert clip_encoder.PIXEL_STD == pytest.approx((68.5005, 66.6322, 70.3232), abs=1e-3)
+
+
+def has_text_tower(encoder):
+    keys = encoder.network("clip").state_dict()
+    assert any(key.startswith("visual.") for key in keys)
+    return "token_embedding.weight" in keys
+
+
+def test_the_text_tower_is_there_while_texts_are_encoded_only(weights):
+    encoder, reference = ClipEncoder(str(weights)), make_tiny_clip()
+    assert not has_text_tower(encoder)
+    first = encoder.encode_text(TEXTS)
+    assert has_text_tower(encoder)
+    encoder.release_text()
+    assert not has_text_tower(encoder)
+    assert [n for n in encoder.network("clip").state_dict() if not n.startswith("visual.")] == [
+        "logit_scale"
+    ]
+    assert torch.equal(encoder.encode_text(TEXTS), first)
+    network = encoder.network("clip")
+    assert not any(module.training for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert sum(p.numel() for p in network.parameters()) == sum(
+        p.numel() for p in reference.parameters()
+    )
+
+
+def test_a_text_tower_that_is_read_late_follows_the_others(weights):
+    encoder = ClipEncoder(str(weights))
+    encoder.to("meta")  # stands for another device
+    network = encoder._with_text_tower()
+    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
+    encoder.release_text()  # on another device than the CPU it stays
+    assert has_text_tower(encoder)
+
+
+def test_a_text_tower_that_was_read_in_a_test_serves_in_training(weights):
+    encoder = ClipEncoder(str(weights))
+    with torch.inference_mode():
+        encoder.encode_text(TEXTS)
+    prefix = torch.ones(1, 64, requires_grad=True)
+    encoder.encode_in_context(["cat"], prefix, torch.zeros(0, 64))[0, 0].backward()
+    assert prefix.grad.abs().sum() > 0
+
+
+def test_the_fingerprint_is_of_both_towers_wherever_they_are(weights, tmp_path):
+    without, whole = ClipEncoder(str(weights)), ClipEncoder(str(weights))
+    whole.encode_text(TEXTS)
+    assert without.fingerprint() == whole.fingerprint()
+    assert not has_text_tower(without)
+    for changed in ("visual.proj", "text_projection"):
+        state = torch.load(weights, weights_only=True)
+        state[changed] += 1
+        torch.save(state, tmp_path / "changed.pt")
+        assert ClipEncoder(str(tmp_path / "changed.pt")).fingerprint() != without.fingerprint()
+
+
+def test_a_file_that_changes_under_its_encoder_is_refused(tmp_path):
+    file = save_tiny_clip(tmp_path / "tiny.pt")
+    encoder = ClipEncoder(str(file))
+    crops = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    image = encoder.encode_image(crops)
+    save_tiny_clip(file, input_size=96, seed=1)
+    with pytest.raises(UserError, match="tiny.pt has changed"):
+        encoder.encode_text(TEXTS)
+    assert torch.equal(encoder.encode_image(crops), image)
+    file.unlink()
+    with pytest.raises(UserError, match="tiny.pt cannot be read"):
+        encoder.encode_text(TEXTS)
+    assert not has_text_tower(encoder)
+
+
+def test_building_draws_no_random_numbers(weights):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    ClipEncoder(str(weights))
+    assert torch.equal(torch.rand(1), expected)

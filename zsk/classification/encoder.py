@@ -125,6 +125,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
                 rows.append(F.normalize(features.float(), dim=1))
             return torch.cat(rows)
 
+    def release_text(self) -> None:
+        """Give back what memory only texts need, if any; the next text takes it again."""
+
     def encode_image(self, crops: Tensor) -> Tensor:
         """(R,3,input_size,input_size) float32 crops, normalised → (R,E) float32 unit rows."""
         if not len(crops):
@@ -177,11 +180,16 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """64 hex digits (SHA-256) of the weights; the same on every device."""
         if self._fingerprint is None:
             digest = hashlib.sha256()
-            for name, network in sorted(self._networks.items()):
-                for key, tensor in network.state_dict().items():
-                    digest.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
-                    # Halves: a float32 and a float16 copy of one network agree.
-                    values = tensor.half() if tensor.is_floating_point() else tensor
-                    digest.update(values.cpu().contiguous().numpy().tobytes())
+            for name, tensor in self._named_weights():
+                digest.update(f"{name} {tuple(tensor.shape)}".encode())
+                # Halves: a float32 and a float16 copy of one network agree.
+                values = tensor.half() if tensor.is_floating_point() else tensor
+                digest.update(values.cpu().contiguous().numpy().tobytes())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
+
+    def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """What the fingerprint is of, always in the same order."""
+        for name, network in sorted(self._networks.items()):
+            for key, tensor in network.state_dict().items():
+                yield f"{name}.{key}", tensor

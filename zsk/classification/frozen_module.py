@@ -21,6 +21,7 @@ class FrozenModule(nn.Module):
         super().__init__()
         self._networks: dict[str, nn.Module] = {}  # a plain dict: nn.Module registers nothing
         self._device = torch.device("cpu")
+        self._single = False
 
     @property
     def device(self) -> torch.device:
@@ -45,13 +46,22 @@ class FrozenModule(nn.Module):
     @contextmanager
     def single_precision(self) -> Iterator[None]:
         """The networks in float32, on a GPU too: gradients that pass through need its range."""
-        for network in self._networks.values():
-            self.set_precision(network, torch.device("cpu"))
+        self._single = True
+        self._settle_all()
         try:
             yield
         finally:
-            for network in self._networks.values():
-                self.set_precision(network, self._device)
+            self._single = False
+            self._settle_all()
+
+    def settle(self, network: nn.Module) -> None:
+        """Move a network to `device`, and to the precision that the others have there."""
+        cpu = torch.device("cpu")
+        self.set_precision(network.to(self._device), cpu if self._single else self._device)
+
+    def _settle_all(self) -> None:
+        for network in self._networks.values():
+            self.settle(network)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
         # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not
@@ -59,7 +69,6 @@ class FrozenModule(nn.Module):
         super()._apply(fn, recurse)
         target = fn(torch.empty(0, device=self._device)).device
         if target != self._device:
-            for network in self._networks.values():
-                self.set_precision(network.to(target), target)
             self._device = target
+            self._settle_all()
         return self

@@ -211,6 +211,6 @@ def likeness(student: OnePassStudent, photos: Sequence[TaughtPhoto], text: Tenso
 
 def save_one_pass(student: OnePassStudent, encoder: ClipEncoder, file: Path) -> None:
     """Write the encoder's model with the student's image tower, as `clip_training.save` does."""
-    state = dict(encoder.network("clip").state_dict())
+    state = dict(encoder.weights())
     state.update({f"visual.{name}": t for name, t in student.visual.state_dict().items()})
     save_state(state, file)

@@ -99,6 +99,7 @@ class TextClassifier(FrozenModule):
                 f"the prompt of the class {vocabulary.names[position]!r} has more than the "
                 f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
             ) from error
+        self.encoder.release_text()  # for these names it will not be needed again
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
 
 
