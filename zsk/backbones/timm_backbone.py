@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -135,6 +134,8 @@ def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
     Raises:
         UserError: the network has no such layer.
     """
+    import timm  # as in build_timm_backbone
+
     network: Any = timm.create_model(name, pretrained=pretrained)
     if not (hasattr(network, "conv_head") and hasattr(network, "bn2")):
         raise UserError(
@@ -146,6 +147,8 @@ def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Reads MODEL.TIMM and MODEL.RESNETS.OUT_FEATURES."""
+    import timm  # here, because its 25 MB and a second are for nothing with another backbone
+
     settings, out_features = cfg.MODEL.TIMM, cfg.MODEL.RESNETS.OUT_FEATURES
     pretrained = settings.WEIGHTS == "pretrained"
     try:

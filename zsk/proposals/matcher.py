@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from zsk.data.targets import UNNAMED
@@ -82,6 +81,8 @@ class HungarianMatcher(nn.Module):
 
 def _assign(costs: Tensor, counts: Sequence[int], image_names: Sequence[str]) -> Tensor:
     """One stage's costs (B,N,G) on the CPU -> (3,M) int64: images, proposals, segments."""
+    from scipy.optimize import linear_sum_assignment  # here: 30 MB that only training needs
+
     pairs, first = [torch.empty((3, 0), dtype=torch.int64)], 0
     for i, (cost, count, name) in enumerate(zip(costs, counts, image_names, strict=True)):
         cost = cost[:, :count]
