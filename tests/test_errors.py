@@ -1,6 +1,12 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from zsk.errors import UserError, run_cli
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_user_error_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +60,16 @@ def test_a_user_error_from_a_loader_worker_loses_torchs_wrapping(
         run_cli(main)
 
     assert capsys.readouterr().err == "error: the file a.jpg is empty\n"
+
+
+@pytest.mark.parametrize("tool", ["train_clip.py", "finetune_clip.py"])
+def test_a_tool_without_the_clip_package_says_how_to_install_it(tool: str) -> None:
+    run = "import runpy, sys; sys.modules['clip'] = None; runpy.run_path(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", run, str(ROOT / "tools" / tool)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert "pip install openai-clip" in done.stderr and "Traceback" not in done.stderr

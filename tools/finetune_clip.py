@@ -35,9 +35,7 @@ from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from zsk.classification import one_pass_training as training  # noqa: E402
 from zsk.classification.build import build_encoder  # noqa: E402
-from zsk.classification.clip_encoder import ClipEncoder  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.classification.training_arguments import (  # noqa: E402
@@ -47,7 +45,11 @@ from zsk.classification.training_arguments import (  # noqa: E402
 from zsk.config import load_config  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
-from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
+
+with reported_mistakes():  # OpenAI's clip may not be installed
+    from zsk.classification import one_pass_training as training
+    from zsk.classification.clip_encoder import ClipEncoder
 
 
 def parse_arguments() -> argparse.Namespace:

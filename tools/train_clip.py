@@ -26,7 +26,6 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from zsk.classification import clip_training as training  # noqa: E402
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
 from zsk.classification.training_arguments import (  # noqa: E402
     REPORT_SUFFIX,
@@ -36,7 +35,10 @@ from zsk.data.synthetic.classes import stuff_vocabulary  # noqa: E402
 from zsk.data.synthetic.crops import Picture, class_name, clean_picture, pictures  # noqa: E402
 from zsk.data.synthetic.files import PARTS  # noqa: E402
 from zsk.data.synthetic.scene import Portrait, Rendering, Scene  # noqa: E402
-from zsk.errors import run_cli  # noqa: E402
+from zsk.errors import reported_mistakes, run_cli  # noqa: E402
+
+with reported_mistakes():  # OpenAI's clip may not be installed
+    from zsk.classification import clip_training as training
 
 SCENES_SEED = 3  # of no part of the data sets
 DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, margins, mirrored

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Callable, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
@@ -22,8 +24,20 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
     Raises:
         SystemExit: always, unless `main` fails with an exception of another kind.
     """
-    try:
+    with reported_mistakes():
         code = main()
+    sys.exit(code)
+
+
+@contextmanager
+def reported_mistakes() -> Iterator[None]:
+    """What `run_cli` makes of exceptions; for imports that a missing package makes fail.
+
+    Raises:
+        SystemExit: for a `UserError` or Ctrl-C.
+    """
+    try:
+        yield
     except UserError as error:
         # from a loader's worker process, torch sends the message behind a traceback
         _print_line(f"error: {str(error).rpartition('UserError: ')[2]}")
@@ -31,7 +45,6 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         _print_line("interrupted")
         sys.exit(INTERRUPTED_EXIT_CODE)
-    sys.exit(code)
 
 
 def _print_line(message: str) -> None:
