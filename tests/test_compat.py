@@ -1,5 +1,6 @@
 """compat beside made-up packages, in processes of their own, and beside the installed ones."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from PIL import Image
 
 from zsk import compat
 
+ROOT = Path(__file__).resolve().parents[1]
 OLD_PILLOW = "class Resampling:\n    BILINEAR = 2\nLINEAR = 'its own'\n"
 NEW_PILLOW = "class Resampling:\n    BILINEAR = 2\n"
 
@@ -159,3 +161,38 @@ def test_importing_prints_no_warnings_that_users_cannot_act_on() -> None:
     )
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_torchs_compiler_is_loaded_by_who_uses_it_only() -> None:
+    script = """
+import sys
+import zsk, torch
+from torchvision.ops import roi_align
+assert not [m for m in sys.modules if m.startswith(("torch._dynamo", "triton", "sympy"))]
+box = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
+assert roi_align(torch.ones(1, 1, 4, 4), box, 1).item() == 1
+asked = sys.modules["torchvision.ops.roi_align"].is_compile_supported
+import torch._dynamo.utils
+assert asked("cpu") == torch._dynamo.utils.is_compile_supported("cpu")
+assert torch._dynamo.utils.__file__
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item() == 2
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_compilers_stand_in_gives_way_to_what_it_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "torch._dynamo.utils"
+    stand_in = compat._DeferredCompilerUtils(name)
+    monkeypatch.setitem(sys.modules, name, stand_in)
+    assert not hasattr(stand_in, "__path__") and sys.modules[name] is stand_in
+    real = stand_in.counters
+    assert sys.modules[name] is not stand_in and sys.modules[name].counters is real

@@ -1,7 +1,8 @@
 """Lets Detectron2 0.6 import beside today's Pillow and without its compiled operators.
 
-The one home of compatibility code. Each remedy looks for what is missing and leaves everything else
-alone, so that a newer Detectron2, an older Pillow or a compiled build pass through untouched.
+Keeps torchvision from loading torch's compiler, too. The one home of compatibility code. Each
+remedy looks for what is missing and leaves everything else alone, so that a newer Detectron2, an
+older Pillow or a compiled build pass through untouched.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from types import ModuleType
 from PIL import Image
 
 _COMPILED_OPS = "detectron2._C"
+_COMPILER_UTILS = "torch._dynamo.utils"
 
 # (message, category, module) of warnings about how Detectron2 0.6 and clip were written, which
 # nobody who uses them here can act on.
@@ -53,6 +55,21 @@ class _MissingCompiledOps(ModuleType):
         )
 
 
+class _DeferredCompilerUtils(ModuleType):
+    """Stands where `torch._dynamo.utils` would, and loads it when something of it is used."""
+
+    def is_compile_supported(self, device_type: object) -> object:
+        # What torchvision's roi_align asks, on a GPU and in deterministic mode only.
+        return importlib.import_module(_COMPILER_UTILS).is_compile_supported(device_type)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # the import system's own probing
+            raise AttributeError(name)
+        if sys.modules.get(_COMPILER_UTILS) is self:
+            del sys.modules[_COMPILER_UTILS]
+        return getattr(importlib.import_module(_COMPILER_UTILS), name)
+
+
 def prepare() -> None:
     """Make `detectron2` importable; safe to call any number of times.
 
@@ -62,6 +79,7 @@ def prepare() -> None:
     _quieten_deprecations()
     _restore_pillow_linear()
     _stand_in_for_compiled_ops()
+    _import_torchvision_without_compiler()
 
 
 def compiled_ops_available() -> bool:
@@ -127,3 +145,22 @@ def _stand_in_for_compiled_ops() -> None:
         stand_in = _MissingCompiledOps(str(error))
         sys.modules[_COMPILED_OPS] = stand_in
         setattr(detectron2, "_C", stand_in)
+
+
+def _import_torchvision_without_compiler() -> None:
+    """torchvision 0.29 imports torch's compiler, with triton and sympy, for one rare question.
+
+    That is 150 MB and a second or more of every start, and nothing here is compiled. Whoever uses
+    the compiler loads it then: the stand-in lasts for this import only.
+    """
+    if "torch" not in sys.modules or _COMPILER_UTILS in sys.modules:
+        return
+    stand_in = _DeferredCompilerUtils(_COMPILER_UTILS)
+    sys.modules[_COMPILER_UTILS] = stand_in
+    try:
+        importlib.import_module("torchvision")
+    except ImportError:
+        pass  # who needs it will say so
+    finally:
+        if sys.modules.get(_COMPILER_UTILS) is stand_in:
+            del sys.modules[_COMPILER_UTILS]

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_clip import make_tiny_clip, save_tiny_clip
@@ -9,6 +13,7 @@ from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["a photo of a cat.", "sky"]
 
 
@@ -215,6 +220,18 @@ def test_a_file_that_changes_under_its_encoder_is_refused(tmp_path):
     with pytest.raises(UserError, match="tiny.pt cannot be read"):
         encoder.encode_text(TEXTS)
     assert not has_text_tower(encoder)
+
+
+def test_building_loads_no_compiler(weights):
+    script = f"""
+import sys
+from zsk.classification.clip_encoder import ClipEncoder
+ClipEncoder({str(weights)!r}).encode_text(["cat"])
+assert "torch._dynamo" not in sys.modules and "sympy" not in sys.modules
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_building_draws_no_random_numbers(weights):

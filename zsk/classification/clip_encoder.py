@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zsk.errors import UserError
 
@@ -205,7 +206,8 @@ def _token_ids(text: str, context_length: int) -> Tensor:
 def _build(state: dict[str, Tensor], file: Path) -> Any:
     """CLIP of these weights' sizes, on the device "meta": without any values. Raises UserError."""
     try:
-        with torch.device("meta"):  # as numbers it would be there twice, and rounded to halves
+        # as numbers it would be there twice, and rounded to halves
+        with torch.device("meta"), _WithoutValues():
             # a copy: build_model deletes entries
             return build_model({key: tensor.to("meta") for key, tensor in state.items()}).float()
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
@@ -213,6 +215,22 @@ def _build(state: dict[str, Tensor], file: Path) -> Any:
             f"the file {file} holds no complete OpenAI CLIP model ({type(error).__name__}): "
             "give the weights of one of OpenAI's models"
         ) from error
+
+
+class _WithoutValues(TorchFunctionMode):
+    """First values are not computed. On "meta", torch would load its whole compiler for that."""
+
+    _left_out = {
+        *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
+        *(Tensor.normal_, Tensor.uniform_, Tensor.triu_),
+        *(Tensor.mul, Tensor.__mul__, Tensor.__rmul__),
+    }
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in self._left_out:
+            return args[0] if args else kwargs["tensor"]  # nn.init passes names
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
 
 
 def _drop_text_tower(model: Any) -> None:
