@@ -109,7 +109,7 @@ class ClipEncoder(VisionLanguageEncoder):
     def _with_text_tower(self) -> Any:
         """The model, whole: the text tower is read from the file where it is not there."""
         model = self.network("clip")
-        if model.transformer is None:
+        if model.token_embedding is None:
             state = self._file.read()
             state = {key: state[key] for key in self._keys if key.split(".")[0] in _TEXT_TOWER}
             for name, part in self._empty_tower.items():
