@@ -16,6 +16,7 @@ from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import tokenize_all
 from zsk.classification.clip_training import contrastive_loss
 from zsk.classification.encoder import TextTooLongError
+from zsk.errors import UserError
 
 SIZES = training.ClipSizes(
     embed_dim=16,
@@ -116,6 +117,24 @@ def test_the_text_tower_stays_as_it_is_while_images_train(model: CLIP) -> None:
     training.train_step(model, optimizer, batch)
     assert torch.equal(model.text_projection, before[0])
     assert not torch.equal(model.visual.proj, before[1])
+
+
+def test_what_is_loaded_is_what_was_saved_with_its_scale(model: CLIP, tmp_path) -> None:
+    model.logit_scale.data.fill_(2.0)
+    training.save(model, tmp_path / "clip.pt")
+    other = training.new_clip(SIZES)
+    training.load(other, tmp_path / "clip.pt")
+    training.build_optimizer(other, 0.01, 0.0)
+    for name, value in other.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name].half().float()), name
+    assert other.logit_scale.item() == 2.0
+
+
+def test_weights_of_other_sizes_are_refused(model: CLIP, tmp_path) -> None:
+    training.save(model, tmp_path / "clip.pt")
+    larger = training.new_clip(SIZES._replace(embed_dim=2 * SIZES.embed_dim))
+    with pytest.raises(UserError, match="clip.pt are not those of the synthetic world's small"):
+        training.load(larger, tmp_path / "clip.pt")
 
 
 def test_warm_up_makes_captions_as_alike_as_their_words(model: CLIP) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from zsk.classification.build import build_encoder
 from zsk.errors import UserError
@@ -29,6 +30,18 @@ def test_it_writes_weights_and_a_report(run_program, tmp_path: Path) -> None:
     assert "9/9" in done.stderr and "2/2" in done.stderr  # the bars
 
 
+def test_an_adapted_one_encodes_texts_as_before(run_program, tmp_path: Path) -> None:
+    first, adapted = tmp_path / "clip.pt", tmp_path / "adapted.pt"
+    options = ("--steps", 1, "--batch-size", 4, "--scenes", 2, "--text-steps", 1)
+    for words in (("--output", first), ("--adapt", first, "--output", adapted)):
+        done = run_program(TOOL, *words, *options, OMP_NUM_THREADS=1)
+        assert done.returncode == 0, done.stderr[-2000:]
+    before, after = (torch.load(file) for file in (first, adapted))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("visual.") for name in changed)
+    assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -38,6 +51,8 @@ def test_it_writes_weights_and_a_report(run_program, tmp_path: Path) -> None:
         (("--seed", "-1"), "--seed is -1: give 0 or more"),
         (("--lr", "0"), "--lr is 0.0: give a number over 0"),
         (("--lr", "nan"), "--lr is nan: give a number over 0"),
+        (("--adapt", "{}/none.pt"), "there is no CLIP weights file .*none.pt"),
+        (("--adapt", "{}/file"), "file cannot be read|file holds no state dict"),
         (("--output", "{}/clip.json"), "clip.json ends as the report beside it does"),
         (("--output", "{}"), "cannot be written .*it is a folder.*: give a file"),
         (("--output", "{}/file/clip.pt"), r"file/clip.pt cannot be written .*: give a file"),

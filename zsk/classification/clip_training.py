@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
+from zsk.errors import UserError
+
+from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, find_weights, tokenize_all
+from .clip_file import ClipFile
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
@@ -42,11 +45,24 @@ class ClipSizes(NamedTuple):
 
 def new_clip(sizes: ClipSizes) -> Any:
     """OpenAI's model class with random weights."""
-    return CLIP(
+    model = CLIP(
         **sizes._asdict(),
         vocab_size=VOCABULARY_SIZE,
         transformer_heads=sizes.transformer_width // 64,
     )
+    model.logit_scale.data.fill_(np.log(START_SCALE))
+    return model
+
+
+def load(model: Any, file: Path) -> None:
+    """Give a new model the weights of a saved one of its sizes. Raises UserError."""
+    try:
+        model.load_state_dict(ClipFile(find_weights(str(file))).read())
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights in {file} are not those of the synthetic world's small CLIP: give a file "
+            "that tools/train_clip.py wrote"
+        ) from error
 
 
 class Batch(NamedTuple):
@@ -169,7 +185,6 @@ def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> to
     images did not tell apart yet (green square and green circle to a cosine of 0.94), after which
     they never were (measured: 75 % of clean crops right after 1000 steps, against 82 % after 800).
     """
-    model.logit_scale.data.fill_(np.log(START_SCALE))
     parameters: list[Tensor] = list(model.visual.parameters())
     weights = [p for p in parameters if p.ndim >= 2]
     others = [p for p in parameters if p.ndim < 2] + [model.logit_scale]

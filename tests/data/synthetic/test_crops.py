@@ -7,13 +7,12 @@ import pytest
 
 from zsk.data.synthetic.classes import CLASSES, OBJECTS
 from zsk.data.synthetic.crops import (
-    MIN_OVERLAP,
     MIN_PIXELS,
     class_name,
     clean_picture,
     pictures,
-    rough_outline,
 )
+from zsk.data.synthetic.outlines import CutOuts
 from zsk.data.synthetic.scene import NO_CLASS, SIDE, Portrait, Rendering, Scene
 
 STAR, STRIP, GROUND = 3, len(OBJECTS), len(OBJECTS) + 5
@@ -70,21 +69,19 @@ def test_stuff_that_fills_no_window_is_only_cut_out(rendering: Rendering) -> Non
     assert len(ground) > len(strip)
 
 
-def test_a_rough_outline_covers_the_most_and_another_draw_is_another() -> None:
-    inside = np.zeros((SIDE, SIDE), dtype=bool)
-    inside[20:60, 30:70] = True
-    rng = np.random.default_rng(0)
-    roughs = [rough_outline(inside, rng) for _ in range(20)]
-    overlaps = [(r & inside).sum() / (r | inside).sum() for r in roughs]
-    assert all(MIN_OVERLAP <= overlap <= 1 for overlap in overlaps) and min(overlaps) < 0.97
-    assert not np.array_equal(roughs[0], roughs[1])
+def test_all_are_cut_out_with_flaws_where_that_is_asked(rendering: Rendering) -> None:
+    def shown(cut_outs: CutOuts) -> list[set[int]]:
+        rng = np.random.default_rng(0)
+        found = []
+        for _ in range(20):
+            for image, label in pictures(rendering, SIDE, rng, cut_outs):
+                if label == STAR:
+                    found.append({k for k, c in COLOURS.items() if (image == c).all(-1).any()})
+        return found
 
-
-def test_what_a_rough_outline_would_lose_is_cut_out_exactly() -> None:
-    inside = np.zeros((SIDE, SIDE), dtype=bool)
-    inside[50] = True  # a line is not half of anything on the coarse grid
-    rough = rough_outline(inside, np.random.default_rng(0))
-    assert np.array_equal(rough, inside)
+    assert all(seen == {STAR} for seen in shown(CutOuts(share=1, rough=0)))
+    flawed = shown(CutOuts(share=1, rough=1, flawed=1))
+    assert {STAR, GROUND} in flawed and {STAR} in flawed  # pieces gained, or lost alone
 
 
 def test_another_draw_shows_a_scene_differently(rendering: Rendering) -> None:

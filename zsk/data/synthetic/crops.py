@@ -13,16 +13,12 @@ import cv2
 import numpy as np
 
 from .classes import CLASSES, OBJECTS
+from .outlines import AS_ON_THE_WEB, CutOuts, cut_out
 from .scene import NO_CLASS, SIDE, Rendering
 
 MIN_PIXELS = 80  # of a segment that is worth a picture
 MIN_SHARE = 0.75  # of a window, that its stuff covers
 MAX_MARGIN = 0.3  # around an object, in its longer sides
-CUT_OUT_SHARE = 0.5  # of the pictures show their subject on plain ground, as product photos do
-ROUGH_SHARE = 0.5  # of these are cut out roughly, as by hand or by a program
-COARSE_SIDE = 24  # of the grid that a rough outline follows: a scene's at stride 4
-MAX_BLUR, MAX_NOISE = 3.0, 0.3  # of a rough outline: pixels, and of 1 inside and 0 outside
-MIN_OVERLAP = 0.5  # IoU of a rough outline with the true one
 WINDOW_TRIALS = 12
 
 
@@ -33,12 +29,15 @@ class Picture(NamedTuple):
     label: int  # index into CLASSES
 
 
-def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Iterator[Picture]:
+def pictures(
+    rendering: Rendering, side: int, rng: np.random.Generator, cut_outs: CutOuts = AS_ON_THE_WEB
+) -> Iterator[Picture]:
     """One picture for each class in a scene: of the object, or of a piece of the stuff.
 
     Args:
         side: P.
         rng: draws margins, grounds and mirroring; another draw shows the scene differently.
+        cut_outs: how many subjects are cut out, and how well.
     """
     image, classes = rendering
     if rng.random() < 0.5:
@@ -47,8 +46,8 @@ def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Itera
         inside = classes == label
         if label == NO_CLASS or inside.sum() < MIN_PIXELS:
             continue
-        if rng.random() < CUT_OUT_SHARE:
-            shown = rough_outline(inside, rng) if rng.random() < ROUGH_SHARE else inside
+        if rng.random() < cut_outs.share:
+            shown = cut_out(inside, classes, cut_outs, rng)
             ground = rng.integers(0, 256, 3)
             yield _picture(np.where(shown[..., None], image, ground), _box(shown, 0), side, label)
         elif label < len(OBJECTS):
@@ -58,23 +57,6 @@ def pictures(rendering: Rendering, side: int, rng: np.random.Generator) -> Itera
             window = _window(inside, rng)
             if window is not None:
                 yield _picture(image, window, side, label)
-
-
-def rough_outline(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask (S,S) bool as a proposal might have it: coarse, with dents, bulges and holes.
-
-    Without them the small CLIP is surer of itself where a proposal is poor, and wrong no more
-    seldom: of the best proposals of one model it then names as many right (hIoU 49 against 50).
-    """
-    coarse = cv2.resize(
-        inside.astype(np.float32), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA
-    )
-    soft = cv2.resize(coarse, inside.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    soft = cv2.GaussianBlur(soft, (0, 0), rng.uniform(0.1, MAX_BLUR))
-    noise = rng.normal(0, rng.uniform(0, MAX_NOISE), (8, 8)).astype(np.float32)
-    rough = soft + cv2.resize(noise, inside.shape[::-1], interpolation=cv2.INTER_CUBIC) > 0.5
-    overlap = (rough & inside).sum() / (rough | inside).sum()
-    return rough if overlap >= MIN_OVERLAP else inside
 
 
 def clean_picture(portrait: Rendering, side: int) -> Picture:
