@@ -119,7 +119,7 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.ONE_PASS_SIZE = 0
     clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
-    clip.CHUNK_SIZE = 32  # crops encoded together: bounds memory
+    clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
     clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
     # a proposal is not classified once at most this share of the pixels of the masks could still

@@ -72,9 +72,9 @@ def test_no_segment_at_all():
             encode_segments(ColourEncoder(), records, 4)
 
 
-def test_chunks_of_nothing():
-    with pytest.raises(UserError, match="chunk size must be at least 1"):
-        encode_segments(ColourEncoder(), RECORDS, 0)
+def test_chunks_of_less_than_nothing():
+    with pytest.raises(UserError, match="CHUNK_SIZE is -1"):
+        encode_segments(ColourEncoder(), RECORDS, -1)
 
 
 def test_context_starts_from_the_tokens_next_to_the_name(encoder):

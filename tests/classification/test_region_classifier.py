@@ -1,17 +1,11 @@
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from tiny_clip import ColourEncoder
-from torch.nn import functional as F
 
 from zsk.classification.region_classifier import (
     OnePassClassifier,
     RegionClassifier,
-    binary_masks,
     build_region_classifier,
-    masked_crops,
-    tight_boxes,
 )
 from zsk.errors import UserError
 
@@ -83,60 +77,11 @@ def test_no_gradient_whatever_comes_in():
     assert not scores.probs.requires_grad
 
 
-def test_pixels_outside_the_mask_are_the_pixel_mean():
-    _, left, _ = halves()
-    corners = torch.zeros_like(left)
-    corners[0, 0] = corners[7, 7] = True  # the tight box is the whole image
-    encoder = ColourEncoder(input_size=8, pixel_mean=50.0)
-    pixels = red_and_green() - 50.0
-    crop = masked_crops(pixels, corners[None], encoder.input_size)[0]
-    expected = torch.zeros(3, 8, 8)
-    expected[:, 0, 0] = torch.tensor([150.0, -50.0, -50.0])
-    expected[:, 7, 7] = torch.tensor([-50.0, 150.0, -50.0])
-    torch.testing.assert_close(crop, expected)
-
-
-def test_one_pixel_fills_the_crop():
-    image = torch.rand(3, 6, 7)
-    mask = torch.zeros(1, 6, 7, dtype=torch.bool)
-    mask[0, 2, 3] = True
-    assert tight_boxes(mask).tolist() == [[3.0, 2.0, 4.0, 3.0]]
-    crop = masked_crops(image, mask, 1)
-    torch.testing.assert_close(crop[0, :, 0, 0], image[:, 2, 3])
-    scores = RegionClassifier(ColourEncoder())(image, logits(mask[0]), TEXT)
+def test_one_pixel_is_enough():
+    mask = torch.zeros(6, 7, dtype=torch.bool)
+    mask[2, 3] = True
+    scores = RegionClassifier(ColourEncoder())(torch.rand(3, 6, 7), logits(mask), TEXT)
     assert scores.valid.tolist() == [True]
-
-
-def test_a_full_mask_gives_the_whole_image():
-    image = torch.rand(3, 8, 12)
-    mask = torch.ones(1, 8, 12, dtype=torch.bool)
-    assert tight_boxes(mask).tolist() == [[0.0, 0.0, 12.0, 8.0]]
-    # 2 × 3 pixels fall into each pixel of the crop, whose value is their mean
-    expected = F.avg_pool2d(image, (2, 3))
-    torch.testing.assert_close(masked_crops(image, mask, 4)[0], expected)
-
-
-def test_a_crop_is_the_one_an_image_library_makes():
-    values = torch.randint(0, 256, (20, 30), dtype=torch.uint8)
-    mask = torch.zeros(1, 20, 30, dtype=torch.bool)
-    mask[0, 4:16, 5:29] = True  # 12 rows, 24 columns, to 6 × 6: whole pixels fall together
-    crop = masked_crops(values.expand(3, 20, 30).float(), mask, 6)[0, 0]
-    box = Image.fromarray(values.numpy()).convert("F").resize((6, 6), Image.BOX, (5, 4, 29, 16))
-    torch.testing.assert_close(crop, torch.from_numpy(np.array(box)), atol=1e-3, rtol=0)
-
-
-def test_boxes_of_several_shapes():
-    masks = torch.zeros(2, 5, 9, dtype=torch.bool)
-    masks[0, 1, 2] = masks[0, 3, 7] = True
-    masks[1, :, 8] = True
-    assert tight_boxes(masks).tolist() == [[2.0, 1.0, 8.0, 4.0], [8.0, 0.0, 9.0, 5.0]]
-
-
-def test_low_resolution_masks_cover_the_whole_image():
-    mask = torch.tensor([[[10.0, -10.0], [10.0, -10.0]]])
-    left = torch.zeros(6, 8, dtype=torch.bool)
-    left[:, :4] = True
-    assert torch.equal(binary_masks(mask, (6, 8), 0.0)[0], left)
 
 
 def test_the_threshold_is_one_of_the_sigmoid():
@@ -165,8 +110,8 @@ def test_chunks_change_nothing(chunk_size):
 def test_numbers_out_of_range():
     with pytest.raises(UserError, match="threshold.*1.0"):
         RegionClassifier(ColourEncoder(), mask_threshold=1.0)
-    with pytest.raises(UserError, match="chunk size.*0"):
-        RegionClassifier(ColourEncoder(), chunk_size=0)
+    with pytest.raises(UserError, match="CHUNK_SIZE is -1"):
+        RegionClassifier(ColourEncoder(), chunk_size=-1)
 
 
 def test_nothing_is_saved_and_all_follows_the_device():

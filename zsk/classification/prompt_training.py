@@ -22,9 +22,9 @@ from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
+from .crops import crops_at_once, masked_crops
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .learned_prompts import LearnedPrompts, check_takes_context
-from .region_classifier import masked_crops
 
 RANDOM_STD = 0.02  # of context vectors without a token to start from: CLIP's own at its start
 MOMENTUM = 0.9
@@ -47,13 +47,12 @@ def encode_segments(
     Args:
         encoder: the frozen image side.
         records: mapped training records: "image" (3,H,W) RGB in 0–255 and "sem_seg" (H,W) int64.
-        chunk_size: crops encoded together, of one image or several.
+        chunk_size: crops encoded together, of one image or several; 0: see `crops_at_once`.
 
     Raises:
-        UserError: there is no segment, or `chunk_size` is below 1.
+        UserError: there is no segment, or `chunk_size` is negative.
     """
-    if chunk_size < 1:
-        raise UserError(f"the chunk size must be at least 1, but is {chunk_size}")
+    chunk_size = crops_at_once(encoder, chunk_size)
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     features: list[Tensor] = []
     labels: list[Tensor] = []

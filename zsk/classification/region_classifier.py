@@ -1,8 +1,6 @@
 """Names mask proposals by encoding what each of them shows (method, section 3).
 
-Letters: N proposals, h×w mask size, H×W image, R crops, K classes, E width of the text space, S
-side of a crop. Boxes are (x0, y0, x1, y1) in pixels of the image, edges at integers: x1 and y1 are
-exclusive.
+Letters: N proposals, h×w mask size, H×W image, R crops, K classes, E width of the text space.
 """
 
 from __future__ import annotations
@@ -13,15 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.ops import roi_align
 
 from zsk.errors import UserError
 
+from .crops import Cutter, crops_at_once, cutter
 from .encoder import VisionLanguageEncoder
 from .region_queue import Pruning, RegionQueue, RegionRequest
-
-MASKS_AT_ONCE = 8  # enlarged to the image's size: bounds the memory
 
 
 class RegionScores(NamedTuple):
@@ -37,8 +32,8 @@ class RegionClassifier(nn.Module):
     Args:
         encoder: the frozen image side.
         mask_threshold: in (0,1), where the masks' sigmoid is cut.
-        chunk_size: crops encoded at once, of one image or of several; of each image of a batch as
-            many are cut at a time. Bounds the memory, changes no result.
+        chunk_size: ≥ 0, crops encoded at once, of one image or of several. Bounds the memory,
+            changes no result. 0: by device. See `crops_at_once`.
         pruning: what `classify` may leave out.
 
     Leaving the surroundings in, dimmed or whole, and larger boxes were measured and are worse: see
@@ -52,14 +47,13 @@ class RegionClassifier(nn.Module):
         self,
         encoder: VisionLanguageEncoder,
         mask_threshold: float = 0.5,
-        chunk_size: int = 32,
+        chunk_size: int = 0,
         pruning: Pruning = Pruning(),
     ) -> None:
         super().__init__()
         if not 0 < mask_threshold < 1:
             raise UserError(f"the mask threshold must be between 0 and 1, but is {mask_threshold}")
-        if chunk_size < 1:
-            raise UserError(f"the chunk size must be at least 1, but is {chunk_size}")
+        crops_at_once(encoder, chunk_size)
         self.encoder = encoder
         self.logit_threshold = math.log(mask_threshold / (1 - mask_threshold))
         self.chunk_size = chunk_size
@@ -84,39 +78,37 @@ class RegionClassifier(nn.Module):
         With `pruning`, what cannot change a label is not encoded: it keeps a row of 0 and is valid.
         What is left out depends on its own image only.
         """
+        chunk_size = crops_at_once(self.encoder, self.chunk_size)
         queues = [
-            RegionQueue(request, self.logit_threshold, self.chunk_size, self.pruning)
+            RegionQueue(request, self.logit_threshold, chunk_size, self.pruning)
             for request in requests
         ]
         with torch.autocast(self.pixel_mean.device.type, enabled=False):
-            while rounds := [(q, i) for q in queues if len(i := q.next_round())]:
-                self._classify_rounds(rounds)
+            cutters = [self._cutter(request) for request in requests]
+            while rounds := [
+                (q, c, i) for q, c in zip(queues, cutters) if len(i := q.next_round())
+            ]:
+                self._classify_rounds(rounds, chunk_size)
         return [RegionScores(queue.probs, queue.valid) for queue in queues]
 
-    def _classify_rounds(self, rounds: Sequence[tuple[RegionQueue, Tensor]]) -> None:
-        crops, shown = zip(*(self._crops(queue.request, indices) for queue, indices in rounds))
-        features = torch.cat(
-            [self.encoder.encode_image(c) for c in torch.cat(crops).split(self.chunk_size)]
-        )
+    def _classify_rounds(
+        self, rounds: Sequence[tuple[RegionQueue, Cutter, Tensor]], chunk_size: int
+    ) -> None:
+        crops, shown = zip(*(cut.cut(indices) for _, cut, indices in rounds))
+        chunks = torch.cat(crops).split(chunk_size)
+        features = torch.cat([self.encoder.encode_image(chunk) for chunk in chunks])
         parts = features.split([len(c) for c in crops])
-        for (queue, indices), part, seen in zip(rounds, parts, shown):
+        for (queue, _, indices), part, seen in zip(rounds, parts, shown):
             probs = part.new_zeros(len(indices), len(queue.request.text))
             scores = self.encoder.logit_scale * part @ queue.request.text.float().T
             probs[seen] = scores.softmax(dim=1)
             queue.take(indices, probs, seen)
 
-    def _crops(self, request: RegionRequest, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Crops of those of the R proposals that show a pixel, and (R,) bool which do."""
+    def _cutter(self, request: RegionRequest) -> Cutter:
         # Before the crops: the pixels that are then set to 0 get the pixel mean.
         pixels = (request.image.float() - self.pixel_mean) / self.pixel_std
-        crops, shown = [], []
-        for chunk in indices.split(MASKS_AT_ONCE):
-            masks = binary_masks(
-                request.mask_logits[chunk], pixels.shape[-2:], self.logit_threshold
-            )
-            shown.append(occupied(masks, (1, 2)))
-            crops.append(masked_crops(pixels, masks[shown[-1]], self.encoder.input_size))
-        return torch.cat(crops), torch.cat(shown)
+        size = self.encoder.input_size
+        return cutter(pixels, request.mask_logits, self.logit_threshold, size)
 
 
 class OnePassClassifier(RegionClassifier):
@@ -164,48 +156,3 @@ def build_region_classifier(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
     return REGION_MODES[mode](encoder, mask_threshold, chunk_size, pruning)
-
-
-def binary_masks(mask_logits: Tensor, size: Sequence[int], logit_threshold: float) -> Tensor:
-    """(N,h,w) logits → (N,H,W) bool: upsampled bilinearly, true where over the threshold."""
-    upsampled = F.interpolate(
-        mask_logits[:, None].float(), size=tuple(size), mode="bilinear", align_corners=False
-    )
-    return upsampled[:, 0] > logit_threshold
-
-
-def occupied(masks: Tensor, dim: int | tuple[int, int]) -> Tensor:
-    """Whether bool masks have a true pixel along `dim`."""
-    return masks.view(torch.uint8).amax(dim) > 0  # `any` takes five times as long on a CPU
-
-
-def tight_boxes(masks: Tensor) -> Tensor:
-    """(R,H,W) bool masks with a pixel each → (R,4) float32 boxes."""
-    sides = []
-    for dim in (1, 2):  # (R,W) for x, (R,H) for y
-        pixels_along = occupied(masks, dim).to(torch.uint8)
-        first = pixels_along.argmax(dim=1)  # argmax is the first of equals
-        last = pixels_along.shape[1] - pixels_along.flip(1).argmax(dim=1)
-        sides.append((first, last))
-    (x0, x1), (y0, y1) = sides
-    return torch.stack([x0, y0, x1, y1], dim=1).float()
-
-
-def masked_crops(pixels: Tensor, masks: Tensor, size: int) -> Tensor:
-    """(3,H,W) normalised pixels, (R,H,W) bool masks with a pixel each → (R,3,S,S) float32 crops.
-
-    0 outside the mask, the tight box squashed to a square: averaged over the pixels that fall into
-    one pixel of the crop when it shrinks (anti-aliased), bilinear when it grows. Image and mask are
-    cut apart and multiplied as crops, so that no masked image exists at full size; the order only
-    matters on the mask's edge (measured: cosine between the embeddings 0.9997, at least 0.998).
-    """
-    boxes = tight_boxes(masks)
-    index = torch.arange(len(masks), device=masks.device, dtype=torch.float32)[:, None]
-    # sampling_ratio 0: as many samples per output pixel as there are input pixels in it
-    inside = roi_align(
-        masks[:, None].float(), torch.cat([index, boxes], 1), size, sampling_ratio=0, aligned=True
-    )
-    crops = roi_align(
-        pixels[None], torch.cat([index * 0, boxes], 1), size, sampling_ratio=0, aligned=True
-    )
-    return crops * inside

@@ -82,7 +82,7 @@ class RegionQueue:
         self._scores = request.scores
         self._stand_in = torch.arange(len(masks), device=masks.device)
         self._waiting = self.valid.clone()
-        self._round_size = chunk_size
+        self._round_size = max(chunk_size, pruning.round_size)
         self._tolerance = pruning.tolerance
         self._count: VoteCount | None = None
         if self._scores is not None and len(masks):
