@@ -153,7 +153,10 @@ def test_rows_of_zeros_are_not_even_resized(monkeypatch):
 
 
 def test_names_that_win_in_no_block_are_no_candidates_of_its_tiles(monkeypatch):
-    """80 x 80 pixels, 2 x 2 blocks: all 50 names are looked at there, then the two that can win."""
+    """80 x 80 pixels, 2 x 2 blocks: all 50 names are looked at there, then the three that can win.
+
+    Name 12 is ahead of all but two everywhere, by 0.2 of a mask that is on.
+    """
     looked = []
 
     def spy(views):
@@ -161,12 +164,13 @@ def test_names_that_win_in_no_block_are_no_candidates_of_its_tiles(monkeypatch):
         return can_win(views)
 
     monkeypatch.setattr(candidate_names, "can_win", spy)
-    probs = torch.full((2, 50), 0.1)
-    probs[0, 7], probs[1, 30] = 0.9, 0.8
+    probs = torch.full((3, 50), 0.1)
+    probs[0, 7], probs[1, 30], probs[2, 12] = 0.9, 0.8, 0.3
     left = torch.full((10, 10), 20.0)
     left[:, 5:] = -20.0
-    labels = labels_by_tiles([(probs, torch.stack([left, -left]))], (80, 80))
-    assert looked == [[(4, 50)], [(25, 2)]]
+    masks = torch.stack([left, -left, torch.full((10, 10), 20.0)])
+    labels = labels_by_tiles([(probs, masks)], (80, 80))
+    assert looked == [[(4, 50)], [(25, 3)]]
     assert labels[:, :40].eq(7).all() and labels[:, 40:].eq(30).all()
 
 
