@@ -180,3 +180,9 @@ def test_the_lowest_name_is_taken_where_several_are_best_in_all_blocks():
     labels = labels_by_tiles([(probs, torch.randn(4, 12, 9))], (200, 90))
     assert set(labels.unique().tolist()) <= {0, 1, 2}
     assert_best([(probs, torch.randn(4, 12, 9))], (200, 90))
+
+
+def test_scores_that_are_not_numbers_still_give_labels():
+    masks = torch.full((2, 4, 4), torch.nan)
+    labels = labels_by_tiles([(torch.rand(2, 5), masks)], (20, 20))
+    assert labels.shape == (20, 20) and labels.min() >= 0 and labels.max() < 5

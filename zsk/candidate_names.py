@@ -113,7 +113,7 @@ def can_win(views: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         spread = spread + (greatest - least) / 2 @ above.abs()
         slack = slack + ROUNDING * (greatest @ probs.amax(dim=1))
     assured = (middle - spread).amax(dim=1) - slack
-    return middle + spread >= assured[:, None]
+    return ~(middle + spread < assured[:, None])  # what is not a number is kept
 
 
 def _chunks(order: Tensor, values: Sequence[int]) -> Iterator[Tensor]:
