@@ -81,6 +81,8 @@ class Trainer(DefaultTrainer):
             initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS)
 
     def run_step(self) -> None:
+        # before the forward pass, which then needs less memory (Detectron2 does it after that)
+        self._trainer.optimizer.zero_grad()
         try:
             super().run_step()
         except FloatingPointError as error:

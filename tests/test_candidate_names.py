@@ -150,3 +150,39 @@ def test_rows_of_zeros_are_not_even_resized(monkeypatch):
     probs = torch.tensor([[0.0, 0.0], [0.3, 0.1], [0.0, 0.0]])
     assert labels_by_tiles([(probs, torch.randn(3, 4, 4))], (8, 8)).eq(0).all()
     assert counts == [1]
+
+
+def test_names_that_win_in_no_block_are_no_candidates_of_its_tiles(monkeypatch):
+    """80 x 80 pixels, 2 x 2 blocks: all 50 names are looked at there, then the three that can win.
+
+    Name 12 is ahead of all but two everywhere, by 0.2 of a mask that is on.
+    """
+    looked = []
+
+    def spy(views):
+        looked.append([(len(least), probs.shape[1]) for probs, least, _ in views])
+        return can_win(views)
+
+    monkeypatch.setattr(candidate_names, "can_win", spy)
+    probs = torch.full((3, 50), 0.1)
+    probs[0, 7], probs[1, 30], probs[2, 12] = 0.9, 0.8, 0.3
+    left = torch.full((10, 10), 20.0)
+    left[:, 5:] = -20.0
+    masks = torch.stack([left, -left, torch.full((10, 10), 20.0)])
+    labels = labels_by_tiles([(probs, masks)], (80, 80))
+    assert looked == [[(4, 50)], [(25, 3)]]
+    assert labels[:, :40].eq(7).all() and labels[:, 40:].eq(30).all()
+
+
+def test_the_lowest_name_is_taken_where_several_are_best_in_all_blocks():
+    torch.manual_seed(0)
+    probs = torch.rand(4, 3).repeat(1, 30)  # names 3, 6, … are name 0 again
+    labels = labels_by_tiles([(probs, torch.randn(4, 12, 9))], (200, 90))
+    assert set(labels.unique().tolist()) <= {0, 1, 2}
+    assert_best([(probs, torch.randn(4, 12, 9))], (200, 90))
+
+
+def test_scores_that_are_not_numbers_still_give_labels():
+    masks = torch.full((2, 4, 4), torch.nan)
+    labels = labels_by_tiles([(torch.rand(2, 5), masks)], (20, 20))
+    assert labels.shape == (20, 20) and labels.min() >= 0 and labels.max() < 5

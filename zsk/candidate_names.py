@@ -7,7 +7,7 @@ the others are scored with what is left. Nothing is approximated. (Our construct
 those of interval arithmetic.)
 
 Measured on 2026-11-23, one CPU thread, 100 masks, 512 x 680 pixels: 0.1 s instead of 0.5 s with 20
-names, 0.13 s instead of 9 s with 2,000 that some proposals favour, 0.5 s with 2,000 random ones.
+names, 0.1 s instead of 9 s with 2,000 that some proposals favour, 0.5 s with 2,000 random ones.
 On six photos with a trained model and 171 names: a sixth of the time or less, no pixel different.
 
 Letters: N proposals, K names, C candidates, T tiles of S x S pixels, H x W image.
@@ -18,11 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zsk.mask_tiles import MaskTiles
 
 TILE = 16  # pixels; 8, 24 and 32 were slower where names are many and none stands out
+BLOCK = 4  # tiles along a side; names that win in no block are nobody's candidates
 BAND_VALUES = 4_000_000  # floats of the largest tensor while candidates are found: 16 MB
 CHUNK_VALUES = 1_000_000  # and while pixels are scored: 4 MB, which stay in a CPU's cache
 ROUNDING = 1e-5  # of the largest possible score: bounds nearer than this are not told apart
@@ -59,8 +61,14 @@ def labels_by_tiles(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int
 
 def _label_band(views: Sequence[tuple[Tensor, MaskTiles]], top: int, bottom: int) -> Tensor:
     """The tile rows [top, bottom) -> (T,S*S) int64."""
-    keep = can_win([(probs, *tiles.ranges(top, bottom)) for probs, tiles in views])
-    across = len(keep) // (bottom - top)
+    ranges = [tiles.ranges(top, bottom) for _, tiles in views]
+    across = len(ranges[0][0]) // (bottom - top)
+    # Blocks are few, so all names can be looked at there: of 2,000 that were measured 42 remained.
+    blocks = [_block_ranges(*both, across) for both in ranges]
+    possible = can_win([(probs, *both) for (probs, _), both in zip(views, blocks)])
+    remaining = possible.any(dim=0).nonzero()[:, 0]
+    views = [(probs[:, remaining], tiles) for probs, tiles in views]
+    keep = can_win([(probs, *both) for (probs, _), both in zip(views, ranges)])
     # the first name that is kept: the only one of most tiles
     labels = keep.byte().argmax(dim=1)[:, None].repeat(1, TILE * TILE)
     counts, order = keep.sum(dim=1).sort(descending=True)
@@ -75,7 +83,17 @@ def _label_band(views: Sequence[tuple[Tensor, MaskTiles]], top: int, bottom: int
             masks = tiles.values(top + chunk // across, chunk % across)  # (T,S*S,N)
             scores = scores + masks @ column[names].transpose(1, 2)
         labels[chunk] = names.gather(1, scores.argmax(dim=2))
-    return labels
+    return remaining[labels]
+
+
+def _block_ranges(least: Tensor, greatest: Tensor, across: int) -> tuple[Tensor, Tensor]:
+    """Ranges (T,N) in rows of `across` tiles -> those of blocks of tiles, fewer rows of N."""
+
+    def greatest_of_blocks(values: Tensor) -> Tensor:
+        grid = values.T.unflatten(1, (-1, across))
+        return F.max_pool2d(grid, BLOCK, ceil_mode=True).flatten(1).T
+
+    return -greatest_of_blocks(-least), greatest_of_blocks(greatest)
 
 
 def can_win(views: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
@@ -95,7 +113,7 @@ def can_win(views: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         spread = spread + (greatest - least) / 2 @ above.abs()
         slack = slack + ROUNDING * (greatest @ probs.amax(dim=1))
     assured = (middle - spread).amax(dim=1) - slack
-    return middle + spread >= assured[:, None]
+    return ~(middle + spread < assured[:, None])  # what is not a number is kept
 
 
 def _chunks(order: Tensor, values: Sequence[int]) -> Iterator[Tensor]:

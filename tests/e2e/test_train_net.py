@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+
+from train_net import Trainer
 
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
@@ -148,3 +151,16 @@ def test_a_missing_config_is_one_sentence(run_program) -> None:
     done = run_program("train_net.py", "--config-file", "configs/none.yaml")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "configs/none.yaml" in done.stderr
+
+
+def test_gradients_are_freed_before_the_forward_pass() -> None:
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
+    found = []
+    trainer = Trainer.__new__(Trainer)
+    trainer.iter = 0
+    trainer._trainer = SimpleNamespace(
+        optimizer=torch.optim.SGD([weight], lr=1.0), run_step=lambda: found.append(weight.grad)
+    )
+    trainer.run_step()
+    assert found == [None]

@@ -90,12 +90,14 @@ def test_losses_at_many_uniform_points_come_near_those_of_all_pixels():
     torch.manual_seed(0)
     masks = resize_masks(4 * torch.randn(1, 3, 4, 4), (24, 24))
     targets, valid = torch.rand(3, 24, 24) > 0.6, torch.rand(3, 24, 24) > 0.2
-    dense = mask_losses(masks[0].flatten(1), targets.flatten(1), valid.flatten(1))
-    points = random_points(3, 60000, masks.device)
     rows = torch.arange(3)
+    dense = mask_losses(masks[0], targets, valid, rows, rows)
+    points = random_points(3, 60000, masks.device)
     sampled = mask_losses(
-        logits_at(masks[0][:, None], points)[:, 0, 0],
-        labels_at(targets, rows, points)[:, 0],
-        labels_at(valid, rows, points)[:, 0],
+        logits_at(masks[0][:, None], points)[:, 0],
+        labels_at(targets, rows, points),
+        labels_at(valid, rows, points),
+        rows,
+        rows,
     )
     torch.testing.assert_close(sampled, dense, rtol=0.05, atol=0)

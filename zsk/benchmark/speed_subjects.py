@@ -239,9 +239,9 @@ def _train_subject(cfg: CfgNode, case: Case, model: ZSKNet) -> Subject:
     scaler = torch.amp.GradScaler(device, enabled=case.half)
 
     def step() -> None:
+        optimizer.zero_grad()  # first, as in train_net.py
         with torch.autocast(device, torch.float16, enabled=case.half):
             loss = torch.stack(list(model(records).values())).sum()
-        optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()

@@ -3,12 +3,15 @@
 Shape letters: B images, D width, h x w feature map, C backbone channels.
 """
 
+import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .resized_conv import conv_of_resized
 
@@ -38,6 +41,16 @@ class FineFusion(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
+        # What backward needs, the largest maps of the head but F, is computed again there, which
+        # costs 1 % of a training step: not where that would change a norm's running statistics.
+        norm = self.fuse.norm
+        if torch.is_grad_enabled() and (norm is None or isinstance(norm, nn.GroupNorm)):
+            return checkpoint(
+                self._fused, coarse, fine, use_reentrant=False, preserve_rng_state=False
+            )
+        return self._fused(coarse, fine)
+
+    def _fused(self, coarse: Tensor, fine: Tensor) -> Tensor:
         reduced = self.reduce(fine)
         # a convolution of two maps side by side is the sum of one of each
         by_coarse, by_fine = self.fuse.weight.split([coarse.shape[1], reduced.shape[1]], dim=1)
@@ -96,8 +109,27 @@ class AsppFeatures(nn.Module):
         if coarse.device.type == "cpu":
             # the library then skips taps that read nothing but padding, 43 % of them at 32x32 and
             # dilations 6, 12 and 18: a training step's ASPP takes 0.87 of the time, copy included
-            coarse = coarse.contiguous(memory_format=torch.channels_last)
-        feature_map = self.project(self.aspp(coarse))
+            channels_last = coarse.contiguous(memory_format=torch.channels_last)
+            with _kept_as(coarse, channels_last):
+                pyramid = self.aspp(channels_last)
+        else:
+            pyramid = self.aspp(coarse)
+        feature_map = self.project(pyramid)
         if self.fusion is not None:
             feature_map = self.fusion(feature_map, features[self.fine_feature])
         return feature_map
+
+
+def _kept_as(original: Tensor, copy: Tensor) -> AbstractContextManager[None]:
+    """Where backward needs `copy`, it is made again of `original`, which the backbone keeps."""
+    made = weakref.ref(copy)  # the graph holds on to the hooks
+
+    def pack(saved: Tensor) -> Tensor | None:
+        return None if saved is made() else saved
+
+    def unpack(saved: Tensor | None) -> Tensor:
+        if saved is not None:
+            return saved
+        return original.detach().contiguous(memory_format=torch.channels_last)
+
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

@@ -15,7 +15,6 @@ from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
 from .losses import class_loss, mask_losses
-from .masks import resize_masks
 from .matcher import HungarianMatcher, Matches
 from .outputs import Proposals
 from .point_sampling import labels_at, logits_at, random_points, segments_at, uncertain_points
@@ -166,14 +165,16 @@ class SetCriterion(nn.Module):
         chosen = chosen.float()
         if self.num_points:
             points = uncertain_points(chosen, segments.valid, matches.images, self.num_points)
-            logits = logits_at(chosen[:, None], points)[:, 0]
             targets = labels_at(segments.masks, matches.segments, points)
             valid = labels_at(segments.valid, matches.images, points)
+            each = torch.arange(len(chosen), device=chosen.device)
+            logits = logits_at(chosen[:, None], points)[:, 0]
+            focal, dice = mask_losses(logits, targets, valid, each, each)
         else:
             # at the labels' resolution: small segments survive there
-            logits = resize_masks(chosen[None], segments.valid.shape[-2:])[0]
-            targets, valid = segments.masks[matches.segments], segments.valid[matches.images]
-        focal, dice = mask_losses(logits.flatten(1), targets.flatten(1), valid.flatten(1))
+            focal, dice = mask_losses(
+                chosen, segments.masks, segments.valid, matches.segments, matches.images
+            )
         return focal.sum(), dice.sum()
 
 

@@ -17,27 +17,33 @@ from torch.autograd.function import once_differentiable
 from zsk.data.targets import UNNAMED
 from zsk.vocabulary import IGNORE_LABEL
 
+from .masks import resize_masks
+
 ALPHA = 0.25  # gamma, 2, is the squares below
+PART_VALUES = 2**20  # pixels of the pairs that are looked at together on a CPU
 
 
-def mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Focal and dice loss of M pairs of a mask and its segment.
+def mask_losses(
+    logits: Tensor, targets: Tensor, valid: Tensor, rows: Tensor, images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Focal and dice loss of M pairs of a mask and its segment, at the segments' resolution.
 
     Args:
-        logits: (M,P).
-        targets, valid: (M,P) bool; `valid` is False where the label is to be ignored.
+        logits: (M,h,w) float32, resized to H x W bilinearly where that is another size.
+        targets: (T,H,W) bool, the segments; `rows` (M,) int64 says which is whose.
+        valid: (V,H,W) bool, False where the label is to be ignored; `images` (M,) likewise.
     Returns:
         (M,) focal losses, means over the valid pixels, and (M,) dice losses, 0 where a mask is
         right everywhere. Both are 0 for a mask without a valid pixel.
     """
-    return _MaskLosses.apply(logits, targets, valid)
+    return _MaskLosses.apply(logits, targets, valid, rows, images)
 
 
 class _MaskLosses(torch.autograd.Function):
     """Both losses, with their derivatives worked out by hand.
 
     The losses are taken at the labels' resolution, where autograd would keep a dozen maps for every
-    segment and stage: of these the logits alone are kept here.
+    segment and stage. Here nothing of that size is kept: backward resizes again.
 
     Let d be a pixel's logit x, its sign changed inside the segment, and e = sigmoid(d), the
     probability of the wrong answer. Focal is a e^2 softplus(d) with a = alpha inside, 1 - alpha
@@ -46,32 +52,54 @@ class _MaskLosses(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        targets = targets & valid
-        wrong, error = _wrong_answers(logits, targets, valid)
-        focal = F.softplus(wrong).mul_(error).mul_(error)
-        focal = focal.mul_(torch.where(targets, ALPHA, 1 - ALPHA)).sum(dim=1)
-        inside = targets.sum(dim=1)
-        missed = torch.where(targets, error, 0.0).sum(dim=1)
-        prob = inside + error.sum(dim=1) - 2 * missed  # the sum of p
-        overlap, total = 2 * (inside - missed) + 1, prob + inside + 1
-        count = valid.sum(dim=1).clamp(min=1)
-        ctx.save_for_backward(logits, targets, valid, count, overlap, total)
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, valid: Tensor, rows: Tensor, images: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        sums = []
+        for part in _parts(len(logits), targets):
+            labelled = valid[images[part]].flatten(1)
+            inside = targets[rows[part]].flatten(1) & labelled
+            resized = resize_masks(logits[part][None], targets.shape[-2:])[0].flatten(1)
+            wrong, error = _wrong_answers(resized, inside, labelled)
+            focal = F.softplus(wrong).mul_(error).mul_(error)
+            focal = focal.mul_(torch.where(inside, ALPHA, 1 - ALPHA)).sum(dim=1)
+            missed = torch.where(inside, error, 0.0).sum(dim=1)
+            counts = inside.sum(dim=1), labelled.sum(dim=1)
+            sums.append(torch.stack([focal, missed, error.sum(dim=1), *counts]))
+        focal, missed, errors, size, count = torch.cat(sums, dim=1)
+        prob = size + errors - 2 * missed  # the sum of p
+        overlap, total = 2 * (size - missed) + 1, prob + size + 1
+        count = count.clamp(min=1)
+        ctx.save_for_backward(logits, targets, valid, rows, images, count, overlap, total)
         return focal / count, 1 - overlap / total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_focal: Tensor, grad_dice: Tensor) -> tuple[Tensor, None, None]:
-        logits, targets, valid, count, overlap, total = ctx.saved_tensors
-        wrong, error = _wrong_answers(logits, targets, valid)
-        right = 1 - error
+    def backward(ctx: Any, grad_focal: Tensor, grad_dice: Tensor) -> tuple[Tensor | None, ...]:
+        logits, targets, valid, rows, images, count, overlap, total = ctx.saved_tensors
         by_d = (grad_focal / count)[:, None]
-        focal = torch.addcmul(error, right, F.softplus(wrong), value=2).mul_(error)
-        focal.mul_(torch.where(targets, -ALPHA * by_d, (1 - ALPHA) * by_d))
         outside = (grad_dice * overlap / total.square())[:, None]  # the derivative of dice by p
         inside = outside - 2 * (grad_dice / total)[:, None]
-        both = focal.addcmul_(right, torch.where(targets, inside, outside)).mul_(error)
-        return both, None, None
+        by_logits = torch.empty_like(logits)
+        for part in _parts(len(logits), targets):
+            labelled = valid[images[part]].flatten(1)
+            target = targets[rows[part]].flatten(1) & labelled
+            with torch.enable_grad():
+                small = logits[part].detach().requires_grad_()
+                resized = resize_masks(small[None], targets.shape[-2:])
+            wrong, error = _wrong_answers(resized.detach()[0].flatten(1), target, labelled)
+            right = 1 - error
+            grad = torch.addcmul(error, right, F.softplus(wrong), value=2).mul_(error)
+            grad.mul_(torch.where(target, -ALPHA * by_d[part], (1 - ALPHA) * by_d[part]))
+            grad.addcmul_(right, torch.where(target, inside[part], outside[part])).mul_(error)
+            by_logits[part] = torch.autograd.grad(resized, small, grad.view_as(resized))[0]
+        return by_logits, None, None, None, None
+
+
+def _parts(count: int, maps: Tensor) -> list[slice]:
+    """The pairs in parts of bounded memory; a GPU, where each part has to be started, takes all."""
+    step = max(1, PART_VALUES // maps[0].numel()) if maps.device.type == "cpu" else count
+    return [slice(first, first + step) for first in range(0, count, step)]
 
 
 def _wrong_answers(logits: Tensor, targets: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
