@@ -113,10 +113,12 @@ class _Enlarged:
 
 def _extent(mask: Tensor) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """(H,W) bool → the first row and the one after the last, then columns; None: all false."""
+    if not mask.numel():
+        return None
     values = mask.view(torch.uint8)
     sides = []
     for dim in (1, 0):
-        hits = values.amax(dim).numpy().nonzero()[0] if mask.numel() else ()
+        hits = values.amax(dim).numpy().nonzero()[0]
         if not len(hits):
             return None
         sides.append((int(hits[0]), int(hits[-1]) + 1))
