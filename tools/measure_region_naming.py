@@ -23,9 +23,9 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from zsk.classification.build import build_encoder  # noqa: E402
-from zsk.classification.crops import masked_crops  # noqa: E402
 from zsk.classification.encoder import VisionLanguageEncoder  # noqa: E402
 from zsk.classification.prompts import TEMPLATES, get_templates  # noqa: E402
+from zsk.classification.region_crops import masked_crops  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.images import read_image, read_label  # noqa: E402
 from zsk.data.prepare import to_joint_ids  # noqa: E402

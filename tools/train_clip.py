@@ -2,7 +2,7 @@
 """Train the small CLIP of the synthetic world, 18 minutes on one busy core, or adapt it.
 
 python tools/train_clip.py --output output/synthetic_clip.pt
-python tools/train_clip.py --adapt output/synthetic_clip.pt --steps 2000 --lr 0.001 \\
+python tools/train_clip.py --adapt output/synthetic_clip.pt --steps 2500 --lr 0.001 \\
     --output output/adapted_clip.pt
 
 It sees captioned crops of scenes that are in no data set, of all compositions, as OpenAI's CLIP has
@@ -88,7 +88,10 @@ def main() -> None:
     train(model, args, sizes.image_resolution)
     seconds = time.perf_counter() - start
     training.save(model, args.output)
-    report = {"steps": args.steps, "seconds": round(seconds, 1), **evaluate(model, sizes)}
+    settings: dict[str, Any] = {"steps": args.steps, "lr": args.lr, "seed": args.seed}
+    if args.adapt:
+        settings["adapted"] = str(args.adapt)
+    report = {**settings, "seconds": round(seconds, 1), **evaluate(model, sizes)}
     args.output.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=2) + "\n")
     print(f"zero-shot accuracy on {report['crops']} clean crops among 32 names: "
           f"{report['accuracy']:.1f} % ({report['accuracy_seen']:.1f} % seen, "

@@ -150,8 +150,8 @@ def _stand_in_for_compiled_ops() -> None:
 def _import_torchvision_without_compiler() -> None:
     """torchvision 0.29 imports torch's compiler, with triton and sympy, for one rare question.
 
-    That is 150 MB and a second or more of every start, and nothing here is compiled. Whoever uses
-    the compiler loads it then: the stand-in lasts for this import only.
+    That is 150 MB and a second or more of every start that trains nothing (an optimizer loads it,
+    too). Whoever uses the compiler loads it then: the stand-in lasts for this import only.
     """
     if "torch" not in sys.modules or _COMPILER_UTILS in sys.modules:
         return

@@ -8,6 +8,7 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 from torch.nn import functional as F
 
 from zsk.classification import clip_encoder
+from zsk.classification import clip_training as training
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.encoder import TextTooLongError
@@ -240,3 +241,23 @@ def test_building_draws_no_random_numbers(weights):
     torch.manual_seed(3)
     ClipEncoder(str(weights))
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_counts_of_batch_norms_may_be_missing_or_halves(tmp_path):
+    """As in files without them, and in those of `save_state`, which halves everything."""
+    sizes = training.ClipSizes(vision_width=8, embed_dim=16, transformer_width=64)
+    state = training.new_clip(sizes).state_dict()
+    counts = [key for key in state if key.endswith("num_batches_tracked")]
+    assert counts
+    files = {
+        "whole": state,
+        "halves": {key: value.half() for key, value in state.items()},
+        "missing": {key: value for key, value in state.items() if key not in counts},
+    }
+    fingerprints = set()
+    for name, content in files.items():
+        torch.save(dict(content), tmp_path / name)
+        encoder = ClipEncoder(str(tmp_path / name))
+        assert encoder.network("clip").state_dict()[counts[0]].dtype == torch.int64
+        fingerprints.add(encoder.fingerprint())
+    assert len(fingerprints) == 1

@@ -51,7 +51,7 @@ def test_an_adapted_one_encodes_texts_as_before(run_program, tmp_path: Path) -> 
         (("--seed", "-1"), "--seed is -1: give 0 or more"),
         (("--lr", "0"), "--lr is 0.0: give a number over 0"),
         (("--lr", "nan"), "--lr is nan: give a number over 0"),
-        (("--adapt", "{}/none.pt"), "there is no CLIP weights file .*none.pt"),
+        (("--adapt", "{}/none.pt"), "there is no file .*none.pt: give one that"),
         (("--adapt", "{}/file"), "file cannot be read|file holds no state dict"),
         (("--output", "{}/clip.json"), "clip.json ends as the report beside it does"),
         (("--output", "{}"), "cannot be written .*it is a folder.*: give a file"),

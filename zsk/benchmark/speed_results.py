@@ -30,7 +30,8 @@ class Measurement:
         gflops: 10⁹ floating-point operations per photo (per step in training), 2 per multiply-add.
         revision, date: the commit and the day (UTC).
         half: in half precision.
-        params, model_mb: all weights, CLIP's included, and 10⁶ bytes that they take.
+        params, model_mb: all weights as built, CLIP's but its text tower's included, and 10⁶
+            bytes that they take.
         crops: that went through CLIP, per photo.
         parts: seconds of the parts of the median run.
     """

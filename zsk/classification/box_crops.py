@@ -32,7 +32,7 @@ class BoxedMask(NamedTuple):
 
 
 class BoxCutter:
-    """The crops of `crops.masked_crops`; arguments as in `crops.cutter`, on the CPU."""
+    """Cuts what `masked_crops` does, on the CPU; arguments as in `region_crops.cutter`."""
 
     def __init__(
         self, pixels: Tensor, mask_logits: Tensor, logit_threshold: float, size: int

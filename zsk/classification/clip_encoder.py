@@ -73,7 +73,7 @@ class ClipEncoder(VisionLanguageEncoder):
         embed_dim, keys = model.text_projection.shape[1], tuple(model.state_dict())
         tower = {name: getattr(model, name) for name in _TEXT_TOWER}
         _drop_text_tower(model)
-        state = {key: state[key] for key in model.state_dict()}
+        state = {key: _entry(state, key) for key in model.state_dict()}
         _fill(model, state)
         super().__init__(
             embed_dim=embed_dim,
@@ -100,7 +100,7 @@ class ClipEncoder(VisionLanguageEncoder):
         held = self.network("clip").state_dict()
         state = {} if len(held) == len(self._keys) else self._file.read()
         for key in self._keys:
-            yield key, held[key] if key in held else state[key]
+            yield key, held[key] if key in held else _entry(state, key)
 
     def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
         return ((f"clip.{key}", tensor) for key, tensor in self.weights())
@@ -231,6 +231,17 @@ class _WithoutValues(TorchFunctionMode):
         if func in self._left_out:
             return args[0] if args else kwargs["tensor"]  # nn.init passes names
         return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
+def _entry(state: dict[str, Tensor], key: str) -> Tensor:
+    """A weight of a model that could be built from `state`.
+
+    Counts of batch norms may be missing, as in files from before torch counted, and are whole
+    numbers also where a file has all of its entries in half precision.
+    """
+    if key.endswith("num_batches_tracked"):
+        return state.get(key, torch.tensor(0)).long()
+    return state[key]
 
 
 def _drop_text_tower(model: Any) -> None:

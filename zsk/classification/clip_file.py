@@ -20,7 +20,7 @@ class ClipFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.resolve()  # the folder may be left before it is read again
         self._version: tuple[int, int] | None = None
 
     def read(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from zsk.errors import UserError
 
-from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, find_weights, tokenize_all
+from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 from .clip_file import ClipFile
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
@@ -56,8 +56,10 @@ def new_clip(sizes: ClipSizes) -> Any:
 
 def load(model: Any, file: Path) -> None:
     """Give a new model the weights of a saved one of its sizes. Raises UserError."""
+    if not file.is_file():
+        raise UserError(f"there is no file {file}: give one that tools/train_clip.py wrote")
     try:
-        model.load_state_dict(ClipFile(find_weights(str(file))).read())
+        model.load_state_dict(ClipFile(file).read())
     except RuntimeError as error:
         raise UserError(
             f"the weights in {file} are not those of the synthetic world's small CLIP: give a file "

@@ -27,8 +27,8 @@ from .clip_encoder import ClipEncoder
 from .clip_patches import fit_to_patches
 from .clip_training import save_state
 from .clip_vision import clip_vision
-from .crops import masked_crops
 from .one_pass_regions import draw_regions
+from .region_crops import masked_crops
 
 REGIONS = 12  # of a photo and step: bounds the crops that the teacher encodes
 WARMUP = 0.1  # of the steps

@@ -22,9 +22,9 @@ from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
-from .crops import crops_at_once, masked_crops
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .learned_prompts import LearnedPrompts, check_takes_context
+from .region_crops import crops_at_once, masked_crops
 
 RANDOM_STD = 0.02  # of context vectors without a token to start from: CLIP's own at its start
 MOMENTUM = 0.9

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
-from .crops import Cutter, crops_at_once, cutter
 from .encoder import VisionLanguageEncoder
+from .region_crops import Cutter, crops_at_once, cutter
 from .region_queue import Pruning, RegionQueue, RegionRequest
 
 

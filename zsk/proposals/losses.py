@@ -26,7 +26,7 @@ PART_VALUES = 2**20  # pixels of the pairs that are looked at together on a CPU
 def mask_losses(
     logits: Tensor, targets: Tensor, valid: Tensor, rows: Tensor, images: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Focal and dice loss of M pairs of a mask and its segment, at the segments' resolution.
+    """Focal and dice loss of M ≥ 1 pairs of a mask and its segment, at the segments' resolution.
 
     Args:
         logits: (M,h,w) float32, resized to H x W bilinearly where that is another size.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zsk.classification.box_crops import BoxCutter, shrinking
-from zsk.classification.crops import (
+from zsk.classification.region_crops import (
     RoiCutter,
     binary_masks,
     crops_at_once,
