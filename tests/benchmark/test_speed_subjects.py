@@ -45,7 +45,9 @@ def test_the_published_way_does_more_arithmetic_than_one_pass(points) -> None:
     one = count_flops(lambda: subject.encoder.encode_image(alone)) / 1e9
     assert counted.crop_gflops == pytest.approx(one)
     assert gigaflops(build_subject(one_pass)).crop_gflops == 0
-    assert gigaflops(build_subject(one_pass)).gflops > counted.gflops
+    head = gigaflops(build_subject(crop.over("head", ("MODEL.ENSEMBLE.MODE", "head")))).gflops
+    assert counted.gflops > head  # on a CPU crops are cut by matrix products
+    assert gigaflops(build_subject(one_pass)).gflops > head
     texts = gigaflops(build_subject(reference)).gflops  # its texts, each time
     assert texts > counted.gflops
 

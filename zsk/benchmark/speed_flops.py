@@ -43,7 +43,8 @@ def gigaflops(subject: Subject) -> Arithmetic:
     """10⁹ floating-point operations per photo, or per training step; 2 for a multiply-add.
 
     Convolutions, matrix products and attention, whoever calls them; what goes value by value
-    (norms, activations, resizing, roi_align) is not counted. Crops are alike: one is counted.
+    (norms, activations, resizing, roi_align) is not counted. A CPU cuts crops with matrix products,
+    which are. Crops are alike: what encodes them is counted for one.
     """
     encoder = subject.encoder
     crops = [0]
