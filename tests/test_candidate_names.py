@@ -7,21 +7,22 @@ import torch.nn.functional as F
 from zsk import candidate_names
 from zsk.candidate_names import can_win, labels_by_tiles, listed
 from zsk.mask_tiles import MaskTiles
+from zsk.mask_votes import MaskVotes
 
 
-def whole_scores(views, size):
+def whole_scores(views, size, votes=MaskVotes()):
     """(K,H,W) float64, plainly."""
     total = 0
     for probs, masks in views:
         resized = F.interpolate(masks[None].double(), size, mode="bilinear")[0]
-        total = total + torch.einsum("nk,nhw->khw", probs.double(), resized.sigmoid())
+        total = total + torch.einsum("nk,nhw->khw", probs.double(), votes(resized, dim=0))
     return total
 
 
-def assert_best(views, size):
+def assert_best(views, size, votes=MaskVotes()):
     """The labels are best everywhere; which of two names that are as good to 1e-6 is open."""
-    labels = labels_by_tiles(views, size)
-    scores = whole_scores(views, size)
+    labels = labels_by_tiles(views, size, votes)
+    scores = whole_scores(views, size, votes)
     assert labels.shape == size and labels.dtype == torch.int64
     best, own = scores.max(dim=0).values, scores.gather(0, labels[None])[0]
     assert (own >= best - 1e-6 * best).all()
@@ -73,6 +74,29 @@ def test_labels_are_the_argmax_of_all_scores(size, names, sharpness):
     masks = torch.randn(9, 13, 11) * sharpness
     assert_best([(torch.rand(9, names), masks)], size)
     assert_best([((torch.randn(9, names) * 5).softmax(dim=1), masks)], size)
+
+
+@pytest.mark.parametrize("size", [(70, 50), (17, 33), (1, 1)])
+@pytest.mark.parametrize("names", [1, 7, 300])
+@pytest.mark.parametrize("sharpness", [0.3, 3.0, 30.0])
+def test_labels_of_competing_masks_are_the_argmax_of_all_scores(size, names, sharpness):
+    torch.manual_seed(0)
+    masks = torch.randn(9, 13, 11) * sharpness
+    votes = MaskVotes(2.0)
+    assert_best([(torch.rand(9, names), masks)], size, votes)
+    views = [(torch.rand(5, names), masks[:5]), (torch.rand(2, names), torch.randn(2, 5, 7))]
+    assert_best(views, size, votes)
+
+
+def test_a_mask_that_names_nothing_takes_its_share_from_the_others():
+    """In the first view nobody's mask is as sure as name 0's; the second has name 1 with 0.6."""
+    probs = torch.tensor([[0.9, 0.0], [0.0, 0.0]])
+    masks = torch.zeros(2, 4, 4)  # each mask has half of the vote: 0.45 for name 0
+    other = (torch.tensor([[0.0, 0.6]]), torch.zeros(1, 4, 4))
+    labels = labels_by_tiles([(probs, masks), other], (20, 20), MaskVotes(1.0))
+    assert labels.eq(1).all()
+    alone = labels_by_tiles([(probs[:1], masks[:1]), other], (20, 20), MaskVotes(1.0))
+    assert alone.eq(0).all()
 
 
 def test_labels_of_large_segments_need_few_pixels(monkeypatch):
@@ -142,9 +166,9 @@ def test_rows_of_zeros_are_not_even_resized(monkeypatch):
     counts = []
     build = MaskTiles.__init__
 
-    def spy(self, logits, size, side):
+    def spy(self, logits, *args):
         counts.append(len(logits))
-        build(self, logits, size, side)
+        build(self, logits, *args)
 
     monkeypatch.setattr(MaskTiles, "__init__", spy)
     probs = torch.tensor([[0.0, 0.0], [0.3, 0.1], [0.0, 0.0]])

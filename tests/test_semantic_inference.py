@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zsk import semantic_inference
+from zsk.mask_votes import MaskVotes
 from zsk.semantic_inference import (
     label_map,
     label_map_of_views,
@@ -52,6 +53,16 @@ def test_scores_are_averaged_over_views_of_any_size():
     assert label_map_of_views([coarse], (1, 2)).tolist() == [[1, 1]]
     # left 1.0 against 0.75, right 0.5 against 0.75
     assert label_map_of_views([fine, coarse], (1, 2)).tolist() == [[0, 1]]
+
+
+def test_competing_masks_decide_otherwise_than_votes_that_add_up():
+    """Two half-sure masks of name 0 outvote a sure one of name 1, until they compete with it."""
+    probs = torch.eye(2)[[0, 0, 1]]
+    masks = torch.tensor([0.0, 0.0, LN3]).view(3, 1, 1)  # 0.5 + 0.5 against 0.75
+    compete = MaskVotes(1.0)  # 1/5 + 1/5 against 3/5
+    assert label_map(probs, masks, (1, 1)).tolist() == [[0]]
+    assert label_map(probs, masks, (1, 1), compete).tolist() == [[1]]
+    assert labels_of_all_pixels([(probs, masks)], (1, 1), compete).tolist() == [[1]]
 
 
 def test_views_may_have_different_numbers_of_proposals(monkeypatch):

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsk.mask_tiles import MaskTiles
+from zsk.mask_votes import MaskVotes
 
 TILE = 16  # pixels; 8, 24 and 32 were slower where names are many and none stands out
 BLOCK = 4  # tiles along a side; names that win in no block are nobody's candidates
@@ -30,13 +31,16 @@ CHUNK_VALUES = 1_000_000  # and while pixels are scored: 4 MB, which stay in a C
 ROUNDING = 1e-5  # of the largest possible score: bounds nearer than this are not told apart
 
 
-def labels_by_tiles(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int]) -> Tensor:
+def labels_by_tiles(
+    views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int], votes: MaskVotes = MaskVotes()
+) -> Tensor:
     """The argmax over k of score_k, summed over views.
 
     Args:
         views: at least one (probs (N,K) float32 >= 0, mask_logits (N,h,w) float32); K is the same,
             N, h and w need not be.
         size: (H,W).
+        votes: what the masks have to say.
     Returns:
         (H,W) int64 in [0,K), the lowest name where several are best. It can differ from the argmax
         of scores summed in another order only where names are as good as each other but for the
@@ -45,7 +49,11 @@ def labels_by_tiles(views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int
     height, width = size
     # what a proposal gives to all names alike decides nothing: rows of zeros above all
     telling = [(probs != probs[:, :1]).any(dim=1) for probs, _ in views]
-    kept = [(p[t], MaskTiles(m[t], size, TILE)) for (p, m), t in zip(views, telling) if t.any()]
+    if votes.compete:  # and takes its share from the others
+        telling = [t.any().expand_as(t) for t in telling]
+    kept = [
+        (p[t], MaskTiles(m[t], size, TILE, votes)) for (p, m), t in zip(views, telling) if t.any()
+    ]
     if not kept:
         return torch.zeros(size, dtype=torch.int64, device=views[0][0].device)
     tile_rows, across = -(-height // TILE), -(-width // TILE)

@@ -119,6 +119,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.ONE_PASS_SIZE = 0
     clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
+    # each proposal is cut at these, too, and the names are averaged: a crop more each (our choice)
+    clip.FURTHER_THRESHOLDS = []
     clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
     clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
@@ -133,6 +135,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0  # off the head's logits of seen classes (our choice)
+    # masks vote by their sigmoids (0.0, section 4), or compete: softmax of the logits times this
+    cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0
 
     cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
     cfg.MODEL.PER_PIXEL.WINDOW = 0  # side in pixels of CLIP's windows; 0: the encoder's input size

@@ -1,4 +1,4 @@
-"""Masks looked at tile by tile: their range within a tile, and their values at its pixels.
+"""Masks looked at tile by tile: the range of their votes there, and their votes at its pixels.
 
 Letters: N masks, h x w masks, H x W image, T tiles of S x S pixels, A places that a tile reads
 along an axis of the masks.
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from zsk.mask_votes import MaskVotes
 
 
 class TileAxis(NamedTuple):
@@ -42,16 +44,23 @@ class TileAxis(NamedTuple):
 
 
 class MaskTiles:
-    """The masks sigmoid(M)_n of one view, resized to the image, never there as a whole.
+    """The votes of one view's masks, resized to the image, never there as a whole.
 
     A tile is known by its row and its column among the tiles.
     """
 
-    def __init__(self, mask_logits: Tensor, size: tuple[int, int], side: int) -> None:
-        """mask_logits (N,h,w) float32; size (H,W); side S, in pixels."""
+    def __init__(
+        self,
+        mask_logits: Tensor,
+        size: tuple[int, int],
+        side: int,
+        votes: MaskVotes = MaskVotes(),
+    ) -> None:
+        """mask_logits (N,h,w) float32; size (H,W); side S, in pixels; votes: of the logits."""
         _, height, width = mask_logits.shape
         # (h,w,N): all masks of a place lie side by side, so that gathering a place is one copy
         self.logits = mask_logits.permute(1, 2, 0).contiguous()
+        self.votes = votes
         self.rows = TileAxis.of(size[0], height, side, mask_logits.device)
         self.columns = TileAxis.of(size[1], width, side, mask_logits.device)
         self.reads = self.rows.places.shape[1] * self.columns.places.shape[1]  # A*A of a tile
@@ -60,22 +69,22 @@ class MaskTiles:
         """Least and greatest value in the tiles of the tile rows [top, bottom): (T,N) twice.
 
         Bounds, not always reached: those of the places that a tile reads. Interpolation never
-        leaves the range of what it reads, and the sigmoid is monotone.
+        leaves the range of what it reads, and a vote rises with its own logit alone.
         """
         band = self.logits[self.rows.places[top:bottom]]  # (rows,A,w,N)
         least, greatest = band.amin(dim=1), band.amax(dim=1)
         places = self.columns.places
-        return (
-            least[:, places].amin(dim=2).sigmoid().flatten(0, 1),
-            greatest[:, places].amax(dim=2).sigmoid().flatten(0, 1),
+        return self.votes.bounds(
+            least[:, places].amin(dim=2).flatten(0, 1),
+            greatest[:, places].amax(dim=2).flatten(0, 1),
         )
 
     def values(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """The masks at the pixels of T tiles, given by row and column (T,): (T,S*S,N) in [0,1]."""
+        """The votes at the pixels of T tiles, given by row and column (T,): (T,S*S,N) in [0,1]."""
         down, across = self.rows.weights[rows], self.columns.weights[columns]
         read = self.logits[
             self.rows.places[rows][:, :, None], self.columns.places[columns][:, None]
         ]
         lines = across[:, None] @ read  # (T,A,S,N)
         pixels = down @ lines.flatten(2)  # (T,S,S*N)
-        return pixels.view(len(rows), -1, self.logits.shape[2]).sigmoid_()
+        return self.votes(pixels.view(len(rows), -1, self.logits.shape[2]), dim=2)

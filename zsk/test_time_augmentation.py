@@ -57,7 +57,9 @@ class ZSKNetWithTTA(nn.Module):
         return [
             {
                 "pred_labels": label_map_of_views(
-                    list(self.named_views(record)), (record["height"], record["width"])
+                    list(self.named_views(record)),
+                    (record["height"], record["width"]),
+                    self.model.mask_votes,
                 )
             }
             for record in batched_inputs

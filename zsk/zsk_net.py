@@ -34,6 +34,7 @@ from zsk.classification.text_cache import TextCache
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
+from zsk.mask_votes import MaskVotes
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import Proposals
@@ -62,6 +63,7 @@ class ZSKNet(nn.Module):
         ensemble_mode: EnsembleMode,
         ensemble_lambda: float,
         seen_penalty: float = 0.0,
+        mask_votes: MaskVotes = MaskVotes(),
         pixel_mean: list[float],
         pixel_std: list[float],
         test_dtype: str = "float32",
@@ -85,6 +87,7 @@ class ZSKNet(nn.Module):
         self.ensemble_mode = ensemble_mode
         self.ensemble_lambda = ensemble_lambda
         self.seen_penalty = seen_penalty
+        self.mask_votes = mask_votes
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
@@ -119,13 +122,14 @@ class ZSKNet(nn.Module):
             "region_classifier": build_region_classifier(
                 clip.REGION_MODE,
                 encoder,
-                clip.MASK_THRESHOLD,
+                [clip.MASK_THRESHOLD, *clip.FURTHER_THRESHOLDS],
                 clip.CHUNK_SIZE,
                 Pruning(clip.PRUNE.TOLERANCE, clip.PRUNE.DUPLICATE_IOU, clip.PRUNE.ROUND_SIZE),
             ),
             "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
             "seen_penalty": cfg.MODEL.ENSEMBLE.SEEN_PENALTY,
+            "mask_votes": MaskVotes(cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_dtype": cfg.MODEL.TEST_DTYPE,
@@ -178,7 +182,9 @@ class ZSKNet(nn.Module):
         """Propose, name and label."""
         return [
             {
-                "pred_labels": label_map(probs, masks, (record["height"], record["width"])),
+                "pred_labels": label_map(
+                    probs, masks, (record["height"], record["width"]), self.mask_votes
+                ),
                 "pred_masks": masks,
             }
             for record, (probs, masks) in zip(batched_inputs, self.named_proposals(batched_inputs))
@@ -223,7 +229,8 @@ class ZSKNet(nn.Module):
                 )
             )
             image = record["image"].to(self.device)
-            requests.append(RegionRequest(image, masks, text, scorers[-1] if prune else None))
+            scores = scorers[-1] if prune else None
+            requests.append(RegionRequest(image, masks, text, scores, self.mask_votes))
         if self.ensemble_mode == "head":
             return heads  # CLIP's image tower is not run at all
         regions = self.region_classifier.classify(requests)

@@ -304,7 +304,7 @@ def test_a_whole_photo_is_named_as_its_crop_is(encoder):
     text = F.normalize(torch.randn(5, 32, generator=torch.Generator().manual_seed(3)), dim=1)
     logits = torch.stack([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)])
     one_pass, crops = (
-        build_region_classifier(mode, encoder, 0.5, 32)(image, logits, text)
+        build_region_classifier(mode, encoder, [0.5], 32)(image, logits, text)
         for mode in ("one_pass", "crop")
     )
     assert one_pass.valid.tolist() == [True, False]

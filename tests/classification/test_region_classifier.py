@@ -87,8 +87,29 @@ def test_one_pixel_is_enough():
 def test_the_threshold_is_one_of_the_sigmoid():
     image, weak = red_and_green(), torch.full((1, 8, 8), 1.0)  # sigmoid(1) = 0.73
     for threshold, valid in ((0.7, True), (0.75, False)):
-        scores = RegionClassifier(ColourEncoder(), mask_threshold=threshold)(image, weak, TEXT)
+        scores = RegionClassifier(ColourEncoder(), mask_thresholds=[threshold])(image, weak, TEXT)
         assert scores.valid.tolist() == [valid]
+
+
+@pytest.mark.parametrize("kind", [RegionClassifier, OnePassClassifier])
+def test_looks_at_two_thresholds_are_merged_where_both_show_something(kind):
+    """Cut at 0.3 the mask is the whole photo, half red and half green; cut at 0.7 it is red."""
+    _, left, right = halves()
+    both = torch.where(left, 9.0, 0.0)[None]  # sigmoids 1 and 0.5
+    weak = torch.where(right, 0.0, -9.0)[None]  # nothing is over 0.7
+    encoder, masks = ColourEncoder(), torch.cat([both, weak, torch.full((1, 8, 8), -9.0)])
+    classifier = kind(encoder, mask_thresholds=[0.3, 0.7])
+    probs, valid = classifier(red_and_green(), masks, TEXT)
+    assert encoder.batches == [3] and valid.tolist() == [True, True, False]
+    low, high = (
+        kind(ColourEncoder(), mask_thresholds=[t])(red_and_green(), masks, TEXT).probs
+        for t in (0.3, 0.7)
+    )
+    mean = (low[0] * high[0]).sqrt()
+    torch.testing.assert_close(probs[0], mean / mean.sum())
+    assert not torch.allclose(probs[0], low[0]) and not torch.allclose(probs[0], high[0])
+    torch.testing.assert_close(probs[1], low[1])
+    assert probs[2].tolist() == [0.0] * 3
 
 
 def test_one_class_has_probability_one():
@@ -109,7 +130,7 @@ def test_chunks_change_nothing(chunk_size):
 
 def test_numbers_out_of_range():
     with pytest.raises(UserError, match="threshold.*1.0"):
-        RegionClassifier(ColourEncoder(), mask_threshold=1.0)
+        RegionClassifier(ColourEncoder(), mask_thresholds=[1.0])
     with pytest.raises(UserError, match="CHUNK_SIZE is -1"):
         RegionClassifier(ColourEncoder(), chunk_size=-1)
 
@@ -139,14 +160,16 @@ def test_one_pass_with_nothing_to_name():
 
 
 def test_modes_by_name():
-    assert type(build_region_classifier("crop", ColourEncoder(), 0.5, 32)) is RegionClassifier
-    assert type(build_region_classifier("one_pass", ColourEncoder(), 0.5, 32)) is OnePassClassifier
+    assert type(build_region_classifier("crop", ColourEncoder(), [0.5], 32)) is RegionClassifier
+    assert (
+        type(build_region_classifier("one_pass", ColourEncoder(), [0.5], 32)) is OnePassClassifier
+    )
     with pytest.raises(UserError, match="REGION_MODE is 'dense': choose one of crop, one_pass"):
-        build_region_classifier("dense", ColourEncoder(), 0.5, 32)
+        build_region_classifier("dense", ColourEncoder(), [0.5], 32)
 
 
 def test_an_encoder_that_only_takes_crops_is_refused_before_any_image():
     encoder = ColourEncoder()
     encoder.takes_regions = False
     with pytest.raises(UserError, match="REGION_MODE is one_pass, but this encoder takes only"):
-        build_region_classifier("one_pass", encoder, 0.5, 32)
+        build_region_classifier("one_pass", encoder, [0.5], 32)

@@ -10,6 +10,7 @@ from zsk.classification.ensemble import combine
 from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.region_queue import Pruning, RegionRequest
 from zsk.errors import UserError
+from zsk.mask_votes import MaskVotes
 from zsk.semantic_inference import label_map
 
 TEXT = torch.eye(3)  # red, green, blue
@@ -112,7 +113,10 @@ def test_a_mask_that_vanishes_at_the_images_size() -> None:
 
 @pytest.mark.parametrize("mode, lam", [("ensemble", 0.7), ("ensemble", 0.3), ("clip", 0.5)])
 @pytest.mark.parametrize("seed", range(3))
-def test_labels_change_within_the_tolerance(mode: str, lam: float, seed: int) -> None:
+@pytest.mark.parametrize("votes", [MaskVotes(), MaskVotes(2.0)])
+def test_labels_change_within_the_tolerance(
+    mode: str, lam: float, seed: int, votes: MaskVotes
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     photo = torch.rand(3, 24, 32, generator=generator) * 255
     masks = torch.randn(20, 12, 16, generator=generator) * 4 - 3
@@ -121,14 +125,14 @@ def test_labels_change_within_the_tolerance(mode: str, lam: float, seed: int) ->
     object_probs[0] = 1.0
     head = object_probs * torch.randn(20, 3, generator=generator).mul(6).softmax(dim=1)
     scores = scorer(head, mode, lam)
-    request = RegionRequest(photo, masks, TEXT, scores)
+    request = RegionRequest(photo, masks, TEXT, scores, votes)
     labels, crops = [], []
     for tolerance in (0.0, 1e-6, 0.05):
         encoder = ColourEncoder()
         (found,) = RegionClassifier(encoder, pruning=Pruning(tolerance, round_size=2)).classify(
             [request]
         )
-        labels.append(label_map(scores(found.probs, found.valid), masks, (12, 16)))
+        labels.append(label_map(scores(found.probs, found.valid), masks, (12, 16), votes))
         crops.append(sum(encoder.batches))
     assert torch.equal(labels[1], labels[0])
     assert (labels[2] != labels[0]).float().mean() <= 0.05

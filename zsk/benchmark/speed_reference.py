@@ -100,7 +100,7 @@ class PublishedInference(nn.Module):
         return cls(
             backbone=model.backbone,
             sem_seg_head=model.sem_seg_head,
-            region_classifier=LoopClassifier(regions.encoder, regions.logit_threshold),
+            region_classifier=LoopClassifier(regions.encoder, regions.logit_thresholds[0]),
             templates=model.text_classifier.templates,
             ensemble_lambda=model.ensemble_lambda,
             seen_penalty=model.seen_penalty,

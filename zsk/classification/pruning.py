@@ -1,6 +1,6 @@
 """Which proposals still have to be classified: those that can change a label, each shape once.
 
-A label is the argmax over k of Σ_n p_n(k) · σ(M)_n. Before a proposal is classified, p_n(k) lies
+A label is the argmax over k of Σ_n p_n(k) · σ(M)_n (or of other votes that masks have). Before a proposal is classified, p_n(k) lies
 between 0 and what the ensemble makes of a region probability of 1: with the head's probability
 h_n(k), at most h_n(k)^λ. So after some proposals are classified, a pixel is settled when its winner
 stays ahead even if all others give every rival their most. No threshold on no-object does this: a
@@ -24,6 +24,8 @@ import math
 import torch
 from torch import Tensor
 
+from zsk.mask_votes import MaskVotes
+
 GRID_VALUES = 8_000_000  # floats in K×P: larger vocabularies are counted on a sparser grid
 
 
@@ -33,21 +35,23 @@ class VoteCount:
     Args:
         upper: (N,K) float32 ≥ 0, the most that each proposal can come to score.
         mask_logits: (N,h,w) float.
+        votes: what the masks have to say in the label map.
     """
 
-    def __init__(self, upper: Tensor, mask_logits: Tensor) -> None:
+    def __init__(self, upper: Tensor, mask_logits: Tensor, votes: MaskVotes = MaskVotes()) -> None:
         height, width = mask_logits.shape[-2:]
         step = max(1, math.ceil(math.sqrt(upper.shape[1] * height * width / GRID_VALUES)))
-        self.sigmoids = mask_logits[:, ::step, ::step].float().sigmoid().nan_to_num().flatten(1)
+        grid = mask_logits[:, ::step, ::step].float()
+        self.shares = votes(grid, dim=0).nan_to_num().flatten(1)
         self.upper = upper
-        self.votes = upper.new_zeros(upper.shape[1], self.sigmoids.shape[1])
-        self.open = upper.T @ self.sigmoids  # (K,P): what the rest can still add
+        self.votes = upper.new_zeros(upper.shape[1], self.shares.shape[1])
+        self.open = upper.T @ self.shares  # (K,P): what the rest can still add
 
     def add(self, indices: Tensor, scores: Tensor) -> None:
         """Proposals (R,) int64 came to score (R,K); each proposal is added once at most."""
-        sigmoids = self.sigmoids[indices]
-        self.votes += scores.T @ sigmoids
-        self.open -= self.upper[indices].T @ sigmoids
+        shares = self.shares[indices]
+        self.votes += scores.T @ shares
+        self.open -= self.upper[indices].T @ shares
 
     def unsettled(self) -> Tensor:
         """(P,) bool: where the rest can still change which class has the most votes."""
@@ -57,7 +61,7 @@ class VoteCount:
 
     def heaviest(self, candidates: Tensor, unsettled: Tensor, count: int) -> Tensor:
         """At most `count` of the candidates (C,) int64: those that may add most where unsettled."""
-        areas = self.sigmoids[candidates] @ unsettled.float()
+        areas = self.shares[candidates] @ unsettled.float()
         weights = self.upper[candidates].amax(dim=1) * areas
         return candidates[weights.topk(min(count, len(candidates))).indices]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from zsk.errors import UserError
 
 from .encoder import VisionLanguageEncoder
+from .looks import merge_looks
 from .region_crops import Cutter, crops_at_once, cutter
 from .region_queue import Pruning, RegionQueue, RegionRequest
 
@@ -31,7 +33,8 @@ class RegionClassifier(nn.Module):
 
     Args:
         encoder: the frozen image side.
-        mask_threshold: in (0,1), where the masks' sigmoid is cut.
+        mask_thresholds: one or more in (0,1), where the masks' sigmoid is cut; several are looks
+            whose answers are merged, see looks.py.
         chunk_size: ≥ 0, crops encoded at once, of one image or of several. Bounds the memory,
             changes no result. 0: by device. See `crops_at_once`.
         pruning: what `classify` may leave out.
@@ -46,16 +49,14 @@ class RegionClassifier(nn.Module):
     def __init__(
         self,
         encoder: VisionLanguageEncoder,
-        mask_threshold: float = 0.5,
+        mask_thresholds: Sequence[float] = (0.5,),
         chunk_size: int = 0,
         pruning: Pruning = Pruning(),
     ) -> None:
         super().__init__()
-        if not 0 < mask_threshold < 1:
-            raise UserError(f"the mask threshold must be between 0 and 1, but is {mask_threshold}")
+        self.logit_thresholds = tuple(map(logit_threshold, mask_thresholds))
         crops_at_once(encoder, chunk_size)
         self.encoder = encoder
-        self.logit_threshold = math.log(mask_threshold / (1 - mask_threshold))
         self.chunk_size = chunk_size
         self.pruning = pruning
         mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
@@ -80,11 +81,11 @@ class RegionClassifier(nn.Module):
         """
         chunk_size = crops_at_once(self.encoder, self.chunk_size)
         queues = [
-            RegionQueue(request, self.logit_threshold, chunk_size, self.pruning)
+            RegionQueue(request, min(self.logit_thresholds), chunk_size, self.pruning)
             for request in requests
         ]
         with torch.autocast(self.pixel_mean.device.type, enabled=False):
-            cutters = [self._cutter(request) for request in requests]
+            cutters = [self._cutters(request) for request in requests]
             while rounds := [
                 (q, c, i) for q, c in zip(queues, cutters) if len(i := q.next_round())
             ]:
@@ -92,23 +93,30 @@ class RegionClassifier(nn.Module):
         return [RegionScores(queue.probs, queue.valid) for queue in queues]
 
     def _classify_rounds(
-        self, rounds: Sequence[tuple[RegionQueue, Cutter, Tensor]], chunk_size: int
+        self, rounds: Sequence[tuple[RegionQueue, list[Cutter], Tensor]], chunk_size: int
     ) -> None:
-        crops, shown = zip(*(cut.cut(indices) for _, cut, indices in rounds))
+        crops, shown = zip(*(c.cut(indices) for _, looks, indices in rounds for c in looks))
         chunks = torch.cat(crops).split(chunk_size)
         features = torch.cat([self.encoder.encode_image(chunk) for chunk in chunks])
-        parts = features.split([len(c) for c in crops])
-        for (queue, _, indices), part, seen in zip(rounds, parts, shown):
-            probs = part.new_zeros(len(indices), len(queue.request.text))
-            scores = self.encoder.logit_scale * part @ queue.request.text.float().T
-            probs[seen] = scores.softmax(dim=1)
-            queue.take(indices, probs, seen)
+        parts = zip(features.split([len(c) for c in crops]), shown)
+        for queue, looks, indices in rounds:
+            found = list(islice(parts, len(looks)))
+            queue.take(indices, *self._named(found, queue.request.text))
 
-    def _cutter(self, request: RegionRequest) -> Cutter:
+    def _named(self, looks: Sequence[tuple[Tensor, Tensor]], text: Tensor) -> tuple[Tensor, Tensor]:
+        """(features (C,E), which C of N proposals they show (N,) bool) of each look, text (K,E) →
+        probabilities (N,K), and which proposals were shown at all (N,)."""
+        shown = torch.stack([seen for _, seen in looks])
+        logits = looks[0][0].new_zeros(*shown.shape, len(text))
+        for scores, (features, seen) in zip(logits, looks):
+            scores[seen] = self.encoder.logit_scale * features @ text.float().T
+        return merge_looks(logits, shown), shown.any(dim=0)
+
+    def _cutters(self, request: RegionRequest) -> list[Cutter]:
         # Before the crops: the pixels that are then set to 0 get the pixel mean.
         pixels = (request.image.float() - self.pixel_mean) / self.pixel_std
         size = self.encoder.input_size
-        return cutter(pixels, request.mask_logits, self.logit_threshold, size)
+        return [cutter(pixels, request.mask_logits, t, size) for t in self.logit_thresholds]
 
 
 class OnePassClassifier(RegionClassifier):
@@ -121,16 +129,22 @@ class OnePassClassifier(RegionClassifier):
     @torch.no_grad()
     def forward(self, image: Tensor, mask_logits: Tensor, text: Tensor) -> RegionScores:
         pixels = (image.float() - self.pixel_mean) / self.pixel_std
-        probs = text.new_zeros(len(mask_logits), len(text), dtype=torch.float32)
-        with torch.autocast(probs.device.type, enabled=False):
-            masks = mask_logits > self.logit_threshold
-            valid = masks.flatten(1).any(dim=1)
-            features = self.encoder.encode_regions(pixels, masks[valid].float())
-            probs[valid] = (self.encoder.logit_scale * features @ text.float().T).softmax(dim=1)
-        return RegionScores(probs, valid)
+        with torch.autocast(pixels.device.type, enabled=False):
+            masks = torch.stack([mask_logits > t for t in self.logit_thresholds])  # (L,N,h,w)
+            shown = masks.flatten(2).any(dim=2)
+            features = self.encoder.encode_regions(pixels, masks[shown].float())
+            parts = features.split(shown.sum(dim=1).tolist())
+            return RegionScores(*self._named(list(zip(parts, shown)), text))
 
     def classify(self, requests: Sequence[RegionRequest]) -> list[RegionScores]:
         return [self(request.image, request.mask_logits, request.text) for request in requests]
+
+
+def logit_threshold(mask_threshold: float) -> float:
+    """Where logits are cut whose sigmoid is cut there. Raises UserError outside (0,1)."""
+    if not 0 < mask_threshold < 1:
+        raise UserError(f"the mask threshold must be between 0 and 1, but is {mask_threshold}")
+    return math.log(mask_threshold / (1 - mask_threshold))
 
 
 REGION_MODES = {"crop": RegionClassifier, "one_pass": OnePassClassifier}
@@ -139,7 +153,7 @@ REGION_MODES = {"crop": RegionClassifier, "one_pass": OnePassClassifier}
 def build_region_classifier(
     mode: str,
     encoder: VisionLanguageEncoder,
-    mask_threshold: float,
+    mask_thresholds: Sequence[float],
     chunk_size: int,
     pruning: Pruning = Pruning(),
 ) -> RegionClassifier:
@@ -155,4 +169,4 @@ def build_region_classifier(
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
-    return REGION_MODES[mode](encoder, mask_threshold, chunk_size, pruning)
+    return REGION_MODES[mode](encoder, mask_thresholds, chunk_size, pruning)

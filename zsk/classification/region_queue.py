@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.mask_votes import MaskVotes
 
 from .pruning import VoteCount, representatives
 
@@ -53,12 +54,14 @@ class RegionRequest(NamedTuple):
     text: (K,E) float32 unit rows.
     scores: from region probabilities (N,K) and valid (N,) to the final class scores (N,K), none of
         which falls when a probability rises; None: not known, so nothing is left out.
+    votes: what the masks have to say in the label map; read where there are `scores`.
     """
 
     image: Tensor
     mask_logits: Tensor
     text: Tensor
     scores: Callable[[Tensor, Tensor], Tensor] | None = None
+    votes: MaskVotes = MaskVotes()
 
 
 class RegionQueue:
@@ -93,7 +96,7 @@ class RegionQueue:
                 self._waiting &= self._stand_in == torch.arange(len(masks), device=masks.device)
             if pruning.tolerance > 0:
                 self._round_size = pruning.round_size
-                self._count = VoteCount(upper, masks)
+                self._count = VoteCount(upper, masks, request.votes)
                 self._vote(~self.valid)
 
     def next_round(self) -> Tensor:
