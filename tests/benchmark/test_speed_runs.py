@@ -27,21 +27,30 @@ SECONDS = {"a": [4.0, 1.0, 3.0], "b": [0.5, 0.75, 1.0]}
 class FakeProcess:
     """Answers from SECONDS; what it is asked goes to a journal shared by all.
 
-    A case of the configuration "broken.yaml" cannot be built, one of "dies.yaml" not be run.
+    A case of the configuration "broken.yaml" cannot be built, one of "dies.yaml" not be run, of
+    "uncountable.yaml" not be counted.
     """
 
     def __init__(self, journal: list[str]) -> None:
         self.journal = journal
         self.cases: dict[str, Case] = {}
         self.runs: Counter[str] = Counter()
+        self.counted = 0
 
     def ask(self, line: str) -> dict:
         command, _, rest = line.partition(" ")
+        if command == "count":
+            self.counted += 1
+            assert not self.cases  # no process that is measured counts
+            if Case.from_json(rest).config == "uncountable.yaml":
+                raise UserError("count says no")
+            return {"gflops": 10.0, "crop_gflops": 0.5}
         if command == "clear":
             self.journal.append("clear")
             self.cases = {}
             return {}
         key, _, argument = rest.partition(" ")
+        assert not self.counted
         if command == "build":
             self.cases[key] = Case.from_json(argument)
         case = self.cases[key]
@@ -50,8 +59,7 @@ class FakeProcess:
             raise UserError(f"{command} says no")
         if command == "build":
             size = 3 if case.variant == "a" else 5
-            sizes = {"device": "d", "params": size, "model_mb": 4.0 * size}
-            return {**sizes, "gflops": 10.0, "crop_gflops": 0.5}
+            return {"device": "d", "params": size, "model_mb": 4.0 * size}
         seconds = SECONDS[case.variant][self.runs[key]]
         self.runs[key] += 1
         number = self.runs[key]
@@ -59,7 +67,7 @@ class FakeProcess:
         return {"seconds": seconds, "parts": parts, "crops": 2 * number, "peak_mb": 9 - number}
 
     def close(self) -> None:
-        self.journal.append("close")
+        self.journal.append("close" if not self.counted else "end of counting")
 
 
 @pytest.fixture
@@ -137,6 +145,14 @@ def test_processes_are_shared_as_long_as_a_variant_stays(bench, journal) -> None
         "build b",
         "run b",
     ]
+
+
+def test_a_case_that_cannot_be_counted_fails_and_the_next_is_counted(bench, journal) -> None:
+    bad = once(A, config="uncountable.yaml")
+    points = [Point("x", {"x": 1}, (bad,)), Point("x", {"x": 2}, (once(B),))]
+    listed, failures = bench.measure(turns(*points), silent)
+    assert [len(found) for found in listed] == [0, 1] and "count says no" in failures[0].error
+    assert journal == ["end of counting", "close", "build b", "run b"]
 
 
 def test_a_process_that_died_between_turns_is_replaced(bench, journal, monkeypatch) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from zsk.profiling import replaced
 
 from .speed_subjects import Subject
 
@@ -46,20 +45,9 @@ def gigaflops(subject: Subject) -> Arithmetic:
     (norms, activations, resizing, roi_align) is not counted. A CPU cuts crops with matrix products,
     which are. Crops are alike: what encodes them is counted for one.
     """
-    encoder = subject.encoder
-    crops = [0]
-
-    def no_features(batch: Tensor) -> Tensor:
-        crops[0] += len(batch)
-        return torch.zeros(len(batch), encoder.embed_dim, device=encoder.device)
-
-    with replaced(encoder, "encode_image", no_features):
+    with subject.crops_left_out() as crops:
         total = count_flops(subject.step)
-    each = 0.0
-    if crops[0]:
-        side = encoder.input_size
-        crop = torch.zeros(1, 3, side, side, device=encoder.device)
-        each = count_flops(lambda: encoder.encode_image(crop))
+    each = count_flops(subject.encode_crop) if crops[0] else 0.0
     return Arithmetic(total / subject.photos / 1e9, each / 1e9)
 
 

@@ -42,6 +42,7 @@ class _Tally:
 
     key: str
     built: dict[str, Any] = field(default_factory=dict)
+    counted: dict[str, Any] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
 
@@ -49,7 +50,8 @@ class _Tally:
 class Bench:
     """Measures one list of turns after the other; leave it (`with`) to end its processes.
 
-    A variant has a process for itself, and keeps it until turns come without that variant.
+    A variant has a process for itself, and keeps it until turns come without that variant. One
+    more counts everybody's arithmetic.
 
     Args:
         start: starts a process.
@@ -63,6 +65,7 @@ class Bench:
         self._processes: dict[str, Process] = {}
         self._held: dict[str, set[str]] = {}  # by variant, the keys of what its process has built
         self._known: dict[Case, Measurement] = {}
+        self._counter: Process | None = None
 
     def __enter__(self) -> Bench:
         return self
@@ -75,6 +78,7 @@ class Bench:
     ) -> None:
         for variant in list(self._processes):
             self._end(variant)
+        self._end_counter()
 
     def remember(self, point: Point, found: Sequence[Measurement]) -> None:
         """A finished point's cases need no other runs where nothing is compared in turns."""
@@ -93,7 +97,9 @@ class Bench:
         self._make_room({case.variant for case in todo})
         for case, tally in tallies.items():
             progress(f"{turns.group}: building {_name(turns, case)}")
-            self._attempt(self._ready, case, tally)
+            self._attempt(self._count, case, tally)
+            if not tally.error:
+                self._attempt(self._ready, case, tally)
         for number in range(max((case.repeats for case in todo), default=0)):
             for case, tally in tallies.items():
                 if number < case.repeats and not tally.error:
@@ -138,6 +144,20 @@ class Bench:
             # what a process is worth after that, nobody knows: the variant gets a new one
             self._end(case.variant)
 
+    def _count(self, case: Case, tally: _Tally) -> None:
+        if self._counter is None:
+            self._counter = self.start()
+        try:
+            tally.counted = self._counter.ask(f"count {case.to_json()}")
+        except UserError:
+            self._end_counter()
+            raise
+
+    def _end_counter(self) -> None:
+        if self._counter is not None:
+            self._counter.close()
+            self._counter = None
+
     def _ready(self, case: Case, tally: _Tally) -> None:
         """The case is in its process, which may have ended for another case's fault."""
         if case.variant not in self._processes:
@@ -166,7 +186,7 @@ class Bench:
             max_seconds=listed[-1]["seconds"],
             ratio_to_reference=None,
             peak_mb=max(run["peak_mb"] for run in listed),
-            gflops=tally.built["gflops"] + crops * tally.built["crop_gflops"],
+            gflops=tally.counted["gflops"] + crops * tally.counted["crop_gflops"],
             revision=self.revision,
             date=self.date,
             runs=len(listed),

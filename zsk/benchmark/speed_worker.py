@@ -1,8 +1,8 @@
 """A process that builds cases and runs them when it is told.
 
 It reads lines from standard input and answers each with a line of JSON on standard output: "build
-KEY CASE", "run KEY", "clear". It ends with its input. Processes that are told in turns share a busy
-machine's ups and downs, and none's memory counts for another.
+KEY CASE", "run KEY", "count CASE", "clear". It ends with its input. Processes that are told in
+turns share a busy machine's ups and downs, and none's memory counts for another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from zsk.errors import UserError
 
 from .speed_cases import Case
 from .speed_device import device_name, megabytes, peak_mb, reset_peak
-from .speed_flops import gigaflops
 from .speed_shared import SharedParts
 from .speed_subjects import Subject, build_subject
 
@@ -38,6 +37,8 @@ class Worker:
         try:
             if command == "build":
                 return self.build(key, Case.from_json(argument))
+            if command == "count":
+                return self.count(Case.from_json(rest))
             if command == "run":
                 return self.run(key)
             assert command == "clear", command
@@ -50,18 +51,27 @@ class Worker:
             return {"error": f"{type(error).__name__}: {reason}"}
 
     def build(self, key: str, case: Case) -> dict[str, Any]:
-        """The model's size, its arithmetic, and the device. Afterwards the case is warm."""
+        """The model's size, and the device. Afterwards the case is warm."""
         subject = build_subject(case, self.shared)
         weights = subject.parameters()
-        # counting runs all of it but CLIP's crops, and those once: on a CPU that is warm enough
-        answer = {**gigaflops(subject)._asdict(), "device": device_name()}
         subject.warm_up()
         self.subjects[key] = subject
         return {
-            **answer,
+            "device": device_name(),
             "params": sum(p.numel() for p in weights),
             "model_mb": megabytes(weights),
         }
+
+    def count(self, case: Case) -> dict[str, Any]:
+        """A case's arithmetic. Its libraries and its memory are none that a measurement needs."""
+        from . import speed_flops
+
+        subject = build_subject(case, self.shared)
+        try:
+            return speed_flops.gigaflops(subject)._asdict()
+        finally:
+            subject.scope.close()
+            self.shared.forget_models()
 
     def run(self, key: str) -> dict[str, Any]:
         """One run's seconds, parts, crops and memory, less the weights of other cases only."""

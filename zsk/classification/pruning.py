@@ -1,10 +1,11 @@
 """Which proposals still have to be classified: those that can change a label, each shape once.
 
-A label is the argmax over k of Σ_n p_n(k) · σ(M)_n (or of other votes that masks have). Before a proposal is classified, p_n(k) lies
-between 0 and what the ensemble makes of a region probability of 1: with the head's probability
-h_n(k), at most h_n(k)^λ. So after some proposals are classified, a pixel is settled when its winner
-stays ahead even if all others give every rival their most. No threshold on no-object does this: a
-proposal that is hardly an object still decides where nothing else votes.
+A label is the argmax over k of Σ_n p_n(k) · σ(M)_n (or of other votes that masks have, see
+zsk/mask_votes.py). Before a proposal is classified, p_n(k) lies between 0 and what the ensemble
+makes of a region probability of 1: with the head's probability h_n(k), at most h_n(k)^λ. So after
+some proposals are classified, a pixel is settled when its winner stays ahead even if all others
+give every rival their most. No threshold on no-object does this: a proposal that is hardly an
+object still decides where nothing else votes.
 
 Measured on 2026-11-23: a head of 49 kernels, crops named by the embedded encoder, tolerance 0.01,
 rounds of 8, λ = 0.7. On 4 photos that the head had learned 8 crops were left, and at most 0.01 % of
