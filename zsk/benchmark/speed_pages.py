@@ -34,8 +34,8 @@ _NOTES = {
         "One synthetic photo (a gradient under noise), 20 names, R101 and CLIP ViT-B/16. The head "
         "runs, but its masks are replaced by cells of seeded random partitions, since a random "
         "head's may be empty or all alike; so nothing is to be learned here of what pruning saves, "
-        "see the trained model. The reference is a reconstruction: each proposal is masked, "
-        "cropped, resized and encoded alone and the texts are encoded for every image, both of "
+        "see the trained model. The reference is a reconstruction: a loop masks, crops and resizes "
+        "each proposal, all crops are encoded together and the texts are encoded for every image, "
         "which we assume of the published program (see `zsk/benchmark/speed_reference.py`)."
     ),
     cases.BATCHES: (

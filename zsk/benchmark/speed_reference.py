@@ -2,9 +2,11 @@
 
 Rebuilt from the description of ZS-MaskFormer, not from its code. Known from the method and from
 what was reported of the published program: proposals of a MaskFormer head, masks cut at 0.5, tight
-boxes, the pixel mean outside the mask, CLIP's input size, the geometric ensemble, and a loop over
-the proposals that takes nearly all of the time. Assumed: each crop goes through CLIP alone, resized
-bicubically; the texts are encoded for every image; masks and class scores are full-size floats.
+boxes, the pixel mean outside the mask, CLIP's input size, the geometric ensemble, a loop over the
+proposals, and that the crops take nearly all of 52 s and 3.6 GB. Assumed: the loop cuts them, all
+are resized bicubically and go through CLIP together; the texts are encoded for every image; masks
+and class scores are full-size floats. The reported memory speaks for "together": this program
+peaks at 3.0 GB, and at 2.1 GB where each crop goes through CLIP alone (measured on 2026-11-23).
 
 Letters: N proposals, K classes, H×W image, S side of a crop, E width of the text space.
 """
@@ -30,7 +32,7 @@ from zsk.zsk_net import ZSKNet
 
 
 class LoopClassifier:
-    """Encodes the proposals one after the other.
+    """Cuts the proposals one after the other, and encodes them together.
 
     Args:
         encoder: the frozen image side.
@@ -46,15 +48,17 @@ class LoopClassifier:
         mean = torch.tensor(self.encoder.pixel_mean, device=image.device).view(3, 1, 1)
         std = torch.tensor(self.encoder.pixel_std, device=image.device).view(3, 1, 1)
         pixels = (image.float() - mean) / std
-        probs = text.new_zeros(len(masks), len(text))
+        size = self.encoder.input_size
         valid = torch.zeros(len(masks), dtype=torch.bool, device=image.device)
+        crops = [pixels.new_zeros(0, 3, size, size)]
         for number, logits in enumerate(masks):
             mask = logits > self.logit_threshold
             if mask.any():
-                crop = masked_crop(pixels, mask, self.encoder.input_size)
-                features = self.encoder.encode_image(crop)
-                probs[number] = (self.encoder.logit_scale * features @ text.T).softmax(dim=1)[0]
+                crops.append(masked_crop(pixels, mask, size))
                 valid[number] = True
+        probs = text.new_zeros(len(masks), len(text))
+        features = self.encoder.encode_image(torch.cat(crops))
+        probs[valid] = (self.encoder.logit_scale * features @ text.T).softmax(dim=1)
         return RegionScores(probs, valid)
 
 
