@@ -112,6 +112,7 @@ def _add_criterion_config(cfg: CfgNode) -> None:
 def _add_classification_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
+    clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
     clip.PROMPT = "single"  # single, imagenet, vild or learned
     clip.PROMPT_WEIGHTS = ""  # what learned reads: a file of tools/train_prompts.py
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo

@@ -96,7 +96,10 @@ class ZSKNet(nn.Module):
         backbone = build_backbone(cfg)
         weights, clip = cfg.MODEL.CRITERION, cfg.MODEL.CLIP
         encoder = build_encoder(
-            clip.NAME, one_pass_size=clip.ONE_PASS_SIZE, masked_layers=clip.MASKED_LAYERS
+            clip.NAME,
+            temperature=clip.TEMPERATURE,
+            one_pass_size=clip.ONE_PASS_SIZE,
+            masked_layers=clip.MASKED_LAYERS,
         )
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         matcher = HungarianMatcher(weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT)

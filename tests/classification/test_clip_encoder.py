@@ -37,6 +37,12 @@ def test_same_numbers_as_the_model_it_holds(weights):
     assert encoder.logit_scale == pytest.approx(1 / 0.07)  # CLIP's initial value
 
 
+def test_another_temperature_than_the_weights_own(weights):
+    assert build_encoder(str(weights), temperature=25.0).logit_scale == 25.0
+    with pytest.raises(UserError, match="MODEL.CLIP.TEMPERATURE is -1.*give 0"):
+        build_encoder(str(weights), temperature=-1.0)
+
+
 def test_single_precision_weights_are_not_rounded(weights):
     # build_model of the clip package converts to half precision on the way
     encoder = ClipEncoder(str(weights))

@@ -129,8 +129,9 @@ def test_chunks_change_nothing(chunk_size):
 
 
 def test_numbers_out_of_range():
-    with pytest.raises(UserError, match="threshold.*1.0"):
-        RegionClassifier(ColourEncoder(), mask_thresholds=[1.0])
+    for threshold in (1.0, 0, "a"):
+        with pytest.raises(UserError, match=f"FURTHER_THRESHOLDS.*one is {threshold!r}"):
+            RegionClassifier(ColourEncoder(), mask_thresholds=[0.5, threshold])
     with pytest.raises(UserError, match="CHUNK_SIZE is -1"):
         RegionClassifier(ColourEncoder(), chunk_size=-1)
 

@@ -207,6 +207,8 @@ def test_the_configured_window_is_used(clip_file):
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
         (("INPUT.RECOLOR", 0.5), "INPUT.RECOLOR is about mask proposals"),
+        (("MODEL.CLIP.FURTHER_THRESHOLDS", [0.7]), "FURTHER_THRESHOLDS is about mask proposals"),
+        (("MODEL.ENSEMBLE.MASK_SOFTMAX", 2.0), "MASK_SOFTMAX is about mask proposals"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_any_image(clip_file, opts, words):

@@ -37,7 +37,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         embed_dim: E.
         input_size: side in pixels of the square crops.
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
-        logit_scale: the model's own τ.
+        logit_scale: τ, the model's own unless `build_encoder` was told another.
         takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
         takes_context: whether embed_tokens and encode_in_context work.
     """

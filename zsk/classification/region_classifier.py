@@ -142,8 +142,11 @@ class OnePassClassifier(RegionClassifier):
 
 def logit_threshold(mask_threshold: float) -> float:
     """Where logits are cut whose sigmoid is cut there. Raises UserError outside (0,1)."""
-    if not 0 < mask_threshold < 1:
-        raise UserError(f"the mask threshold must be between 0 and 1, but is {mask_threshold}")
+    if not (isinstance(mask_threshold, (int, float)) and 0 < mask_threshold < 1):
+        raise UserError(
+            "MODEL.CLIP.MASK_THRESHOLD and all of FURTHER_THRESHOLDS have to be between 0 and 1, "
+            f"but one is {mask_threshold!r}"
+        )
     return math.log(mask_threshold / (1 - mask_threshold))
 
 

@@ -82,7 +82,7 @@ class PerPixelNet(nn.Module):
         _check_options(cfg)
         mode = cfg.MODEL.ENSEMBLE.MODE
         clip = cfg.MODEL.CLIP
-        encoder = build_encoder(clip.NAME)
+        encoder = build_encoder(clip.NAME, temperature=clip.TEMPERATURE)
         backbone, head = (None, None) if mode == "clip" else _build_fcn(cfg, encoder.embed_dim)
         window = cfg.MODEL.PER_PIXEL.WINDOW
         return {
@@ -195,6 +195,8 @@ def _check_options(cfg: CfgNode) -> None:
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
         ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
         ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
+        ("MODEL.CLIP.FURTHER_THRESHOLDS", cfg.MODEL.CLIP.FURTHER_THRESHOLDS),
+        ("MODEL.ENSEMBLE.MASK_SOFTMAX", cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),
     ):
         if wanted:
             raise UserError(
