@@ -9,18 +9,24 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo_files import find_photos, name_results, sample_photos, write_results  # noqa: E402
+from demo_files import (  # noqa: E402
+    find_photos,
+    name_results,
+    read_ahead,
+    sample_photos,
+    write_results,
+)
 
 from zsk.config import default_vocabulary  # noqa: E402
-from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
+from zsk.vocabulary import Vocabulary  # noqa: E402
 
 # one list for all sample photos: what they show, and as many things that they do not
 SAMPLE_NAMES = (
@@ -47,10 +53,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--config-file", metavar="FILE", help="default: the small embedded model")
     add("--weights", metavar="FILE", help="default: those that the configuration names")
     add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    add("--batch-size", type=int, default=1, metavar="N", help="photos at once (for a GPU; 1)")
     add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
     arguments = parser.parse_args(argv)
     if not arguments.input and not arguments.sample_photos:
         parser.error("give photos with --input, or --sample-photos")
+    if arguments.batch_size < 1:
+        parser.error(f"--batch-size is {arguments.batch_size}: give at least 1")
     return arguments
 
 
@@ -75,20 +84,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     jobs = name_results({**{photo: photo.stem for photo in photos}, **samples}, output)
     wanted = len(jobs) + failed
-    for number, (photo, target) in enumerate(jobs.items(), start=1):
-        start = time.perf_counter()
-        try:
-            image = read_image(photo)
-        except UserError as error:
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        segmentation = segmenter(image, class_names)
-        write_results(target, photo, image, segmentation, run)
-        seconds = time.perf_counter() - start
-        print(f"[{number}/{len(jobs)}] {photo.name}: {_largest(segmentation)} ({seconds:.1f} s)")
+    failed += segment_all(segmenter, class_names, jobs, arguments.batch_size, run)
     print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
+
+
+def segment_all(
+    segmenter: Segmenter,
+    class_names: str | Vocabulary,
+    jobs: Mapping[Path, Path],
+    batch_size: int,
+    run: Mapping[str, str],
+) -> int:
+    """Segment photos, write their results, print a line each; how many could not be read.
+
+    Args:
+        jobs: photo → path of its results without their endings.
+        batch_size: photos that go through the model together.
+        run: what else the JSON files say.
+    """
+    number = failed = 0
+    start = time.perf_counter()
+    for batch in read_ahead(jobs, batch_size):
+        images = {photo: loaded for photo, loaded in batch if not isinstance(loaded, UserError)}
+        found = dict(zip(images, segmenter.together(list(images.values()), class_names)))
+        for photo, loaded in batch:
+            number += 1
+            if isinstance(loaded, UserError):
+                failed += 1
+                print(f"error: {loaded}", file=sys.stderr)
+                continue
+            write_results(jobs[photo], photo, loaded, found[photo], run)
+            seconds, start = time.perf_counter() - start, time.perf_counter()
+            print(
+                f"[{number}/{len(jobs)}] {photo.name}: {_largest(found[photo])} ({seconds:.1f} s)"
+            )
+    return failed
 
 
 def gather_photos(patterns: Sequence[str], *, alone: bool) -> tuple[list[Path], int]:

@@ -7,17 +7,20 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from zsk.data.images import read_image
 from zsk.errors import UserError
 from zsk.segmenter import Segmentation
 from zsk.visualization import label_image
 
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 RESULT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
+Loaded = np.ndarray | UserError  # a photo, or why it could not be read
 # what the demo calls it → the file inside the scikit-image package
 _SAMPLES = {
     "chelsea": "chelsea.png",
@@ -61,6 +64,30 @@ def sample_photos() -> dict[Path, str]:
         raise UserError("--sample-photos needs scikit-image: pip install scikit-image")
     folder = Path(spec.origin).parent / "data"
     return {folder / file_name: stem for stem, file_name in _SAMPLES.items()}
+
+
+def read_ahead(photos: Iterable[Path], count: int) -> Iterator[list[tuple[Path, Loaded]]]:
+    """`count` photos at a time, the next of which are read while these are worked on.
+
+    Each comes with its (H,W,3) uint8 RGB array, or with the UserError that says why there is none.
+    """
+    waiting = iter(photos)
+    with ThreadPoolExecutor(max_workers=1) as reader:
+
+        def start() -> list[tuple[Path, Future[Loaded]]]:
+            return [(p, reader.submit(_read, p)) for p in itertools.islice(waiting, count)]
+
+        ahead = start()
+        while ahead:
+            current, ahead = ahead, start()
+            yield [(photo, loading.result()) for photo, loading in current]
+
+
+def _read(photo: Path) -> Loaded:
+    try:
+        return read_image(photo)
+    except UserError as error:
+        return error
 
 
 def name_results(photos: Mapping[Path, str], output: Path) -> dict[Path, Path]:

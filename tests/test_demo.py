@@ -41,10 +41,14 @@ class FakeSegmenter:
             {"MODEL": {"WEIGHTS": weights or "w.pth", "CLIP": {"NAME": FakeSegmenter.name}}}
         )
 
-    def __call__(self, image, class_names):
+        FakeSegmenter.batches = []
+
+    def together(self, images, class_names):
+        FakeSegmenter.batches.append(len(images))
         if not isinstance(class_names, Vocabulary):
             class_names = Vocabulary.from_words(class_names)
-        return Segmentation(np.zeros(image.shape[:2], dtype=np.int64), class_names)
+        labels = [np.zeros(image.shape[:2], dtype=np.int64) for image in images]
+        return [Segmentation(one, class_names) for one in labels]
 
 
 @pytest.fixture
@@ -107,6 +111,28 @@ def test_a_bad_photo_is_named_and_the_others_are_done(run, tmp_path, capsys):
     assert "b.jpg" in errors[0] and "c.jpg" in errors[1]
     assert "2 of 4 photos" in captured.out
     assert [name for name in written(tmp_path) if name.endswith(".json")] == ["a.json", "d.json"]
+
+
+def test_photos_go_through_the_model_together(run, tmp_path, capsys):
+    """Five, one of them unreadable, two at a time: each gets its own results and its line."""
+    for number in range(5):
+        save_photo(tmp_path / "in" / f"{number}.png", (4 + number, 3))
+    (tmp_path / "in" / "2.png").write_bytes(b"x")
+    assert run("--input", tmp_path / "in", "--batch-size", 2, "--class-names", "cat") == 2
+    assert FakeSegmenter.batches == [2, 1, 1]
+    captured = capsys.readouterr()
+    lines = [line.split(":")[0] for line in captured.out.splitlines() if line.startswith("[")]
+    assert lines == ["[1/5] 0.png", "[2/5] 1.png", "[4/5] 3.png", "[5/5] 4.png"]
+    assert "2.png" in captured.err and "4 of 5 photos" in captured.out
+    for number in (0, 1, 3, 4):
+        summary = json.loads((tmp_path / "out" / f"{number}.json").read_text())
+        assert (summary["width"], summary["height"]) == (4 + number, 3)
+
+
+def test_a_batch_of_none_is_refused(run, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        run("--input", tmp_path, "--batch-size", 0)
+    assert stop.value.code == 2
 
 
 def test_a_missing_path_is_named_and_the_other_photos_are_done(run, tmp_path, capsys):

@@ -16,11 +16,14 @@ class LastName(nn.Module):
     """Labels the left half 0 and the right half with the last name; remembers its input."""
 
     def forward(self, records):
-        (self.record,) = records
+        self.record, self.calls = records[0], [*getattr(self, "calls", []), len(records)]
         self.inference_mode = torch.is_inference_mode_enabled()
-        labels = torch.zeros(self.record["height"], self.record["width"], dtype=torch.int64)
-        labels[:, self.record["width"] // 2 :] = len(self.record["vocabulary"]) - 1
-        return [{"pred_labels": labels}]
+        results = []
+        for record in records:
+            labels = torch.zeros(record["height"], record["width"], dtype=torch.int64)
+            labels[:, record["width"] // 2 :] = len(record["vocabulary"]) - 1
+            results.append({"pred_labels": labels})
+        return results
 
 
 @pytest.fixture
@@ -74,6 +77,15 @@ def test_a_photo_with_words(calls):
     assert record["image"].shape == (3, 64, 128) and record["image"].dtype == torch.uint8
     assert (record["height"], record["width"]) == (50, 100)
     assert segmenter.model.inference_mode
+
+
+def test_several_photos_in_one_call(calls):
+    segmenter = Segmenter(device="cpu")
+    one, other = segmenter.together([photo(5, 10), photo(8, 4)], "cat, sofa, wall")
+    assert segmenter.model.calls == [2]
+    assert one.labels.shape == (5, 10) and other.labels.shape == (8, 4)
+    assert one.vocabulary is other.vocabulary and other.shares()["wall"] == 0.5
+    assert segmenter.together([], "cat") == [] and segmenter.model.calls == [2]
 
 
 def test_a_list_and_a_vocabulary_do_as_well(calls):

@@ -16,6 +16,7 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
+from zsk.batched_inputs import Record
 from zsk.checkpoint import load_weights
 from zsk.config import load_config, trained_names
 from zsk.data.eval_options import eval_resize
@@ -118,22 +119,46 @@ class Segmenter:
         Raises:
             UserError: the image is something else, or a name is empty, repeated or too long.
         """
-        rgb = as_rgb(image)
+        return self.together([image], class_names)[0]
+
+    def together(
+        self, images: Sequence[np.ndarray], class_names: Sequence[str] | str | Vocabulary
+    ) -> list[Segmentation]:
+        """Several images in one call of the model, with the same results as one by one.
+
+        What runs together are images that have the same size as the model sees them, and the crops
+        of all. That pays on a GPU; the memory grows with the number of images.
+
+        Args:
+            images: of any sizes, and class_names: as in a call with one image.
+
+        Returns:
+            one per image, in their order; none for no image.
+
+        Raises:
+            UserError: as a call with one image does.
+        """
         if isinstance(class_names, Vocabulary):
             vocabulary = class_names
         else:
             vocabulary = Vocabulary.from_words(class_names, self._trained)
+        records = [self._record(as_rgb(image), vocabulary) for image in images]
+        if not records:
+            return []
+        with torch.inference_mode():
+            results = self.model(records)
+        return [Segmentation(r["pred_labels"].cpu().numpy(), vocabulary) for r in results]
+
+    def _record(self, rgb: np.ndarray, vocabulary: Vocabulary) -> Record:
+        """The image as the model takes it."""
         view = T.AugInput(rgb)
         self._resize(view)
-        record = {
+        return {
             "image": torch.from_numpy(view.image.transpose(2, 0, 1).copy()),
             "height": rgb.shape[0],
             "width": rgb.shape[1],
             "vocabulary": vocabulary,
         }
-        with torch.inference_mode():
-            labels = self.model([record])[0]["pred_labels"]
-        return Segmentation(labels.cpu().numpy(), vocabulary)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
