@@ -98,6 +98,8 @@ def segment_all(
 ) -> int:
     """Segment photos, write their results, print a line each; how many could not be read.
 
+    The seconds of a line are the batch's for each of its photos.
+
     Args:
         jobs: photo → path of its results without their endings.
         batch_size: photos that go through the model together.
@@ -108,6 +110,7 @@ def segment_all(
     for batch in read_ahead(jobs, batch_size):
         images = {photo: loaded for photo, loaded in batch if not isinstance(loaded, UserError)}
         found = dict(zip(images, segmenter.together(list(images.values()), class_names)))
+        lines = []
         for photo, loaded in batch:
             number += 1
             if isinstance(loaded, UserError):
@@ -115,10 +118,11 @@ def segment_all(
                 print(f"error: {loaded}", file=sys.stderr)
                 continue
             write_results(jobs[photo], photo, loaded, found[photo], run)
-            seconds, start = time.perf_counter() - start, time.perf_counter()
-            print(
-                f"[{number}/{len(jobs)}] {photo.name}: {_largest(found[photo])} ({seconds:.1f} s)"
-            )
+            lines.append(f"[{number}/{len(jobs)}] {photo.name}: {_largest(found[photo])}")
+        seconds, start = (time.perf_counter() - start) / len(batch), time.perf_counter()
+        for line in lines:
+            print(f"{line} ({seconds:.1f} s)")
+        del batch, images, found, loaded  # or the next ones are read and labelled beside them
     return failed
 
 

@@ -77,10 +77,13 @@ def read_ahead(photos: Iterable[Path], count: int) -> Iterator[list[tuple[Path, 
         def start() -> list[tuple[Path, Future[Loaded]]]:
             return [(p, reader.submit(_read, p)) for p in itertools.islice(waiting, count)]
 
-        ahead = start()
-        while ahead:
-            current, ahead = ahead, start()
-            yield [(photo, loading.result()) for photo, loading in current]
+        try:
+            ahead = start()
+            while ahead:
+                current, ahead = ahead, start()
+                yield [(photo, loading.result()) for photo, loading in current]
+        finally:  # whoever stops early waits for one photo, not for a batch
+            reader.shutdown(cancel_futures=True)
 
 
 def _read(photo: Path) -> Loaded:

@@ -33,14 +33,22 @@ def test_bounds_by_hand() -> None:
 
 @pytest.mark.parametrize("sharpness", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
-def test_votes_keep_to_their_bounds(sharpness: float, scale: float) -> None:
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_votes_keep_to_their_bounds(sharpness: float, scale: float, offset: float) -> None:
     torch.manual_seed(0)
-    logits = torch.randn(6, 50, 9) * scale  # 6 regions of 50 pixels, 9 masks
+    logits = torch.randn(6, 50, 9) * scale + offset  # 6 regions of 50 pixels, 9 masks
     votes = MaskVotes(sharpness)
-    values = votes(logits, dim=2)
+    values = votes(logits.double(), dim=2)
     low, high = votes.bounds(logits.amin(dim=1), logits.amax(dim=1))
-    assert (values >= low[:, None] - 1e-6).all() and (values <= high[:, None] + 1e-6).all()
+    assert (values >= low[:, None] * (1 - 5e-6) - 1e-9).all()
+    assert (values <= high[:, None] * (1 + 5e-6) + 1e-9).all()
     assert (low >= 0).all() and (high <= 1 + 1e-6).all()
+
+
+def test_what_is_not_a_number_takes_no_other_mask_with_it() -> None:
+    logits = torch.tensor([[float("nan"), 0.0, 0.0], [float("inf"), 9.0, 0.0]])
+    votes = MaskVotes(1.0)(logits, dim=1)
+    torch.testing.assert_close(votes, torch.tensor([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]))
 
 
 def test_one_mask_that_competes_with_none_has_every_vote() -> None:
@@ -53,5 +61,5 @@ def test_one_mask_that_competes_with_none_has_every_vote() -> None:
 
 @pytest.mark.parametrize("sharpness", [-1.0, float("nan"), float("inf")])
 def test_a_sharpness_that_there_is_not(sharpness: float) -> None:
-    with pytest.raises(UserError, match="MASK_SOFTMAX is .*give 0"):
+    with pytest.raises(UserError, match="MASK_SOFTMAX is .*, 0.0 for the"):
         MaskVotes(sharpness)

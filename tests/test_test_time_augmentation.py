@@ -5,6 +5,7 @@ import torch
 from detectron2.config import get_cfg
 
 from zsk.errors import UserError
+from zsk.mask_votes import MaskVotes
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
@@ -19,6 +20,7 @@ class Scripted(ZSKNet):
         torch.nn.Module.__init__(self)
         self.masks = [torch.tensor(m) for m in masks]
         self.images = []
+        self.mask_votes = MaskVotes()
 
     def named_proposals(self, batched_inputs, prune=True):
         assert not prune  # what one view may leave out, the sum of views may need
@@ -65,6 +67,13 @@ def test_two_unsure_views_outvote_a_sure_one_only_together():
     a, b = [[[3.0]], [[-3.0]]], [[[-1.0]], [[1.0]]]
     assert labels(Scripted(a, b), [2, 2], 99, False)[0] == [0] * 4  # 1.2215 against 0.7785
     assert labels(Scripted(a, b, b), [2, 2, 2], 99, False)[0] == [1] * 4  # 1.4904 against 1.5096
+
+
+def test_masks_compete_in_every_view():
+    model = Scripted([[[9.0]], [[9.5]]], [[[-1.0]], [[-1.2]]])
+    assert labels(model, [2, 2], 99, False)[0] == [0] * 4  # sigmoids: 1.2688 against 1.2314
+    model.mask_votes = MaskVotes(1.0)  # shares: 0.3775 + 0.5498 against 0.6225 + 0.4502
+    assert labels(model, [2, 2], 99, False)[0] == [1] * 4
 
 
 def test_each_photo_has_its_own_views():

@@ -1,8 +1,10 @@
 """The meta-architecture around small parts: batches, empty targets, and its settings at work."""
 
+import math
+
 import pytest
 import torch
-from tiny_clip import ColourEncoder
+from tiny_clip import ColourEncoder, save_tiny_clip
 from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
 
@@ -11,6 +13,7 @@ from zsk.classification.region_classifier import RegionClassifier
 from zsk.classification.region_queue import Pruning
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
+from zsk.mask_votes import MaskVotes
 from zsk.proposals.outputs import Proposals
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
@@ -84,6 +87,36 @@ def test_lambda_weighs_the_head_against_the_region_classifier():
     assert answer(ensemble_mode="ensemble", ensemble_lambda=1.0) == "red"
     # λ = 0: seen classes by the region classifier alone, unseen ones by the head alone (0.24)
     assert answer(ensemble_mode="ensemble", ensemble_lambda=0.0) == "green"
+
+
+class ThreeMasks(nn.Module):
+    """Two half-sure proposals of red and a sure one of green, everywhere."""
+
+    def forward(self, features, text):
+        batch = len(features["pixels"])
+        logits = torch.tensor([[9.0, 0, 0, -50], [9.0, 0, 0, -50], [0, 9.0, 0, -50]])
+        masks = torch.tensor([0.0, 0.0, 1.0])[:, None, None].expand(batch, 3, 2, 2)
+        return [Proposals(logits.expand(batch, 3, 4), masks)]
+
+
+def test_competing_masks_decide_the_labels():
+    assert answer(head=ThreeMasks()) == "red"  # 0.5 + 0.5 against 0.73
+    assert answer(head=ThreeMasks(), mask_votes=MaskVotes(2.0)) == "green"  # 0.21 against 0.79
+
+
+def test_the_keys_of_naming_reach_the_model(tmp_path):
+    clip = str(save_tiny_clip(tmp_path / "clip.pt"))
+    changes = {
+        "MODEL.CLIP.NAME": clip,
+        "MODEL.CLIP.TEMPERATURE": 25.0,
+        "MODEL.CLIP.MASK_THRESHOLD": 0.25,
+        "MODEL.CLIP.FURTHER_THRESHOLDS": [0.75],
+        "MODEL.ENSEMBLE.MASK_SOFTMAX": 1.5,
+    }
+    model = ZSKNet(tiny_config(*[word for pair in changes.items() for word in pair]))
+    assert model.region_classifier.encoder.logit_scale == 25.0
+    assert model.region_classifier.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
+    assert model.mask_votes == MaskVotes(1.5)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,10 @@ def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     """The configuration's CLIP, on the CPU: in full precision, as its copy is to be."""
     clip = cfg.MODEL.CLIP
     encoder = build_encoder(
-        clip.NAME, one_pass_size=size or clip.ONE_PASS_SIZE, masked_layers=clip.MASKED_LAYERS
+        clip.NAME,
+        temperature=clip.TEMPERATURE,
+        one_pass_size=size or clip.ONE_PASS_SIZE,
+        masked_layers=clip.MASKED_LAYERS,
     )
     if not isinstance(encoder, ClipEncoder):
         raise UserError(

@@ -78,7 +78,9 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     cfg = load_config(args.config_file, args.opts)
-    encoder = build_encoder(cfg.MODEL.CLIP.NAME, cfg.MODEL.DEVICE)
+    encoder = build_encoder(
+        cfg.MODEL.CLIP.NAME, cfg.MODEL.DEVICE, temperature=cfg.MODEL.CLIP.TEMPERATURE
+    )
     prompts = initial_prompts(encoder, args.init, args.prefix, args.suffix, args.seed)
     loader = build_segment_loader(cfg, args.images, args.seed)
     trained_on = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)

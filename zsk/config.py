@@ -120,7 +120,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.ONE_PASS_SIZE = 0
     clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
-    # each proposal is cut at these, too, and the names are averaged: a crop more each (our choice)
+    # each proposal is cut at these, too, and the answers are merged: a crop (a pooled region) more
+    # for each, such as [0.7] beside a MASK_THRESHOLD of 0.3 (our choice, looks.py)
     clip.FURTHER_THRESHOLDS = []
     clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
@@ -128,7 +129,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # a proposal is not classified once at most this share of the pixels of the masks could still
     # get another label by it; 0.0: all are classified
     clip.PRUNE.TOLERANCE = 0.01
-    # masks that overlap more than this share what the better-scored one is named; 1.0: none do
+    # masks that overlap more than this (at the lowest threshold) share what the better-scored one
+    # is named; 1.0: none do
     clip.PRUNE.DUPLICATE_IOU = 1.0
     clip.PRUNE.ROUND_SIZE = 8  # proposals classified before it is asked again who can still matter
 

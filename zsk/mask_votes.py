@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zsk.errors import UserError
 
+LARGE = 1e4  # stands for infinite logits
 ROUNDING = 1e-6  # of a sum of exponentials: what float32 may lose when one of them is taken off
 
 
@@ -27,7 +28,7 @@ class MaskVotes:
         sharpness: 0 for sigmoid(M_n), independent of the other masks; s > 0 for
             softmax_n(s * M_n): of two masks, the first then has sigmoid(s * (M_1 - M_2)).
 
-    Raises UserError for a negative number.
+    Raises UserError for a number that is negative or not finite.
     """
 
     sharpness: float = 0.0
@@ -35,8 +36,8 @@ class MaskVotes:
     def __post_init__(self) -> None:
         if not 0 <= self.sharpness < float("inf"):
             raise UserError(
-                f"MODEL.ENSEMBLE.MASK_SOFTMAX is {self.sharpness}, but must not be < 0: give 0 for "
-                "the method's sigmoids"
+                f"MODEL.ENSEMBLE.MASK_SOFTMAX is {self.sharpness}, but has to be a finite number, "
+                "0.0 for the method's sigmoids or more"
             )
 
     @property
@@ -46,7 +47,9 @@ class MaskVotes:
 
     def __call__(self, logits: Tensor, dim: int) -> Tensor:
         """Logits with the N masks along `dim` -> votes of the same shape."""
-        return (self.sharpness * logits).softmax(dim) if self.compete else logits.sigmoid()
+        if not self.compete:
+            return logits.sigmoid()
+        return (self.sharpness * _finite(logits)).softmax(dim)
 
     def bounds(self, least: Tensor, greatest: Tensor) -> tuple[Tensor, Tensor]:
         """Least and greatest logits (T,N) of regions -> least and greatest votes, (T,N) twice.
@@ -56,11 +59,19 @@ class MaskVotes:
         """
         if not self.compete:
             return least.sigmoid(), greatest.sigmoid()
-        least, greatest = self.sharpness * least, self.sharpness * greatest
+        least, greatest = _finite(least), _finite(greatest)
+        # a softmax knows differences alone; without what all have in common floats are finest
+        top = greatest.amax(dim=1, keepdim=True)
+        least, greatest = self.sharpness * (least - top), self.sharpness * (greatest - top)
         return (
             (least - _log_of_others(greatest, 1 + ROUNDING)).sigmoid(),
             (greatest - _log_of_others(least, 1 - ROUNDING)).sigmoid(),
         )
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """What is not a number is no mask: in a softmax it would take all others with it."""
+    return logits.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
 
 
 def _log_of_others(logs: Tensor, margin: float) -> Tensor:

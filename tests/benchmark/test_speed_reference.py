@@ -102,6 +102,15 @@ def test_the_whole_way_gives_nearly_our_labels(clip_file) -> None:
     assert (labels[0] == ours).float().mean() > 0.95
 
 
+@pytest.mark.parametrize(
+    "opts",
+    [("MODEL.CLIP.FURTHER_THRESHOLDS", [0.7]), ("MODEL.ENSEMBLE.MASK_SOFTMAX", 2.0)],
+)
+def test_what_the_published_way_has_not_is_refused(clip_file, opts) -> None:
+    with pytest.raises(UserError, match=f"{opts[0].split('.')[-1]}.*as they are by default"):
+        PublishedInference.of(tiny_model(clip_file, *opts))
+
+
 def test_learned_prompts_are_refused(clip_file) -> None:
     model = tiny_model(clip_file)
     model.text_classifier.learned = True

@@ -152,7 +152,7 @@ def test_a_case_that_cannot_be_counted_fails_and_the_next_is_counted(bench, jour
     points = [Point("x", {"x": 1}, (bad,)), Point("x", {"x": 2}, (once(B),))]
     listed, failures = bench.measure(turns(*points), silent)
     assert [len(found) for found in listed] == [0, 1] and "count says no" in failures[0].error
-    assert journal == ["end of counting", "close", "build b", "run b"]
+    assert journal == ["end of counting", "build b", "run b"]
 
 
 def test_a_process_that_died_between_turns_is_replaced(bench, journal, monkeypatch) -> None:

@@ -122,6 +122,13 @@ def test_names_come_from_the_warm_cache(points, tmp_path, monkeypatch) -> None:
     assert count_flops(subject.step) == pytest.approx(gigaflops(subject).gflops * 1e9)
 
 
+def test_a_worker_counts_without_keeping_what_it_counted(points) -> None:
+    case, worker = points[cases.INFERENCE].cases[1], Worker()
+    counted = worker.reply(f"count {case.to_json()}")
+    assert counted == gigaflops(build_subject(case))._asdict()
+    assert counted["gflops"] > 0 and counted["crop_gflops"] > 0 and not worker.subjects
+
+
 def test_parameters_include_clip_once(points) -> None:
     subject = build_subject(points[cases.STAGES].cases[0])
     clip = subject.encoder.network("clip")

@@ -58,7 +58,8 @@ class LoopClassifier:
                 valid[number] = True
         probs = text.new_zeros(len(masks), len(text))
         features = self.encoder.encode_image(torch.cat(crops))
-        probs[valid] = (self.encoder.logit_scale * features @ text.T).softmax(dim=1)
+        scores = self.encoder.logit_scale * features @ text.T
+        probs[valid] = scores.softmax(dim=1).to(probs.dtype)
         return RegionScores(probs, valid)
 
 
@@ -93,7 +94,7 @@ class PublishedInference(nn.Module):
         """The parts and numbers of a model; its region classifier gives encoder and threshold.
 
         Raises:
-            UserError: the model has learned prompts.
+            UserError: the model has learned prompts, several thresholds or competing masks.
         """
         if model.text_classifier.learned:
             raise UserError(
@@ -101,6 +102,11 @@ class PublishedInference(nn.Module):
                 "with templates"
             )
         regions = model.region_classifier
+        if len(regions.logit_thresholds) > 1 or model.mask_votes.compete:
+            raise UserError(
+                "MODEL.CLIP.FURTHER_THRESHOLDS and MODEL.ENSEMBLE.MASK_SOFTMAX are nothing that "
+                "the reference has: leave them as they are by default"
+            )
         return cls(
             backbone=model.backbone,
             sem_seg_head=model.sem_seg_head,

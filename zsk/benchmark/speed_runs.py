@@ -97,7 +97,7 @@ class Bench:
         self._make_room({case.variant for case in todo})
         for case, tally in tallies.items():
             progress(f"{turns.group}: building {_name(turns, case)}")
-            self._attempt(self._count, case, tally)
+            self._count(case, tally)
             if not tally.error:
                 self._attempt(self._ready, case, tally)
         for number in range(max((case.repeats for case in todo), default=0)):
@@ -149,9 +149,9 @@ class Bench:
             self._counter = self.start()
         try:
             tally.counted = self._counter.ask(f"count {case.to_json()}")
-        except UserError:
+        except UserError as error:
+            tally.error = str(error)
             self._end_counter()
-            raise
 
     def _end_counter(self) -> None:
         if self._counter is not None:

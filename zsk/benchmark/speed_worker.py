@@ -14,6 +14,8 @@ import sys
 import traceback
 from typing import Any
 
+import torch
+
 import zsk  # noqa: F401  (first: it makes Detectron2 importable)
 from zsk.errors import UserError
 
@@ -71,7 +73,11 @@ class Worker:
             return speed_flops.gigaflops(subject)._asdict()
         finally:
             subject.scope.close()
+            del subject
             self.shared.forget_models()
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()  # those who are measured want it
 
     def run(self, key: str) -> dict[str, Any]:
         """One run's seconds, parts, crops and memory, less the weights of other cases only."""

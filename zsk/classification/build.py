@@ -30,8 +30,8 @@ def build_encoder(
     """
     if not 0 <= temperature < float("inf"):
         raise UserError(
-            f"MODEL.CLIP.TEMPERATURE is {temperature}, but must not be < 0: give 0 for the "
-            "encoder's own number"
+            f"MODEL.CLIP.TEMPERATURE is {temperature}, but has to be a finite number, 0.0 for the "
+            "encoder's own or more"
         )
     encoder: VisionLanguageEncoder
     # Imported here: neither model's packages are needed for the other one.

@@ -54,7 +54,7 @@ class RegionClassifier(nn.Module):
         pruning: Pruning = Pruning(),
     ) -> None:
         super().__init__()
-        self.logit_thresholds = tuple(map(logit_threshold, mask_thresholds))
+        self.logit_thresholds = tuple(map(logit_threshold, dict.fromkeys(mask_thresholds)))
         crops_at_once(encoder, chunk_size)
         self.encoder = encoder
         self.chunk_size = chunk_size
