@@ -53,7 +53,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--config-file", metavar="FILE", help="default: the small embedded model")
     add("--weights", metavar="FILE", help="default: those that the configuration names")
     add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
-    add("--batch-size", type=int, default=1, metavar="N", help="photos at once (for a GPU; 1)")
+    add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
     add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
     arguments = parser.parse_args(argv)
     if not arguments.input and not arguments.sample_photos:

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,21 @@ def test_photos_go_through_the_model_together(run, tmp_path, capsys):
     for number in (0, 1, 3, 4):
         summary = json.loads((tmp_path / "out" / f"{number}.json").read_text())
         assert (summary["width"], summary["height"]) == (4 + number, 3)
+
+
+def test_the_next_photos_are_read_while_these_are_worked_on(demo_files, monkeypatch):
+    reading = {name: threading.Event() for name in "abc"}
+
+    def read_image(path):
+        reading[path.name].set()
+        return np.zeros((1, 1, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(demo_files, "read_image", read_image)
+    batches = demo_files.read_ahead([Path(name) for name in reading], 1)
+    assert [photo.name for photo, _ in next(batches)] == ["a"]
+    assert reading["b"].wait(timeout=60)  # nobody has asked for it
+    assert not reading["c"].is_set()  # and no more than one batch waits in memory
+    assert [photo.name for batch in batches for photo, _ in batch] == ["b", "c"]
 
 
 def test_a_batch_of_none_is_refused(run, tmp_path):

@@ -69,7 +69,7 @@ class MaskTiles:
         """Least and greatest value in the tiles of the tile rows [top, bottom): (T,N) twice.
 
         Bounds, not always reached: those of the places that a tile reads. Interpolation never
-        leaves the range of what it reads, and a vote rises with its own logit alone.
+        leaves the range of what it reads; from that of the logits follows that of the votes.
         """
         band = self.logits[self.rows.places[top:bottom]]  # (rows,A,w,N)
         least, greatest = band.amin(dim=1), band.amax(dim=1)

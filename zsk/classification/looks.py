@@ -1,7 +1,7 @@
 """Several looks at one proposal, cut at different thresholds, become one answer: a pure function.
 
-A mask cut low shows more of the neighbours, cut high less of the thing; what a name survives both
-ways is more often right (our choice, one threshold by default; measured in docs/results.md).
+A mask cut low shows more of the neighbours, cut high less of the thing; a name that fits both is
+more often right (our choice, one threshold by default; measured in docs/results.md).
 
 Letters: L looks, N proposals, K classes.
 """
