@@ -3,10 +3,10 @@
 Rebuilt from the description of ZS-MaskFormer, not from its code. Known from the method and from
 what was reported of the published program: proposals of a MaskFormer head, masks cut at 0.5, tight
 boxes, the pixel mean outside the mask, CLIP's input size, the geometric ensemble, a loop over the
-proposals, that CLIP takes 50 of its 52 s, and a peak memory of 3.6 GB. Assumed: the loop cuts them, all
-are resized bicubically and go through CLIP together; the texts are encoded for every image; masks
-and class scores are full-size floats. The reported memory speaks for "together": this program
-peaks at 3.0 GB, and at 2.1 GB where each crop goes through CLIP alone (measured on 2026-11-23).
+proposals, that CLIP takes 50 of its 52 s, and a peak memory of 3.6 GB. Assumed: the loop cuts the
+proposals, all are resized bicubically and go through CLIP together; the texts are encoded for every
+image; masks and class scores are full-size floats. The reported memory speaks for "together": this
+program peaks at 3.0 GB, and at 2.1 GB where each crop goes through CLIP alone (2026-11-23).
 
 Letters: N proposals, K classes, H×W image, S side of a crop, E width of the text space.
 """
