@@ -43,7 +43,9 @@ def calls(monkeypatch):
     monkeypatch.setattr(module, "trained_names", lambda cfg: ("Cat",))
     monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
     monkeypatch.setattr(
-        module, "load_weights", lambda model, path: asked.update(weights=path, mode=model.training)
+        module,
+        "load_to_evaluate",
+        lambda model, path: asked.update(weights=path, mode=model.training),
     )
     return asked
 

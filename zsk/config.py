@@ -132,7 +132,11 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # masks that overlap more than this (at the lowest threshold) share what the better-scored one
     # is named; 1.0: none do
     clip.PRUNE.DUPLICATE_IOU = 1.0
-    clip.PRUNE.ROUND_SIZE = 8  # proposals classified before it is asked again who can still matter
+    # the most probability for a class to reckon with before a proposal is classified; below 1.0
+    # labels can change by more than the tolerance
+    clip.PRUNE.CEILING = 1.0
+    # proposals classified before it is asked again who can still matter; 0: as CHUNK_SIZE, at least 8
+    clip.PRUNE.ROUND_SIZE = 0
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)

@@ -17,7 +17,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.batched_inputs import Record
-from zsk.checkpoint import load_weights
+from zsk.checkpoint import load_to_evaluate
 from zsk.config import load_config, trained_names
 from zsk.data.eval_options import eval_resize
 from zsk.errors import UserError
@@ -97,7 +97,7 @@ class Segmenter:
                 "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
                 "MODEL.WEIGHTS in the configuration)"
             )
-        load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        load_to_evaluate(self.model, self.cfg.MODEL.WEIGHTS)
         self._trained = trained_names(self.cfg)
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels

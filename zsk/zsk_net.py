@@ -127,7 +127,7 @@ class ZSKNet(nn.Module):
                 encoder,
                 [clip.MASK_THRESHOLD, *clip.FURTHER_THRESHOLDS],
                 clip.CHUNK_SIZE,
-                Pruning(clip.PRUNE.TOLERANCE, clip.PRUNE.DUPLICATE_IOU, clip.PRUNE.ROUND_SIZE),
+                Pruning(**{key.lower(): value for key, value in clip.PRUNE.items()}),
             ),
             "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
             "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,

@@ -9,7 +9,7 @@ from tiny_clip import ColourEncoder
 
 from zsk.classification.ensemble import combine
 from zsk.classification.region_classifier import RegionClassifier
-from zsk.classification.region_queue import Pruning, RegionRequest
+from zsk.classification.region_queue import Pruning, RegionQueue, RegionRequest
 from zsk.errors import UserError
 from zsk.mask_votes import MaskVotes
 from zsk.semantic_inference import label_map
@@ -94,6 +94,36 @@ def test_duplicates_vote_together() -> None:
     assert torch.equal(found.probs[0], found.probs[1])
 
 
+def test_a_ceiling_reckons_with_less() -> None:
+    # the first is red with e²/(e²+2) = 0.787, which makes √(0.36 · 0.787) = 0.532 of it; the second
+    # could be green with √0.49 = 0.7, or with √(0.49 · 0.5) = 0.495
+    head = torch.tensor([[0.36, 0.0, 0.81], [0.0, 0.49, 0.0]])
+    masks = logits(LEFT, LEFT)
+    scores, _, batches = classify(head, masks, Pruning(0.01, round_size=1))
+    assert batches == [1, 1]
+    torch.testing.assert_close(scores[0], torch.tensor([0.532, 0.0, 0.294]), atol=1e-3, rtol=0)
+    _, found, batches = classify(head, masks, Pruning(0.01, ceiling=0.5, round_size=1))
+    assert batches == [1] and found.probs[1].tolist() == [0.0] * 3
+
+
+def test_a_round_is_as_large_as_a_chunk_and_never_tiny() -> None:
+    generator = torch.Generator().manual_seed(0)
+    head, masks = torch.rand(20, 3, generator=generator), torch.randn(20, 8, 8, generator=generator)
+    for chunk, pruning, rounds in (
+        (1, Pruning(1e-9), [8, 8, 4]),
+        (16, Pruning(1e-9), [16, 4]),
+        (16, Pruning(1e-9, round_size=5), [5, 5, 5, 5]),
+        (16, Pruning(round_size=5), [16, 4]),
+    ):
+        queue = RegionQueue(RegionRequest(image(), masks, TEXT, scorer(head)), 0.0, chunk, pruning)
+        sizes = []
+        while len(indices := queue.next_round()):
+            sizes.append(len(indices))
+            shown = torch.ones(len(indices), dtype=torch.bool)
+            queue.take(indices, torch.full((len(indices), 3), 0.3), shown)
+        assert sizes == rounds
+
+
 def test_without_scores_nothing_is_left_out() -> None:
     encoder = ColourEncoder()
     classifier = RegionClassifier(encoder, pruning=Pruning(0.5, 0.5))
@@ -171,7 +201,9 @@ def test_images_share_chunks_and_are_named_as_one_by_one() -> None:
         ({"tolerance": -0.1}, "PRUNE.TOLERANCE is -0.1"),
         ({"tolerance": 1.0}, "PRUNE.TOLERANCE is 1.0"),
         ({"duplicate_iou": 0.0}, "PRUNE.DUPLICATE_IOU is 0.0"),
-        ({"round_size": 0}, "PRUNE.ROUND_SIZE is 0"),
+        ({"ceiling": 0.0}, "PRUNE.CEILING is 0.0"),
+        ({"ceiling": 1.1}, "PRUNE.CEILING is 1.1"),
+        ({"round_size": -1}, "PRUNE.ROUND_SIZE is -1"),
     ],
 )
 def test_settings_out_of_range(settings, words) -> None:

@@ -21,6 +21,7 @@ from zsk.config import default_vocabulary, load_config
 from zsk.data.eval_options import eval_resize
 from zsk.data.images import read_image
 from zsk.errors import UserError
+from zsk.norm_folding import fold_batch_norms
 from zsk.profiling import PartClock, replaced, timed_parts
 from zsk.solver import build_optimizer
 from zsk.zsk_net import ZSKNet
@@ -187,13 +188,18 @@ def _model(cfg: CfgNode, case: Case) -> ZSKNet:
         )
     if case.trained:
         load_weights(model, cfg.MODEL.WEIGHTS)
-        return model.eval()
-    damp_residuals(model.backbone)
+    else:
+        damp_residuals(model.backbone)
+    model.eval()
+    if not case.published and case.kind != "train":
+        fold_batch_norms(model.backbone)
+    if case.trained:
+        return model
     if case.kind == "inference":
         queries = cfg.MODEL.SEM_SEG_HEAD.NAME == "ZSMaskFormerHead"
         count = cfg.MODEL.MASK_FORMER.NUM_QUERIES if queries else cfg.MODEL.KERNELS.NUM_KERNELS
-        model.sem_seg_head = PlausibleMasks(model.sem_seg_head, count).to(model.device)
-    return model.eval()
+        model.sem_seg_head = PlausibleMasks(model.sem_seg_head, count).to(model.device).eval()
+    return model
 
 
 def _records(cfg: CfgNode, case: Case) -> list[Record]:

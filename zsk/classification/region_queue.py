@@ -17,6 +17,8 @@ from zsk.mask_votes import MaskVotes
 
 from .pruning import VoteCount, representatives
 
+LEAST_ROUND = 8  # counting the votes takes time, too
+
 
 @dataclass(frozen=True)
 class Pruning:
@@ -27,20 +29,26 @@ class Pruning:
             every proposal.
         duplicate_iou: in (0,1], proposals whose masks overlap more share the probabilities of the
             one with the best head scores; 1 shares none.
-        round_size: ≥ 1, proposals classified between two counts of the votes.
+        ceiling: in (0,1], the largest probability of a class that a proposal which is not yet
+            classified is reckoned with. 1 is what a proposal can have, below it is a guess: more is
+            left out, and labels can change by more than the tolerance.
+        round_size: ≥ 0, proposals classified between two counts of the votes. 0: as many as are
+            encoded at once, at least LEAST_ROUND.
 
     Raises UserError for a number outside its range.
     """
 
     tolerance: float = 0.0
     duplicate_iou: float = 1.0
-    round_size: int = 8
+    ceiling: float = 1.0
+    round_size: int = 0
 
     def __post_init__(self) -> None:
         for key, value, allowed, fine in (
             ("TOLERANCE", self.tolerance, "at least 0 and below 1", 0 <= self.tolerance < 1),
             ("DUPLICATE_IOU", self.duplicate_iou, "over 0, 1 at most", 0 < self.duplicate_iou <= 1),
-            ("ROUND_SIZE", self.round_size, "at least 1", self.round_size >= 1),
+            ("CEILING", self.ceiling, "over 0, 1 at most", 0 < self.ceiling <= 1),
+            ("ROUND_SIZE", self.round_size, "0 or more", self.round_size >= 0),
         ):
             if not fine:
                 raise UserError(f"MODEL.CLIP.PRUNE.{key} is {value}, but has to be {allowed}")
@@ -85,17 +93,17 @@ class RegionQueue:
         self._scores = request.scores
         self._stand_in = torch.arange(len(masks), device=masks.device)
         self._waiting = self.valid.clone()
-        self._round_size = max(chunk_size, pruning.round_size)
+        self._round_size = max(chunk_size, pruning.round_size or LEAST_ROUND)
         self._tolerance = pruning.tolerance
         self._count: VoteCount | None = None
         if self._scores is not None and len(masks):
-            upper = self._scores(torch.ones_like(self.probs), self.valid)
+            upper = self._scores(torch.full_like(self.probs, pruning.ceiling), self.valid)
             if pruning.duplicate_iou < 1:
                 weights = upper.amax(dim=1)
                 self._stand_in = representatives(over, weights, pruning.duplicate_iou)
                 self._waiting &= self._stand_in == torch.arange(len(masks), device=masks.device)
             if pruning.tolerance > 0:
-                self._round_size = pruning.round_size
+                self._round_size = pruning.round_size or self._round_size
                 self._count = VoteCount(upper, masks, request.votes)
                 self._vote(~self.valid)
 
