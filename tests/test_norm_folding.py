@@ -47,7 +47,7 @@ def test_neighbours_in_a_sequence_only() -> None:
         return [nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)]
 
     class Elsewhere(nn.Module):
-        """Its norm comes first: neighbours in the code need not be neighbours in the computation."""
+        """Its norm comes first: neighbours in the code need not be neighbours in what is computed."""
 
         def __init__(self):
             super().__init__()

@@ -135,7 +135,7 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # the most probability for a class to reckon with before a proposal is classified; below 1.0
     # labels can change by more than the tolerance
     clip.PRUNE.CEILING = 1.0
-    # proposals classified before it is asked again who can still matter; 0: as CHUNK_SIZE, at least 8
+    # proposals classified before it is asked again who can still matter; 0: CHUNK_SIZE, 8 or more
     clip.PRUNE.ROUND_SIZE = 0
 
     cfg.MODEL.ENSEMBLE = CfgNode()

@@ -13,6 +13,7 @@ from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .dilated_conv import DilatedConv2d
 from .resized_conv import conv_of_resized
 
 
@@ -90,6 +91,8 @@ class AsppFeatures(nn.Module):
             norm=norm,
             activation=nn.ReLU(inplace=True),
         )
+        for conv in self.aspp.convs[1:-1]:  # after the 1x1 convolution, before the pooled branch
+            conv.__class__ = DilatedConv2d  # the same layers: only their gradient is worked out anew
         self.project = Conv2d(
             aspp_channels,
             dim,
