@@ -19,6 +19,7 @@ def measurement(measure: str, variant: str, seconds: float, **changes: Any) -> M
         "max_seconds": seconds,
         "ratio_to_reference": None,
         "peak_mb": 1000.0,
+        "libraries_mb": 0.0,
         "gflops": 2.0,
         "revision": "abc",
         "date": "2026-11-23",

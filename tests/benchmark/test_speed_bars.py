@@ -1,5 +1,7 @@
 """Passed and missed follow from the numbers."""
 
+from dataclasses import replace
+
 import pytest
 from speed_examples import measurement
 
@@ -53,6 +55,13 @@ def test_one_pass_has_to_be_15_times_as_fast(seconds, verdict) -> None:
 @pytest.mark.parametrize("peak, verdict", [(500.0, "passed"), (501.0, "missed")])
 def test_one_pass_has_to_take_half_of_the_memory(peak, verdict) -> None:
     assert judge(inference(1.0, peak))[1].verdict == verdict
+
+
+def test_memory_without_the_libraries_is_told_and_does_not_count() -> None:
+    results = [replace(result, libraries_mb=200.0) for result in inference(1.0, 520.0)]
+    bar = judge(results)[1]
+    assert bar.measured == "0.52 of it (0.40 without the libraries of both)"
+    assert bar.verdict == "missed"
 
 
 @pytest.mark.parametrize("ratio, verdict", [(1 / 3, "passed"), (0.34, "missed")])

@@ -59,7 +59,7 @@ class FakeProcess:
             raise UserError(f"{command} says no")
         if command == "build":
             size = 3 if case.variant == "a" else 5
-            return {"device": "d", "params": size, "model_mb": 4.0 * size}
+            return {"device": "d", "params": size, "model_mb": 4.0 * size, "libraries_mb": 1.0}
         seconds = SECONDS[case.variant][self.runs[key]]
         self.runs[key] += 1
         number = self.runs[key]
@@ -103,6 +103,7 @@ def test_medians_ratios_and_turns(bench, journal) -> None:
     assert first.parts == {"CLIP": 1.5}  # of the run that took the median
     assert (first.crops, first.gflops) == (4.0, 12.0)  # the mean of 2, 4 and 6; 10 and 4 · 0.5
     assert (first.peak_mb, first.model_mb, second.params) == (8, 12.0, 5)
+    assert first.libraries_mb == 1.0
     assert (first.measure, first.settings) == ("speed", {"photo": "big"})
     assert (second.half, first.runs) == (True, 3)
     assert (first.device, first.revision, first.date) == ("d", "rev", "2026-11-23")

@@ -27,6 +27,7 @@ class Measurement:
             None where there is none.
         peak_mb: highest memory while it ran, in 10⁶ bytes: the process's, weights and libraries
             included, or what was allocated on the GPU.
+        libraries_mb: of it what the process took before it built anything; 0 on a GPU.
         gflops: 10⁹ floating-point operations per photo (per step in training), 2 per multiply-add.
         revision, date: the commit and the day (UTC).
         half: in half precision.
@@ -45,6 +46,7 @@ class Measurement:
     max_seconds: float
     ratio_to_reference: float | None
     peak_mb: float
+    libraries_mb: float
     gflops: float
     revision: str
     date: str

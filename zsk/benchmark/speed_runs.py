@@ -186,6 +186,7 @@ class Bench:
             max_seconds=listed[-1]["seconds"],
             ratio_to_reference=None,
             peak_mb=max(run["peak_mb"] for run in listed),
+            libraries_mb=tally.built["libraries_mb"],
             gflops=tally.counted["gflops"] + crops * tally.counted["crop_gflops"],
             revision=self.revision,
             date=self.date,

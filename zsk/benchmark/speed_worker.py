@@ -20,7 +20,14 @@ import zsk  # noqa: F401  (first: it makes Detectron2 importable)
 from zsk.errors import UserError
 
 from .speed_cases import Case
-from .speed_device import device_name, megabytes, peak_mb, reset_peak
+from .speed_device import (
+    device_name,
+    hand_back_freed_maps,
+    megabytes,
+    peak_mb,
+    reset_peak,
+    resident_mb,
+)
 from .speed_shared import SharedParts
 from .speed_subjects import Subject, build_subject
 
@@ -29,6 +36,7 @@ class Worker:
     """Holds cases, mostly one; the points of a curve, which share backbone and CLIP, are many."""
 
     def __init__(self) -> None:
+        self.libraries_mb = resident_mb()
         self.subjects: dict[str, Subject] = {}
         self.shared = SharedParts()
 
@@ -54,6 +62,8 @@ class Worker:
 
     def build(self, key: str, case: Case) -> dict[str, Any]:
         """The model's size, and the device. Afterwards the case is warm."""
+        if case.kind == "train":
+            hand_back_freed_maps()
         subject = build_subject(case, self.shared)
         weights = subject.parameters()
         subject.warm_up()
@@ -62,6 +72,7 @@ class Worker:
             "device": device_name(),
             "params": sum(p.numel() for p in weights),
             "model_mb": megabytes(weights),
+            "libraries_mb": self.libraries_mb,
         }
 
     def count(self, case: Case) -> dict[str, Any]:

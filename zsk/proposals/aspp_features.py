@@ -92,7 +92,9 @@ class AsppFeatures(nn.Module):
             activation=nn.ReLU(inplace=True),
         )
         for conv in self.aspp.convs[1:-1]:  # after the 1x1 convolution, before the pooled branch
-            conv.__class__ = DilatedConv2d  # the same layers: only their gradient is worked out anew
+            conv.__class__ = (
+                DilatedConv2d  # the same layers: only their gradient is worked out anew
+            )
         self.project = Conv2d(
             aspp_channels,
             dim,

@@ -62,7 +62,17 @@ class _DilatedConv(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             around = [ctx.dilation] * 2
             by_x = torch.ops.aten.convolution_backward(
-                grad, x, weight, None, [1, 1], around, around, False, [0, 0], 1, [True, False, False]
+                grad,
+                x,
+                weight,
+                None,
+                [1, 1],
+                around,
+                around,
+                False,
+                [0, 0],
+                1,
+                [True, False, False],
             )[0]
         return by_x, by_weight, None
 
