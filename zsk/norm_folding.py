@@ -15,9 +15,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-_BATCH_NORMS = (_BatchNorm, FrozenBatchNorm2d)
+_GONE = "zsk_folded_parameters"  # the attribute of a convolution that remembers its norm's
 # timm's, in which every convolution's norm is registered, and runs, right after it
-_IN_ORDER = ("timm.models.efficientnet", "timm.models._efficientnet_blocks")
+_IN_ORDER = (
+    "EfficientNet",
+    "EfficientNetFeatures",
+    "ConvBnAct",
+    "DepthwiseSeparableConv",
+    "InvertedResidual",
+    "EdgeResidual",
+)
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
@@ -25,7 +32,8 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
     These are Detectron2's convolutions with a batch norm of their own, neighbours in nn.Sequential,
     and timm's EfficientNets. Other norms, and batch norms without statistics, stay as they are. The
-    network's state_dict() is another one afterwards: load weights before.
+    network's state_dict() is another one afterwards: load weights before. What was trained of the
+    norms counts on, see `folded_parameters`.
 
     Returns:
         the network.
@@ -40,27 +48,47 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
             if _constant(module.norm):
                 _fold(module, module.norm)
                 module.norm = None
-        elif type(module) is nn.Sequential or type(module).__module__ in _IN_ORDER:
+        elif type(module) is nn.Sequential or _is_timms(module):
             _fold_neighbours(module)
     return network
 
 
+def folded_parameters(network: nn.Module) -> int:
+    """Numbers that were trained in batch norms which are folded by now."""
+    return sum(getattr(module, _GONE, 0) for module in network.modules())
+
+
+def _is_timms(module: nn.Module) -> bool:
+    kind = type(module)
+    return kind.__module__.startswith("timm.") and kind.__name__ in _IN_ORDER
+
+
 def _fold_neighbours(module: nn.Module) -> None:
-    for (_, conv), (name, norm) in pairwise(list(module.named_children())):
-        if type(conv).__name__ in ("Conv2d", "Conv2dSame") and _constant(norm):
+    # not named_children(), which leaves out what occurs twice
+    for (_, conv), (name, norm) in pairwise(list(module._modules.items())):
+        if _is_plain(conv) and _constant(norm):
             _fold(conv, norm)
             setattr(module, name, getattr(norm, "act", nn.Identity()))  # timm's norms activate, too
 
 
+def _is_plain(conv: Any) -> bool:
+    """A convolution that does nothing else: torch's own class, or timm's with padding."""
+    return type(conv) is nn.Conv2d or type(conv).__name__ == "Conv2dSame"
+
+
 def _constant(norm: Any) -> bool:
-    return isinstance(norm, _BATCH_NORMS) and norm.running_mean is not None
+    frozen = isinstance(norm, FrozenBatchNorm2d)
+    return frozen or (isinstance(norm, _BatchNorm) and norm.running_mean is not None)
 
 
 def _fold(conv: Any, norm: Any) -> None:
     values = (conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     weight, bias, mean, variance, scale, shift = (
-        None if value is None else value.detach().double() for value in values
+        None if value is None else value.detach().cpu().double() for value in values
     )
     folded = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
-    dtype, trained = conv.weight.dtype, conv.weight.requires_grad
-    conv.weight, conv.bias = (nn.Parameter(value.to(dtype), trained) for value in folded)
+    trained = (conv.weight.requires_grad, conv.bias is not None and conv.bias.requires_grad)
+    conv.weight, conv.bias = (
+        nn.Parameter(value.to(conv.weight), wanted) for value, wanted in zip(folded, trained)
+    )
+    setattr(conv, _GONE, sum(p.numel() for p in norm.parameters() if p.requires_grad))

@@ -101,6 +101,8 @@ class ZSKNet(nn.Module):
             one_pass_size=clip.ONE_PASS_SIZE,
             masked_layers=clip.MASKED_LAYERS,
         )
+        if clip.COMPILE:
+            encoder.compile_images()
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         matcher = HungarianMatcher(weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT)
         return {

@@ -39,7 +39,8 @@ _PEAK_TFLOPS = {
     "RTX 4090": (82.6, 165.2),
     "RTX 3090": (35.6, 71.0),
 }
-_M_MMAP_THRESHOLD, _LARGE = -3, 4_000_000  # mallopt(3)
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # mallopt(3)
+_LARGE, _LARGEST = 500_000, 2**25  # bytes
 _TIMED_SECONDS, _MOST_RUNS = 0.5, 50  # that `event_seconds` takes together
 
 
@@ -112,14 +113,28 @@ def resident_mb() -> float:
     return 0.0 if torch.cuda.is_available() else _status_mb("VmRSS:") or 0.0
 
 
-def hand_back_freed_maps() -> None:
-    """From now on what is freed of _LARGE bytes and more goes back to the system (glibc only).
+def peak_mb_without_holes(step: Callable[[], Any]) -> float:
+    """Highest memory of a process's third step, large blocks being handed back when they are freed.
 
-    Without it the heap keeps holes between what is in use, up to 300 MB from one training step to
-    the next, which hides what two programs differ by; a step takes up to a tenth longer so.
+    Otherwise the heap keeps holes between what is in use, up to 300 MB and others every time, which
+    hide what two programs differ by (glibc only). Steps take longer so: none of these is timed.
     """
+    _set_malloc(_LARGE, _LARGE)
+    step()
+    step()  # finds the optimizer's memory taken, and moves what lies in the way
+    reset_peak()
+    step()
+    _set_malloc(_LARGEST, 2 * _LARGEST)
+    return peak_mb()
+
+
+def _set_malloc(large: int, top: int) -> None:
+    """From `large` bytes on what is freed goes back to the system at once, and the heap's free end
+    from `top` on. Both are fixed from then on; else they grow up to (_LARGEST, 2 · _LARGEST)."""
     try:
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, large)
+        libc.mallopt(_M_TRIM_THRESHOLD, top)
     except (AttributeError, OSError):
         pass
 

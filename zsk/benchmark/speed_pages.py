@@ -49,8 +49,9 @@ _NOTES = {
     ),
     cases.TRAIN: (
         "Forward, losses, backward and AdamW, random weights, ground truth of 8 segments. On a CPU "
-        "blocks of 4 MB and more go back to the system once they are freed (glibc's mmap "
-        "threshold): holes in the heap, up to 300 MB, would hide what the heads differ by."
+        "the memory is that of a step that is not timed, in which blocks of 0.5 MB and more go "
+        "back to the system once they are freed (glibc's mmap threshold): holes in the heap, up to "
+        "300 MB, would hide what the heads differ by."
     ),
     cases.NAMES: "Text embeddings come from a warm cache; they are random, which changes no time.",
     cases.SIDE: "Square photos. One-pass CLIP sees a photo at the size that it was trained for.",

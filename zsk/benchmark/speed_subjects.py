@@ -75,8 +75,6 @@ class Subject:
             return
         with self.crops_left_out() as crops:
             self.step()
-            if self.case.kind == "train":  # the second one finds the optimizer's memory taken
-                self.step()
         if crops[0]:
             self.encode_crop()
 

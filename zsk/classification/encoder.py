@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .compiled import compiled
 from .frozen_module import FrozenModule
 
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
@@ -62,6 +63,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         self.pixel_std = pixel_std
         self.logit_scale = logit_scale
         self._fingerprint: str | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Tensor:
@@ -133,7 +135,20 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         if not len(crops):
             return torch.zeros(0, self.embed_dim, device=self.device)
         with self._frozen_arithmetic():
-            return F.normalize(self._image_features(crops).float(), dim=1)
+            features = (self._compiled or self._image_features)(crops)
+            return F.normalize(features.float(), dim=1)
+
+    def compile_images(self) -> None:
+        """From now on `encode_image` is compiled, once for each number R of crops.
+
+        Who calls it should always give it the same number, see `compiled_images`.
+        """
+        self._compiled = compiled(self._image_features, "MODEL.CLIP.COMPILE")
+
+    @property
+    def compiled_images(self) -> bool:
+        """Whether `compile_images` was called."""
+        return self._compiled is not None
 
     def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """One look at the whole image for all of its regions.

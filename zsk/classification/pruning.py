@@ -45,7 +45,7 @@ class VoteCount:
     """The votes of an image while its proposals are classified a few at a time.
 
     Args:
-        upper: (N,K) float32 ≥ 0, the most that each proposal can come to score.
+        upper: (N,K) float32 ≥ 0, the most that each proposal is reckoned to come to score.
         mask_logits: (N,h,w) float.
         votes: what the masks have to say in the label map.
     """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
+from .compiled import padded
 from .encoder import VisionLanguageEncoder
 from .looks import merge_looks
 from .region_crops import Cutter, crops_at_once, cutter
@@ -97,11 +98,16 @@ class RegionClassifier(nn.Module):
     ) -> None:
         crops, shown = zip(*(c.cut(indices) for _, looks, indices in rounds for c in looks))
         chunks = torch.cat(crops).split(chunk_size)
-        features = torch.cat([self.encoder.encode_image(chunk) for chunk in chunks])
+        features = torch.cat([self._encode(chunk, chunk_size) for chunk in chunks])
         parts = zip(features.split([len(c) for c in crops]), shown)
         for queue, looks, indices in rounds:
             found = list(islice(parts, len(looks)))
             queue.take(indices, *self._named(found, queue.request.text))
+
+    def _encode(self, crops: Tensor, chunk_size: int) -> Tensor:
+        if not self.encoder.compiled_images:
+            return self.encoder.encode_image(crops)
+        return self.encoder.encode_image(padded(crops, chunk_size))[: len(crops)]
 
     def _named(self, looks: Sequence[tuple[Tensor, Tensor]], text: Tensor) -> tuple[Tensor, Tensor]:
         """(features (C,E), which C of N proposals they show (N,) bool) of each look, text (K,E) →

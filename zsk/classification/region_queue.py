@@ -33,7 +33,8 @@ class Pruning:
             classified is reckoned with. 1 is what a proposal can have, below it is a guess: more is
             left out, and labels can change by more than the tolerance.
         round_size: ≥ 0, proposals classified between two counts of the votes. 0: as many as are
-            encoded at once, at least LEAST_ROUND.
+            encoded at once, at least LEAST_ROUND; so what a tolerance leaves out then depends on
+            the device.
 
     Raises UserError for a number outside its range.
     """

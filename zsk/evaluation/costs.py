@@ -15,6 +15,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from zsk.evaluation.report import write_atomically
+from zsk.norm_folding import folded_parameters
 
 COSTS_FILE = "costs.json"
 """In OUTPUT_DIR/inference, over all its data sets: metrics.json holds nothing that may differ."""
@@ -23,8 +24,8 @@ _WARMUP = 5  # batches left out, as Detectron2's own speed report does, of at le
 
 
 def trainable_parameters(model: nn.Module) -> int:
-    """How many numbers of the model training changes."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    """How many numbers of the model training changes, or changed before norms were folded."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad) + folded_parameters(model)
 
 
 class ForwardClock:

@@ -91,10 +91,11 @@ class AsppFeatures(nn.Module):
             norm=norm,
             activation=nn.ReLU(inplace=True),
         )
-        for conv in self.aspp.convs[1:-1]:  # after the 1x1 convolution, before the pooled branch
-            conv.__class__ = (
-                DilatedConv2d  # the same layers: only their gradient is worked out anew
-            )
+        # The same layers, whose gradient alone is worked out otherwise. They come after the 1x1
+        # convolution and before the pooled branch.
+        for conv in self.aspp.convs[1:-1]:
+            assert (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), conv.dilation)
+            conv.__class__ = DilatedConv2d
         self.project = Conv2d(
             aspp_channels,
             dim,

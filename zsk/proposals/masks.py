@@ -14,7 +14,7 @@ def convolve_kernels(kernels: Tensor, features: Tensor) -> Tensor:
     """Kernels as 1x1 convolutions on the features (eq. 3.5): (B,N,D), (B,D,h,w) -> (B,N,h,w)."""
     masks = torch.bmm(kernels, features.flatten(2)).unflatten(2, features.shape[2:])
     if torch.is_grad_enabled():
-        setattr(masks, _KERNELS, (kernels, weakref.ref(features)))
+        setattr(masks, _KERNELS, (kernels, weakref.ref(features), masks._version))
     return masks
 
 
@@ -23,8 +23,9 @@ def kernels_of(masks: Tensor, features: Tensor) -> Tensor | None:
 
     Masks are the largest thing that backward needs of an update stage, and quickly made again.
     """
-    kernels, convolved = getattr(masks, _KERNELS, (None, lambda: None))
-    return kernels if convolved() is features else None
+    kernels, convolved, version = getattr(masks, _KERNELS, (None, lambda: None, 0))
+    unchanged = convolved() is features and masks._version == version  # nothing done in place
+    return kernels if unchanged else None
 
 
 def resize_masks(masks: Tensor, size: Sequence[int]) -> Tensor:
