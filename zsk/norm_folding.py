@@ -82,11 +82,12 @@ def _constant(norm: Any) -> bool:
 
 
 def _fold(conv: Any, norm: Any) -> None:
-    values = (conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    weight, bias, mean, variance, scale, shift = (
-        None if value is None else value.detach().cpu().double() for value in values
-    )
-    folded = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
+    values: list[Any] = [
+        None if value is None else value.detach().cpu().double()
+        for value in (conv.weight, conv.bias, norm.running_mean, norm.running_var)
+        + (norm.weight, norm.bias)
+    ]
+    folded = fuse_conv_bn_weights(*values[:4], norm.eps, *values[4:])
     trained = (conv.weight.requires_grad, conv.bias is not None and conv.bias.requires_grad)
     conv.weight, conv.bias = (
         nn.Parameter(value.to(conv.weight), wanted) for value, wanted in zip(folded, trained)
