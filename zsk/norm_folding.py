@@ -82,14 +82,19 @@ def _constant(norm: Any) -> bool:
 
 
 def _fold(conv: Any, norm: Any) -> None:
-    values: list[Any] = [
-        None if value is None else value.detach().cpu().double()
+    weight, bias, mean, variance, scale, shift = (
+        _exact(value)
         for value in (conv.weight, conv.bias, norm.running_mean, norm.running_var)
         + (norm.weight, norm.bias)
-    ]
-    folded = fuse_conv_bn_weights(*values[:4], norm.eps, *values[4:])
+    )
+    folded = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
     trained = (conv.weight.requires_grad, conv.bias is not None and conv.bias.requires_grad)
     conv.weight, conv.bias = (
         nn.Parameter(value.to(conv.weight), wanted) for value, wanted in zip(folded, trained)
     )
     setattr(conv, _GONE, sum(p.numel() for p in norm.parameters() if p.requires_grad))
+
+
+def _exact(value: Any) -> Any:
+    """In double precision, which some devices lack; None stays."""
+    return None if value is None else value.detach().cpu().double()
