@@ -13,7 +13,6 @@ from zsk.proposals.kernel_update import (
     KernelUpdateStage,
     gather_group_features,
 )
-from zsk.proposals.masks import convolve_kernels, kernels_of, resize_masks
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
@@ -40,40 +39,6 @@ def test_group_features(activation, reduction, expected):
 def test_the_mean_under_an_empty_mask_is_finite():
     logits = torch.full((1, 1, 2, 2), -200.0)  # sigmoid is 0 in float32
     assert gather_group_features(FEATURES, logits, "sigmoid", "mean").tolist() == [[[0.0, 0.0]]]
-
-
-@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("half", [False, True])
-def test_masks_are_made_again_of_their_kernels(activation, half):
-    """Nothing of the masks' size is kept, and the gradients are those of masks that are kept."""
-    torch.manual_seed(0)
-    kernels, features = (torch.randn(*s, requires_grad=True) for s in ((2, 6, 3), (2, 3, 4, 5)))
-    kept, found = [], []
-    for made_again in (True, False):
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            masks = convolve_kernels(kernels, features)
-            with torch.autograd.graph.saved_tensors_hooks(
-                lambda t: kept.append(tuple(t.shape)) or t, lambda t: t
-            ):
-                given = masks if made_again else masks + 0
-                group = gather_group_features(features, given, activation, "sum")
-        assert ((2, 6, 4, 5) in kept) is not made_again
-        loss = (group * torch.arange(3.0)).sum() + masks.float().square().sum()
-        found.append(torch.autograd.grad(loss, (kernels, features)))
-    torch.testing.assert_close(found[0], found[1])
-
-
-def test_masks_that_are_not_their_kernels_any_more_are_kept():
-    kernels, features = torch.randn(1, 2, 3, requires_grad=True), torch.randn(1, 3, 4, 5)
-    masks = convolve_kernels(kernels, features)
-    assert kernels_of(masks, features) is kernels
-    assert kernels_of(masks, features.clone()) is None
-    assert kernels_of(masks + 0, features) is None
-    assert kernels_of(resize_masks(masks, (8, 10)), features) is None
-    masks.mul_(2)
-    assert kernels_of(masks, features) is None
-    with torch.no_grad():
-        assert kernels_of(convolve_kernels(kernels, features), features) is None
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])

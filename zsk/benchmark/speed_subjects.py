@@ -193,9 +193,7 @@ def _model(cfg: CfgNode, case: Case) -> ZSKNet:
     model.eval()
     if not case.published and case.kind != "train":
         fold_batch_norms(model.backbone)
-    if case.trained:
-        return model
-    if case.kind == "inference":
+    if case.kind == "inference" and not case.trained:
         queries = cfg.MODEL.SEM_SEG_HEAD.NAME == "ZSMaskFormerHead"
         count = cfg.MODEL.MASK_FORMER.NUM_QUERIES if queries else cfg.MODEL.KERNELS.NUM_KERNELS
         model.sem_seg_head = PlausibleMasks(model.sem_seg_head, count).to(model.device).eval()

@@ -22,7 +22,7 @@ def compiled(compute: Callable[[Tensor], Tensor], key: str) -> Callable[[Tensor]
     fast = torch.compile(compute, dynamic=False)
 
     def run(values: Tensor) -> Tensor:
-        from torch._dynamo.exc import TorchDynamoException  # 2,000 modules where nobody compiles
+        from torch._dynamo.exc import TorchDynamoException  # not loaded where nobody compiles
 
         try:
             return fast(values)

@@ -79,7 +79,7 @@ class _DilatedConv(torch.autograd.Function):
 
 def _weight_gradient(x: Tensor, grad: Tensor, dilation: int) -> Tensor:
     """(O,C,3,3): of each tap the sum, over the pixels that it reads, of gradient times input."""
-    images, channels, h, w = x.shape
+    _, channels, h, w = x.shape
     x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
     taps = x.new_zeros(KERNEL, KERNEL, grad.shape[-1], channels)
     for row in range(KERNEL):

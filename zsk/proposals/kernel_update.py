@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from zsk.errors import UserError
 
-from .masks import convolve_kernels, kernels_of, resize_masks
+from .masks import convolve_kernels, resize_masks
 
 GATHER_ACTIVATIONS = ("sigmoid", "softmax")
 GATHER_REDUCTIONS = ("sum", "mean")
@@ -33,12 +33,11 @@ def gather_group_features(
     easily, so it is taken in float32 whatever autocast says.
     """
     with torch.autocast(device_type=features.device.type, enabled=False):
-        kernels = kernels_of(mask_logits, features)
-        return _GroupFeatures.apply(features, mask_logits, kernels, activation, reduction)
+        return _GroupFeatures.apply(features, mask_logits, activation, reduction)
 
 
 class _GroupFeatures(torch.autograd.Function):
-    """Keeps nothing but its inputs, which are there anyway, or the kernels that the masks are of.
+    """Keeps nothing but its inputs, which are there anyway.
 
     Autograd would keep the activated masks, float32 copies of all inputs under autocast, and hand
     on gradients of F in another memory layout than the convolutions'.
@@ -46,16 +45,9 @@ class _GroupFeatures(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        features: Tensor,
-        mask_logits: Tensor,
-        kernels: Tensor | None,
-        activation: str,
-        reduction: str,
+        ctx: Any, features: Tensor, mask_logits: Tensor, activation: str, reduction: str
     ) -> Tensor:
-        ctx.save_for_backward(features, mask_logits if kernels is None else kernels)
-        ctx.convolved = kernels is not None
-        ctx.dtype = mask_logits.dtype
+        ctx.save_for_backward(features, mask_logits)
         ctx.how = activation, reduction
         weights = _pooling_weights(mask_logits.float(), activation, reduction)
         return weights.flatten(2) @ features.float().flatten(2).mT
@@ -63,24 +55,22 @@ class _GroupFeatures(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        features, masks = ctx.saved_tensors
+        features, mask_logits = ctx.saved_tensors
         by_features = by_logits = None
         # whoever goes backward under autocast wants float32 here as well
         with torch.autocast(device_type=features.device.type, enabled=False):
-            if ctx.convolved:
-                masks = convolve_kernels(masks.to(ctx.dtype), features.to(ctx.dtype))
             with torch.enable_grad():
-                logits = masks.detach().float().requires_grad_()
+                logits = mask_logits.detach().float().requires_grad_()
                 weights = _pooling_weights(logits, *ctx.how)
             if ctx.needs_input_grad[1]:  # first: what it takes is free again for the larger one
                 by_weights = (grad @ features.float().flatten(2)).view_as(weights)
                 by_logits = torch.autograd.grad(weights, logits, by_weights)[0]
-                by_logits = by_logits.to(ctx.dtype)
+                by_logits = by_logits.to(mask_logits.dtype)
                 del by_weights
             if ctx.needs_input_grad[0]:
                 by_features = (grad.mT @ weights.detach().flatten(2)).view_as(features)
                 by_features = by_features.to(features.dtype)
-        return by_features, by_logits, None, None, None
+        return by_features, by_logits, None, None
 
 
 def _pooling_weights(logits: Tensor, activation: str, reduction: str) -> Tensor:
