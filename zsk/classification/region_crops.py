@@ -21,17 +21,20 @@ from .encoder import VisionLanguageEncoder
 
 MASKS_AT_ONCE = 8  # enlarged to the image's size: bounds the memory
 CHUNK_GPU = 32  # crops encoded together
-CHUNK_PIXELS_CPU = 2**17  # their pixels: 32 crops of 64 pixels' side, 2 of 224, 1 of 260
+CHUNK_PIXELS_CPU = 4 * 260**2  # their pixels, at most CHUNK_CPU: 5 crops of 224 pixels' side
+CHUNK_CPU = 32
 
 
 def crops_at_once(encoder: VisionLanguageEncoder, chunk_size: int) -> int:
     """MODEL.CLIP.CHUNK_SIZE, or where that is 0 how many crops the encoder's device is good at.
 
-    A GPU wants much at a time. On a CPU what a large network makes of several crops leaves the
-    cache, while a small network spends a single crop's time calling functions. Milliseconds per
-    crop in chunks of 1 | 2 | 8 | 32, one thread of a busy CPU (2026-11-23): EfficientNet-Lite2 at
-    260 pixels 80 | 93 | 118 | 152; a CLIP ResNet of 8 channels at 64 pixels 7.3 | 4.8 | 2.4 | 1.4;
-    ViT-B/16 at 224 pixels 640 | 710 | 680 | not measured.
+    A GPU wants much at a time. On a CPU what a large network makes of many crops leaves the cache
+    and is too large for memory that is used again, while two threads have too little to do on one
+    crop, and a small network spends its time calling functions. Milliseconds per crop of
+    EfficientNet-Lite2 at 260 pixels in chunks of 1 | 2 | 4 | 8 (2026-11-24, quiet): two threads
+    19.0 | 15.2 | 14.1 | 17.0, one thread 29.5 | 28.2 | 28.9 | 32.7; on one thread of a busy machine
+    of the day before 80 | 93 | not measured | 118. In chunks of 1 | 2 | 8 there, a CLIP ResNet of
+    8 channels at 64 pixels took 7.3 | 4.8 | 2.4 (32: 1.4), ViT-B/16 at 224 pixels 640 | 710 | 680.
 
     Raises:
         UserError: it is negative.
@@ -42,7 +45,7 @@ def crops_at_once(encoder: VisionLanguageEncoder, chunk_size: int) -> int:
         return chunk_size
     if encoder.device.type != "cpu":
         return CHUNK_GPU
-    return max(1, CHUNK_PIXELS_CPU // encoder.input_size**2)
+    return min(CHUNK_CPU, max(1, CHUNK_PIXELS_CPU // encoder.input_size**2))
 
 
 class Cutter(Protocol):
