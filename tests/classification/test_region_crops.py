@@ -132,7 +132,7 @@ def test_low_resolution_masks_cover_the_whole_image():
     assert torch.equal(binary_masks(mask, (6, 8), 0.0)[0], left)
 
 
-@pytest.mark.parametrize("side, count", [(64, 32), (224, 2), (260, 1), (336, 1), (1024, 1)])
+@pytest.mark.parametrize("side, count", [(64, 32), (224, 5), (260, 4), (336, 2), (1024, 1)])
 def test_a_cpu_takes_few_large_crops_together(side, count):
     encoder = ColourEncoder(input_size=side)
     assert crops_at_once(encoder, 0) == count
