@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from zsk.batched_inputs import Record, padded_images
 from zsk.checkpoint import load_weights
 from zsk.classification.frozen_module import FrozenModule
+from zsk.classification.half_at_rest import wake
 from zsk.config import default_vocabulary, load_config
 from zsk.data.eval_options import eval_resize
 from zsk.data.images import read_image
@@ -191,7 +192,10 @@ def _model(cfg: CfgNode, case: Case) -> ZSKNet:
     else:
         damp_residuals(model.backbone)
     model.eval()
-    if not case.published and case.kind != "train":
+    if case.published:  # has none of our savings
+        for network in model.region_classifier.encoder.networks():
+            wake(network)
+    elif case.kind != "train":
         fold_batch_norms(model.backbone)
     if case.kind == "inference" and not case.trained:
         queries = cfg.MODEL.SEM_SEG_HEAD.NAME == "ZSMaskFormerHead"

@@ -19,6 +19,7 @@ from .clip_patches import fit_to_patches
 from .clip_text import features_in_context
 from .clip_vision import ClipVision, clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
+from .half_at_rest import rest, wake
 
 try:
     import clip
@@ -44,7 +45,7 @@ _TEXT_TOWER = (
 
 
 class ClipEncoder(VisionLanguageEncoder):
-    """CLIP in single precision on the CPU, in half precision on a GPU.
+    """CLIP in single precision on the CPU (see half_at_rest.py), in half precision on a GPU.
 
     Args:
         weights: an OpenAI model's name, looked for in $ZSK_CLIP_DIR and in the cache folder of
@@ -75,6 +76,7 @@ class ClipEncoder(VisionLanguageEncoder):
         _drop_text_tower(model)
         state = {key: _entry(state, key) for key in model.state_dict()}
         _fill(model, state)
+        rest(model.visual)
         super().__init__(
             embed_dim=embed_dim,
             input_size=model.visual.input_resolution,
@@ -120,10 +122,13 @@ class ClipEncoder(VisionLanguageEncoder):
             self.settle(model)
         return model
 
-    def set_precision(self, network: nn.Module, device: torch.device) -> None:
+    def set_precision(self, network: Any, device: torch.device) -> None:
+        wake(network)
         network.float()
         if device.type == "cuda":
             convert_weights(network)  # its own recipe: layer norms and embeddings stay float32
+        else:
+            rest(network.visual)
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         model = self._with_text_tower()

@@ -27,6 +27,7 @@ from .clip_encoder import ClipEncoder
 from .clip_patches import fit_to_patches
 from .clip_training import save_state
 from .clip_vision import clip_vision
+from .half_at_rest import wake
 from .one_pass_regions import draw_regions
 from .region_crops import masked_crops
 
@@ -50,7 +51,9 @@ class OnePassStudent(nn.Module):
 
     def __init__(self, encoder: ClipEncoder) -> None:
         super().__init__()
-        self.visual = copy.deepcopy(encoder.network("clip").visual).float().requires_grad_(True)
+        self.visual = copy.deepcopy(encoder.network("clip").visual)
+        wake(self.visual)
+        self.visual.float().requires_grad_(True)
         self.one_pass_size = encoder.one_pass_size
         self.masked_layers = encoder.masked_layers
         self.eval()
