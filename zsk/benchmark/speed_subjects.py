@@ -192,7 +192,7 @@ def _model(cfg: CfgNode, case: Case) -> ZSKNet:
     else:
         damp_residuals(model.backbone)
     model.eval()
-    if case.published:  # has none of our savings
+    if case.published:  # holds CLIP in single precision, as the published code does
         for network in model.region_classifier.encoder.networks():
             wake(network)
     elif case.kind != "train":

@@ -119,7 +119,8 @@ class ClipEncoder(VisionLanguageEncoder):
             _fill(model, state)
             for block in model.transformer.eval().resblocks:
                 block.attn_mask = model.build_attention_mask()  # no weight: it has no values yet
-            self.settle(model)
+            if self.device.type != "cpu":  # there it came as it stays, and the rest may be awake
+                self.settle(model)
         return model
 
     def set_precision(self, network: Any, device: torch.device) -> None:
