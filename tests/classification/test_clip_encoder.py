@@ -12,6 +12,7 @@ from zsk.classification import clip_training as training
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.encoder import TextTooLongError
+from zsk.classification.half_at_rest import wake
 from zsk.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,42 @@ def test_single_precision_weights_are_not_rounded(weights):
     for key, tensor in make_tiny_clip().state_dict().items():
         assert held[key].dtype == torch.float32
         assert torch.equal(held[key], tensor), key
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """A file whose every weight is a half-precision number, as in the published ones."""
+    model = make_tiny_clip()
+    model.half().float()
+    torch.save(model.state_dict(), tmp_path / "halves.pt")
+    return tmp_path / "halves.pt"
+
+
+def resting(encoder):
+    """Names of the weights that are held in half precision."""
+    held = encoder.network("clip").state_dict()
+    return {key for key, tensor in held.items() if tensor.dtype == torch.float16}
+
+
+def test_on_a_cpu_the_image_tower_rests_and_gives_the_same_numbers(halves):
+    encoder, awake = ClipEncoder(str(halves)), ClipEncoder(str(halves))
+    wake(awake.network("clip"))
+    at_rest = resting(encoder)
+    assert "visual.transformer.resblocks.0.attn.in_proj_weight" in at_rest
+    assert all(key.startswith("visual.") for key in at_rest) and not resting(awake)
+    crops, masks = torch.randn(2, 3, 64, 64), torch.ones(2, 64, 64)
+    assert torch.equal(encoder.encode_image(crops), awake.encode_image(crops))
+    found, expected = (e.encode_regions(crops[0], masks) for e in (encoder, awake))
+    assert torch.equal(found, expected)
+
+
+def test_reading_the_text_tower_leaves_the_image_tower_as_it_is(halves):
+    encoder, awake = ClipEncoder(str(halves)), ClipEncoder(str(halves))
+    wake(awake.network("clip"))
+    at_rest = resting(encoder)
+    for each in (encoder, awake):
+        each.encode_text(TEXTS)
+    assert resting(encoder) == at_rest and not resting(awake)
 
 
 def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
