@@ -45,10 +45,6 @@ class FakeProcess:
             if Case.from_json(rest).config == "uncountable.yaml":
                 raise UserError("count says no")
             return {"gflops": 10.0, "crop_gflops": 0.5}
-        if command == "clear":
-            self.journal.append("clear")
-            self.cases = {}
-            return {}
         key, _, argument = rest.partition(" ")
         assert not self.counted
         if command == "build":
@@ -133,13 +129,14 @@ def test_a_known_case_is_measured_again_only_where_it_is_compared(bench, journal
     assert found[0].median_seconds == 3.0 and journal[0] == "build a"
 
 
-def test_processes_are_shared_as_long_as_a_variant_stays(bench, journal) -> None:
+def test_no_process_is_used_for_two_lists_of_turns(bench, journal) -> None:
+    """What the first left in its heap would count as the second's memory."""
     for case in (once(A), once(A, names=7), once(B)):
         bench.measure(turns(Point("speed", {}, (case,))), silent)
     assert journal == [
         "build a",
         "run a",
-        "clear",
+        "close",
         "build a7",
         "run a7",
         "close",
@@ -154,20 +151,6 @@ def test_a_case_that_cannot_be_counted_fails_and_the_next_is_counted(bench, jour
     listed, failures = bench.measure(turns(*points), silent)
     assert [len(found) for found in listed] == [0, 1] and "count says no" in failures[0].error
     assert journal == ["end of counting", "build b", "run b"]
-
-
-def test_a_process_that_died_between_turns_is_replaced(bench, journal, monkeypatch) -> None:
-    bench.measure(turns(Point("speed", {}, (once(A),))), silent)
-    ask = FakeProcess.ask
-
-    def dead(self, line: str) -> dict:
-        if line == "clear":
-            raise UserError("it ended")
-        return ask(self, line)
-
-    monkeypatch.setattr(FakeProcess, "ask", dead)
-    (found,), failures = bench.measure(turns(Point("speed", {}, (once(A, names=7),))), silent)
-    assert len(found) == 1 and not failures and journal.count("close") == 1
 
 
 @pytest.mark.parametrize("config, journal_of_it", [("broken.yaml", 1), ("dies.yaml", 2)])

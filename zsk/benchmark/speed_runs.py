@@ -50,8 +50,8 @@ class _Tally:
 class Bench:
     """Measures one list of turns after the other; leave it (`with`) to end its processes.
 
-    A variant has a process for itself, and keeps it until turns come without that variant. One
-    more counts everybody's arithmetic.
+    In each list a variant has a process for itself, a new one: what earlier models left behind in
+    a heap would count as a later one's memory. One more counts everybody's arithmetic.
 
     Args:
         start: starts a process.
@@ -94,7 +94,7 @@ class Bench:
         compared = {c for point in turns.points if point.reference for c in point.cases}
         todo = [c for c in turns.cases() if c in compared or c not in self._known]
         tallies = {case: _Tally(str(number)) for number, case in enumerate(todo)}
-        self._make_room({case.variant for case in todo})
+        self._start_processes({case.variant for case in todo})
         for case, tally in tallies.items():
             progress(f"{turns.group}: building {_name(turns, case)}")
             self._count(case, tally)
@@ -122,19 +122,12 @@ class Bench:
             self.remember(point, listed[-1])
         return listed, failures
 
-    def _make_room(self, variants: set[str]) -> None:
-        """End the processes of other variants, empty the rest, and start those that lack."""
-        for variant, process in list(self._processes.items()):
-            if variant not in variants:
-                self._end(variant)
-                continue
-            try:
-                process.ask("clear")
-            except UserError:  # it died since its last answer
-                self._end(variant)
+    def _start_processes(self, variants: set[str]) -> None:
+        """One for each variant, after the last list's have ended; they load side by side."""
+        for variant in list(self._processes):
+            self._end(variant)
         self._held = {variant: set() for variant in variants}
-        for variant in sorted(variants - self._processes.keys()):  # they load side by side
-            self._processes[variant] = self.start()
+        self._processes = {variant: self.start() for variant in sorted(variants)}
 
     def _attempt(self, do: Callable[[Case, _Tally], None], case: Case, tally: _Tally) -> None:
         try:

@@ -1,7 +1,7 @@
 """A process that builds cases and runs them when it is told.
 
 It reads lines from standard input and answers each with a line of JSON on standard output: "build
-KEY CASE", "run KEY", "count CASE", "clear". It ends with its input. Processes that are told in
+KEY CASE", "run KEY", "count CASE". It ends with its input. Processes that are told in
 turns share a busy machine's ups and downs, and none's memory counts for another.
 """
 
@@ -50,10 +50,8 @@ class Worker:
                 return self.build(key, Case.from_json(argument))
             if command == "count":
                 return self.count(Case.from_json(rest))
-            if command == "run":
-                return self.run(key)
-            assert command == "clear", command
-            return self.clear()
+            assert command == "run", command
+            return self.run(key)
         except UserError as error:
             return {"error": str(error)}
         except Exception as error:  # a GPU has many ways to fail; the other cases go on
@@ -102,14 +100,13 @@ class Worker:
         found = subject.run()
         return {**found, "peak_mb": self.peaks.get(key, peak_mb() - others)}
 
-    def clear(self) -> dict[str, Any]:
+    def clear(self) -> None:
         """Forget all cases."""
         for subject in self.subjects.values():
             subject.scope.close()
         self.subjects, self.peaks = {}, {}
         self.shared.forget_models()
         gc.collect()
-        return {}
 
 
 def main() -> None:
