@@ -1,8 +1,8 @@
 """A process that builds cases and runs them when it is told.
 
 It reads lines from standard input and answers each with a line of JSON on standard output: "build
-KEY CASE", "run KEY", "count CASE". It ends with its input. Processes that are told in
-turns share a busy machine's ups and downs, and none's memory counts for another.
+KEY CASE", "run KEY", "count CASE". It ends with its input. Processes that are told in turns share a
+busy machine's ups and downs, and none's memory counts for another.
 """
 
 from __future__ import annotations
