@@ -179,6 +179,23 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
+def test_the_encoders_image_tower_takes_no_part_in_training(tiny_model, monkeypatch):
+    """It would take most of a step's time, and no loss asks for it."""
+    seen: list[str] = []
+    encoder = tiny_model.region_classifier.encoder
+    for name in ("encode_image", "encode_regions", "encode_dense"):
+        monkeypatch.setattr(encoder, name, lambda *args, name=name: seen.append(name))
+    batch = [noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=1)["sem_seg"]}] * 2
+    sum(tiny_model.train()(batch).values()).backward()
+    assert seen == []
+    everything = torch.ones(1, 16, 16)
+    with pytest.raises(TypeError):  # naming a proposal, however, does ask it
+        tiny_model.region_classifier(
+            batch[0]["image"], everything, torch.zeros(2, encoder.embed_dim)
+        )
+    assert seen
+
+
 def test_a_segment_without_a_name_still_teaches_a_mask(tiny_model):
     one = noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=255)["sem_seg"]}
     one["unnamed"] = one["sem_seg"].clone()

@@ -36,8 +36,10 @@ class FakeProcess:
         self.cases: dict[str, Case] = {}
         self.runs: Counter[str] = Counter()
         self.counted = 0
+        self.closed = False
 
     def ask(self, line: str) -> dict:
+        assert not self.closed
         command, _, rest = line.partition(" ")
         if command == "count":
             self.counted += 1
@@ -63,6 +65,7 @@ class FakeProcess:
         return {"seconds": seconds, "parts": parts, "crops": 2 * number, "peak_mb": 9 - number}
 
     def close(self) -> None:
+        self.closed = True
         self.journal.append("close" if not self.counted else "end of counting")
 
 

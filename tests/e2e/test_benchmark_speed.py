@@ -62,7 +62,8 @@ def test_a_real_process_says_what_is_wrong(tmp_path) -> None:
             process.ask(f"build 7 {Case('a', 'inference', 'nowhere.yaml').to_json()}")
         with pytest.raises(UserError, match="KeyError: '7'"):
             process.ask("run 7")  # nothing was built: a defect, not a user's mistake
-        assert process.ask("clear") == {}  # it goes on
+        with pytest.raises(UserError, match="KeyError: '8'"):
+            process.ask("run 8")  # it goes on
         process.process.kill()
         with pytest.raises(UserError, match="ended with -9: it was killed.*; see .*log"):
             process.ask("run 7")

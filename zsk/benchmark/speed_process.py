@@ -77,7 +77,7 @@ class LocalProcess:
         return _checked(self.worker.reply(line))
 
     def close(self) -> None:
-        self.worker.clear()
+        self.worker.close()
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:

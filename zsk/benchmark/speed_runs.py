@@ -127,7 +127,8 @@ class Bench:
         for variant in list(self._processes):
             self._end(variant)
         self._held = {variant: set() for variant in variants}
-        self._processes = {variant: self.start() for variant in sorted(variants)}
+        for variant in sorted(variants):
+            self._processes[variant] = self.start()
 
     def _attempt(self, do: Callable[[Case, _Tally], None], case: Case, tally: _Tally) -> None:
         try:
