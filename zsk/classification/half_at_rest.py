@@ -2,8 +2,8 @@
 
 OpenAI publishes CLIP in half precision. A CPU computes in single precision, yet needs a layer's
 weights so only while the layer computes: of ViT-B/16's image tower 170 MB fewer are held. To widen
-them takes 9 of the 325 ms of `ClipEncoder.encode_regions` (512x680, 100 regions; median of 12 pairs in
-turns, two threads, 2026-11-24). Results are the same bit for bit.
+them takes 9 of the 325 ms of `ClipEncoder.encode_regions` (512x680, 100 regions; median of 12 pairs
+in turns, two threads, 2026-11-24). Results are the same bit for bit.
 """
 
 from __future__ import annotations
