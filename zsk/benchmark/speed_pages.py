@@ -60,10 +60,10 @@ _ON_GPU = (cases.INFERENCE, cases.BATCHES, cases.TRAINED, cases.TRAIN)
 _LEGEND = """\
 Seconds are per photo (in training per step), medians over the runs with least and most; the \
 variants of a table run in turns, each in a process of its own, and so do the points of the growth \
-curves, which share one process (whose other heads do not count, but what they left in the heap \
-may: up to 100 MB). Memory is the highest of the process while it ran (weights and libraries \
-included; on a GPU what was allocated), of which the \
-model is the part given. Model and parameters are counted as built: CLIP's text tower, which a CPU \
+curves, which share one process (whose other heads do not count; what they left in the heap may). \
+Memory is the highest of the process while it ran (weights and libraries included; on a GPU what \
+was allocated), of which the model is the part given. Model and parameters are counted as built: \
+CLIP's text tower, which a CPU \
 reads when texts are encoded, counts in the memory alone. GFLOPs are 10⁹ operations, two for a \
 multiply-add: convolutions, matrix products and attention as torch counts them."""
 

@@ -65,7 +65,7 @@ class Worker:
         weights = subject.parameters()
         if case.kind == "train" and not torch.cuda.is_available():
             self.peaks[key] = peak_mb_without_holes(subject.step)
-            subject.step()  # the heap grows again: a timed step would take 1 s longer
+            subject.step()  # malloc is set back: a step that is timed finds the heap grown
         else:
             subject.warm_up()
         self.subjects[key] = subject
