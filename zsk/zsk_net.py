@@ -168,7 +168,8 @@ class ZSKNet(nn.Module):
         images = padded_images(batched_inputs, self.pixel_mean, self.pixel_std)
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         pixels = images.tensor
-        if not self.training:  # R101 takes 8 % less time so (measured on a CPU)
+        # R101 takes 8 % less time so, and its training 5 % (on a CPU; on a GPU not measured)
+        if not self.training or self.device.type == "cpu":
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         features = self.backbone(pixels)
         return images, self.sem_seg_head(features, text), text

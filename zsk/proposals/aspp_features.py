@@ -3,15 +3,12 @@
 Shape letters: B images, D width, h x w feature map, C backbone channels.
 """
 
-import weakref
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .dilated_conv import DilatedConv2d
 from .resized_conv import conv_of_resized
@@ -42,24 +39,28 @@ class FineFusion(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
-        # What backward needs, the largest maps of the head but F, is computed again there, which
-        # costs 1 % of a training step: not where that would change a norm's running statistics.
-        norm = self.fuse.norm
-        if torch.is_grad_enabled() and (norm is None or isinstance(norm, nn.GroupNorm)):
-            return checkpoint(
-                self._fused, coarse, fine, use_reentrant=False, preserve_rng_state=False
-            )
-        return self._fused(coarse, fine)
-
-    def _fused(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        reduced = self.reduce(fine)
+        reduced = self.reduce(fine).contiguous()  # F, too, has the layout that kernels multiply
         # a convolution of two maps side by side is the sum of one of each
         by_coarse, by_fine = self.fuse.weight.split([coarse.shape[1], reduced.shape[1]], dim=1)
         fused = F.conv2d(reduced, by_fine, self.fuse.bias, padding=1)
-        fused = conv_of_resized(coarse, by_coarse, fine.shape[-2:]).add_(fused)
+        # added to this one, not to the other: that may be a view, for which autograd copies maps
+        fused = fused.add_(conv_of_resized(coarse, by_coarse, fine.shape[-2:]))
         if self.fuse.norm is not None:
             fused = self.fuse.norm(fused)
         return self.fuse.activation(fused)
+
+
+class GlobalMean(nn.Module):
+    """`nn.AdaptiveAvgPool2d(1)`, whose gradient is one number a channel, expanded, not a map.
+
+    To a map autograd would add the other branches' gradients in that map's layout, not in theirs,
+    which takes 60 ms of a training step (2 maps of 2048x32x32, two threads of a CPU).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) -> (B,C,1,1); half precision is summed in single, or it would overflow."""
+        total = x.sum((2, 3), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+        return (total / (x.shape[2] * x.shape[3])).to(x.dtype)
 
 
 class AsppFeatures(nn.Module):
@@ -91,11 +92,14 @@ class AsppFeatures(nn.Module):
             norm=norm,
             activation=nn.ReLU(inplace=True),
         )
-        # The same layers, whose gradient alone is worked out otherwise. They come after the 1x1
-        # convolution and before the pooled branch.
+        # The same layers, whose gradient alone is worked out otherwise: after the 1x1 convolution
+        # the dilated ones, then the pooled branch.
         for conv in self.aspp.convs[1:-1]:
             assert (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), conv.dilation)
             conv.__class__ = DilatedConv2d
+        pooled = self.aspp.convs[-1]
+        assert isinstance(pooled[0], nn.AdaptiveAvgPool2d)
+        pooled[0] = GlobalMean()
         self.project = Conv2d(
             aspp_channels,
             dim,
@@ -111,31 +115,7 @@ class AsppFeatures(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Backbone features -> F (B,D,h,w)."""
-        coarse = features[self.in_feature]
-        if coarse.device.type == "cpu":
-            # the library then skips taps that read nothing but padding, 43 % of them at 32x32 and
-            # dilations 6, 12 and 18: a training step's ASPP takes 0.87 of the time, copy included
-            channels_last = coarse.contiguous(memory_format=torch.channels_last)
-            with _kept_as(coarse, channels_last):
-                pyramid = self.aspp(channels_last)
-        else:
-            pyramid = self.aspp(coarse)
-        feature_map = self.project(pyramid)
+        feature_map = self.project(self.aspp(features[self.in_feature]))
         if self.fusion is not None:
             feature_map = self.fusion(feature_map, features[self.fine_feature])
         return feature_map
-
-
-def _kept_as(original: Tensor, copy: Tensor) -> AbstractContextManager[None]:
-    """Where backward needs `copy`, it is made again of `original`, which the backbone keeps."""
-    made = weakref.ref(copy)  # the graph holds on to the hooks
-
-    def pack(saved: Tensor) -> Tensor | None:
-        return None if saved is made() else saved
-
-    def unpack(saved: Tensor | None) -> Tensor:
-        if saved is not None:
-            return saved
-        return original.detach().contiguous(memory_format=torch.channels_last)
-
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)

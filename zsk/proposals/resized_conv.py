@@ -40,8 +40,9 @@ def conv_of_resized(coarse: Tensor, weight: Tensor, size: Sequence[int]) -> Tens
     images, _, h, w = coarse.shape
     out = weight.shape[0]
     rows, columns = (_resize_and_shift(old, new, coarse) for old, new in zip((h, w), size))
-    taps = weight.permute(0, 2, 3, 1).flatten(0, 2) @ coarse.flatten(2)
-    taps = taps.view(images * out, KERNEL, KERNEL, h, w).transpose(2, 3)
+    by_tap = weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1], 1, 1)
+    taps = F.conv2d(coarse.contiguous(), by_tap)  # a small map; its layout is the taps'
+    taps = taps.reshape(images * out, KERNEL, KERNEL, h, w).transpose(2, 3)
     wide = taps.reshape(-1, KERNEL * w) @ columns.mT
     wide = wide.view(images * out, KERNEL * h, size[1])
     return torch.bmm(rows.expand(images * out, -1, -1), wide).view(images, out, *size)
