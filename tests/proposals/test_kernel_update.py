@@ -11,82 +11,9 @@ from zsk.proposals.kernel_update import (
     KernelGate,
     KernelInteraction,
     KernelUpdateStage,
-    gather_group_features,
 )
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
-
-# F (1,2,2,2); mask 0 is 0.75 in the upper row and 0.25 in the lower one, mask 1 is 0.5 everywhere
-FEATURES = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[10.0, 20.0], [30.0, 40.0]]]])
-LOGITS = torch.tensor([[[[LN3, LN3], [-LN3, -LN3]], [[0.0, 0.0], [0.0, 0.0]]]])
-
-
-@pytest.mark.parametrize(
-    "activation, reduction, expected",
-    [
-        ("sigmoid", "sum", [4.0, 5.0]),  # 0.75 (1+2) + 0.25 (3+4), 0.5 (1+2+3+4)
-        ("sigmoid", "mean", [2.0, 2.5]),  # both masks have area 2
-        ("softmax", "sum", [4.0, 6.0]),  # the second mask is one minus the first
-        ("softmax", "mean", [2.0, 3.0]),
-    ],
-)
-def test_group_features(activation, reduction, expected):
-    group = gather_group_features(FEATURES, LOGITS, activation, reduction)
-    wanted = torch.tensor([[[g, 10 * g] for g in expected]])
-    torch.testing.assert_close(group, wanted)
-
-
-def test_the_mean_under_an_empty_mask_is_finite():
-    logits = torch.full((1, 1, 2, 2), -200.0)  # sigmoid is 0 in float32
-    assert gather_group_features(FEATURES, logits, "sigmoid", "mean").tolist() == [[[0.0, 0.0]]]
-
-
-@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_gradients_of_group_features_are_those_of_the_elementary_operations(activation, reduction):
-    torch.manual_seed(0)
-    features = torch.randn(2, 3, 4, 5, requires_grad=True)
-    logits = torch.randn(2, 6, 4, 5, requires_grad=True)
-    masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
-    expected = torch.einsum("bnhw,bdhw->bnd", masks, features)
-    if reduction == "mean":
-        expected = expected / masks.sum(dim=(2, 3))[:, :, None]
-    found = gather_group_features(features, logits, activation, reduction)
-    torch.testing.assert_close(found, expected)
-    weights = torch.randn(2, 6, 3)
-    torch.testing.assert_close(
-        torch.autograd.grad((found * weights).sum(), (features, logits)),
-        torch.autograd.grad((expected * weights).sum(), (features, logits)),
-    )
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_group_features_keep_only_what_they_were_made_of(dtype):
-    features = torch.randn(1, 2, 3, 3, dtype=dtype, requires_grad=True)
-    logits = torch.randn(1, 4, 3, 3, dtype=dtype, requires_grad=True)
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
-        group = gather_group_features(features, logits, "sigmoid", "mean")
-    group.sum().backward()
-    assert [x.data_ptr() for x in kept] == [features.data_ptr(), logits.data_ptr()]
-    assert features.grad.dtype == logits.grad.dtype == dtype
-
-
-def test_group_features_where_only_the_masks_learn():
-    logits = LOGITS.clone().requires_grad_()
-    gather_group_features(FEATURES, logits, "sigmoid", "sum")[..., 0].sum().backward()
-    slopes = torch.tensor([[[[3 / 16] * 2] * 2, [[1 / 4] * 2] * 2]])  # of sigmoid
-    torch.testing.assert_close(logits.grad, slopes * FEATURES[:, :1])
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_group_features_are_summed_in_float32_under_autocast(dtype):
-    features = torch.full((1, 1, 64, 64), 40.0, dtype=dtype)
-    logits = torch.zeros(1, 1, 64, 64, dtype=dtype)
-    with torch.autocast("cpu", dtype):
-        group = gather_group_features(features, logits, "sigmoid", "sum")
-    assert group.dtype == torch.float32
-    assert group.item() == 81920.0  # 64 * 64 * 40 / 2, over float16's 65504
 
 
 def identity_gate():
@@ -171,8 +98,8 @@ def test_the_order_of_the_kernels_has_no_meaning():
         torch.randn(1, 3, 3, 4),
     )
     order = [2, 0, 1]
-    new_kernels, new_masks = stage(features, kernels, masks)
-    shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
+    _, new_kernels, new_masks = stage(features, kernels, masks)
+    _, shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
     torch.testing.assert_close(shuffled_kernels, new_kernels[:, order], rtol=0, atol=1e-5)
     torch.testing.assert_close(shuffled_masks, new_masks[:, order], rtol=0, atol=1e-5)
 
@@ -184,7 +111,7 @@ def test_masks_are_predicted_or_added_to_those_before(update):
         for parameter in stage.mask_kernels[-1].parameters():
             parameter.zero_()  # g_s gives kernels of zero
     before = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)
-    _, masks = stage(torch.randn(1, 8, 1, 4), torch.randn(1, 3, 8), before)
+    *_, masks = stage(torch.randn(1, 8, 1, 4), torch.randn(1, 3, 8), before)
     expected = [0.0, 0.25, 0.75, 1.0] if update == "add" else [0.0] * 4
     assert masks.tolist() == [[[expected]] * 3]
 

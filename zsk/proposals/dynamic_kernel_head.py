@@ -65,7 +65,7 @@ class DynamicKernelHead(nn.Module):
         feature_map, kernels, masks = self.kernel_generator(features)
         outputs = [self.propose(0, features, kernels, masks, text)]
         for number, stage in enumerate(self.stages, start=1):
-            kernels, masks = stage(feature_map, kernels, masks)
+            feature_map, kernels, masks = stage(feature_map, kernels, masks)
             outputs.append(self.propose(number, features, kernels, masks, text))
         return outputs
 

@@ -6,79 +6,18 @@ formula and K-Net differ (gather activation, sum or mean, a feature transform) a
 Shape letters: B images, D kernel width, N kernels, h x w feature map.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from zsk.errors import UserError
 
-from .masks import convolve_kernels, resize_masks
+from .feature_readers import convolve_and_hand_on, gather_group_features
+from .masks import resize_masks
 
 GATHER_ACTIVATIONS = ("sigmoid", "softmax")
 GATHER_REDUCTIONS = ("sum", "mean")
 MASK_UPDATES = ("predict", "add")
-
-
-def gather_group_features(
-    features: Tensor, mask_logits: Tensor, activation: str, reduction: str
-) -> Tensor:
-    """Pool the features under every mask (eq. 3.1).
-
-    features (B,D,h,w), mask_logits (B,N,h,w) -> (B,N,D) float32. `activation` is "sigmoid"
-    (method) or "softmax" over the N kernels (K-Net's public code); `reduction` is "sum" (method)
-    or "mean", which divides by the mask's area. The sum runs over h*w pixels and passes 65504
-    easily, so it is taken in float32 whatever autocast says.
-    """
-    with torch.autocast(device_type=features.device.type, enabled=False):
-        return _GroupFeatures.apply(features, mask_logits, activation, reduction)
-
-
-class _GroupFeatures(torch.autograd.Function):
-    """Keeps nothing but its inputs, which are there anyway.
-
-    Autograd would keep the activated masks, float32 copies of all inputs under autocast, and hand
-    on gradients of F in another memory layout than the convolutions'.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, mask_logits: Tensor, activation: str, reduction: str
-    ) -> Tensor:
-        ctx.save_for_backward(features, mask_logits)
-        ctx.how = activation, reduction
-        weights = _pooling_weights(mask_logits.float(), activation, reduction)
-        return weights.flatten(2) @ features.float().flatten(2).mT
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        features, mask_logits = ctx.saved_tensors
-        by_features = by_logits = None
-        # whoever goes backward under autocast wants float32 here as well
-        with torch.autocast(device_type=features.device.type, enabled=False):
-            with torch.enable_grad():
-                logits = mask_logits.detach().float().requires_grad_()
-                weights = _pooling_weights(logits, *ctx.how)
-            if ctx.needs_input_grad[1]:  # first: what it takes is free again for the larger one
-                by_weights = (grad @ features.float().flatten(2)).view_as(weights)
-                by_logits = torch.autograd.grad(weights, logits, by_weights)[0]
-                by_logits = by_logits.to(mask_logits.dtype)
-                del by_weights
-            if ctx.needs_input_grad[0]:
-                by_features = (grad.mT @ weights.detach().flatten(2)).view_as(features)
-                by_features = by_features.to(features.dtype)
-        return by_features, by_logits, None, None
-
-
-def _pooling_weights(logits: Tensor, activation: str, reduction: str) -> Tensor:
-    """What every pixel counts in every mask: (B,N,h,w) -> (B,N,h,w)."""
-    masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
-    if reduction == "mean":
-        masks = masks / masks.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
-    return masks
 
 
 class KernelGate(nn.Module):
@@ -172,7 +111,7 @@ class KernelUpdateStage(nn.Module):
             )
         self.gather_activation = gather_activation
         self.gather_reduction = gather_reduction
-        self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else nn.Identity()
+        self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else None
         self.gate = KernelGate(dim)
         self.interaction = KernelInteraction(dim, num_heads, dim_feedforward, dropout)
         layers: list[nn.Module] = []
@@ -189,13 +128,18 @@ class KernelUpdateStage(nn.Module):
 
     def forward(
         self, features: Tensor, kernels: Tensor, mask_logits: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """F (B,D,h,w), K_{s-1} (B,N,D), M_{s-1} (B,N,h',w') -> K_s (B,N,D), M_s (B,N,h,w)."""
-        features = self.transform(features)
-        mask_logits = resize_masks(mask_logits, features.shape[-2:])
-        group = gather_group_features(
-            features, mask_logits, self.gather_activation, self.gather_reduction
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F (B,D,h,w), K_{s-1} (B,N,D), M_{s-1} (B,N,h',w') -> F, K_s (B,N,D), M_s (B,N,h,w).
+
+        F is handed on for the next stage to read (see `feature_readers`).
+        """
+        own = features if self.transform is None else self.transform(features)
+        mask_logits = resize_masks(mask_logits, own.shape[-2:])
+        group, own = gather_group_features(
+            own, mask_logits, self.gather_activation, self.gather_reduction
         )
         kernels = self.interaction(self.gate(group, kernels))
-        masks = convolve_kernels(self.mask_kernels(kernels), features)
-        return kernels, masks + mask_logits if self.mask_update == "add" else masks
+        masks, own = convolve_and_hand_on(self.mask_kernels(kernels), own)
+        if self.mask_update == "add":
+            masks = masks + mask_logits
+        return own if self.transform is None else features, kernels, masks
