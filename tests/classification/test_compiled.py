@@ -6,7 +6,7 @@ from tiny_clip import ColourEncoder
 
 from zsk.classification import compiled as module
 from zsk.classification.compiled import compiled, padded
-from zsk.classification.region_classifier import RegionClassifier
+from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
 from zsk.errors import UserError
 
 
@@ -47,6 +47,13 @@ def test_crops_come_in_one_shape_and_get_the_same_probabilities(shapes) -> None:
     assert encoder.compiled_images and shapes == [(3, 3, 4, 4)] * 3
     torch.testing.assert_close(found.probs, plain.probs)
     assert torch.equal(found.valid, plain.valid)
+
+
+def test_one_pass_has_nothing_to_compile(shapes) -> None:
+    encoder = ColourEncoder()
+    encoder.compile_images()
+    with pytest.raises(UserError, match="COMPILE is True, .*: set COMPILE to False or REGION_MODE"):
+        build_region_classifier("one_pass", encoder, [0.5], chunk_size=3)
 
 
 def test_a_machine_without_a_compiler_is_told_what_to_do(monkeypatch) -> None:

@@ -33,6 +33,8 @@ class Extent:
         head_opts: over those of a configuration.
         usual: proposals, names and stages while another one of them grows.
         repeats: of what a bar rests on.
+        train_repeats: of a training step, whose runs differ by a fifth: its large maps are new
+            memory each time, which a CPU's system hands out in pages.
         fast_repeats: of what takes a second or two.
         slow_repeats: of what takes 40 seconds on two cores and no bar rests on.
     """
@@ -52,6 +54,7 @@ class Extent:
     sides: tuple[int, ...] = (256, 512, 1024, 2048)
     stages: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     repeats: int = 3
+    train_repeats: int = 7
     fast_repeats: int = 5
     slow_repeats: int = 1
 
@@ -150,7 +153,7 @@ class _Maker:
 
     def training(self) -> Point:
         side = self.extent.train_side
-        settings, repeats = {"batch": 2, "image": f"{side}×{side}"}, self.extent.repeats
+        settings, repeats = {"batch": 2, "image": f"{side}×{side}"}, self.extent.train_repeats
         return self._both_heads(cases.TRAIN, "train", settings, photo=(side, side), repeats=repeats)
 
     def _both_heads(self, measure: str, kind: Kind, settings: dict, **changes: Any) -> Point:

@@ -52,6 +52,7 @@ QUICK = Extent(
     sides=(128, 160),
     stages=(0, 1),
     repeats=2,
+    train_repeats=2,
     fast_repeats=2,
     slow_repeats=1,
 )

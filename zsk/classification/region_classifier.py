@@ -169,7 +169,8 @@ def build_region_classifier(
     """The classifier that MODEL.CLIP.REGION_MODE names.
 
     Raises:
-        UserError: there is no such mode, or the encoder does not take it.
+        UserError: there is no such mode, the encoder does not take it, or what encodes crops was
+            to be compiled and there are none.
     """
     if mode not in REGION_MODES:
         known = ", ".join(REGION_MODES)
@@ -177,5 +178,10 @@ def build_region_classifier(
     if mode == "one_pass" and not encoder.takes_regions:
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
+        )
+    if mode == "one_pass" and encoder.compiled_images:
+        raise UserError(
+            "MODEL.CLIP.COMPILE is True, which is for crops, but MODEL.CLIP.REGION_MODE is "
+            "one_pass: set COMPILE to False or REGION_MODE to crop"
         )
     return REGION_MODES[mode](encoder, mask_thresholds, chunk_size, pruning)
