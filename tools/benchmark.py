@@ -10,7 +10,7 @@ python tools/benchmark.py --quick
 
 The reference (crop mode as we understand the published program), our crop mode and one-pass; the
 two proposal heads; growth curves. Every variant runs in a process of its own, in turns with the
-others. On a machine that does nothing else, two cores take 11 to 18 minutes. On a GPU, where there
+others. On a machine that does nothing else, two cores take 9 to 18 minutes. On a GPU, where there
 is one, half precision is measured as well. A case that fails is reported at the end, and costs no
 other one its place. A stopped run, or one with failures, goes on where it was when the same command
 is given again, with the same code.
