@@ -168,6 +168,16 @@ def test_a_batch_of_different_sizes_equals_singles(tiny_model):
         assert torch.equal(result["pred_labels"], single["pred_labels"])
 
 
+def test_the_backbone_reads_pixels_in_channels_last(tiny_model):
+    model = tiny_model
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model.train()([noisy(64, 64, 0) | {"sem_seg": torch.zeros(64, 64, dtype=torch.int64)}] * 2)
+    model.eval()([noisy(64, 64, 0)])
+    assert len(seen) == 2
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
 def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(tiny_model):
     model = tiny_model.train()
     labelled = model([noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=1)["sem_seg"]}] * 2)

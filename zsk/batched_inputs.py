@@ -22,6 +22,17 @@ def padded_images(records: Sequence[Record], pixel_mean: Tensor, pixel_std: Tens
     )
 
 
+def laid_out(pixels: Tensor, training: bool) -> Tensor:
+    """(B,3,H,W) as convolutions take them fastest: channels_last, which all further maps then are.
+
+    ResNet-101 takes 8 % less time so, a training step with either head 5 % (two threads of a CPU).
+    Training on a GPU, where it was not measured, keeps the layout.
+    """
+    if training and pixels.device.type != "cpu":
+        return pixels
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
 def padded_labels(records: Sequence[Record], device: torch.device, key: str = "sem_seg") -> Tensor:
     """The records' label maps (H,W) as (B,H',W'), padded as the images are; padding is ignored."""
     return ImageList.from_tensors(

@@ -124,8 +124,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # for each, such as [0.7] beside a MASK_THRESHOLD of 0.3 (our choice, looks.py)
     clip.FURTHER_THRESHOLDS = []
     clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
-    # torch.compile for the encoding of crops, at one shape: CHUNK_SIZE of them. Half a minute, then
-    # less time on a CPU (2026-11-23: ViT-B/16 0.54 for 0.61 s a pair, lite2 45 for 53 ms a crop)
+    # crops only: torch.compile for their encoding, at one shape, CHUNK_SIZE of them. Half a minute,
+    # then less time on a CPU (2026-11-23: ViT-B/16 0.54 for 0.61 s a pair, lite2 45 for 53 ms each)
     clip.COMPILE = False
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
     clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)

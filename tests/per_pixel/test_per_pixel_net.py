@@ -137,6 +137,16 @@ def test_a_batch_of_different_sizes_and_vocabularies_equals_singles():
     assert [tuple(r.shape) for r in together] == [(64, 96), (96, 64), (50, 96), (64, 96)]
 
 
+def test_the_backbone_reads_pixels_in_channels_last():
+    model = tiny_model("head")
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model.train()([noisy(64, 64, 0) | {"sem_seg": torch.zeros(64, 64, dtype=torch.int64)}] * 2)
+    model.eval()([noisy(64, 64, 0)])
+    assert len(seen) == 2
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
 def test_training_gives_the_heads_loss_of_the_padded_batch():
     model = tiny_model("head").train()
     records = [noisy(64, 64, 0), noisy(64, 96, 1)]

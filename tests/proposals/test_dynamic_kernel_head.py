@@ -53,6 +53,17 @@ def test_stages_have_weights_of_their_own_and_change_the_masks():
     assert not torch.allclose(masks[1], masks[2], atol=1e-3)
 
 
+def test_a_stage_reads_the_feature_map_that_the_one_before_handed_on():
+    """Else its gradients would be summed by autograd, in memory of their own."""
+    backbone, head = build()
+    calls = []
+    for stage in head.stages:
+        stage.register_forward_hook(lambda _, given, found: calls.append((given[0], found[0])))
+    head(backbone(photos()), texts())
+    (first, handed_on), (second, _) = calls
+    assert second is handed_on and second is not first
+
+
 @pytest.mark.parametrize("opts", [(), FINE, PYRAMID, CLUSTERS, CLUSTERS + REGIONS])
 def test_a_batch_of_two_equals_two_singles(opts):
     backbone, head = build(*opts, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)  # scores are cosines

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from detectron2.layers import ShapeSpec
+from detectron2.layers import ASPP, ShapeSpec
 from torch import nn
 
 from zsk.proposals.aspp_features import AsppFeatures, FineFusion, GlobalMean
@@ -58,17 +58,25 @@ def test_the_memory_layout_of_the_features_changes_nothing(fine_feature):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
 
 
-def test_aspp_gives_what_it_gives_on_the_features_as_they_are():
-    """Map sizes, and dilations larger than the map; forward and gradients, in float64."""
-    generator = build_generator(StaticKernels(5, 32), aspp_dilations=[1, 3, 6]).double().train()
-    features = generator.feature_map
-    given = torch.randn(2, 10, 5, 4, dtype=torch.float64, requires_grad=True)
-    weights = [given, *features.parameters()]
-    found, wanted = features({"res5": given}), features.project(features.aspp(given))
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(5, 4), (1, 1)])
+def test_aspp_is_detectron2s(layout, size):
+    """Forward and gradients in float64, with dilations larger than the map."""
+    dilations = [1, 3, 6]
+    generator = build_generator(StaticKernels(5, 32), aspp_dilations=dilations).double().train()
+    mine = generator.feature_map
+    plain = ASPP(10, 32, dilations, norm="GN", activation=nn.ReLU()).double()
+    plain.load_state_dict(mine.aspp.state_dict())
+    given = torch.randn(2, 10, *size, dtype=torch.float64).to(memory_format=layout)
+    given.requires_grad_()
+    found, wanted = mine({"res5": given}), mine.project(plain(given))
     torch.testing.assert_close(found, wanted)
     by_output = torch.randn_like(wanted)
-    mine, other = (torch.autograd.grad(out, weights, by_output) for out in (found, wanted))
-    for one, two in zip(mine, other):
+    both = [
+        torch.autograd.grad(out, [given, *aspp.parameters()], by_output, retain_graph=True)
+        for out, aspp in ((found, mine.aspp), (wanted, plain))
+    ]
+    for one, two in zip(*both, strict=True):
         torch.testing.assert_close(one, two)
 
 

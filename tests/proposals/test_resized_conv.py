@@ -82,12 +82,22 @@ def test_the_way_follows_from_the_arithmetic(monkeypatch):
 
 @pytest.mark.parametrize("norm", ["GN", ""])
 @pytest.mark.parametrize("size", [(4, 4), (16, 15)])  # the plain way and the short one
-def test_fusion_is_a_convolution_of_both_maps_side_by_side(norm, size):
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_fusion_is_a_convolution_of_both_maps_side_by_side(norm, size, layout):
     torch.manual_seed(0)
-    fusion = FineFusion(6, 32, norm)
-    coarse, fine = torch.randn(2, 32, 4, 4), torch.randn(2, 6, *size)
-    both = torch.cat([resize_masks(coarse, size), fusion.reduce(fine)], dim=1)
-    torch.testing.assert_close(fusion(coarse, fine), fusion.fuse(both), rtol=0, atol=1e-5)
+    fusion = FineFusion(6, 32, norm).double()
+    coarse = torch.randn(2, 32, 4, 4, dtype=torch.float64, requires_grad=True)
+    fine = torch.randn(2, 6, *size, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    found = fusion(coarse, fine)
+    wanted = fusion.fuse(torch.cat([resize_masks(coarse, size), fusion.reduce(fine)], dim=1))
+    torch.testing.assert_close(found, wanted)
+    inputs = [coarse, fine, *fusion.parameters()]
+    by_output = torch.randn_like(wanted)
+    for mine, other in zip(
+        torch.autograd.grad(found, inputs, by_output),
+        torch.autograd.grad(wanted, inputs, by_output),
+    ):
+        torch.testing.assert_close(mine, other)
     learned = {"reduce.weight", "fuse.weight"}
     learned |= {"fuse.norm.weight", "fuse.norm.bias"} if norm else {"reduce.bias", "fuse.bias"}
     assert fusion.state_dict().keys() == learned  # as one convolution of both maps has them
@@ -101,4 +111,11 @@ def test_fusion_under_autocast(size):
     coarse, fine = torch.randn(2, 32, 4, 4), torch.randn(2, 6, *size)
     with torch.autocast("cpu", torch.bfloat16):
         found = fusion(coarse.bfloat16(), fine)
-    torch.testing.assert_close(found.float(), fusion(coarse, fine), rtol=0, atol=0.1)
+    wanted = fusion(coarse, fine)
+    torch.testing.assert_close(found.float(), wanted, rtol=0, atol=0.1)
+    by_output = torch.randn_like(wanted)
+    for mine, other in zip(
+        torch.autograd.grad(found, list(fusion.parameters()), by_output.bfloat16()),
+        torch.autograd.grad(wanted, list(fusion.parameters()), by_output),
+    ):
+        assert (mine - other).norm() < 0.15 * other.norm()  # ReLU turns where rounding does

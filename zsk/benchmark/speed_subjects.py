@@ -14,7 +14,7 @@ from detectron2.modeling import build_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zsk.batched_inputs import Record, padded_images
+from zsk.batched_inputs import Record, laid_out, padded_images
 from zsk.checkpoint import load_weights
 from zsk.classification.frozen_module import FrozenModule
 from zsk.classification.half_at_rest import wake
@@ -246,7 +246,7 @@ def _head_step(model: ZSKNet, record: Record) -> Callable[[], Any]:
     with torch.inference_mode(), precision():
         text = model.text_classifier(record["vocabulary"])
         pixels = padded_images([record], model.pixel_mean, model.pixel_std).tensor
-        features = model.backbone(pixels.contiguous(memory_format=torch.channels_last))
+        features = model.backbone(laid_out(pixels, training=False))
 
     def step() -> Any:
         with torch.inference_mode(), precision():

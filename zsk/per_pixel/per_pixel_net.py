@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from zsk.batched_inputs import (
     Record,
     groups_of_one_kind,
+    laid_out,
     padded_images,
     padded_labels,
     shared_vocabulary,
@@ -127,7 +128,7 @@ class PerPixelNet(nn.Module):
         """Normalise, encode, score: (B,K,h,w) of the padded images."""
         assert self.backbone is not None and self.sem_seg_head is not None
         images = padded_images(batched_inputs, self.pixel_mean, self.pixel_std)
-        return self.sem_seg_head(self.backbone(images.tensor), text)
+        return self.sem_seg_head(self.backbone(laid_out(images.tensor, self.training)), text)
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Score and label."""

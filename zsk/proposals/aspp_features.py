@@ -39,7 +39,9 @@ class FineFusion(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
-        reduced = self.reduce(fine).contiguous()  # F, too, has the layout that kernels multiply
+        reduced = self.reduce(fine)
+        if reduced.device.type == "cpu":
+            reduced = reduced.contiguous()  # so F is, and `conv_of_resized` is on a CPU
         # a convolution of two maps side by side is the sum of one of each
         by_coarse, by_fine = self.fuse.weight.split([coarse.shape[1], reduced.shape[1]], dim=1)
         fused = F.conv2d(reduced, by_fine, self.fuse.bias, padding=1)
@@ -53,8 +55,9 @@ class FineFusion(nn.Module):
 class GlobalMean(nn.Module):
     """`nn.AdaptiveAvgPool2d(1)`, whose gradient is one number a channel, expanded, not a map.
 
-    To a map autograd would add the other branches' gradients in that map's layout, not in theirs,
-    which takes 60 ms of a training step (2 maps of 2048x32x32, two threads of a CPU).
+    (In single precision.) To a map autograd would add the other branches' gradients in that map's
+    layout, not in theirs, which takes 60 ms of a training step (2 maps of 2048x32x32, two threads
+    of a CPU).
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -32,10 +32,10 @@ def dilated_conv(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) 
     """`F.conv2d(x, weight, bias, padding=dilation, dilation=dilation)`, equal up to rounding.
 
     The weights' gradient is that of nine 1x1 convolutions, one for each tap, of the pixels that the
-    tap reads: no padding is multiplied, and there is little scratch memory. It takes 54, 44 and
-    32 ms at dilations 6, 12 and 18, the library's 62, 64 and 95 (2048 to 256 channels, 2 maps of
-    32x32 in channels_last, two threads of a CPU, 2026-11-27; on a slower one the library's took
-    0.3 s at any dilation, and 160 MB of scratch memory).
+    tap reads: no padding is multiplied. It takes 54, 44 and 32 ms at dilations 6, 12 and 18, the
+    library's 62, 64 and 95 (2048 to 256 channels, 2 maps of 32x32 in channels_last, two threads of
+    a CPU, 2026-11-27). On another CPU the library's took 0.3 s and 160 MB of scratch memory at any
+    dilation (2026-11-23).
 
     Args:
         x: (B,C,h,w), fastest in channels_last. weight: (O,C,3,3). bias: (O,) or None.
