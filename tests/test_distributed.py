@@ -3,6 +3,7 @@
 import os
 import socket
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from torch import distributed
 
 from zsk.distributed import join_processes, launched_by_torchrun, run_in_processes
 from zsk.errors import UserError
+
+TASKS = Path("/proc/self/task")
 
 
 def arguments(num_gpus=1, num_machines=1):
@@ -57,6 +60,23 @@ def test_torchruns_process_joins_over_gloo_and_leaves(torchrun):
     assert launched_by_torchrun()
     run_in_processes(main, arguments())
     assert seen == [("gloo", 0, 1)] and not distributed.is_initialized()
+
+
+@pytest.mark.skipif(not TASKS.is_dir(), reason="threads' names are where Linux has them")
+def test_no_thread_of_a_process_group_outlives_the_program(torchrun):
+    """At the interpreter's end they would meet one that is half taken apart."""
+
+    def gloos_threads():
+        names = [(task / "comm").read_text() for task in TASKS.iterdir()]
+        return [name for name in names if "gloo" in name]
+
+    def main(args):
+        join_processes("cpu")
+        comm._get_global_gloo_group()  # what evaluation gathers over; Detectron2 remembers it
+        assert gloos_threads()
+
+    run_in_processes(main, arguments())
+    assert not gloos_threads()
 
 
 def test_without_torchrun_one_process_joins_nobody(without_torchrun, monkeypatch):

@@ -106,6 +106,16 @@ def create_local_process_group(processes_per_machine: int) -> None:
             setattr(comm, "_LOCAL_PROCESS_GROUP", group)
 
 
+def forget_process_groups() -> None:
+    """Have Detectron2 let go of the groups that it remembers, which ends their threads.
+
+    They would run until the interpreter, half taken apart, drops the groups (0.6 and main alike).
+    """
+    comm = importlib.import_module("detectron2.utils.comm")
+    comm._get_global_gloo_group.cache_clear()
+    setattr(comm, "_LOCAL_PROCESS_GROUP", None)
+
+
 def allow_distributed_cpu_models() -> None:
     """Detectron2's trainer tells torch on which GPU a model is, which a model on the CPU forbids.
 

@@ -52,6 +52,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
         # not after a failure: the other processes may never answer, torchrun ends them
         if distributed.is_initialized():
             distributed.destroy_process_group()
+            compat.forget_process_groups()
         return
     try:
         launch(
