@@ -169,11 +169,10 @@ def test_a_batch_of_different_sizes_equals_singles(tiny_model):
 
 
 def test_the_backbone_reads_pixels_in_channels_last(tiny_model):
-    model = tiny_model
     seen = []
-    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    model.train()([noisy(64, 64, 0) | {"sem_seg": torch.zeros(64, 64, dtype=torch.int64)}] * 2)
-    model.eval()([noisy(64, 64, 0)])
+    tiny_model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    tiny_model.train()([noisy(64, 64, 0) | {"sem_seg": torch.zeros(64, 64, dtype=torch.int64)}] * 2)
+    tiny_model.eval()([noisy(64, 64, 0)])
     assert len(seen) == 2
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 

@@ -109,7 +109,7 @@ def create_local_process_group(processes_per_machine: int) -> None:
 def forget_process_groups() -> None:
     """Have Detectron2 let go of the groups that it remembers, which ends their threads.
 
-    They would run until the interpreter, half taken apart, drops the groups (0.6 and main alike).
+    They would run until the interpreter, half taken apart, drops the groups.
     """
     comm = importlib.import_module("detectron2.utils.comm")
     comm._get_global_gloo_group.cache_clear()

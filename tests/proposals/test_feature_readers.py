@@ -142,11 +142,8 @@ def test_readers_add_to_one_gradient():
     more, _ = convolve_and_hand_on(torch.ones(1, 1, 2), note(third))
     (group.sum() + masks.sum() + more.sum()).backward()
     sums, places = zip(*seen)
-    assert sums == (
-        8,
-        8 + 3 * 8,
-        8 + 3 * 8 + 0.5 * 8,
-    )  # eight numbers, 1 of each mask, 0.5 gathered
+    # eight numbers: 1 of each mask, 0.5 gathered
+    assert sums == (8, 8 + 3 * 8, 8 + 3 * 8 + 0.5 * 8)
     assert len(set(places)) == 1
 
 

@@ -33,7 +33,7 @@ class Extent:
         head_opts: over those of a configuration.
         usual: proposals, names and stages while another one of them grows.
         repeats: of what a bar rests on.
-        train_repeats: of a training step, whose runs differ by 15 % on two cores.
+        train_repeats: of a training step, whose runs differed by 6 to 16 % on two cores.
         fast_repeats: of what takes a second or two.
         slow_repeats: of what takes 40 seconds on two cores and no bar rests on.
     """

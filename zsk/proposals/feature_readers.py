@@ -39,7 +39,8 @@ def gather_group_features(
 def convolve_and_hand_on(kernels: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
     """`convolve_kernels` (eq. 3.5): (B,N,D), (B,D,h,w) -> masks (B,N,h,w), features."""
     if torch.is_autocast_enabled(features.device.type):
-        return convolve_kernels(kernels, features), features  # casts, backward as well
+        # in half precision by autocast's casts, whose gradients are autograd's matter
+        return convolve_kernels(kernels, features), features
     return _Masks.apply(kernels, features)
 
 
@@ -91,6 +92,8 @@ def _pooling_weights(logits: Tensor, activation: str, reduction: str) -> Tensor:
 
 
 class _Masks(torch.autograd.Function):
+    """`convolve_kernels`, whose share of F's gradient is added to that of the later readers."""
+
     @staticmethod
     def forward(ctx: Any, kernels: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(kernels, features)
