@@ -6,6 +6,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
 from zsk.config import add_zsk_config
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import ScoredProposals
 
 EMBED_DIM = 12
 FEATURES = ["res2", "res3", "res4", "res5"]
@@ -68,3 +69,11 @@ def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):
     backbone = build_backbone(cfg)
     head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
     return backbone.eval(), head(cfg, backbone.output_shape(), embed_dim).eval()
+
+
+def scored(head, features, text):
+    """The proposals of every stage of a head, scored against `text` (K,E)."""
+    return [
+        ScoredProposals(head.class_logits(embeddings, text, stage), masks)
+        for stage, (embeddings, masks) in enumerate(head(features))
+    ]

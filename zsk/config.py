@@ -105,7 +105,6 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.NO_OBJECT_WEIGHT = 0.1
     criterion.DEEP_SUPERVISION = True
     criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
-    criterion.NUM_POINTS = 0  # > 0: costs and mask losses at so many points (Mask2Former: 12544)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 
@@ -123,23 +122,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # each proposal is cut at these, too, and the answers are merged: a crop (a pooled region) more
     # for each, such as [0.7] beside a MASK_THRESHOLD of 0.3 (our choice, looks.py)
     clip.FURTHER_THRESHOLDS = []
-    clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
-    # crops only: torch.compile for their encoding, at one shape, CHUNK_SIZE of them. Half a minute,
-    # then less time on a CPU (2026-11-23: ViT-B/16 0.54 for 0.61 s a pair, lite2 45 for 53 ms each)
-    clip.COMPILE = False
+    clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32
     clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
-    clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
-    # a proposal is not classified once at most this share of the pixels of the masks could still
-    # get another label by it; 0.0: all are classified
-    clip.PRUNE.TOLERANCE = 0.01
-    # masks that overlap more than this (at the lowest threshold) share what the better-scored one
-    # is named; 1.0: none do
-    clip.PRUNE.DUPLICATE_IOU = 1.0
-    # the most probability for a class to reckon with before a proposal is classified; below 1.0
-    # labels can change by more than the tolerance
-    clip.PRUNE.CEILING = 1.0
-    # proposals classified before it is asked again who can still matter; 0: CHUNK_SIZE, 8 or more
-    clip.PRUNE.ROUND_SIZE = 0
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)

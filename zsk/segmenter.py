@@ -2,6 +2,9 @@
 
 segmentation = Segmenter()(image, "cat, sofa, wall")
 segmentation.shares()  # {"cat": 0.61, "sofa": 0.28, "wall": 0.11}
+
+photo = Segmenter().look(image)  # the network runs once
+photo.segment("cat, sofa"), photo.segment("animal, furniture")
 """
 
 from __future__ import annotations
@@ -10,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from zsk.batched_inputs import Record
 from zsk.checkpoint import load_to_evaluate
 from zsk.config import load_config, trained_names
 from zsk.data.eval_options import eval_resize
@@ -26,6 +29,9 @@ from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "embedded" / "zsk_lite2.yaml"
+
+
+ClassNames = Sequence[str] | str | Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +109,8 @@ class Segmenter:
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
 
-    def __call__(
-        self, image: np.ndarray, class_names: Sequence[str] | str | Vocabulary
-    ) -> Segmentation:
-        """Give each pixel one of the names.
+    def __call__(self, image: np.ndarray, class_names: ClassNames) -> Segmentation:
+        """Give each pixel one of the names: `look`, then `Photo.segment`.
 
         Args:
             image: (H,W,3) uint8 RGB or (H,W) uint8 grey, at least 1×1.
@@ -121,44 +125,65 @@ class Segmenter:
         """
         return self.together([image], class_names)[0]
 
-    def together(
-        self, images: Sequence[np.ndarray], class_names: Sequence[str] | str | Vocabulary
-    ) -> list[Segmentation]:
+    def together(self, images: Sequence[np.ndarray], class_names: ClassNames) -> list[Segmentation]:
         """Several images in one call of the model, with the same results as one by one.
 
-        What runs together are images that have the same size as the model sees them, and the crops
-        of all. That pays on a GPU; the memory grows with the number of images.
-
-        Args:
-            images: of any sizes, and class_names: as in a call with one image.
+        Images of the same size go through the network together, which pays on a GPU; the memory
+        grows with the number of images. Arguments and errors are those of a call with one image.
 
         Returns:
             one per image, in their order; none for no image.
+        """
+        vocabulary = self.vocabulary(class_names)
+        return [photo.segment(vocabulary) for photo in self._look(images)]
+
+    def look(self, image: np.ndarray) -> Photo:
+        """Everything that depends on the image alone, for any number of `Photo.segment`.
+
+        Args:
+            image: as in a call with one image.
 
         Raises:
-            UserError: as a call with one image does.
+            UserError: the image is something else.
         """
-        if isinstance(class_names, Vocabulary):
-            vocabulary = class_names
-        else:
-            vocabulary = Vocabulary.from_words(class_names, self._trained)
-        records = [self._record(as_rgb(image), vocabulary) for image in images]
-        if not records:
-            return []
-        with torch.inference_mode():
-            results = self.model(records)
-        return [Segmentation(r["pred_labels"].cpu().numpy(), vocabulary) for r in results]
+        return self._look([image])[0]
 
-    def _record(self, rgb: np.ndarray, vocabulary: Vocabulary) -> Record:
-        """The image as the model takes it."""
+    def vocabulary(self, class_names: ClassNames) -> Vocabulary:
+        """The names with their seen flags; arguments and errors as in a call with one image."""
+        if isinstance(class_names, Vocabulary):
+            return class_names
+        return Vocabulary.from_words(class_names, self._trained)
+
+    def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:
+        rgb = [as_rgb(image) for image in images]
+        with torch.inference_mode():
+            looks = self.model.look([self._resized(image) for image in rgb])
+        return [Photo(self, look, image.shape[:2]) for look, image in zip(looks, rgb)]
+
+    def _resized(self, rgb: np.ndarray) -> torch.Tensor:
+        """(3,H,W) uint8, as the model takes it."""
         view = T.AugInput(rgb)
         self._resize(view)
-        return {
-            "image": torch.from_numpy(view.image.transpose(2, 0, 1).copy()),
-            "height": rgb.shape[0],
-            "width": rgb.shape[1],
-            "vocabulary": vocabulary,
-        }
+        return torch.from_numpy(view.image.transpose(2, 0, 1).copy())
+
+
+class Photo:
+    """One image that a `Segmenter` has looked at, ready for any names; made by `Segmenter.look`."""
+
+    def __init__(self, segmenter: Segmenter, look: Any, size: tuple[int, int]) -> None:
+        self._segmenter = segmenter
+        self._look = look
+        self.size = size  # (height, width)
+
+    def segment(self, class_names: ClassNames) -> Segmentation:
+        """Give each pixel one of the names; the network does not run again.
+
+        Arguments, result and errors are those of `Segmenter.__call__`.
+        """
+        vocabulary = self._segmenter.vocabulary(class_names)
+        with torch.inference_mode():
+            labels = self._segmenter.model.label(self._look, vocabulary, self.size)
+        return Segmentation(labels.cpu().numpy(), vocabulary)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from zsk.benchmark.speed_reference import LoopClassifier, PublishedInference, masked_crop
 from zsk.classification.clip_encoder import ClipEncoder
-from zsk.classification.region_classifier import RegionClassifier
+from zsk.classification.region_encoder import RegionClassifier
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
-from zsk.classification.region_classifier import build_region_classifier
+from zsk.classification.region_encoder import build_region_classifier
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 

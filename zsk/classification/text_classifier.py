@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +19,7 @@ from zsk.vocabulary import Vocabulary
 
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
-from .learned_prompts import LearnedPrompts
+from .learned_prompts import LearnedPrompts, load_prompts
 from .prompts import build_prompts
 from .text_cache import TextCache
 
@@ -99,8 +100,13 @@ class TextClassifier(FrozenModule):
                 f"the prompt of the class {vocabulary.names[position]!r} has more than the "
                 f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
             ) from error
-        self.encoder.release_text()  # for these names it will not be needed again
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
+
+
+def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> TextClassifier:
+    """The text classifier that MODEL.CLIP describes. Raises UserError as `load_prompts` does."""
+    prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
+    return TextClassifier(encoder, prompts, TextCache() if clip.TEXT_CACHE else None)
 
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:

@@ -9,7 +9,13 @@ from torch import nn
 from zsk.errors import UserError
 
 from .build_features import build_feature_map, check_norm
-from .class_scores import LinearScores, TextAlignedScores, kernel_embedding, region_embedding
+from .class_scores import (
+    ClassScores,
+    LinearScores,
+    TextAlignedScores,
+    kernel_embedding,
+    region_embedding,
+)
 from .image_clusters import ClusterGenerator, ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
@@ -91,7 +97,7 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
 
 def build_class_scores(
     cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
-) -> TextAlignedScores | LinearScores:
+) -> ClassScores:
     """The class scores of one stage: of its kernels, or of the features under its masks."""
     head = cfg.MODEL.SEM_SEG_HEAD
     if not head.CLASS_FEATURES:
@@ -104,9 +110,7 @@ def build_class_scores(
     return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
 
 
-def build_vector_scores(
-    head: CfgNode, dim: int, embed_dim: int
-) -> TextAlignedScores | LinearScores:
+def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     """The class scores of kernels or queries of width `dim`; `head`: MODEL.SEM_SEG_HEAD.
 
     The linear classifier is a single layer, as MaskFormer's is.

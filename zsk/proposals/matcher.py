@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zsk.data.targets import UNNAMED
 
 from .losses import pairwise_mask_losses
-from .outputs import Proposals
+from .outputs import ScoredProposals
 from .segment_batch import SegmentBatch
 
 
@@ -37,7 +37,7 @@ class HungarianMatcher(nn.Module):
     @torch.no_grad()
     def forward(
         self,
-        stages: Sequence[Proposals],
+        stages: Sequence[ScoredProposals],
         segments: Sequence[SegmentBatch],
         image_names: Sequence[str],
     ) -> list[Matches]:
@@ -61,7 +61,7 @@ class HungarianMatcher(nn.Module):
         ]
         return [Matches(*stage) for stage in torch.stack(pairs).to(device)]
 
-    def costs(self, proposals: Proposals, segments: SegmentBatch) -> Tensor:
+    def costs(self, proposals: ScoredProposals, segments: SegmentBatch) -> Tensor:
         """One stage's costs (B,N,G) float32; those of padding are of no meaning."""
         labels, masks = segments.padded()
         focal, dice = pairwise_mask_losses(
