@@ -156,8 +156,7 @@ class Segmenter:
 
     def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:
         rgb = [as_rgb(image) for image in images]
-        with torch.inference_mode():
-            looks = self.model.look([self._resized(image) for image in rgb])
+        looks = self.model.look([self._resized(image) for image in rgb])
         return [Photo(self, look, image.shape[:2]) for look, image in zip(looks, rgb)]
 
     def _resized(self, rgb: np.ndarray) -> torch.Tensor:
@@ -181,8 +180,7 @@ class Photo:
         Arguments, result and errors are those of `Segmenter.__call__`.
         """
         vocabulary = self._segmenter.vocabulary(class_names)
-        with torch.inference_mode():
-            labels = self._segmenter.model.label(self._look, vocabulary, self.size)
+        labels = self._segmenter.model.label(self._look, vocabulary, self.size)
         return Segmentation(labels.cpu().numpy(), vocabulary)
 
 

@@ -44,7 +44,6 @@ class ZSKNetWithTTA(nn.Module):
         self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
         self.flip = flip
 
-    @torch.inference_mode()
     def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name, label: per record {"pred_labels": (height,width) int64}.
 

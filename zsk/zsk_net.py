@@ -156,7 +156,6 @@ class ZSKNet(nn.Module):
         maps = padded_labels(batched_inputs, self.device, "unnamed")
         return [with_unnamed(*pair, IGNORE_LABEL) for pair in zip(segments, maps)]
 
-    @torch.inference_mode()
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name, label; results as in `forward`."""
         looks = self.look([record["image"] for record in batched_inputs])
@@ -170,6 +169,7 @@ class ZSKNet(nn.Module):
             for record, regions in zip(batched_inputs, looks)
         ]
 
+    @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Regions]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`.
 
@@ -188,6 +188,7 @@ class ZSKNet(nn.Module):
                 found[i] = regions
         return [found[i] for i in range(len(images))]
 
+    @torch.inference_mode()
     def name(self, regions: Regions, vocabulary: Vocabulary) -> Tensor:
         """Class scores (N,K) float32 in [0,1], see `name_regions`."""
         return name_regions(
@@ -199,6 +200,7 @@ class ZSKNet(nn.Module):
             ensemble=self.ensemble,
         )
 
+    @torch.inference_mode()
     def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
         named = (self.name(regions, vocabulary), regions.masks)

@@ -128,7 +128,6 @@ class PerPixelNet(nn.Module):
         pixels = padded_images(images, self.pixel_mean, self.pixel_std)
         return self.sem_seg_head(self.backbone(pixels))
 
-    @torch.inference_mode()
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name and label."""
         looks = self.look([record["image"] for record in batched_inputs])
@@ -141,6 +140,7 @@ class PerPixelNet(nn.Module):
             for record, places in zip(batched_inputs, looks)
         ]
 
+    @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Places]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`."""
         heads: list[Tensor | None] = [None] * len(images)
@@ -153,6 +153,7 @@ class PerPixelNet(nn.Module):
         ]
         return [Places(*place) for place in zip(heads, windows)]
 
+    @torch.inference_mode()
     def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
         text = self.text_classifier(vocabulary)

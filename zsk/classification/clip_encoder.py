@@ -156,7 +156,7 @@ def _build(file: Path) -> Any:
     state = read_clip_file(file)
     try:
         with torch.random.fork_rng(devices=[]):  # the first values are not to change a seeded run
-            model = build_model(dict(state)).float()  # a copy: build_model deletes entries
+            model = build_model(state).float()  # which takes entries that are no weights out
         model.load_state_dict(state)  # again, since build_model rounds the weights to halves
         return model
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
