@@ -23,13 +23,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from zsk.checkpoint import initial_weights, load_to_evaluate
-from zsk.config import load_config
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
 from zsk.evaluation.costs import measured
+from zsk.load import load_config
 from zsk.profiling import profiled
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer

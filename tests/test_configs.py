@@ -8,8 +8,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.benchmark.plan import Plan
 from zsk.benchmark.tables import read_definition
-from zsk.config import load_config
 from zsk.data.register import get_vocabulary
+from zsk.load import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TABLES = CONFIGS / "synthetic" / "tables.yaml"

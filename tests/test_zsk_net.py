@@ -250,11 +250,3 @@ def test_labels_in_bfloat16_are_nearly_those_of_float32():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UserError, match="MODEL.TEST_DTYPE is 'half': choose one of float32"):
         build(test_dtype="half")
-
-
-def test_the_text_cache_is_for_templates_and_can_be_switched_off():
-    opts = ("MODEL.CLIP.NAME", "embedded:lite0", "MODEL.DEVICE", "cpu")
-    for choice in (True, False):
-        cfg = tiny_config(*opts, "MODEL.CLIP.TEXT_CACHE", choice)
-        classifier = ZSKNet.from_config(cfg)["text_classifier"]
-        assert (classifier.disk_cache is not None) == choice

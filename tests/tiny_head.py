@@ -51,7 +51,7 @@ def tiny_config(*opts):
     return cfg
 
 
-def make_criterion(deep_supervision=True):
+def make_criterion():
     """The method's weights."""
     return SetCriterion(
         HungarianMatcher(1.0, 20.0, 1.0),
@@ -59,7 +59,6 @@ def make_criterion(deep_supervision=True):
         focal_weight=20.0,
         dice_weight=1.0,
         no_object_weight=0.1,
-        deep_supervision=deep_supervision,
         ignore_aware=True,
     )
 

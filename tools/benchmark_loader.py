@@ -29,10 +29,10 @@ from detectron2.data.detection_utils import read_image  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from zsk.config import load_config  # noqa: E402
 from zsk.data.augmentations import PadBottomRight  # noqa: E402
 from zsk.data.dataset_mapper import ZeroShotMapper  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL  # noqa: E402
 
 Mapper = Callable[[dict[str, Any]], Any]

@@ -27,10 +27,10 @@ from PIL import Image  # noqa: E402
 
 from train_net import Trainer  # noqa: E402
 from zsk.checkpoint import load_to_evaluate  # noqa: E402
-from zsk.config import load_config  # noqa: E402
 from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels

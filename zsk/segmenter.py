@@ -21,9 +21,9 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.checkpoint import load_to_evaluate
-from zsk.config import load_config, trained_names
 from zsk.data.eval_options import eval_resize
 from zsk.errors import UserError
+from zsk.load import load_config, trained_names
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary

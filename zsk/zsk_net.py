@@ -93,7 +93,6 @@ class ZSKNet(nn.Module):
             clip.NAME,
             temperature=clip.TEMPERATURE,
             one_pass_size=clip.ONE_PASS_SIZE,
-            masked_layers=clip.MASKED_LAYERS,
         )
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         return {
@@ -105,7 +104,6 @@ class ZSKNet(nn.Module):
                 clip.REGION_MODE,
                 encoder,
                 [clip.MASK_THRESHOLD, *clip.FURTHER_THRESHOLDS],
-                clip.CHUNK_SIZE,
             ),
             "ensemble": Ensemble(ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY),
             "mask_softmax": ensemble.MASK_SOFTMAX,

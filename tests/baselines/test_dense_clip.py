@@ -122,13 +122,7 @@ def test_small_photos_are_enlarged_to_the_window(height, width, size):
     assert labels.tolist() == [[0] * width] * height
 
 
-def test_no_window_means_the_input_size_of_the_encoder():
-    assert build_dense_clip(DenseColours(input_size=6), 0).window == 6
-    assert build_dense_clip(DenseColours(input_size=6), 9).window == 9
-
-
-def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(UserError, match="MODEL.PER_PIXEL.WINDOW is -1"):
-        build_dense_clip(DenseColours(), -1)
+def test_windows_have_the_input_size_of_an_encoder_with_dense_features():
+    assert build_dense_clip(DenseColours(input_size=6)).window == 6
     with pytest.raises(UserError, match="MODEL.CLIP.NAME .* without dense features"):
-        build_dense_clip(ColourEncoder(), 0)
+        build_dense_clip(ColourEncoder())

@@ -202,20 +202,12 @@ def test_a_head_needs_its_weights_and_looks_through_no_window(clip_file):
         load_weights(model, "")
 
 
-def test_the_configured_window_is_used(clip_file):
-    model = build_model(configured(clip_file))
-    assert model.dense_clip.window == 64  # the tiny CLIP's input size
-    model = build_model(configured(clip_file, "MODEL.PER_PIXEL.WINDOW", 32))
-    assert model.dense_clip.window == 32
-
-
 @pytest.mark.parametrize(
     "opts, words",
     [
         (("MODEL.ENSEMBLE.MODE", "mean"), "MODEL.ENSEMBLE.MODE is 'mean'"),
         (("MODEL.ENSEMBLE.LAMBDA", 1.5), "MODEL.ENSEMBLE.LAMBDA is 1.5"),
         (("MODEL.ENSEMBLE.SEEN_PENALTY", -1.0), "MODEL.ENSEMBLE.SEEN_PENALTY is -1.0"),
-        (("MODEL.PER_PIXEL.WINDOW", -1), "MODEL.PER_PIXEL.WINDOW is -1"),
         (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),

@@ -10,8 +10,8 @@ from zsk.benchmark.grid import draw_grid, grid_trials
 from zsk.benchmark.plan import Trial
 from zsk.benchmark.rows import Grid, Row
 from zsk.benchmark.runs import FINISHED_FILE, Job
-from zsk.config import load_config
 from zsk.data.register import register_zero_shot_split
+from zsk.load import load_config
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 

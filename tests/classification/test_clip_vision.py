@@ -303,8 +303,7 @@ def test_a_whole_photo_is_embedded_as_its_crop_is(encoder):
     image = torch.randint(0, 256, (3, SIDE, SIDE), generator=torch.Generator().manual_seed(2))
     logits = torch.stack([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)])
     one_pass, crops = (
-        build_region_encoder(mode, encoder, [0.5], 32)(image, logits)
-        for mode in ("one_pass", "crop")
+        build_region_encoder(mode, encoder, [0.5])(image, logits) for mode in ("one_pass", "crop")
     )
     assert one_pass[1].tolist() == crops[1].tolist() == [True, False]
     torch.testing.assert_close(one_pass[0], crops[0], atol=1e-4, rtol=0)
@@ -312,11 +311,11 @@ def test_a_whole_photo_is_embedded_as_its_crop_is(encoder):
 
 def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
     cfg = tiny_config("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
-    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96, "MODEL.CLIP.MASKED_LAYERS", 1]
+    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96]
     cfg.merge_from_list(["MODEL.CLIP.REGION_MODE", "one_pass", *one_pass])
     model = build_model(cfg).eval()
     encoder = model.region_encoder.encoder
-    assert (encoder.one_pass_size, encoder.masked_layers) == (96, 1)
+    assert encoder.one_pass_size == 96
     image = torch.zeros(3, 40, 50, dtype=torch.uint8)
     names = ("cat", "sky")
     record = {"image": image, "height": 40, "width": 50}
@@ -329,5 +328,3 @@ def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
 def test_numbers_out_of_range_are_refused_before_any_file_is_read():
     with pytest.raises(UserError, match="MODEL.CLIP.ONE_PASS_SIZE is -1"):
         build_encoder("no file", one_pass_size=-1)
-    with pytest.raises(UserError, match="MODEL.CLIP.MASKED_LAYERS is 0"):
-        build_encoder("no file", masked_layers=0)

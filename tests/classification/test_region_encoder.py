@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_clip import ColourEncoder
 
+from zsk.classification import region_encoder
 from zsk.classification.region_encoder import (
     CropEncoder,
     OnePassEncoder,
@@ -101,12 +102,12 @@ def test_one_pass_encodes_the_photo_once_for_all_thresholds():
     assert encoder.batches == [4]
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 5])
-def test_chunks_change_nothing(chunk_size):
+def test_chunks_change_nothing(monkeypatch):
     image, masks = torch.rand(3, 16, 16) * 255, torch.randn(5, 4, 4)
     masks[3] = -1.0
-    whole, valid = CropEncoder(ColourEncoder(), chunk_size=32)(image, masks)
-    parts, same = CropEncoder(ColourEncoder(), chunk_size=chunk_size)(image, masks)
+    whole, valid = CropEncoder(ColourEncoder())(image, masks)
+    monkeypatch.setattr(region_encoder, "CHUNK_SIZE", 2)
+    parts, same = CropEncoder(ColourEncoder())(image, masks)
     torch.testing.assert_close(parts, whole)
     assert valid.tolist() == same.tolist() == [True, True, True, False, True]
 
@@ -115,8 +116,6 @@ def test_numbers_out_of_range():
     for threshold in (1.0, 0, "a"):
         with pytest.raises(UserError, match=f"FURTHER_THRESHOLDS.*one is {threshold!r}"):
             CropEncoder(ColourEncoder(), mask_thresholds=[0.5, threshold])
-    with pytest.raises(UserError, match="CHUNK_SIZE is -1"):
-        CropEncoder(ColourEncoder(), chunk_size=-1)
 
 
 def test_nothing_is_saved_and_all_follows_the_device():
@@ -127,11 +126,11 @@ def test_nothing_is_saved_and_all_follows_the_device():
 
 
 def test_modes_by_name():
-    assert type(build_region_encoder("crop", ColourEncoder(), [0.5], 32)) is CropEncoder
-    assert type(build_region_encoder("one_pass", ColourEncoder(), [0.5], 32)) is OnePassEncoder
+    assert type(build_region_encoder("crop", ColourEncoder(), [0.5])) is CropEncoder
+    assert type(build_region_encoder("one_pass", ColourEncoder(), [0.5])) is OnePassEncoder
     with pytest.raises(UserError, match="REGION_MODE is 'dense': choose one of crop, one_pass"):
-        build_region_encoder("dense", ColourEncoder(), [0.5], 32)
+        build_region_encoder("dense", ColourEncoder(), [0.5])
     encoder = ColourEncoder()
     encoder.takes_regions = False
     with pytest.raises(UserError, match="REGION_MODE is one_pass, but this encoder takes only"):
-        build_region_encoder("one_pass", encoder, [0.5], 32)
+        build_region_encoder("one_pass", encoder, [0.5])

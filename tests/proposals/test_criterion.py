@@ -21,7 +21,6 @@ def build_criterion(**changes):
         "focal_weight": 1.0,
         "dice_weight": 1.0,
         "no_object_weight": 0.1,
-        "deep_supervision": True,
         "ignore_aware": True,
     }
     return SetCriterion(HungarianMatcher(1.0, 20.0, 1.0), **(settings | changes))
@@ -129,23 +128,6 @@ def test_an_image_without_a_segment_has_mask_losses_of_zero_in_the_graph(ignore_
     for stage in stages:
         assert stage.pred_masks.grad.abs().sum() == 0
         assert stage.pred_logits.grad.abs().sum() > 0  # they all learn no object
-
-
-@pytest.mark.parametrize("labels", [[[0, 255]], [[255, 255]]])
-def test_without_deep_supervision_only_the_last_stage_learns(labels):
-    stages = [proposals(), proposals(), proposals()]
-    losses = run(build_criterion(deep_supervision=False), stages, labels)
-    assert set(losses) == {"loss_class", "loss_focal", "loss_dice"}
-    assert losses["loss_class"].item() == pytest.approx(LN2)
-    sum(losses.values()).backward()
-    for stage in stages[:-1]:  # zero, not None: distributed training waits for every gradient
-        assert stage.pred_logits.grad.abs().sum() == 0
-    assert stages[-1].pred_logits.grad.abs().sum() > 0
-
-
-def test_one_stage_alone_without_deep_supervision():
-    losses = run(build_criterion(deep_supervision=False), [proposals()], [[0, 255]])
-    assert losses["loss_class"].item() == pytest.approx(LN2)
 
 
 def test_costs_that_are_not_finite_name_the_image():

@@ -80,7 +80,6 @@ def test_losses_and_gradients(ignore_aware):
         focal_weight=FOCAL,
         dice_weight=DICE,
         no_object_weight=NO_OBJECT,
-        deep_supervision=True,
         ignore_aware=ignore_aware,
     )
     losses = criterion(stages, segments, ["a.jpg", "b.jpg", "c.jpg"])

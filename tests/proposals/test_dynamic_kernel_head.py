@@ -77,7 +77,6 @@ def test_the_vocabulary_may_change_from_call_to_call():
         assert [p.pred_logits.shape[-1] for p in outputs] == [num_classes + 1] * 3
 
 
-@pytest.mark.parametrize("deep_supervision", [True, False])
 @pytest.mark.parametrize("label", [1, 255])
 @pytest.mark.parametrize(
     "opts",
@@ -91,17 +90,17 @@ def test_the_vocabulary_may_change_from_call_to_call():
         CLUSTERS + FINE + REGIONS + LINEAR,
     ],
 )
-def test_every_parameter_has_a_gradient(opts, label, deep_supervision):
+def test_every_parameter_has_a_gradient(opts, label):
     """Also without a segment: distributed training waits for the gradients of all of them."""
     backbone, head = build(*opts)
-    criterion = make_criterion(deep_supervision)
+    criterion = make_criterion()
     segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
     losses = criterion(scored(head, backbone(photos()), texts()), segments, ["a", "b"])
     sum(losses.values()).backward()
     for name, parameter in head.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
-    if label != 255 and deep_supervision and head.stages:
+    if label != 255 and head.stages:
         assert all(p.grad.abs().sum() > 0 for p in head.stages[-1].mask_kernels[-1].parameters())
 
 

@@ -67,7 +67,6 @@ def test_the_criterion_uses_them_for_unmatched_proposals_alone():
             focal_weight=1.0,
             dice_weight=1.0,
             no_object_weight=0.1,
-            deep_supervision=True,
             ignore_aware=True,
             region_purity=purity,
         )

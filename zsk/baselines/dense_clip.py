@@ -91,23 +91,14 @@ class DenseClip(nn.Module):
         return Windows(grid, tops, lefts, self.window, (height, width))
 
 
-def build_dense_clip(encoder: VisionLanguageEncoder, window: int) -> DenseClip:
-    """With MODEL.PER_PIXEL.WINDOW, where 0 stands for the encoder's input size.
-
-    Raises:
-        UserError: a negative window, or an encoder without dense features.
-    """
-    if window < 0:
-        raise UserError(
-            f"MODEL.PER_PIXEL.WINDOW is {window}: give a side in pixels, or 0 for the input size "
-            "of the encoder"
-        )
+def build_dense_clip(encoder: VisionLanguageEncoder) -> DenseClip:
+    """With windows of the encoder's input size. Raises UserError without dense features."""
     if not encoder.takes_dense:
         raise UserError(
             "MODEL.CLIP.NAME stands for an encoder without dense features, which "
             "MODEL.ENSEMBLE.MODE clip and ensemble need: choose another one, or the mode head"
         )
-    return DenseClip(encoder, window or encoder.input_size)
+    return DenseClip(encoder, encoder.input_size)
 
 
 def window_positions(length: int, window: int) -> list[int]:

@@ -88,7 +88,7 @@ class PerPixelNet(nn.Module):
         if ensemble.mode != "clip":
             backbone, head = _build_fcn(cfg, encoder.embed_dim)
         if ensemble.mode != "head":
-            dense_clip = build_dense_clip(encoder, cfg.MODEL.PER_PIXEL.WINDOW)
+            dense_clip = build_dense_clip(encoder)
         return {
             "backbone": backbone,
             "sem_seg_head": head,

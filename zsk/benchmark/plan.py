@@ -14,9 +14,9 @@ from detectron2.config import CfgNode
 
 from zsk.benchmark.rows import Commands, Definition, Row, Settings, describe
 from zsk.benchmark.runs import Job, Kind
-from zsk.config import config_hash, load_config, trained_names
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
+from zsk.load import config_hash, load_config, trained_names
 from zsk.vocabulary import Vocabulary
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -18,10 +18,10 @@ from zsk.batched_inputs import Record, laid_out, padded_images
 from zsk.checkpoint import load_weights
 from zsk.classification.frozen_module import FrozenModule
 from zsk.classification.half_at_rest import wake
-from zsk.config import default_vocabulary, load_config
 from zsk.data.eval_options import eval_resize
 from zsk.data.images import read_image
 from zsk.errors import UserError
+from zsk.load import default_vocabulary, load_config
 from zsk.norm_folding import fold_batch_norms
 from zsk.profiling import PartClock, replaced, timed_parts
 from zsk.solver import build_optimizer

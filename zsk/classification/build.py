@@ -49,7 +49,7 @@ def build_encoder(
         name: "scheme" or "scheme:name" of a registered encoder, such as "embedded" or
             "embedded:lite0"; else an OpenAI CLIP model such as "ViT-B/16", or a CLIP weights file.
         temperature: τ, the factor on cosines; 0 takes the encoder's own.
-        options: one_pass_size and masked_layers, see ClipEncoder; other encoders ignore them.
+        options: one_pass_size, see ClipEncoder; other encoders ignore it.
 
     Raises:
         UserError: the packages or the weights are missing or unreadable, or an option is out of

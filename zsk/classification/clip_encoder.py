@@ -41,7 +41,8 @@ class ClipEncoder(VisionLanguageEncoder):
         one_pass_size: encode_regions resizes the photo so that its shorter side has about this
             many pixels. 0: input_size, what the model was trained at.
         masked_layers: number of the last layers of a vision transformer in which each region has a
-            class token of its own that sees only the patches under its mask.
+            class token of its own that sees only the patches under its mask; a choice of this
+            project.
 
     Raises:
         UserError: no such file, no complete CLIP model in it, or a number outside its range.
@@ -54,8 +55,6 @@ class ClipEncoder(VisionLanguageEncoder):
     def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
         if one_pass_size < 0:
             raise UserError(f"MODEL.CLIP.ONE_PASS_SIZE is {one_pass_size}, but must not be < 0")
-        if masked_layers < 1:
-            raise UserError(f"MODEL.CLIP.MASKED_LAYERS is {masked_layers}, but must be at least 1")
         model = _build(find_weights(weights))
         super().__init__(
             embed_dim=model.text_projection.shape[1],

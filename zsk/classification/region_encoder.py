@@ -18,7 +18,7 @@ from zsk.errors import UserError
 from .crops import cut
 from .encoder import VisionLanguageEncoder
 
-CHUNK_SIZE = 32  # crops that are encoded together, unless MODEL.CLIP.CHUNK_SIZE says another number
+CHUNK_SIZE = 32  # crops that are encoded together: bounds the memory
 
 
 class RegionEncoder(nn.Module, ABC):
@@ -30,8 +30,6 @@ class RegionEncoder(nn.Module, ABC):
             Several thresholds give several looks at a proposal: a low one shows more of its
             surroundings, a high one less of the object. The embedding is their mean, whose logits
             are the mean of the looks' logits.
-        chunk_size: crops encoded together, which bounds the memory and changes no result; 0 takes
-            CHUNK_SIZE.
 
     Raises UserError for a number outside its range.
     """
@@ -43,14 +41,10 @@ class RegionEncoder(nn.Module, ABC):
         self,
         encoder: VisionLanguageEncoder,
         mask_thresholds: Sequence[float] = (0.5,),
-        chunk_size: int = 0,
     ) -> None:
         super().__init__()
-        if chunk_size < 0:
-            raise UserError(f"MODEL.CLIP.CHUNK_SIZE is {chunk_size}, but must not be < 0")
         self.logit_thresholds = tuple(map(logit_threshold, dict.fromkeys(mask_thresholds)))
         self.encoder = encoder
-        self.chunk_size = chunk_size or CHUNK_SIZE
         mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
         self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
@@ -94,7 +88,7 @@ class CropEncoder(RegionEncoder):
         rows = pixels.new_zeros(len(self.logit_thresholds), count, self.encoder.embed_dim)
         shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
         for look, threshold in enumerate(self.logit_thresholds):
-            for indices in torch.arange(count, device=pixels.device).split(self.chunk_size):
+            for indices in torch.arange(count, device=pixels.device).split(CHUNK_SIZE):
                 crops, has_pixel = cut(pixels, mask_logits[indices], threshold, size)
                 rows[look, indices[has_pixel]] = self.encoder.encode_image(crops)
                 shown[look, indices] = has_pixel
@@ -129,7 +123,6 @@ def build_region_encoder(
     mode: str,
     encoder: VisionLanguageEncoder,
     mask_thresholds: Sequence[float],
-    chunk_size: int,
 ) -> RegionEncoder:
     """The region encoder that MODEL.CLIP.REGION_MODE names.
 
@@ -143,4 +136,4 @@ def build_region_encoder(
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
-    return REGION_MODES[mode](encoder, mask_thresholds, chunk_size)
+    return REGION_MODES[mode](encoder, mask_thresholds)

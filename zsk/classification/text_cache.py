@@ -88,7 +88,7 @@ class TextCache:
         except OSError as error:
             logger.warning(
                 "text embeddings cannot be kept in %s (%s): set ZSK_CACHE_DIR to a folder that can "
-                "be written to, or MODEL.CLIP.TEXT_CACHE False",
+                "be written to",
                 self.folder,
                 error.strerror,
             )

@@ -106,7 +106,7 @@ class TextClassifier(FrozenModule):
 def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> TextClassifier:
     """The text classifier that MODEL.CLIP describes. Raises UserError as `load_prompts` does."""
     prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
-    return TextClassifier(encoder, prompts, TextCache() if clip.TEXT_CACHE else None)
+    return TextClassifier(encoder, prompts, TextCache())
 
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:

@@ -86,8 +86,6 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
         dim=kernels.DIM,
         num_heads=kernels.NUM_HEADS,
         dim_feedforward=kernels.DIM_FEEDFORWARD,
-        dropout=kernels.DROPOUT,
-        num_mask_layers=kernels.NUM_MASK_LAYERS,
         gather_activation=kernels.GATHER_ACTIVATION,
         gather_reduction=kernels.GATHER_REDUCTION,
         feature_transform=kernels.FEATURE_TRANSFORM,

@@ -32,14 +32,12 @@ class SetCriterion(nn.Module):
         focal_weight: float,
         dice_weight: float,
         no_object_weight: float,
-        deep_supervision: bool,
         ignore_aware: bool,
         region_purity: float = 0.0,
     ):
         """
         Args:
             no_object_weight: weight of the no-object class inside the cross-entropy.
-            deep_supervision: supervise every stage, M_0 included; else the last one alone.
             ignore_aware: pixels without a label take no part in mask losses and costs; if False,
                 they are negatives, as in the public baseline.
             region_purity: over 0, an unmatched proposal whose mask covers one class with at least
@@ -54,7 +52,6 @@ class SetCriterion(nn.Module):
             "loss_dice": dice_weight,
         }
         self.no_object_weight = no_object_weight
-        self.deep_supervision = deep_supervision
         self.ignore_aware = ignore_aware
         self.region_purity = region_purity
 
@@ -76,20 +73,15 @@ class SetCriterion(nn.Module):
         if not self.ignore_aware:
             batch = batch._replace(valid=torch.ones_like(batch.valid))
         num_segments = _mean_over_processes(len(batch.labels), stages[-1])
-        supervised = stages if self.deep_supervision else stages[-1:]
-        small = _at_mask_size(batch, supervised)
-        matches = self.matcher(supervised, small, image_names)
+        small = _at_mask_size(batch, stages)
+        matches = self.matcher(stages, small, image_names)
         losses = {}
-        for number, proposals in enumerate(supervised):
+        for number, proposals in enumerate(stages):
             classes = self.unmatched_classes(proposals, small[number])
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
                 values = self.stage_losses(proposals, batch, matches[number], classes, num_segments)
-            suffix = "" if number == len(supervised) - 1 else f"_{number}"
+            suffix = "" if number == len(stages) - 1 else f"_{number}"
             losses.update({name + suffix: self.weights[name] * v for name, v in values.items()})
-        if not self.deep_supervision:
-            # distributed training needs the class scores of all stages in the graph
-            unused = [proposals.pred_logits.sum() for proposals in stages[:-1]]
-            losses["loss_class"] = losses["loss_class"] + 0.0 * sum(unused)
         return losses
 
     @torch.no_grad()
@@ -156,7 +148,6 @@ def build_criterion(settings: CfgNode) -> SetCriterion:
         focal_weight=settings.FOCAL_WEIGHT,
         dice_weight=settings.DICE_WEIGHT,
         no_object_weight=settings.NO_OBJECT_WEIGHT,
-        deep_supervision=settings.DEEP_SUPERVISION,
         ignore_aware=settings.IGNORE_AWARE,
         region_purity=settings.REGION_PURITY,
     )
