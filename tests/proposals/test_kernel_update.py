@@ -99,7 +99,7 @@ def test_the_order_of_the_kernels_has_no_meaning():
     )
     order = [2, 0, 1]
     new_kernels, new_masks = stage(features, kernels, masks)
-    _, shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
+    shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
     torch.testing.assert_close(shuffled_kernels, new_kernels[:, order], rtol=0, atol=1e-5)
     torch.testing.assert_close(shuffled_masks, new_masks[:, order], rtol=0, atol=1e-5)
 
