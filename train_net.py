@@ -22,7 +22,7 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from zsk.checkpoint import initial_weights, load_to_evaluate
+from zsk.checkpoint import initial_weights, load_weights
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
@@ -122,7 +122,9 @@ def main(args: Namespace) -> None:
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
     if args.eval_only:
-        Trainer.test(cfg, load_to_evaluate(Trainer.build_model(cfg), cfg.MODEL.WEIGHTS))
+        model = Trainer.build_model(cfg)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        Trainer.test(cfg, model)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)

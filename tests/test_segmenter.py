@@ -44,7 +44,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
     monkeypatch.setattr(
         module,
-        "load_to_evaluate",
+        "load_weights",
         lambda model, path: asked.update(weights=path, mode=model.training),
     )
     return asked

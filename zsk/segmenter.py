@@ -20,7 +20,7 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from zsk.checkpoint import load_to_evaluate
+from zsk.checkpoint import load_weights
 from zsk.data.eval_options import eval_resize
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
@@ -103,7 +103,7 @@ class Segmenter:
                 "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
                 "MODEL.WEIGHTS in the configuration)"
             )
-        load_to_evaluate(self.model, self.cfg.MODEL.WEIGHTS)
+        load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         self._trained = trained_names(self.cfg)
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
