@@ -10,7 +10,6 @@ from torch import nn
 
 from zsk.checkpoint import load_to_evaluate
 from zsk.errors import UserError
-from zsk.evaluation.costs import trainable_parameters
 from zsk.norm_folding import fold_batch_norms
 
 BATCH_NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
@@ -88,16 +87,6 @@ def test_an_efficientnet(features_only: bool) -> None:
     for one, other in zip(expected, found):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
     assert not any(isinstance(m, BATCH_NORMS) for m in network.modules())
-
-
-@pytest.mark.parametrize("norm_class", BATCH_NORMS)
-def test_trained_numbers_are_counted_as_before(norm_class) -> None:
-    convs = [Conv2d(3, 4, 1, bias=bias, norm=norm_class(4)) for bias in (False, True)]
-    network = nn.Sequential(convs[0], nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
-    network.append(convs[1].requires_grad_(False))
-    before = trainable_parameters(network)
-    assert before == 12 + (8 if norm_class is nn.BatchNorm2d else 0) + (12 + 4) + 8
-    assert trainable_parameters(fold_batch_norms(network)) == before
 
 
 def test_a_repeated_part_keeps_neighbours_apart() -> None:

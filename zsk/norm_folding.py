@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-_GONE = "zsk_folded_parameters"  # the attribute of a convolution that remembers its norm's
 # timm's, in which every convolution's norm is registered, and runs, right after it
 _IN_ORDER = (
     "EfficientNet",
@@ -32,8 +31,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
     These are Detectron2's convolutions with a batch norm of their own, neighbours in nn.Sequential,
     and timm's EfficientNets. Other norms, and batch norms without statistics, stay as they are. The
-    network's state_dict() is another one afterwards: load weights before. What was trained of the
-    norms counts on, see `folded_parameters`.
+    network's state_dict() is another one afterwards: load weights before.
 
     Returns:
         the network.
@@ -51,11 +49,6 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
         elif type(module) is nn.Sequential or _is_timms(module):
             _fold_neighbours(module)
     return network
-
-
-def folded_parameters(network: nn.Module) -> int:
-    """Numbers that were trained in batch norms which are folded by now."""
-    return sum(getattr(module, _GONE, 0) for module in network.modules())
 
 
 def _is_timms(module: nn.Module) -> bool:
@@ -92,7 +85,6 @@ def _fold(conv: Any, norm: Any) -> None:
     conv.weight, conv.bias = (
         nn.Parameter(value.to(conv.weight), wanted) for value, wanted in zip(folded, trained)
     )
-    setattr(conv, _GONE, sum(p.numel() for p in norm.parameters() if p.requires_grad))
 
 
 def _exact(value: Any) -> Any:
