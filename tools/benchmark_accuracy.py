@@ -26,7 +26,7 @@ from benchmark.accuracy.grid import draw_grid, grid_trials  # noqa: E402
 from benchmark.accuracy.outputs import learning_curve, read_result  # noqa: E402
 from benchmark.accuracy.pages import write_pages  # noqa: E402
 from benchmark.accuracy.plan import Plan, Trial, supervised_systems  # noqa: E402
-from benchmark.accuracy.plots import CurveOfRun, draw_plots, merge_curves  # noqa: E402
+from benchmark.accuracy.plots import draw_plots, merge_curves  # noqa: E402
 from benchmark.accuracy.results import merge, read_results, write_results  # noqa: E402
 from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
@@ -42,11 +42,7 @@ def write_output(
     results = merge(read_results(folder), [read_result(trial) for trial in finished])
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)
-    curves = [
-        CurveOfRun(t.row.table, t.row.system, t.row.shown_settings, t.seed, learning_curve(t))
-        for t in finished
-        if t.train is t.evaluate
-    ]
+    curves = [learning_curve(trial) for trial in finished if trial.train is trial.evaluate]
     draw_plots(definition, results, merge_curves(folder, curves), folder)
     shown = grid_trials(definition.grid, trials) if definition.grid else []
     if definition.grid and shown:

@@ -70,7 +70,7 @@ def test_settings_on_one_line() -> None:
         ("tables: {t: {rows: []}}", ["tables.t.rows", "empty"]),
         ("tables: {}", ["tables is empty"]),
         ("tables: {t: {}}", ["tables.t.rows", "missing"]),
-        ("tables: {t: {rows: [1]}}", ["row 1", "no section"]),
+        ("tables: {t: {rows: [1]}}", ["row 1", "a section of keys"]),
         ("a: {b", ["cannot be read as YAML"]),
         ("seeds: [1]\nseeds: [2]", ["seeds", "twice"]),
         ({"tabels": {}}, ["unknown key tabels"]),

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.accuracy.plots import CurveOfRun, draw_plots, merge_curves
+from benchmark.accuracy.plots import draw_plots, merge_curves
 from benchmark.accuracy.rows import CURVES
 from examples import define, result
 from PIL import Image
 
 
 def curve(seed: int = 1, system: str = "A", points=((10, 1.0, 2.0, None), (20, 3.0, 4.0, None))):
-    return CurveOfRun("t", system, {}, seed, [list(point) for point in points])
+    points = [list(point) for point in points]
+    return {"table": "t", "system": system, "settings": {}, "seed": seed, "points": points}
 
 
 def has_colours(path: Path) -> bool:
@@ -57,6 +58,6 @@ def test_nothing_to_draw(tmp_path: Path, plot, results, curves) -> None:
 def test_curves_are_merged(tmp_path: Path) -> None:
     assert len(merge_curves(tmp_path, [curve(1), curve(2)])) == 2
     merged = merge_curves(tmp_path, [curve(2, points=[(10, 9.0, 9.0, 9.0)]), curve(1, "B")])
-    found = [(c.system, c.seed, len(c.points)) for c in merged]
+    found = [(c["system"], c["seed"], len(c["points"])) for c in merged]
     assert found == [("A", 1, 2), ("A", 2, 1), ("B", 1, 2)]
     assert merge_curves(tmp_path, []) == merged

@@ -13,11 +13,16 @@ from benchmark.accuracy.rows import Definition, Grid, Row, Table
 from zsk.errors import UserError
 from zsk.strict_yaml import check_keys, read_yaml, typed
 
-_TOP_KEYS = ("seeds", "iterations", "settings", "prepare", "tables", "grid", "quick")
-_QUICK_KEYS = ("tables", "seeds", "iterations", "settings", "prepare")
-_ROW_KEYS = ("system", "config", "settings", "evaluate", "trained", "prepare", "seeds")
-_DEFAULT_SEEDS = [1, 2, 3]
-_KINDS = {str: "a text in quotes", list: "a list", dict: "a section of keys", bool: "true or false"}
+# the keys of each section, with their types
+_TABLE = {"title": str, "plot": str, "rows": list}
+_ROW = {"system": str, "config": str, "settings": dict, "evaluate": dict, "trained": bool}
+_ROW |= {"prepare": dict, "seeds": int}
+_GRID = {"table": str, "images": int, "systems": list}
+_QUICK = {"tables": list, "seeds": list, "iterations": int, "settings": dict, "prepare": dict}
+_TOP = {**_QUICK, "tables": dict, "grid": dict, "quick": dict}
+
+_WORDS = {str: "a text in quotes", list: "a list", dict: "a section of keys", bool: "true or false"}
+_WORDS[int] = "a whole number of 1 or more"
 
 
 def read_definition(
@@ -56,40 +61,37 @@ def read_definition(
 def _definition(content: Any, file: Path, quick: bool) -> Definition:
     if not isinstance(content, dict):
         raise UserError("it holds no keys: configs/synthetic/tables.yaml is an example")
-    check_keys(content, "", _TOP_KEYS, required=("tables",))
-    sections = _get(content, "tables", dict)
-    tables = tuple(_table(str(name), sections, name, file) for name in sections)
+    chosen = _read(content, "", _TOP, required=("tables",))
+    folder = file.resolve().parent
+    tables = tuple(_table(str(name), table, folder) for name, table in content["tables"].items())
     if not tables:
         raise UserError("key tables is empty: give one table at least")
-    chosen, prefix, settings = content, "", _settings(content, "settings")
-    selected = [table.name for table in tables]
+    grid = _grid(content["grid"], tables) if "grid" in content else None
+    chosen["tables"] = [table.name for table in tables]
+    prefix = ""
     if quick:
         if "quick" not in content:
             raise UserError("it has no section quick, which --quick reads: add it")
-        chosen, prefix = _get(content, "quick", dict), "quick."
-        check_keys(chosen, prefix, _QUICK_KEYS)
-        settings = {**settings, **_settings(chosen, "settings", prefix)}
-        chosen = {"prepare": content.get("prepare", {}), **chosen}
-        selected = _get(chosen, "tables", list, prefix, selected)
-        _check_names(selected, tables, f"key {prefix}tables")
+        prefix, own = "quick.", _read(content["quick"], "quick.", _QUICK)
+        own["settings"] = {**chosen.get("settings", {}), **own.get("settings", {})}
+        chosen = {"tables": chosen["tables"], "prepare": chosen.get("prepare", {}), **own}
+        _check_names(chosen["tables"], tables, "key quick.tables")
     return Definition(
         name=file.name,
         tables=tables,
-        selected=tuple(selected),
-        seeds=_seeds(chosen.get("seeds", _DEFAULT_SEEDS), f"key {prefix}seeds"),
-        iterations=_count(chosen, "iterations", prefix),
-        settings=settings,
-        prepare=_commands(chosen, prefix),
-        grid=_grid(content, tables) if "grid" in content else None,
+        selected=tuple(chosen["tables"]),
+        seeds=_seeds(chosen.get("seeds", [1, 2, 3]), f"key {prefix}seeds"),
+        iterations=chosen.get("iterations"),
+        settings=chosen.get("settings", {}),
+        prepare=chosen.get("prepare", {}),
+        grid=grid,
     )
 
 
-def _table(name: str, sections: Mapping[Any, Any], key: Any, file: Path) -> Table:
+def _table(name: str, section: Any, folder: Path) -> Table:
     prefix = f"tables.{name}."
-    section = _get(sections, key, dict, "tables.")
-    check_keys(section, prefix, ("title", "plot", "rows"), required=("rows",))
-    listed = enumerate(_get(section, "rows", list, prefix), 1)
-    folder = file.resolve().parent
+    values = _read(section, prefix, _TABLE, required=("rows",))
+    listed = enumerate(values["rows"], 1)
     rows = tuple(_row(name, row, f"{prefix}rows: row {i}: ", folder) for i, row in listed)
     if not rows:
         raise UserError(f"key {prefix}rows is empty: give one row at least")
@@ -97,27 +99,15 @@ def _table(name: str, sections: Mapping[Any, Any], key: Any, file: Path) -> Tabl
     for row in rows:
         if identities.count(row.identity) > 1:
             raise UserError(f"{row.where}: two rows are the same, give one another system name")
-    title, plot = _get(section, "title", str, prefix, name), _get(section, "plot", str, prefix, "")
-    return Table(name, title, plot, rows)
+    return Table(name, values.get("title", name), values.get("plot", ""), rows)
 
 
 def _row(table: str, section: Any, prefix: str, folder: Path) -> Row:
-    if not isinstance(section, dict):
-        raise UserError(f"key {prefix}{section!r} is no section of keys")
-    check_keys(section, prefix, _ROW_KEYS, required=("system", "config"))
-    config = folder / _get(section, "config", str, prefix)
-    row = Row(
-        table=table,
-        system=_get(section, "system", str, prefix),
-        config=os.path.abspath(config),
-        settings=_settings(section, "settings", prefix),
-        evaluate=_settings(section, "evaluate", prefix),
-        trained=_get(section, "trained", bool, prefix, True),
-        prepare=_commands(section, prefix),
-        seeds=_count(section, "seeds", prefix),
-    )
+    values = _read(section, prefix, _ROW, required=("system", "config"))
+    config = folder / values["config"]
     if not config.is_file():
         raise UserError(f"key {prefix}config: {config} does not exist")
+    row = Row(table, **{**values, "config": os.path.abspath(config)})
     for key in row.evaluate:
         if key in row.settings:
             raise UserError(f"{prefix}{key} is in settings and in evaluate: give it once")
@@ -128,49 +118,61 @@ def _row(table: str, section: Any, prefix: str, folder: Path) -> Row:
     return row
 
 
-def _grid(content: Mapping[str, Any], tables: Sequence[Table]) -> Grid:
-    section = _get(content, "grid", dict)
-    check_keys(section, "grid.", ("table", "images", "systems"), required=("table", "images"))
-    name = _get(section, "table", str, "grid.")
-    _check_names([name], tables, "key grid.table")
-    systems = tuple(_get(section, "systems", list, "grid.", []))
-    known = [row.system for table in tables if table.name == name for row in table.rows]
-    for system in systems:
+def _grid(section: Any, tables: Sequence[Table]) -> Grid:
+    values = _read(section, "grid.", _GRID, required=("table", "images"))
+    grid = Grid(**{**values, "systems": tuple(values.get("systems", ()))})
+    _check_names([grid.table], tables, "key grid.table")
+    known = [row.system for table in tables if table.name == grid.table for row in table.rows]
+    for system in grid.systems:
         if system not in known:
-            raise UserError(f"key grid.systems: {system!r} is not in the table {name}")
-    images = _count(section, "images", "grid.")
-    assert images is not None
-    return Grid(name, images, systems)
+            raise UserError(f"key grid.systems: {system!r} is not in the table {grid.table}")
+    return grid
 
 
-def _settings(section: Mapping[str, Any], key: str, prefix: str = "") -> dict[str, Any]:
-    """Configuration keys and values; {} where there is no such section."""
-    settings: dict[str, Any] = _get(section, key, dict, prefix, {})
+def _read(
+    section: Any, prefix: str, kinds: Mapping[str, type], required: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The checked values of a section's keys; `prefix` stands before a key in messages."""
+    if not isinstance(section, dict):
+        raise UserError(
+            f"key {prefix.rstrip('.: ')} is {section!r}, but has to be a section of keys"
+        )
+    check_keys(section, prefix, tuple(kinds), required)
+    values = {key: typed(section, key, kinds[key], _WORDS[kinds[key]], prefix) for key in section}
+    for key, value in values.items():
+        if kinds[key] is int and value < 1:
+            raise UserError(f"key {prefix}{key} is {value}, but has to be 1 or more")
+        if key in ("settings", "evaluate"):
+            _check_settings(value, f"{prefix}{key}.")
+        if key == "prepare":
+            values[key] = _commands(value, f"{prefix}{key}.")
+    return values
+
+
+def _check_settings(settings: Mapping[Any, Any], prefix: str) -> None:
     for name, value in settings.items():
         if not isinstance(name, str) or value is None or isinstance(value, dict):
             raise UserError(
-                f"key {prefix}{key}.{name} is {value!r}, but has to be a number, a text, true, "
-                "false or a list under a configuration key"
+                f"key {prefix}{name} is {value!r}, but has to be a number, a text, true, false or "
+                "a list under a configuration key"
             )
-    return settings
 
 
-def _commands(section: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, ...]]:
-    commands: dict[Any, Any] = _get(section, "prepare", dict, prefix, {})
+def _commands(commands: Mapping[Any, Any], prefix: str) -> dict[str, tuple[str, ...]]:
     for name in commands:
-        words = _get(commands, name, list, f"{prefix}prepare.")
+        words = typed(commands, name, list, "a list of words", prefix)
         if not any("{output}" in str(word) for word in words):
             raise UserError(
-                f"key {prefix}prepare.{name} has to hold a program and, among its arguments, "
-                "{output}, the file it writes"
+                f"key {prefix}{name} has to hold a program and, among its arguments, {{output}}, "
+                "the file it writes"
             )
     return {str(name): tuple(map(str, words)) for name, words in commands.items()}
 
 
-def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
-    valid = isinstance(seeds, list) and seeds and len({*map(str, seeds)}) == len(seeds)
+def _seeds(seeds: list[Any], where: str) -> tuple[int, ...]:
     # a negative seed lets Detectron2 draw one, and no run could be repeated
-    if not valid or not all(type(seed) is int and seed >= 0 for seed in seeds):
+    valid = bool(seeds) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not valid or len(set(seeds)) < len(seeds):
         raise UserError(f"{where} is {seeds!r}, but has to be different whole numbers of 0 or more")
     return tuple(seeds)
 
@@ -180,19 +182,3 @@ def _check_names(names: Sequence[str], tables: Sequence[Table], where: str) -> N
     for name in names:
         if name not in known:
             raise UserError(f"{where}: there is no table {name!r}, there are {', '.join(known)}")
-
-
-def _get(
-    section: Mapping[Any, Any], key: Any, kind: type, prefix: str = "", default: Any = None
-) -> Any:
-    """The value of a key, which has to be of `kind`; `default` where there is no such key."""
-    return typed(section, key, kind, _KINDS[kind], prefix) if key in section else default
-
-
-def _count(section: Mapping[Any, Any], key: str, prefix: str) -> int | None:
-    if key not in section:
-        return None
-    value: int = typed(section, key, int, "a whole number of 1 or more", prefix)
-    if value < 1:
-        raise UserError(f"key {prefix}{key} is {value}, but has to be 1 or more")
-    return value

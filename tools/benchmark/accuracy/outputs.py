@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.accuracy.plan import Trial
+from benchmark.accuracy.plots import Curve
 from benchmark.accuracy.results import Result
-from benchmark.accuracy.runs import LOG_FILE
+from benchmark.accuracy.runs import LOG_FILE, Job
 
 from zsk.errors import UserError
 from zsk.evaluation.metrics import harmonic_mean
@@ -19,12 +20,11 @@ from zsk.evaluation.proposal_recall import PROPOSALS_FILE
 from zsk.evaluation.report import METRICS_FILE
 from zsk.vocabulary import Vocabulary
 
-Curve = list[tuple[int, float | None, float | None, float | None]]
-"""Points (iteration, hIoU, mIoU-seen, mIoU-unseen), in percent."""
-
 _IOU_PREFIX = "sem_seg/IoU-"
-_PARAMETERS = r"([\d,]+) trained parameters"  # train_net.py
-_SECONDS = r"pure compute time: .*\(([\d.]+) s / iter"  # Detectron2, first iterations left out
+# what train_net.py and Detectron2 log; Detectron2 leaves out the first iterations and its hooks
+_PARAMETERS = r"([\d,]+) trained parameters"
+_TRAINING = r"Overall training speed: .*\(([\d.]+) s / it\)"
+_INFERENCE = r"pure compute time: .*\(([\d.]+) s / iter"
 
 
 def read_result(trial: Trial) -> Result:
@@ -40,8 +40,10 @@ def read_result(trial: Trial) -> Result:
     report = _read_json(path)
     hiou, seen, unseen = split_scores(report["IoU"], trial.vocabulary)
     recall_seen, recall_unseen = _recall(trial.inference / PROPOSALS_FILE, trial.vocabulary)
-    seconds = _logged(trial.evaluate.folder, _SECONDS)
-    parameters = _logged(trial.train.folder, _PARAMETERS) if trial.train else None
+    train, cfg = trial.train, trial.cfg
+    parameters = _logged(train, _PARAMETERS) if train else None
+    per_iteration = _logged(train, _TRAINING) if train else None
+    per_batch = _logged(trial.evaluate, _INFERENCE)
     return Result(
         table=trial.row.table,
         system=trial.row.system,
@@ -53,10 +55,10 @@ def read_result(trial: Trial) -> Result:
         pacc=report["metrics"].get("pAcc"),
         proposal_recall_seen=recall_seen,
         proposal_recall_unseen=recall_unseen,
-        params=int(parameters.replace(",", "")) if parameters else None,
-        train_seconds=train_seconds(trial.train.folder) if trial.train else None,
-        seconds_per_image=float(seconds) / trial.cfg.TEST.IMS_PER_BATCH if seconds else None,
-        iterations=trial.cfg.SOLVER.MAX_ITER if trial.train else None,
+        params=int(parameters) if parameters else None,
+        train_seconds=per_iteration * cfg.SOLVER.MAX_ITER if per_iteration else None,
+        seconds_per_image=per_batch / cfg.TEST.IMS_PER_BATCH if per_batch else None,
+        iterations=cfg.SOLVER.MAX_ITER if train else None,
         revision=report["provenance"].get("git_revision", "unknown"),
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
     )
@@ -76,32 +78,20 @@ def split_scores(
     return hiou, seen, unseen
 
 
-def train_seconds(folder: Path) -> float | None:
-    """Seconds that the iterations of a training took, without start-up, evaluation and saving.
-
-    Detectron2 logs a median over some iterations, which stands for those since the line before.
-    None for a training of one or two iterations, which it does not time.
-    """
-    total, previous, timed = 0.0, -1, False
-    for iteration, line in sorted(_log_lines(folder).items()):
-        if "time" in line:
-            total += line["time"] * (iteration - previous)
-            previous, timed = iteration, True
-    return total if timed else None
-
-
 def learning_curve(trial: Trial) -> Curve:
     """The scores of every evaluation during the training, the last one included."""
     assert trial.train is not None
     last = trial.cfg.SOLVER.MAX_ITER
-    curve = {}
+    points = {}
     for iteration, line in sorted(_log_lines(trial.train.folder).items()):
         iou = {key.removeprefix(_IOU_PREFIX): line[key] for key in line if _IOU_PREFIX in key}
         if iou:
             # the last evaluation is noted after the last iteration, the others under their own
             point = min(iteration + 1, last)
-            curve[point] = (point, *split_scores(iou, trial.vocabulary))
-    return list(curve.values())
+            points[point] = (point, *split_scores(iou, trial.vocabulary))
+    row = {"table": trial.row.table, "system": trial.row.system}
+    settings = trial.row.shown_settings
+    return {**row, "settings": settings, "seed": trial.seed, "points": list(points.values())}
 
 
 def _log_lines(folder: Path) -> dict[int, dict[str, Any]]:
@@ -116,11 +106,11 @@ def _log_lines(folder: Path) -> dict[int, dict[str, Any]]:
     return merged
 
 
-def _logged(folder: Path, pattern: str) -> str | None:
-    """The pattern's group where it occurs last in a run's log."""
-    log = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+def _logged(job: Job, pattern: str) -> float | None:
+    """The number that a run logged last; None for a training too short to be timed."""
+    log = (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
     found = re.findall(pattern, log)
-    return found[-1] if found else None
+    return float(found[-1].replace(",", "")) if found else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

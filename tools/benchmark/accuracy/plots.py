@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.results import Result, RowKey, by_row, spread
+from benchmark.accuracy.results import Result, by_row, spread
 from benchmark.accuracy.rows import CURVES, Definition, Table, describe, identity
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,51 +20,37 @@ _SCORES = {"hiou": "hIoU", "miou_seen": "mIoU seen", "miou_unseen": "mIoU unseen
 # Okabe and Ito's colours stay apart in every common kind of colour blindness
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+Curve = dict[str, Any]
+"""The learning curve of one row with one seed: "table", "system", "settings", "seed" and "points",
+(iteration, hIoU, mIoU-seen, mIoU-unseen) in percent or None."""
 Values = dict[float, list[float | None]]
 """x → the y of each seed."""
 Lines = dict[str, list[Values]]
 """Label of a line → its values for each of _SCORES."""
 
 
-@dataclass(frozen=True)
-class CurveOfRun:
-    """The learning curve of one row with one seed.
-
-    `points`: (iteration, hIoU, mIoU-seen, mIoU-unseen), percent or None.
-    """
-
-    table: str
-    system: str
-    settings: dict[str, Any]
-    seed: int
-    points: Sequence[Sequence[Any]]
-
-    @property
-    def row(self) -> RowKey:
-        return identity(self.table, self.system, self.settings)
-
-
-def merge_curves(folder: Path, new: Sequence[CurveOfRun]) -> list[CurveOfRun]:
+def merge_curves(folder: Path, new: Sequence[Curve]) -> list[Curve]:
     """CURVES_FILE with `new` instead of what has the same row and seed; writes it back."""
     path = folder / CURVES_FILE
-    old = [CurveOfRun(**entry) for entry in json.loads(path.read_text())] if path.exists() else []
-    replaced = {(curve.row, curve.seed) for curve in new}
-    kept = [curve for curve in old if (curve.row, curve.seed) not in replaced]
-    merged = sorted([*kept, *new], key=lambda curve: (curve.row, curve.seed))
-    text = json.dumps([asdict(curve) for curve in merged]) + "\n"
-    write_atomically(path, text.encode())
-    return merged
+    old = json.loads(path.read_text()) if path.exists() else []
+    merged = {
+        (identity(curve["table"], curve["system"], curve["settings"]), curve["seed"]): curve
+        for curve in [*old, *new]
+    }
+    curves = [merged[key] for key in sorted(merged)]
+    write_atomically(path, (json.dumps(curves) + "\n").encode())
+    return curves
 
 
 def draw_plots(
-    definition: Definition, results: Sequence[Result], curves: Sequence[CurveOfRun], folder: Path
+    definition: Definition, results: Sequence[Result], curves: Sequence[Curve], folder: Path
 ) -> list[Path]:
     """Write <table>.png for every table with a plot and at least two points to draw."""
     written = []
     for table in definition.tables:
         ticks: dict[Any, float] = {}
         if table.plot == CURVES:
-            lines = _over_iterations([curve for curve in curves if curve.table == table.name])
+            lines = _over_iterations([curve for curve in curves if curve["table"] == table.name])
         elif table.plot:
             of_table = [r for r in results if r.table == table.name and table.plot in r.settings]
             lines, ticks = _over_setting(of_table, table.plot)
@@ -77,13 +62,13 @@ def draw_plots(
     return written
 
 
-def _over_iterations(curves: Sequence[CurveOfRun]) -> Lines:
+def _over_iterations(curves: Sequence[Curve]) -> Lines:
     """A line for each row."""
     lines: Lines = {}
     for curve in curves:
-        label = f"{curve.system} {describe(curve.settings)}".rstrip()
+        label = f"{curve['system']} {describe(curve['settings'])}".rstrip()
         line = lines.setdefault(label, [{} for _ in _SCORES])
-        for x, *scores in curve.points:
+        for x, *scores in curve["points"]:
             for values, score in zip(line, scores):
                 values.setdefault(x, []).append(score)
     return lines

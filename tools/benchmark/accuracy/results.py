@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmark.accuracy.rows import identity
+from benchmark.accuracy.rows import RowKey, identity
 
 from zsk.errors import UserError
 from zsk.evaluation.report import write_atomically
@@ -28,9 +28,6 @@ MEASURES = (
     "seconds_per_image",
 )
 """The fields of a result that are averaged over seeds."""
-
-RowKey = tuple[str, str, str]
-"""What `identity` gives: equal for the results of one row with different seeds."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +94,10 @@ def merge(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
     Old results of a row that was trained for another number of iterations, or by other code, are
     dropped as well: their mean with the new ones would be of neither.
     """
-    replaced = {(result.row, result.seed) for result in new}
     made_by = {result.row: (result.iterations, result.revision) for result in new}
-    kept = [
-        result
-        for result in old
-        if (result.row, result.seed) not in replaced
-        and made_by.get(result.row) in (None, (result.iterations, result.revision))
-    ]
-    return sorted([*kept, *new], key=lambda result: (result.row, result.seed))
+    kept = [r for r in old if made_by.get(r.row) in (None, (r.iterations, r.revision))]
+    merged = {(result.row, result.seed): result for result in [*kept, *new]}
+    return [merged[key] for key in sorted(merged)]
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -9,6 +9,9 @@ from typing import Any
 
 Settings = Mapping[str, Any]
 Commands = Mapping[str, tuple[str, ...]]
+"""Programs to run before: name → words."""
+RowKey = tuple[str, str, str]
+"""What `identity` gives."""
 
 CURVES = "learning curves"
 """The value of a table's key `plot` that draws scores over iterations."""
@@ -24,7 +27,7 @@ class Row:
         settings: configuration keys that change the training.
         evaluate: configuration keys that change the evaluation only.
         trained: False: the system is evaluated as it is.
-        prepare: programs to run before the training: name → words.
+        prepare: run before the training.
         seeds: how many of the benchmark's seeds the row takes at most, None for all.
     """
 
@@ -43,7 +46,7 @@ class Row:
         return {**self.settings, **self.evaluate}
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> RowKey:
         return identity(self.table, self.system, self.shown_settings)
 
     @property
@@ -68,7 +71,7 @@ class Grid:
 
     table: str
     images: int
-    systems: tuple[str, ...]
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Definition:
         seeds: of every trained row; an untrained one is evaluated with the first.
         iterations: SOLVER.MAX_ITER of every training, None for the configurations' own.
         settings: configuration keys of every row.
-        prepare: programs to run once, before all rows: name → words.
+        prepare: run once, before all rows.
         grid: None for no picture.
     """
 
@@ -104,6 +107,6 @@ def describe(settings: Settings) -> str:
     return ", ".join(f"{key} {repr(v) if v == '' else v}" for key, v in settings.items())
 
 
-def identity(table: str, system: str, settings: Settings) -> tuple[str, str, str]:
+def identity(table: str, system: str, settings: Settings) -> RowKey:
     """Equal for two results of one row, whatever the order of its settings."""
     return table, system, json.dumps(settings, sort_keys=True)
