@@ -28,7 +28,6 @@ from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
-from zsk.evaluation.costs import measured
 from zsk.load import load_config
 from zsk.profiling import profiled
 from zsk.random_state import random_state, set_random_state
@@ -46,6 +45,8 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
+        logger.info(f"{sum(trained):,} trained parameters")
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -71,7 +72,7 @@ class Trainer(DefaultTrainer):
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
-        with measured(model, cfg.OUTPUT_DIR), profiled(cfg.TEST.PROFILE, model, evaluators):
+        with profiled(cfg.TEST.PROFILE, model, evaluators):
             return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:

@@ -215,7 +215,6 @@ def test_no_image_no_table(hours: Hours, caplog) -> None:
 
 
 def test_hooks_still_see_the_forward(hours: Hours) -> None:
-    """`zsk.evaluation.costs` times the model by its hooks, profile or not."""
     model, seen = Model(hours), []
     model.register_forward_hook(lambda module, args, results: seen.append(len(results)))
     with EvaluationProfile().attached(model, []), torch.inference_mode():

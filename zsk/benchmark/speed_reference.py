@@ -23,10 +23,10 @@ from torch.nn import functional as F
 
 from zsk.batched_inputs import Record, padded_images
 from zsk.classification.encoder import VisionLanguageEncoder
-from zsk.classification.ensemble import combine, head_probabilities
 from zsk.classification.prompts import build_prompts
-from zsk.classification.region_classifier import RegionScores
+from zsk.classification.region_encoder import RegionScores
 from zsk.errors import UserError
+from zsk.regions import combine, head_probabilities
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
