@@ -30,7 +30,6 @@ from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
 from zsk.evaluation.costs import measured
-from zsk.profiling import profiled
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -71,7 +70,7 @@ class Trainer(DefaultTrainer):
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
-        with measured(model, cfg.OUTPUT_DIR), profiled(cfg.TEST.PROFILE, model, evaluators):
+        with measured(model, cfg.OUTPUT_DIR):
             return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:
