@@ -35,8 +35,8 @@ bench-accuracy: $(STAMP)  ## train and compare all systems (hours; goes on where
 bench-accuracy-quick: $(STAMP)  ## the main tables, one seed and short trainings
 	$(VENV_PYTHON) tools/benchmark_accuracy.py --quick
 
-bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed (9 to 18 minutes)
-	$(VENV_PYTHON) tools/benchmark.py
+bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed
+	$(VENV_PYTHON) tools/benchmark_speed.py
 
 lint: $(STAMP)  ## check format, imports, style and types
 	$(VENV_PYTHON) -m black --check .

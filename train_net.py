@@ -29,7 +29,6 @@ from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
 from zsk.load import load_config
-from zsk.profiling import profiled
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -72,8 +71,7 @@ class Trainer(DefaultTrainer):
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
-        with profiled(cfg.TEST.PROFILE, model, evaluators):
-            return super().test(cfg, model, evaluators)
+        return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():

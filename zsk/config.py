@@ -17,7 +17,6 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # which names compete: joint, or seen (only seen pixels are scored, no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
-    cfg.TEST.PROFILE = False  # print where the time goes: loader, backbone, proposals, CLIP, …
     cfg.TEST.DUMP = []  # also write the predictions: png (label images), rle (COCO's JSON)
 
 

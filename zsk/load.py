@@ -81,7 +81,6 @@ def config_hash(cfg: CfgNode) -> str:
     relevant.defrost()
     relevant.OUTPUT_DIR = ""
     relevant.TEST.DUMP = []
-    relevant.TEST.PROFILE = False
     return hashlib.sha256(relevant.dump().encode()).hexdigest()
 
 

@@ -17,7 +17,8 @@ from zsk.data.images import read_image, read_label
 from zsk.data.labels import check_label
 from zsk.data.register import IMAGE_SUFFIXES
 from zsk.errors import UserError
-from zsk.visualization import draw_overlay, palette
+from zsk.palette import palette
+from zsk.visualization import draw_overlay
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 _PANEL_SIDE = 640  # pixels of a panel's longer side
