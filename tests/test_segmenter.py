@@ -62,6 +62,12 @@ def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls):
     assert segmenter.cfg.MODEL.DEVICE == expected
 
 
+def test_a_configuration_of_the_package_needs_no_path_to_it(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Segmenter("configs/embedded/zsk_lite2.yaml", device="cpu")
+    assert calls["config_file"] == str(DEFAULT_CONFIG)
+
+
 def test_arguments_win_over_opts(calls):
     opts = ["MODEL.WEIGHTS", "theirs.pth", "MODEL.DEVICE", "cuda:9"]
     segmenter = Segmenter("a.yaml", "mine.pth", "cpu", opts)

@@ -9,10 +9,10 @@ photo.segment("cat, sofa"), photo.segment("animal, furniture")
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,12 @@ from zsk.checkpoint import load_weights
 from zsk.data.eval_options import eval_resize
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
+from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "embedded" / "zsk_lite2.yaml"
+DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
 
 
 ClassNames = Sequence[str] | str | Vocabulary
@@ -72,7 +73,8 @@ class Segmenter:
     """A loaded model, ready for any image and any names.
 
     Args:
-        config_file: a YAML file; None takes the small model that works without any download.
+        config_file: a YAML file, or one that comes with the package ("configs/…/….yaml"); None
+            takes the small model that works without any download.
         weights: a checkpoint file; None takes the one that the configuration names.
         device: "cpu", "cuda", "cuda:1"; None takes the GPU if there is one.
         opts: further configuration keys and values, as on the command line.
@@ -95,7 +97,10 @@ class Segmenter:
             merged += ["MODEL.DEVICE", device]
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
+        config_file = config_file or DEFAULT_CONFIG
+        if not os.path.isfile(config_file):
+            config_file = find_resource(config_file)
+        self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model = build_model(self.cfg).eval()
         if not self.cfg.MODEL.WEIGHTS and self.model.state_dict():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.env import seed_all_rng
+from preparation.labels import LabelCounts, prepare_labels
 
 from zsk.data.augmentations import train_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.images import read_label
 from zsk.data.listing import read_stems
-from zsk.data.prepare import LabelCounts, prepare_labels
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import coco_stuff_value_table, get_split
 

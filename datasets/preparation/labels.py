@@ -1,6 +1,6 @@
-"""Turns a benchmark's label images into the project's own, once and offline.
+"""Converts a benchmark's label files to joint ids 0..K-1 and 255.
 
-The result holds joint ids 0..K-1 and 255, nothing else. Letters: H×W label image, K classes.
+Letters: H×W label image, K classes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from preparation.files import make_folder, write_png
+from preparation.parallel import map_files
 
-from zsk.data.files import make_folder, write_label
 from zsk.data.images import read_label
 from zsk.data.listing import LABEL_SUFFIX
-from zsk.data.parallel import map_files
-from zsk.data.splits import FORBIDDEN_VALUE
-from zsk.errors import UserError
+from zsk.data.splits import to_joint_ids
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 
@@ -44,35 +43,6 @@ def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
     pixels = np.bincount(joint.ravel(), minlength=256)[: len(vocabulary)]
     seen = int(pixels[np.array(vocabulary.seen)].sum())
     return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))
-
-
-def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
-    """Replace a benchmark's file values by joint ids.
-
-    Args:
-        values: (H,W) uint8 as stored.
-        table: (256,) int16 of `zsk.data.splits`: value → id, -1 where there is no such value.
-        source: the file, for the message.
-
-    Returns:
-        (H,W) uint8, ids 0..K-1 and 255.
-
-    Raises:
-        UserError: naming the file and the value that the benchmark does not have.
-    """
-    check_values(values, table, source)
-    return table[values].astype(np.uint8)
-
-
-def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
-    """Raise a UserError when a label (H,W) uint8 holds a value that `table` (256,) has not."""
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    unknown = present[table[present] == FORBIDDEN_VALUE]
-    if unknown.size:
-        raise UserError(
-            f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
-            "get the original label files"
-        )
 
 
 def prepare_labels(
@@ -145,10 +115,10 @@ def _prepare_label(
         joint = read_label(finished)
     else:
         joint = to_joint_ids(read_label(source), table, source)
-        write_label(finished, joint)
+        write_png(finished, joint)
     if seen_folder is not None and not (seen_folder / finished.name).exists():
         unseen_ids = np.flatnonzero(~np.array(vocabulary.seen))
-        write_label(
+        write_png(
             seen_folder / finished.name,
             np.where(np.isin(joint, unseen_ids), np.uint8(IGNORE_LABEL), joint),
         )

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of the data share."""
+"""Fixtures that the tests of datasets/ share."""
 
 import runpy
 import sys

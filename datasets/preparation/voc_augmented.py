@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from preparation.files import make_folder, write_png, write_stems
+from preparation.parallel import map_files
 
-from zsk.data.files import make_folder, write_label, write_stems
 from zsk.data.images import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
-from zsk.data.parallel import map_files
-from zsk.data.prepare import check_values
-from zsk.data.splits import voc_value_table
+from zsk.data.splits import check_values, voc_value_table
 from zsk.errors import UserError
 
 AUGMENTED_FOLDER = "SegmentationClassAug"
@@ -156,4 +155,4 @@ def _build_label(source: Path, *, folder: Path) -> None:
         return
     values = read_sbd_label(source) if source.suffix == SBD_SUFFIX else read_label(source)
     check_values(values, voc_value_table(), source)
-    write_label(finished, values)
+    write_png(finished, values)

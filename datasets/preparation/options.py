@@ -1,4 +1,4 @@
-"""What the preparation programs share: their options, checks of counts, and the dry run's lines."""
+"""Options, checks of counts and dry-run lines that the preparation programs share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from preparation.parallel import default_workers
+
 from zsk.data.listing import LABEL_SUFFIX
-from zsk.data.parallel import default_workers
 from zsk.errors import UserError
 
 DRY_RUN_NOTE = "dry run: nothing was written"

@@ -1,4 +1,4 @@
-"""Prepares the label images of data sets for evaluation only: no seen folder, one closing line."""
+"""Converts the label files of data sets that are only evaluated on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from preparation.labels import prepare_labels
 
 from zsk.data.evaluation_sets import EvaluationClasses
-from zsk.data.prepare import prepare_labels
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -33,7 +33,7 @@ def prepare_evaluation_labels(
     Raises:
         UserError: as in `prepare_labels`.
     """
-    # nothing is hidden from a training that does not take place; and so all labels are counted
+    # all classes count as seen: there is no training to hide any from
     alike = Vocabulary(classes.names, classes.prompt_names, (True,) * len(classes))
     counts = prepare_labels(sources, table, alike, joint_folder=folder, seen_folder=None)
     return (
@@ -62,7 +62,7 @@ def link_into(files: Mapping[str, Path], folder: Path) -> list[Path]:
     link = folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # the folder may be reached through a link itself; ".." counts from where it really is
+        # ".." counts from the real folder, which a link may lead to
         start = folder.resolve()
         for link, target in zip(links, files.values()):
             relative = os.path.relpath(target.resolve(), start)

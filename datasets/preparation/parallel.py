@@ -1,4 +1,4 @@
-"""Does the same to many files, in one process or several, behind a progress bar."""
+"""Applies a function to many files, in one process or several, with a progress bar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from zsk.errors import UserError
 
-_MOST_DEFAULT_WORKERS = 16  # our choice: beyond, disks rather than CPUs are what is waited for
+_MOST_DEFAULT_WORKERS = 16  # our choice: with more, the disk is the bottleneck
 _FILES_PER_TASK = 4  # few, because Ctrl-C waits for tasks under way
 
 Result = TypeVar("Result")
@@ -37,8 +37,8 @@ def map_files(
 ) -> list[Result]:
     """`[function(path) for path in paths]`, in up to `workers` processes.
 
-    On an error and on Ctrl-C nothing new is begun, files under way are finished, and then the
-    exception goes on; of several errors the one of the earliest file.
+    On an error or Ctrl-C no further file is begun, files under way are finished, and the exception
+    is raised; of several errors the one of the earliest file.
 
     Args:
         function: with several workers it has to be picklable, and so do its results and errors.
@@ -53,11 +53,13 @@ def map_files(
         raise UserError(f"the number of worker processes is {workers}: it has to be 1 or more")
     workers = min(workers, -(-len(paths) // _FILES_PER_TASK))
     if workers <= 1:
-        return [function(path) for path in tqdm(paths, desc=description)]
+        with tqdm(paths, desc=description) as progress:  # closed, an error gets its own line
+            return [function(path) for path in progress]
     pool = ProcessPoolExecutor(workers, initializer=_follow_the_parent)
     try:
         results = pool.map(function, paths, chunksize=_FILES_PER_TASK)
-        return list(tqdm(results, desc=description, total=len(paths)))
+        with tqdm(results, desc=description, total=len(paths)) as progress:
+            return list(progress)
     except BrokenProcessPool as error:
         raise UserError(
             f"a worker process was killed during {description}, perhaps for want of memory: "
@@ -68,8 +70,9 @@ def map_files(
 
 
 def _follow_the_parent() -> None:
-    """In a worker: leave Ctrl-C, which reaches all processes of a terminal, to the parent, and end
-    with it when it is killed. Without this, workers of a killed program wait for work for ever.
+    """In a worker: ignore Ctrl-C, which the parent handles, and end when the parent is killed.
+
+    A ProcessPoolExecutor's workers would wait for work for ever after that.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
