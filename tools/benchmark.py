@@ -5,7 +5,7 @@ python tools/benchmark.py
 python tools/benchmark.py --output docs/results
 python tools/benchmark.py --only inference batches training
 python tools/benchmark.py --only trained --trained RUN/config.yaml \\
-    --weights RUN/model_final.pth --photos synthetic:val/photos
+    --weights RUN/model_final.pth --photos datasets/synthetic/val/photos
 python tools/benchmark.py --quick
 
 The reference (crop mode as we understand the published program), our crop mode and one-pass; the
@@ -137,7 +137,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--weights", default="", help="its checkpoint (default: MODEL.WEIGHTS)")
     parser.add_argument(
-        "--photos", nargs="+", default=[], help="files, or synthetic:val/photos (scikit-image's)"
+        "--photos", nargs="+", default=[], help="files or folders (default: scikit-image's)"
     )
     parser.add_argument("--opts", nargs="+", default=[], help="KEY VALUE ... over CONFIG")
     return parser.parse_args()

@@ -4,7 +4,7 @@ import pytest
 
 from zsk.benchmark import speed_cases as cases
 from zsk.benchmark.speed_plan import GROUPS, Extent, plan, trained_point
-from zsk.benchmark.speed_setup import QUICK, SYNTHETIC_PHOTOS, existing_file, photo_files
+from zsk.benchmark.speed_setup import PHOTOS_OF_A_FOLDER, QUICK, existing_file, photo_files
 from zsk.errors import UserError
 
 
@@ -89,12 +89,14 @@ def test_quick_has_every_measure() -> None:
     assert quick == {point.measure for point in points(full_plan())} - {cases.TRAINED}
 
 
-def test_photos_of_the_synthetic_world_and_samples() -> None:
-    synthetic = photo_files(["synthetic:val/photos"])
-    assert len(synthetic) == SYNTHETIC_PHOTOS and synthetic[1] == "synthetic:val/photos/00001.png"
+def test_photos_of_a_folder_and_samples(tmp_path) -> None:
+    for i in range(20):
+        (tmp_path / f"{i:02}.png").touch()
+    listed = photo_files([str(tmp_path)])
+    assert len(listed) == PHOTOS_OF_A_FOLDER and listed[1] == str(tmp_path / "01.png")
     assert [name.rpartition("/")[2] for name in photo_files([])] == ["chelsea.png", "coffee.png"]
-    with pytest.raises(UserError, match="synthetic:none is no folder"):
-        photo_files(["synthetic:none"])
+    with pytest.raises(UserError, match="none.png does not exist"):
+        photo_files(["none.png"])
 
 
 def test_files_are_found_from_the_checkout(tmp_path, monkeypatch) -> None:

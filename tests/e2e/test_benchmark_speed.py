@@ -72,10 +72,11 @@ def test_a_real_process_says_what_is_wrong(tmp_path) -> None:
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
-def test_a_group_alone_with_a_case_that_fails(run_program, tmp_path):
+def test_a_group_alone_with_a_case_that_fails(run_program, small_world, tmp_path):
     """A model without weights of its own cannot be loaded; the other group is measured."""
     words = ("--quick", "--only", "heads", "trained", "--trained", "configs/synthetic/zsk.yaml")
-    where = ("--photos", "synthetic:val/photos", "--output", tmp_path)
+    photos = small_world / "synthetic" / "val" / "photos"
+    where = ("--photos", photos, "--output", tmp_path)
     done = run_program("tools/benchmark.py", *words, *where, OMP_NUM_THREADS="1")
     assert done.returncode == 2
     assert "4 of the cases failed" in done.stderr and "Traceback" not in done.stderr

@@ -10,7 +10,6 @@ import torch
 
 from zsk.classification.clip_encoder import find_weights
 from zsk.classification.clip_training import ClipSizes, new_clip, save
-from zsk.data.synthetic import files as synthetic
 from zsk.errors import UserError
 
 from . import speed_cases as cases
@@ -22,7 +21,7 @@ VIT_B16 = ClipSizes(512, 224, 12, 768, 16, 77, 512, 12)
 TINY = ClipSizes(32, 32, 2, 64, 16, 32, 64, 1)
 EMBEDDED = "configs/embedded/zsk_lite2.yaml"
 SAMPLES = ("chelsea.png", "coffee.png")  # in the scikit-image package
-SYNTHETIC_PHOTOS = 16  # of a synthetic folder; they are small
+PHOTOS_OF_A_FOLDER = 16
 
 _TINY_NETWORK = (
     *("MODEL.BACKBONE.NAME", "build_timm_backbone", "MODEL.TIMM.NAME", "test_resnet"),
@@ -80,7 +79,7 @@ def clip_weights(quick: bool, folder: Path) -> tuple[str, bool]:
 
 
 def photo_files(given: Sequence[str]) -> list[str]:
-    """The files of --photos: without any those of scikit-image; of synthetic folders the first.
+    """The files of --photos: of folders the first, without any those of scikit-image.
 
     Raises:
         UserError: one does not exist, or scikit-image is not there.
@@ -90,13 +89,10 @@ def photo_files(given: Sequence[str]) -> list[str]:
         if spec is None or spec.origin is None:
             raise UserError("the trained model is measured on scikit-image's photos: give --photos")
         return [str(Path(spec.origin).parent / "data" / name) for name in SAMPLES]
-    files = []
+    files: list[str] = []
     for path in given:
-        if synthetic.is_synthetic(path):
-            listed = synthetic.list_folder(path)
-            if not listed:
-                raise UserError(f"--photos {path} is no folder: give synthetic:val/photos")
-            files += sorted(listed.values())[:SYNTHETIC_PHOTOS]
+        if Path(path).is_dir():
+            files += map(str, sorted(Path(path).resolve().iterdir())[:PHOTOS_OF_A_FOLDER])
         else:
             files.append(existing_file(path))
     return files

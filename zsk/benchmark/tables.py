@@ -166,11 +166,8 @@ def _commands(section: Mapping[str, Any], prefix: str) -> dict[str, tuple[str, .
     commands = _section(section, "prepare", prefix, "a section of commands")
     for name in commands:
         words = typed(commands, name, list, "a list of words", f"{prefix}prepare.")
-        if not words or not any("{output}" in str(word) for word in words):
-            raise UserError(
-                f"key {prefix}prepare.{name} has to hold a program and, among its arguments, "
-                "{output}, the file it writes"
-            )
+        if not words:
+            raise UserError(f"key {prefix}prepare.{name} is empty: give a program and arguments")
     return {str(name): tuple(map(str, words)) for name, words in commands.items()}
 
 

@@ -24,13 +24,13 @@ def make_folder(folder: Path) -> None:
         raise _cannot_write(folder, error) from error
 
 
-def write_label(path: Path, labels: np.ndarray) -> None:
-    """Write (H,W) uint8 ids as a grey PNG, whole or not at all.
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write (H,W) ids or (H,W,3) RGB, uint8, as a PNG, whole or not at all.
 
     Raises:
         UserError: naming the file, when it cannot be written.
     """
-    _write(path, lambda unfinished: Image.fromarray(labels).save(unfinished, format="PNG"))
+    _write(path, lambda unfinished: Image.fromarray(pixels).save(unfinished, format="PNG"))
 
 
 def write_stems(path: Path, stems: Iterable[str]) -> None:

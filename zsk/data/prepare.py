@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zsk.data.files import make_folder, write_label
+from zsk.data.files import make_folder, write_png
 from zsk.data.images import read_label
 from zsk.data.listing import LABEL_SUFFIX
 from zsk.data.parallel import map_files
@@ -145,10 +145,10 @@ def _prepare_label(
         joint = read_label(finished)
     else:
         joint = to_joint_ids(read_label(source), table, source)
-        write_label(finished, joint)
+        write_png(finished, joint)
     if seen_folder is not None and not (seen_folder / finished.name).exists():
         unseen_ids = np.flatnonzero(~np.array(vocabulary.seen))
-        write_label(
+        write_png(
             seen_folder / finished.name,
             np.where(np.isin(joint, unseen_ids), np.uint8(IGNORE_LABEL), joint),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from zsk.data.files import make_folder, write_label, write_stems
+from zsk.data.files import make_folder, write_png, write_stems
 from zsk.data.images import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
 from zsk.data.parallel import map_files
@@ -156,4 +156,4 @@ def _build_label(source: Path, *, folder: Path) -> None:
         return
     values = read_sbd_label(source) if source.suffix == SBD_SUFFIX else read_label(source)
     check_values(values, voc_value_table(), source)
-    write_label(finished, values)
+    write_png(finished, values)
