@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable for the tests)
 import pytest
 import torch
-
-import zsk  # noqa: F401  (first: it makes Detectron2 importable for the tests)
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from prepare_synthetic import render_world
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -19,6 +20,18 @@ RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def empty_catalogs() -> Iterator[None]:
+    """No data set is registered when the test starts; afterwards the catalogs are as before."""
+    saved = [(catalog, dict(catalog)) for catalog in (DatasetCatalog, MetadataCatalog)]
+    for catalog, _ in saved:
+        catalog.clear()
+    yield
+    for catalog, content in saved:
+        catalog.clear()
+        catalog.update(content)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +45,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DETECTRON2_DATASETS with 30 scenes of each part of the synthetic world: all classes occur."""
+    root = tmp_path_factory.mktemp("datasets")
+    render_world(root / "synthetic", limit=30)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Every configuration below configs/ is read, and so is the definition of the tables."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,6 @@ from benchmark.accuracy.definition import read_definition
 from benchmark.accuracy.plan import Plan, supervised_systems
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.benchmark.plan import Plan
-from zsk.benchmark.tables import read_definition
 from zsk.data.register import get_vocabulary
 from zsk.load import load_config
 
@@ -20,16 +17,8 @@ FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, PHOTO_TABLES})
 
 
 @pytest.fixture(autouse=True)
-def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No data set of another test's root; the catalogs are left as they were."""
+def no_data(tmp_path: Path, empty_catalogs: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    saved = dict(DatasetCatalog), dict(MetadataCatalog)
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        catalog.clear()
-    yield
-    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
-        catalog.clear()
-        catalog.update(content)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(CONFIGS)) for p in FILES])

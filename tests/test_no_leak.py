@@ -6,20 +6,18 @@ and one that went under "ignore" by mistake all show. Letters: K classes, S of t
 """
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 from torch import nn
 
 from zsk.config import add_zsk_config
-from zsk.data.builtin import register_synthetic
-from zsk.data.images import read_label
+from zsk.data.builtin import register_all
+from zsk.data.labels import read_joint_label
 from zsk.data.loader import build_train_loader
 from zsk.data.register import get_vocabulary, register_zero_shot_split
 from zsk.data.split_file import register_split_file
@@ -27,6 +25,8 @@ from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 from zsk.zsk_net import ZSKNet
+
+pytestmark = pytest.mark.usefixtures("empty_catalogs")
 
 OWN = """
 name: own
@@ -53,15 +53,6 @@ class Blind(nn.Module):
         if isinstance(inputs[0], Vocabulary):
             self.vocabulary = inputs[0]
         return []
-
-
-@pytest.fixture(autouse=True)
-def clean_catalogs() -> Iterator[None]:
-    saved = dict(DatasetCatalog), dict(MetadataCatalog)
-    yield
-    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
-        catalog.clear()
-        catalog.update(content)
 
 
 def write_pair(folder: Path, values: list[int]) -> None:
@@ -161,19 +152,18 @@ def test_recoloured_segments_are_of_seen_classes(tmp_path: Path, share: float) -
     assert unnamed.all() if share == 1.0 else 0 < int(unnamed.sum()) < len(seen)
 
 
-@pytest.mark.parametrize("scenes", [80, pytest.param(3000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind, num_unseen", [("stuff", 8), ("objects", 6)])
-def test_the_synthetic_world(kind: str, num_unseen: int, scenes: int) -> None:
-    """A mask is its seen class's pixels, and no other pixel is valid: 3000 scenes are all."""
-    register_synthetic()
-    cfg = train_config(f"synthetic_{kind}_zs_train", 96, 96, batch=20)
+def test_the_synthetic_world(small_world: Path, kind: str, num_unseen: int) -> None:
+    """A mask is its seen class's pixels, and no other pixel is valid."""
+    register_all(small_world)
+    cfg = train_config(f"synthetic_{kind}_zs_train", 96, 96, batch=15)
     joint = get_vocabulary(cfg.DATASETS.TRAIN[0])
     model, met = recording_model(), torch.zeros(len(joint), dtype=torch.bool)
-    for batch in itertools.islice(build_train_loader(cfg), scenes // 20):
+    for batch in itertools.islice(build_train_loader(cfg), 2):
         model(batch)
         names = model.text_classifier.vocabulary.names
         for record, segments in zip(batch, model.criterion.segments):
-            truth = torch.from_numpy(read_label(record["sem_seg_file_name"]))
+            truth = torch.from_numpy(read_joint_label(record))
             present = truth[truth != IGNORE_LABEL].unique().long()
             met[present] = True
             labels = [joint.names.index(names[k]) for k in segments.labels.tolist()]

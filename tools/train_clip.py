@@ -25,11 +25,15 @@ from pathlib import Path
 from typing import Any
 
 # a checkout works as it is, without being installed
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from synthetic_world.crops import Picture, class_name, clean_picture, pictures  # noqa: E402
+from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
+from synthetic_world.scene import PARTS, Portrait, Rendering, Scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
@@ -37,11 +41,7 @@ from zsk.classification.training_arguments import (  # noqa: E402
     REPORT_SUFFIX,
     check_training_arguments,
 )
-from zsk.data.synthetic.classes import stuff_vocabulary  # noqa: E402
-from zsk.data.synthetic.crops import Picture, class_name, clean_picture, pictures  # noqa: E402
-from zsk.data.synthetic.files import PARTS  # noqa: E402
-from zsk.data.synthetic.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
-from zsk.data.synthetic.scene import Portrait, Rendering, Scene  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import reported_mistakes, run_cli  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
@@ -103,7 +103,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     """Contrastive training with warm-up and cosine decay."""
     rng = np.random.default_rng(args.seed)
     templates = sorted({t for group in TEMPLATES.values() for t in group})
-    names = stuff_vocabulary().prompt_names
+    names = get_split("synthetic_stuff").prompt_names
     if not args.adapt:
         training.warm_up_text(model, names, templates, args.text_steps, rng)
     optimizer = training.build_optimizer(model, args.lr, weight_decay=0.05)
@@ -148,7 +148,7 @@ def evaluate(model: Any, sizes: training.ClipSizes) -> dict[str, float]:
     seed, side = PARTS["val"][0], sizes.image_resolution
     portraits = (Portrait(seed, number).render() for number in range(CLEAN_CROPS))
     crops = [clean_picture(portrait, side) for portrait in portraits]
-    vocabulary = stuff_vocabulary()
+    vocabulary = get_split("synthetic_stuff")
     prompts = [TEMPLATES["single"][0].format(name) for name in vocabulary.prompt_names]
     images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
     labels = torch.tensor([crop.label for crop in crops])

@@ -47,7 +47,9 @@ def test_prompt_names_are_friendlier_unless_switched_off() -> None:
 
 
 def test_unknown_split_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no split 'ade': choose one of coco_stuff, voc"):
+    with pytest.raises(
+        UserError, match="no split 'ade': choose one of coco_stuff, synthetic_objects, "
+    ):
         get_split("ade")
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.logger import setup_logger
 from PIL import Image
 from tiny_clip import save_tiny_clip
@@ -30,17 +29,11 @@ def draw_example(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def process_state() -> Iterator[None]:
-    """Registered data sets and loggers: none of the former in the test, all as before after it."""
-    catalogs = [(c, dict(c)) for c in (DatasetCatalog, MetadataCatalog)]
+def process_state(empty_catalogs: None) -> Iterator[None]:
+    """No registered data sets; after the test, they and the loggers are as before."""
     loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore", "zsk")]
     settings = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
-    for catalog, _ in catalogs:
-        catalog.clear()
     yield
-    for catalog, content in catalogs:
-        catalog.clear()
-        catalog.update(content)
     for log, level, propagate, handlers in settings:
         log.setLevel(level)
         log.propagate, log.handlers = propagate, handlers

@@ -1,4 +1,4 @@
-"""The compared systems' configurations of the synthetic world: one step, and three test scenes."""
+"""The compared systems' configurations of the synthetic world: one step, and three scenes."""
 
 import json
 import math
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from detectron2.engine import default_argument_parser
-
-from zsk.data.synthetic import files
+from prepare_synthetic import render_world
 
 TRAINED = (
     "zsk",
@@ -21,10 +20,17 @@ SUPERVISED = ("maskformer", "knet")
 SCENES = 3
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("datasets")
+    render_world(root / "synthetic", limit=SCENES)
+    return root
+
+
 @pytest.fixture
-def run(process_state: None, tiny_clip: Path, checkout: Path, monkeypatch, tmp_path: Path):
+def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_path: Path):
     """`train_net.py`'s main in this process on a few scenes; gives (losses, report)."""
-    monkeypatch.setattr(files, "PARTS", {"train": (1, 4), "val": (2, SCENES)})
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(world))
     monkeypatch.syspath_prepend(checkout)
     import train_net
 

@@ -80,7 +80,7 @@ def test_settings_on_one_line() -> None:
         ({**one_table(), "seeds": "1"}, ["seeds"]),
         ({**one_table(), "iterations": 0}, ["iterations", "1 or more"]),
         ({**one_table(), "settings": {"A": {"B": 1}}}, ["settings.A", "number"]),
-        ({**one_table(), "prepare": {"clip": ["make.py"]}}, ["prepare.clip", "{output}"]),
+        ({**one_table(), "prepare": {"clip": []}}, ["prepare.clip", "program"]),
         ({**one_table(), "prepare": {"clip": "make.py {output}"}}, ["prepare.clip", "list"]),
         ({**one_table(), "grid": {"table": "u", "images": 1}}, ["grid.table", "'u'"]),
         ({**one_table(), "grid": {"table": "t", "images": 0}}, ["grid.images"]),

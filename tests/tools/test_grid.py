@@ -11,10 +11,6 @@ from benchmark.accuracy.rows import Grid, Row
 from benchmark.accuracy.runs import FINISHED_FILE, Job
 from PIL import Image
 
-from zsk.benchmark.grid import draw_grid, grid_trials
-from zsk.benchmark.plan import Trial
-from zsk.benchmark.rows import Grid, Row
-from zsk.benchmark.runs import FINISHED_FILE, Job
 from zsk.data.register import register_zero_shot_split
 from zsk.load import load_config
 from zsk.visualization import label_image

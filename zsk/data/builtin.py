@@ -9,8 +9,6 @@ from pathlib import Path
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.register import register_evaluation_set, register_zero_shot_split
 from zsk.data.splits import get_split
-from zsk.data.synthetic.classes import object_vocabulary, stuff_vocabulary
-from zsk.data.synthetic.files import SCHEME
 from zsk.resources import find_resource
 from zsk.vocabulary import Vocabulary
 
@@ -31,9 +29,10 @@ def register_all(root: str | os.PathLike[str]) -> None:
     voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
     photos_zs_val and photos_zs_overfit; with all classes seen, for fully supervised systems,
     voc_supervised_train and coco_stuff_supervised_train; for evaluation only
-    pascal_context_59_val, ade20k_150_val and cityscapes_19_val; and the synthetic world, which
-    needs no file (`register_synthetic`). What is missing is reported when a data set is listed,
-    with the command that prepares it.
+    pascal_context_59_val, ade20k_150_val and cityscapes_19_val; and the synthetic world, as
+    synthetic_stuff_zs_train, …_zs_val and …_supervised_train, where every pixel is labelled, and
+    as synthetic_objects_…, where the ground is ignored. What is missing is reported when a data
+    set is listed, with the command that prepares it.
 
     Raises:
         UserError: they are registered already, below another root.
@@ -65,25 +64,25 @@ def register_all(root: str | os.PathLike[str]) -> None:
             advice=_ADVICE.format(split),
         )
     _register_evaluation_sets(Path(root))
-    register_synthetic()
+    _register_synthetic(Path(root) / "synthetic")
 
 
-def register_synthetic() -> None:
-    """Register the synthetic world in two protocols (see `zsk.data.synthetic`).
-
-    synthetic_stuff_zs_train, …_zs_val and …_supervised_train: every pixel is labelled, as in
-    COCO-Stuff; synthetic_objects_…: the ground is ignored, as VOC's background is.
-    """
-    for kind, vocabulary in (("stuff", stuff_vocabulary()), ("objects", object_vocabulary())):
+def _register_synthetic(root: Path) -> None:
+    for split in ("synthetic_stuff", "synthetic_objects"):
+        vocabulary = get_split(split)
+        # the files hold ids of synthetic_stuff; for the objects, the values of stuff are no class
+        values = {name: i for i, name in enumerate(vocabulary.names)}
         for ending in ("zs_train", "supervised_train", "zs_val"):
-            name = f"synthetic_{kind}_{ending}"
+            name = f"{split}_{ending}"
             part = ending.rpartition("_")[2]
             register_zero_shot_split(
                 name,
-                f"{SCHEME}{part}/photos",
-                f"{SCHEME}{part}/{kind}",
+                root / part / "photos",
+                root / part / "labels",
                 _vocabulary(name, vocabulary),
                 training=part == "train",
+                label_values=values if split == "synthetic_objects" else None,
+                advice=_ADVICE.format("synthetic"),
             )
 
 

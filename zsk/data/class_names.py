@@ -1,8 +1,8 @@
-"""Tables of facts: class names, prompt names and file values of the two benchmarks.
+"""Class names, unseen names and prompt names of the data sets with a zero-shot split.
 
 Sources: the Pascal VOC 2012 development kit (class order), the COCO-Stuff 164k label list (names in
 the order of their category ids), and the zero-shot splits of the two (unseen names). The friendlier
-prompt names are our choice. Ids are derived from the order; none is typed in.
+prompt names and the synthetic world are our own. Ids are derived from the order; none is typed in.
 """
 
 from __future__ import annotations
@@ -98,3 +98,25 @@ COCO_STUFF_PROMPT_NAMES: dict[str, str] = {
     "window-blind": "window blind",
     "window-other": "window",
 }
+
+SYNTHETIC_OBJECTS: tuple[str, ...] = (
+    "red circle", "green circle", "blue circle", "yellow circle",
+    "green square", "blue square", "yellow square", "striped square",
+    "blue triangle", "yellow triangle", "striped triangle", "spotted triangle",
+    "yellow star", "striped star", "spotted star", "red star",
+    "striped cross", "spotted cross", "red cross", "green cross",
+    "spotted ring", "red ring", "green ring", "blue ring",
+)  # fmt: skip
+"""24 shapes of a material; a label file holds the position."""
+
+SYNTHETIC_STUFF: tuple[str, ...] = (
+    "grey bricks", "brown bricks", "brown planks", "teal planks",
+    "teal waves", "pink waves", "pink pebbles", "grey pebbles",
+)  # fmt: skip
+"""8 patterns of a tone; a label file holds 24 + the position."""
+
+SYNTHETIC_UNSEEN_OBJECTS: tuple[str, ...] = (
+    "blue circle", "yellow square", "striped triangle", "spotted star",
+    "red cross", "green ring",
+)  # fmt: skip
+SYNTHETIC_UNSEEN_STUFF: tuple[str, ...] = ("teal planks", "grey pebbles")

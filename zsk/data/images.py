@@ -14,7 +14,6 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from zsk.data.synthetic import files as synthetic
 from zsk.errors import UserError
 
 PathLike = str | os.PathLike[str]
@@ -95,8 +94,6 @@ def read_size(path: PathLike, what: str) -> tuple[int, int]:
     Raises:
         UserError: naming the file, when it is missing or its header is damaged or no image's.
     """
-    if synthetic.is_synthetic(os.fspath(path)):
-        return synthetic.file_size()
     with _opened(path, what) as stored:
         width, height = stored.size
         on_its_side = stored.getexif().get(ExifTags.Base.Orientation) in _TURNED_ORIENTATIONS
@@ -115,7 +112,7 @@ def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
 def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
     """Open `path`; whatever Pillow makes of a bad file becomes a UserError."""
     try:
-        with _open(os.fspath(path)) as image:
+        with Image.open(path) as image:
             yield image
     except FileNotFoundError as error:
         raise UserError(f"{what} {os.fspath(path)} does not exist") from error
@@ -123,7 +120,3 @@ def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
         raise UserError(
             f"{what} {os.fspath(path)} cannot be read ({error}): replace the file"
         ) from error
-
-
-def _open(path: str) -> Image.Image:
-    return synthetic.open_file(path) if synthetic.is_synthetic(path) else Image.open(path)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zsk.data.synthetic import files as synthetic
 from zsk.errors import UserError
 
 LABEL_SUFFIX = ".png"
@@ -122,8 +121,6 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
 
 def _files_by_stem(folder: str, suffixes: Sequence[str], what: str, hint: str) -> dict[str, str]:
     """Paths of the files in `folder` with one of the endings, by stem; hidden files aside."""
-    if synthetic.is_synthetic(folder) and (rendered := synthetic.list_folder(folder)):
-        return rendered
     if not os.path.isdir(folder):
         raise UserError(f"the folder of {what} {folder} does not exist{hint}")
     found: dict[str, str] = {}

@@ -15,7 +15,6 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from zsk.data.evaluation_sets import EvaluationClasses
 from zsk.data.labels import ordered_values
 from zsk.data.listing import list_records
-from zsk.data.synthetic.files import is_synthetic
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
@@ -44,8 +43,8 @@ def register_zero_shot_split(
 
     Args:
         name: what DATASETS.TRAIN and DATASETS.TEST call it.
-        image_root: folder of the photos; or one of `zsk.data.synthetic.files`.
-        label_root: folder of the label PNGs, likewise.
+        image_root: folder of the photos.
+        label_root: folder of the label PNGs.
         vocabulary: the joint vocabulary of at most 255 classes (see `zsk.data.splits`).
         training: whether the data set is meant for training, which needs a seen class.
         file_list: text file with one stem per line: only those are listed. None lists all, and
@@ -126,7 +125,7 @@ def _register(
             f"most {IGNORE_LABEL}"
         )
     # absolute paths: a later change of the working directory changes nothing
-    images, labels = _absolute(image_root), _absolute(label_root)
+    images, labels = os.path.abspath(image_root), os.path.abspath(label_root)
     stems = None if file_list is None else os.path.abspath(file_list)
     suffixes = tuple(image_suffixes)
     settings = {
@@ -244,11 +243,6 @@ def _classes(name: str) -> Vocabulary | EvaluationClasses:
         )
     metadata = MetadataCatalog.get(name)
     return metadata.vocabulary or metadata.evaluation_classes
-
-
-def _absolute(folder: str | os.PathLike[str]) -> str:
-    name = os.fspath(folder)
-    return name if is_synthetic(name) else os.path.abspath(name)
 
 
 def _refuse_other_settings(name: str, settings: dict[str, Any]) -> None:

@@ -36,6 +36,14 @@ SPLITS: dict[str, ZeroShotSplit] = {
         class_names.COCO_STUFF_UNSEEN,
         class_names.COCO_STUFF_PROMPT_NAMES,
     ),
+    "synthetic_stuff": ZeroShotSplit(
+        class_names.SYNTHETIC_OBJECTS + class_names.SYNTHETIC_STUFF,
+        class_names.SYNTHETIC_UNSEEN_OBJECTS + class_names.SYNTHETIC_UNSEEN_STUFF,
+        {},
+    ),
+    "synthetic_objects": ZeroShotSplit(
+        class_names.SYNTHETIC_OBJECTS, class_names.SYNTHETIC_UNSEEN_OBJECTS, {}
+    ),
 }
 
 
@@ -43,7 +51,8 @@ def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
     """The joint vocabulary (seen and unseen) of a benchmark.
 
     Args:
-        name: "voc" (20 classes, 5 unseen) or "coco_stuff" (171 classes, 15 unseen).
+        name: "voc" (20 classes, 5 unseen), "coco_stuff" (171, 15), "synthetic_stuff" (32, 8) or
+            "synthetic_objects" (24, 6).
         friendly: take the split's table of prompt names; False prompts with the benchmark's names.
 
     Raises:

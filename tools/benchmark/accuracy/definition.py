@@ -161,11 +161,8 @@ def _check_settings(settings: Mapping[Any, Any], prefix: str) -> None:
 def _commands(commands: Mapping[Any, Any], prefix: str) -> dict[str, tuple[str, ...]]:
     for name in commands:
         words = typed(commands, name, list, "a list of words", prefix)
-        if not any("{output}" in str(word) for word in words):
-            raise UserError(
-                f"key {prefix}{name} has to hold a program and, among its arguments, {{output}}, "
-                "the file it writes"
-            )
+        if not words:
+            raise UserError(f"key {prefix}{name} is empty: give a program and its arguments")
     return {str(name): tuple(map(str, words)) for name, words in commands.items()}
 
 

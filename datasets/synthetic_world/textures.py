@@ -1,8 +1,7 @@
 """Colours of the synthetic world: materials of objects and patterns of stuff.
 
-Every function takes x and y, float arrays of one shape, and a random generator for what varies
-from one object to the next, and returns RGB of shape (…,3), float of 0 or more with white at 255,
-which the brightest stuff passes: the scene clips after its light.
+Every function takes x and y, float arrays of one shape, and a random generator, and returns RGB of
+shape (…,3): floats ≥ 0 with white at 255. Bright stuff may exceed 255; the scene clips.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _DARK, _LIGHT = (45, 40, 45), (225, 222, 215)
 
 
 def material(name: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An object's surface; x and y in its own frame, [-1,1]."""
+    """The surface of an object; x and y in the object's frame, [-1,1]."""
     if name in _COLOURS:
         flat = _vary(_COLOURS[name], rng, 22)
         return np.broadcast_to(flat, (*x.shape, 3)).copy()
@@ -44,7 +43,7 @@ def material(name: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) 
 def stuff(
     pattern: str, tone: str, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """A stuff's surface; x and y in pixels of the image."""
+    """The surface of a stuff; x and y in pixels of the image."""
     base = _vary(_TONES[tone], rng, 14)
     scale, angle = rng.uniform(0.8, 1.3), rng.uniform(-0.35, 0.35)
     phase = rng.uniform(0, 100, 2)

@@ -1,4 +1,4 @@
-"""Outlines as proposals have them: what a CLIP that names proposals should have seen.
+"""Imperfect masks, as proposals have them, for training the CLIP of the synthetic world.
 
 Letter: S side of a scene in pixels.
 """
@@ -10,21 +10,21 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-COARSE_SIDE = 24  # of the grid that a rough outline follows: a scene's at stride 4
-MAX_BLUR, MAX_NOISE = 3.0, 0.3  # of a rough outline: pixels, and of 1 inside and 0 outside
+COARSE_SIDE = 24  # of the grid of a rough outline: a scene at stride 4
+MAX_BLUR, MAX_NOISE = 3.0, 0.3  # of a rough outline: pixels, and mask values
 MIN_OVERLAP = 0.5  # IoU of a rough outline with the true one
 BLOBS = (3, 6)  # per side of the grid on which pieces are drawn
-REACH = (2, 13)  # pixels that a gained piece may extend beyond the outline
-FOLLOW_SHARE = 0.6  # of the gained pieces keep to one neighbour, whose outline they then have
+REACH = (2, 13)  # pixels by which a gained piece may extend beyond the outline
+FOLLOW_SHARE = 0.6  # of the gained pieces lie in one neighbour and follow its outline
 MIN_FLAWED_OVERLAP = 0.35  # IoU of a flawed outline with the true one
 
 
 class CutOuts(NamedTuple):
     """How subjects are cut out.
 
-    share: of the pictures, in [0,1], that show their subject on plain ground, as product photos do.
-    rough: of these, how many are cut out roughly, as by hand or by a program.
-    flawed: of the rough ones, how many lack pieces or have some of what is beside them.
+    share: of the pictures that show their subject cut out on plain ground, in [0,1].
+    rough: share of the cut-outs with a rough outline.
+    flawed: share of the rough cut-outs that lack pieces or include pieces of neighbours.
     """
 
     share: float = 0.5
@@ -39,7 +39,10 @@ AS_PROPOSED = CutOuts(share=0.75, rough=0.75, flawed=0.6)
 def cut_out(
     inside: np.ndarray, classes: np.ndarray, how: CutOuts, rng: np.random.Generator
 ) -> np.ndarray:
-    """A class's mask (S,S) bool in `classes` (S,S), exact or as `how` says -> (S,S) bool."""
+    """The mask `inside` (S,S) bool, exact, rough or flawed as drawn from `how`: (S,S) bool.
+
+    `classes` (S,S) are the labels of the scene.
+    """
     if rng.random() >= how.rough:
         return inside
     outline = rough_outline(inside, rng)
@@ -49,10 +52,9 @@ def cut_out(
 
 
 def rough_outline(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A mask (S,S) bool as a proposal might have it: coarse, with dents, bulges and holes.
+    """A mask (S,S) bool made coarse, with dents, bulges and holes.
 
-    Without them the small CLIP is surer of itself where a proposal is poor, and wrong no more
-    seldom: of the best proposals of one model it then names as many right (hIoU 49 against 50).
+    Masks whose IoU with `inside` would fall below MIN_OVERLAP stay exact.
     """
     coarse = cv2.resize(
         inside.astype(np.float32), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA
@@ -67,12 +69,13 @@ def rough_outline(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def flawed_outline(
     outline: np.ndarray, inside: np.ndarray, classes: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """A rough outline with pieces lost, and gained from what is around: where proposals go wrong.
+    """A rough outline that lost pieces and gained pieces of the surroundings.
 
     Args:
-        outline: (S,S) bool, `inside` roughly; returned as it is if too little of it would be left.
+        outline: (S,S) bool, rough mask; returned unchanged if the IoU of the result with `inside`
+            would fall below MIN_FLAWED_OVERLAP.
         inside: (S,S) bool, the true mask.
-        classes: (S,S), whose edges gained pieces may follow.
+        classes: (S,S) labels; gained pieces may follow their edges.
     """
     blobs = int(rng.integers(BLOBS[0], BLOBS[1] + 1))
     lost = _blobs(rng, blobs, inside.shape) > rng.uniform(0.3, 2.0)
@@ -88,7 +91,7 @@ def flawed_outline(
 
 
 def _blobs(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """A smooth random field (S,S), about `count` hills a side, of about unit deviation."""
+    """A smooth random field (S,S) with about `count` hills a side and unit deviation."""
     hills = rng.normal(0, 1, (count, count)).astype(np.float32)
     return cv2.resize(hills, shape[::-1], interpolation=cv2.INTER_CUBIC)
 

@@ -1,6 +1,6 @@
-"""Captioned pictures of the synthetic world, as the web gives them to a CLIP: crops of scenes.
+"""Captioned crops of scenes: the training pictures of the synthetic world's CLIP.
 
-All compositions occur, those without masks in training too, as CLIP has seen the unseen names.
+All compositions occur, unseen ones too, as OpenAI's CLIP has seen the unseen names of benchmarks.
 Letter: P side of a picture in pixels.
 """
 
@@ -16,9 +16,9 @@ from .classes import CLASSES, OBJECTS
 from .outlines import AS_ON_THE_WEB, CutOuts, cut_out
 from .scene import NO_CLASS, SIDE, Rendering
 
-MIN_PIXELS = 80  # of a segment that is worth a picture
-MIN_SHARE = 0.75  # of a window, that its stuff covers
-MAX_MARGIN = 0.3  # around an object, in its longer sides
+MIN_PIXELS = 80  # of a segment; smaller ones give no picture
+MIN_SHARE = 0.75  # of a window that its stuff covers
+MAX_MARGIN = 0.3  # around an object, as a share of its longer side
 WINDOW_TRIALS = 12
 
 
@@ -32,11 +32,11 @@ class Picture(NamedTuple):
 def pictures(
     rendering: Rendering, side: int, rng: np.random.Generator, cut_outs: CutOuts = AS_ON_THE_WEB
 ) -> Iterator[Picture]:
-    """One picture for each class in a scene: of the object, or of a piece of the stuff.
+    """At most one picture of each class in a scene.
 
     Args:
         side: P.
-        rng: draws margins, grounds and mirroring; another draw shows the scene differently.
+        rng: draws margins, backgrounds and mirroring.
         cut_outs: how many subjects are cut out, and how well.
     """
     image, classes = rendering
@@ -60,14 +60,14 @@ def pictures(
 
 
 def clean_picture(portrait: Rendering, side: int) -> Picture:
-    """What a portrait shows, alone on grey in its tight box."""
+    """The subject of a portrait, on grey, in its tight box."""
     inside = portrait.classes != NO_CLASS
     alone = np.where(inside[..., None], portrait.image, 127)
     return _picture(alone, _box(inside, 0), side, portrait.classes[inside][0])
 
 
 def class_name(label: int) -> str:
-    """The name that captions give a picture's class."""
+    """The name of a class in captions."""
     return CLASSES[label].name
 
 
@@ -91,7 +91,7 @@ def _box(inside: np.ndarray, margin: float) -> tuple[int, int, int, int]:
 
 
 def _window(inside: np.ndarray, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
-    """A random square that a stuff fills for the most part; None when none was found."""
+    """A random square with at least MIN_SHARE of the mask; None when none was found."""
     for _ in range(WINDOW_TRIALS):
         size = int(rng.integers(24, 65))
         left, top = rng.integers(0, SIDE - size + 1, 2)

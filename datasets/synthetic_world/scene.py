@@ -14,9 +14,12 @@ from .classes import CLASSES, MATERIALS, OBJECTS, STUFF, Composition
 from .shapes import OUTLINES
 from .textures import material, stuff
 
+PARTS = {"train": (1, 3000), "val": (2, 80)}
+"""Seed and number of scenes of the data sets."""
+
 SIDE = 96
 OBJECT_COUNTS = (2, 5)
-RADII = (11.0, 27.0)  # of an object, pixels
+RADII = (11.0, 27.0)  # of an object, in pixels
 SUPERSAMPLING = 2  # per axis, for the edges of objects
 NEIGHBOUR_SHARE = 0.5  # of the objects share a part with the one before: easily confused
 MAX_STAINS = 6
@@ -34,11 +37,11 @@ class Rendering(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene by number; the same numbers always give the same pixels.
+    """A scene by number; equal seeds and numbers give equal pixels.
 
     Attributes:
-        seed: of the collection of scenes (training, validation, …).
-        number: of the scene in it, ≥ 0.
+        seed: of the collection of scenes (see PARTS).
+        number: of the scene in the collection, ≥ 0.
     """
 
     seed: int
@@ -61,18 +64,17 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Portrait:
-    """One class alone: an object, whole and on plain grey, or a stuff that fills the picture.
+    """One class alone: a whole object on plain grey, or a stuff that fills the picture.
 
     Attributes:
-        seed, number: as of a Scene; portraits and scenes of the same numbers have nothing in
-            common.
+        seed, number: as in Scene; the random numbers are not those of the scene.
     """
 
     seed: int
     number: int
 
     def render(self) -> Rendering:
-        """Classes come in turn; around an object `classes` holds NO_CLASS."""
+        """Draw class `number` modulo the number of classes; `classes` is NO_CLASS around it."""
         rng = np.random.default_rng((self.seed, self.number, 1))
         label = self.number % len(CLASSES)
         composition = CLASSES[label]
@@ -86,14 +88,14 @@ class Portrait:
 
 
 def _box(centre: np.ndarray, reach: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom (exclusive) of what lies around a centre, inside the image."""
+    """Left, top, right and bottom (exclusive) of a square around a centre, cut to the image."""
     left, top = (max(int(c) - reach, 0) for c in centre)
     right, bottom = (min(int(c) + reach + 1, SIDE) for c in centre)
     return left, top, right, bottom
 
 
 def _draw_ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One to three kinds of stuff, parted by wavy borders."""
+    """Draw one to three kinds of stuff with wavy borders between them."""
     x, y = _grid()
     image, classes = np.zeros((SIDE, SIDE, 3)), np.zeros((SIDE, SIDE), dtype=np.uint8)
     count = int(rng.integers(1, 4))
@@ -112,7 +114,7 @@ def _draw_ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_stains(image: np.ndarray, rng: np.random.Generator) -> None:
-    """Small shapeless blots in the objects' colours: they belong to the ground."""
+    """Draw small blots in the materials of objects; their label stays that of the ground."""
     for _ in range(int(rng.integers(0, MAX_STAINS + 1))):
         centre, radius = rng.uniform(0, SIDE, 2), rng.uniform(1.5, 4.5)
         left, top, right, bottom = _box(centre, int(np.ceil(radius * 1.4)))
@@ -125,7 +127,7 @@ def _draw_stains(image: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _choose_objects(rng: np.random.Generator) -> list[Composition]:
-    """Objects from the back to the front; neighbours in the list often share a part."""
+    """Choose objects, back to front; neighbours in the list often share a part."""
     chosen = [OBJECTS[rng.integers(len(OBJECTS))]]
     for _ in range(int(rng.integers(OBJECT_COUNTS[0], OBJECT_COUNTS[1] + 1)) - 1):
         pool = list(OBJECTS)
@@ -146,11 +148,11 @@ def _draw_object(
     """Draw one object of random place, size, turn and stretch, with soft edges.
 
     Args:
-        middle: put it where all of it is in the picture.
+        middle: keep the whole object inside the picture.
     """
     border = 0.4 if middle else 0.08
     centre = rng.uniform(border * SIDE, (1 - border) * SIDE, 2)
-    # as many small ones as large ones per octave
+    # uniform in the logarithm: as many small objects as large ones
     radius = np.exp(rng.uniform(*np.log(RADII)))
     turn, stretch = rng.uniform(-MAX_TURN, MAX_TURN), rng.uniform(0.8, 1.25)
     left, top, right, bottom = _box(centre, int(np.ceil(radius * 1.35)))
@@ -173,7 +175,7 @@ def _draw_object(
 
 
 def _develop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light with a gradient in a random direction and a cast of colour, then noise; uint8."""
+    """Add light with a gradient, a colour cast and noise; returns uint8."""
     x, y = _grid()
     angle = rng.uniform(0, 2 * np.pi)
     along = (np.cos(angle) * (x / SIDE - 0.5) + np.sin(angle) * (y / SIDE - 0.5))[..., None]

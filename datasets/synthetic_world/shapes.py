@@ -1,7 +1,7 @@
-"""Outlines of the synthetic objects, as functions of coordinates in the object's own frame.
+"""Outlines of the synthetic objects as functions of coordinates in the object's frame.
 
-Each takes x and y, float arrays of one shape with the object inside [-1,1], y upwards, and returns
-a bool array: inside or not.
+Each takes x and y, float arrays of one shape with the object inside [-1,1] and y upwards, and
+returns a bool array, True inside.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # fold the plane onto half a point of the star: its edge is then one straight line, from the
-    # tip (1,0) to the inner corner
+    # the plane is folded onto half a point of the star, whose edge is the line from the tip (1,0)
+    # to the inner corner
     half = np.pi / _STAR_POINTS
     angle = abs((np.arctan2(x, y) + half) % (2 * half) - half)
     radius = np.hypot(x, y)

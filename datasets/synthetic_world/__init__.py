@@ -1,0 +1,1 @@
+"""A small synthetic world for zero-shot segmentation: the code that draws its scenes."""

@@ -1,1 +1,0 @@
-"""A small synthetic world for zero-shot segmentation, rendered on the fly from a seed."""
