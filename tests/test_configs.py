@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from benchmark.accuracy.definition import read_definition
 from benchmark.accuracy.plan import Plan, supervised_systems
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.register import get_vocabulary
 from zsk.load import load_config

@@ -12,7 +12,6 @@ from benchmark.accuracy.runs import FINISHED_FILE, Job
 from PIL import Image
 
 from zsk.data.register import register_zero_shot_split
-from zsk.load import load_config
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 

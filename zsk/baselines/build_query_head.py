@@ -1,4 +1,4 @@
-"""ZSMaskFormerHead's parts as a configuration asks for them: what its from_config calls."""
+"""Builds the parts of ZSMaskFormerHead from a configuration."""
 
 from collections.abc import Mapping
 
@@ -54,10 +54,10 @@ def build_transformer_decoder(
 
 
 def _check_features(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
-    """All there, finest first, and none that nothing reads."""
+    """Raises UserError for features that are missing, in another order, or not read."""
     check_pyramid(head, input_shape)
     if "head" in input_shape:
-        raise UserError(  # trained for nothing, and distributed training would stop at it
+        raise UserError(  # distributed training stops at parameters without a gradient
             "MODEL.RESNETS.OUT_FEATURES asks for head, but ZSMaskFormerHead does not read it: "
             "take it out"
         )

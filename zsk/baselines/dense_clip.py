@@ -1,4 +1,4 @@
-"""A vision-language model's own dense features with text weights, in a sliding window, untrained.
+"""Dense features of a vision-language model in a sliding window, without training.
 
 After MaskCLIP (Zhou et al., ECCV 2022). Shape letters: H x W photo, Y x X windows, h x w places in
 a window, K classes, E width of the text space.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.errors import UserError
 
-MAX_ENLARGED = 8  # in windows: how long a photo may become when its shorter side is enlarged
+MAX_ENLARGED = 8  # windows along the longer side, when a photo is enlarged for its shorter one
 
 
 class Windows(NamedTuple):
@@ -132,9 +132,9 @@ def window_weights(
 
 
 def _enlarged(image: Tensor, side: int) -> Tensor:
-    """(3,H,W), both sides at least `side`; as it is where they are.
+    """(3,H,W), enlarged where necessary until both sides are at least `side`.
 
-    At its own aspect unless it is so narrow that its length would outgrow the memory.
+    The aspect is kept unless the longer side would become longer than MAX_ENLARGED windows.
     """
     height, width = image.shape[-2:]
     scale = side / min(height, width)

@@ -1,4 +1,4 @@
-"""ZS-MaskFormer's proposal head: what ZSK-Net's dynamic kernels are compared with.
+"""The proposal head of ZS-MaskFormer, to which dynamic kernels are compared.
 
 MaskFormer (Cheng et al., NeurIPS 2021) with text-aligned class scores, or with a linear classifier
 the fully supervised original.
@@ -38,10 +38,9 @@ def mask_embedding(dim: int, mask_dim: int) -> nn.Module:
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class ZSMaskFormerHead(nn.Module):
-    """N queries, refined by L layers; every layer gives masks and class scores.
+    """N queries, refined by L layers; every layer gives masks and embeddings.
 
-    The same interface as DynamicKernelHead. As published, one mask embedding and one set of class
-    scores serve all layers.
+    As published, one mask embedding and one set of class scores serve all layers.
     """
 
     class_scores: ClassScores

@@ -1,4 +1,4 @@
-"""Class names → text embeddings, the classifier weights of head and regions.
+"""Class names → text embeddings, the classifier weights for proposal head and regions.
 
 Letters: K classes, T templates, E width of the text space.
 """
@@ -23,7 +23,7 @@ from .learned_prompts import LearnedPrompts, load_prompts
 from .prompts import build_prompts
 from .text_cache import TextCache
 
-CACHED_VOCABULARIES = 8  # a few users' words beside training's and a test set's
+CACHED_VOCABULARIES = 8  # vocabularies of training, of a test set, and of a user's last words
 
 
 class TextClassifier(FrozenModule):
@@ -31,10 +31,10 @@ class TextClassifier(FrozenModule):
 
     Args:
         encoder: the frozen text side.
-        prompts: T ≥ 1 texts with one "{}" each, or learned prompts, which are frozen and then are
-            no part of the state dict: a model may be evaluated with others than it was trained.
-        disk_cache: where the embeddings of templates outlive the process; None: nowhere. Learned
-            prompts are not kept there.
+        prompts: T ≥ 1 texts with one "{}" each, or learned prompts. Learned prompts are frozen and
+            no part of the state dict, so a model may be evaluated with other prompts.
+        disk_cache: where the embeddings of templates are kept between programs, or None. The
+            embeddings of learned prompts are not kept.
     """
 
     def __init__(
@@ -55,14 +55,13 @@ class TextClassifier(FrozenModule):
         self._cache: OrderedDict[tuple[tuple[str, ...], str], Tensor] = OrderedDict()
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
-        """Leave the context vectors as they were learned, in float32."""
+        """Learned context vectors stay in float32."""
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
         """(K,E) float32 unit rows on the encoder's device, without gradient.
 
-        A template ensemble is the mean of its unit rows, scaled to length 1 again. The least
-        recently used vocabularies are forgotten. Raises UserError for a class whose prompt is too
-        long for the encoder.
+        A template ensemble is the mean of its unit rows, normalised again. Raises UserError for a
+        class whose prompt is too long for the encoder.
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
         if key not in self._cache:
@@ -110,7 +109,7 @@ def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> Text
 
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
-    """Log the classes that count as unseen although the prompts learned from their masks."""
+    """Warn of unseen classes that the learned prompts were trained on."""
     again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
     leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
     if leaked:

@@ -1,4 +1,4 @@
-"""The proposal head's parts as a configuration asks for them: what its from_config calls."""
+"""Builds the parts of DynamicKernelHead from a configuration."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
                 f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
             )
     if "head" in input_shape and "head" not in wanted:
-        raise UserError(  # trained for nothing, and distributed training would stop at it
+        raise UserError(  # distributed training stops at parameters without a gradient
             "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
         )
     check_norm(head.NORM)
@@ -68,7 +68,7 @@ def build_kernel_generator(
             kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
         )
     if kernels.INIT == "clusters" and not kernels.NUM_STAGES and head.CLASS_FEATURES:
-        raise UserError(  # and distributed training would wait for ASPP's gradients
+        raise UserError(  # distributed training stops at parameters without a gradient
             f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}, but with clusters, "
             "NUM_STAGES 0 and CLASS_FEATURES nothing reads what ASPP makes of it: set it to []"
         )
@@ -96,7 +96,7 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
 def build_class_scores(
     cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
 ) -> ClassScores:
-    """The class scores of one stage: of its kernels, or of the features under its masks."""
+    """The class scores of one stage, on its kernels or on the features under its masks."""
     head = cfg.MODEL.SEM_SEG_HEAD
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
