@@ -19,7 +19,7 @@ from detectron2.modeling import build_model
 from zsk.batched_inputs import Record
 from zsk.checkpoint import load_to_evaluate
 from zsk.config import load_config, trained_names
-from zsk.data.eval_options import eval_resize
+from zsk.data.augmentations import eval_resize
 from zsk.errors import UserError
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog
 from PIL import Image
 
+from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.images import read_label
-from zsk.data.listing import list_records
 from zsk.data.prepare_evaluation import link_into
+from zsk.data.register import register_evaluation_set
 from zsk.errors import UserError
 
 
@@ -53,7 +55,7 @@ def test_pascal_context_program_takes_the_listed_photos(tmp_path: Path, run_prog
     ],
 )
 def test_cityscapes_program_pairs_photos_and_labels(
-    tmp_path: Path, run_main, ending: str, values: list[list[int]], ids: list[list[int]]
+    tmp_path: Path, run_main, empty_catalogs, ending: str, values: list, ids: list
 ) -> None:
     for city, stem in (("ulm", "ulm_1"), ("bonn", "bonn_1")):
         photo = tmp_path / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"
@@ -64,7 +66,8 @@ def test_cityscapes_program_pairs_photos_and_labels(
         code, out, err = run_main("prepare_cityscapes", "--root", tmp_path)
         assert code == 0, err
     photos, labels = tmp_path / "zsk" / "val_photos", tmp_path / "zsk" / "val"
-    records = list_records(str(photos), str(labels), file_list=None, image_suffixes=(".png",))
+    register_evaluation_set("city", photos, labels, EVALUATION_SETS["cityscapes_19"])
+    records = DatasetCatalog.get("city")
     assert [record["image_id"] for record in records] == ["bonn_1", "ulm_1"]
     for record in records:
         assert read_label(record["file_name"]).tolist() == [[1, 2, 3]]

@@ -19,7 +19,7 @@ from zsk.checkpoint import load_weights
 from zsk.classification.frozen_module import FrozenModule
 from zsk.classification.half_at_rest import wake
 from zsk.config import default_vocabulary, load_config
-from zsk.data.eval_options import eval_resize
+from zsk.data.augmentations import eval_resize
 from zsk.data.images import read_image
 from zsk.errors import UserError
 from zsk.norm_folding import fold_batch_norms
