@@ -101,7 +101,7 @@ def voc_value_table() -> np.ndarray:
 
 
 def coco_stuff_value_table() -> np.ndarray:
-    """(256,) int16, value of a COCO-Stuff label → id: category id - 1 of 171 used ids → 0–170."""
+    """(256,) int16, value of a COCO-Stuff label (category id - 1) → id 0–170; unused ids → -1."""
     category_ids = range(1, class_names.COCO_STUFF_LAST_CATEGORY_ID + 1)
     used = (i for i in category_ids if i not in class_names.COCO_STUFF_UNUSED_CATEGORY_IDS)
     return value_table(category_id - 1 for category_id in used)
