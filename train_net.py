@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from zsk.checkpoint import initial_weights, load_weights
+from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
-from zsk.data.startup_check import check_at_start
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators

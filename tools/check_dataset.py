@@ -18,9 +18,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+from check_report import class_table, contact_sheet, notes  # noqa: E402
+from dataset_check import DatasetCheck, check_dataset  # noqa: E402
+
 from zsk.data.builtin import datasets_root, register_all  # noqa: E402
-from zsk.data.check import DatasetCheck, check_dataset, split_metadata  # noqa: E402
-from zsk.data.check_report import class_table, contact_sheet, notes  # noqa: E402
+from zsk.data.check import split_metadata  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.split_file import register_split_file  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402

@@ -21,7 +21,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.checkpoint import load_weights
-from zsk.data.eval_options import eval_resize
+from zsk.data.augmentations import eval_resize
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
 from zsk.resources import find_resource

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from detectron2.config import get_cfg
 from detectron2.data import transforms as T
 from detectron2.utils.env import seed_all_rng
 
+from zsk.config import add_zsk_config
 from zsk.data.augmentations import (
     MAX_CROP_REDRAWS,
     LabelledCrop,
     PadBottomRight,
-    ResizeShortestEdge,
     eval_augmentations,
     train_augmentations,
 )
@@ -50,13 +51,6 @@ def test_size_0_keeps_the_image_up_to_the_largest_size(max_size: int, expected: 
     assert view.image.shape == (*expected, 3)
 
 
-def test_resized_labels_stay_labels() -> None:
-    label = np.array([[3, 200]], np.uint8)
-    view = augment([ResizeShortestEdge(5, 100)], np.zeros((1, 2, 3), np.uint8), label)
-    assert view.sem_seg.shape == (5, 10)
-    assert (view.sem_seg[:, :5] == 3).all() and (view.sem_seg[:, 5:] == 200).all()
-
-
 class WalkingDraw:
     """Draws the 1×1 crops of the first row from left to right, counting them."""
 
@@ -89,14 +83,6 @@ def test_crops_are_redrawn_at_most_so_often(
     view = augment([crop], np.zeros((1, 20, 3), np.uint8), label)
     assert walk.draws == draws
     assert view.sem_seg.tolist() == [[result]]
-
-
-@pytest.mark.parametrize("max_area", [0.75, 1.0])
-def test_crop_is_no_larger_than_the_image(max_area: float) -> None:
-    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    view = augment([LabelledCrop((5, 5), max_area)], image, np.zeros((4, 6), np.uint8))
-    assert view.image.shape == (4, 5, 3)
-    assert view.sem_seg.shape == (4, 5)
 
 
 def test_crop_avoids_one_dominant_class() -> None:
@@ -134,26 +120,33 @@ def test_padding(
     assert (view.sem_seg[height:] == 255).all() and (view.sem_seg[:, width:] == 255).all()
 
 
-def training(**changes: object) -> list:
-    settings: dict = dict(
-        min_sizes=(8, 16, 24),
-        size_sampling="choice",
-        max_size=64,
-        crop_size=(16, 16),
-        single_category_max_area=0.75,
-        color_jitter=True,
-        horizontal_flip=True,
-        size_divisibility=16,
-    )
-    return train_augmentations(**{**settings, **changes})
+def training(*options: object) -> list:
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    small = {
+        "MIN_SIZE_TRAIN": (8, 16, 24),
+        "MIN_SIZE_TRAIN_SAMPLING": "choice",
+        "MAX_SIZE_TRAIN": 64,
+        "CROP.ENABLED": True,
+        "CROP.SIZE": [16, 16],
+        "CROP.SINGLE_CATEGORY_MAX_AREA": 0.75,
+        "COLOR_AUG_SSD": True,
+        "RANDOM_FLIP": "horizontal",
+        "SIZE_DIVISIBILITY": 16,
+    }
+    small.update(zip(options[::2], options[1::2]))
+    cfg.merge_from_list([word for key, v in small.items() for word in (f"INPUT.{key}", v)])
+    return train_augmentations(cfg)
+
+
+PLAIN = ("CROP.ENABLED", False, "COLOR_AUG_SSD", False, "RANDOM_FLIP", "none")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 100), (10, 7), (40, 60)])
 def test_every_training_view_has_the_crop_size(size: tuple[int, int]) -> None:
     for _ in range(10):
         view = augment(training(), np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8))
-        assert view.image.shape == (16, 16, 3)
-        assert view.sem_seg.shape == (16, 16)
+        assert view.image.shape == (16, 16, 3) and view.sem_seg.shape == (16, 16)
         assert view.image.dtype == view.sem_seg.dtype == np.uint8
 
 
@@ -162,37 +155,34 @@ def test_image_and_label_move_together() -> None:
     label = np.kron(np.array([[10, 60], [110, 160]], np.uint8), np.ones((16, 16), np.uint8))
     image = np.repeat(label[:, :, None], 3, 2)
     for _ in range(10):
-        steps = training(color_jitter=False, min_sizes=(32,))
-        view = augment(steps, image, label)
+        view = augment(training("COLOR_AUG_SSD", False, "MIN_SIZE_TRAIN", (32,)), image, label)
         assert np.array_equal(view.image[:, :, 0], view.sem_seg)
 
 
 def test_switches() -> None:
-    image, label = np.zeros((8, 12, 3), np.uint8), np.zeros((8, 12), np.uint8)
+    image, label = np.zeros((8, 12, 3), np.uint8), np.eye(8, 12, dtype=np.uint8)
     image[:, 0] = 200  # a mirrored or recoloured image would show
-    steps = training(
-        crop_size=None,
-        color_jitter=False,
-        horizontal_flip=False,
-        size_divisibility=0,
-        min_sizes=(8,),
-    )
-    for _ in range(5):
-        assert np.array_equal(augment(steps, image, label).image, image)
-    flipped = [augment([*steps, T.RandomFlip()], image, label).image for _ in range(20)]
-    assert any(view[0, -1, 0] == 200 for view in flipped)
+
+    def views(*options: object) -> list[T.AugInput]:
+        steps = training(*PLAIN, "SIZE_DIVISIBILITY", 0, "MIN_SIZE_TRAIN", (8,), *options)
+        return [augment(steps, image, label) for _ in range(10)]
+
+    assert all(np.array_equal(view.image, image) for view in views())
+    assert {view.image[0, -1, 0] for view in views("RANDOM_FLIP", "horizontal")} == {0, 200}
+    jittered = views("COLOR_AUG_SSD", True)
+    assert any(not np.array_equal(view.image, image) for view in jittered)
+    assert all(np.array_equal(view.sem_seg, label) for view in jittered)
+    assert all(view.image.shape == (12, 12, 3) for view in views("SIZE_DIVISIBILITY", 12))
 
 
-def test_colour_jitter_leaves_labels_and_type() -> None:
-    image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
-    label = np.eye(16, dtype=np.uint8)
-    steps = training(crop_size=None, horizontal_flip=False, size_divisibility=0, min_sizes=(16,))
-    views = [augment(steps, image, label) for _ in range(10)]
-    assert any(not np.array_equal(view.image, image) for view in views)
-    assert all(np.array_equal(view.sem_seg, label) for view in views)
-    assert all(view.image.dtype == np.uint8 for view in views)
-
-
-def test_contradicting_sizes_are_refused() -> None:
-    with pytest.raises(UserError, match=r"CROP.SIZE \[16, 16\] is not a multiple .* 32"):
-        training(size_divisibility=32)
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("RANDOM_FLIP", "vertical", "RANDOM_FLIP is 'vertical'"),
+        ("SIZE_DIVISIBILITY", 32, r"CROP.SIZE \[16, 16\] is not a multiple .* 32"),
+        ("CROP.SIZE", [0.9, 0.9], r"CROP.SIZE is \[0.9, 0.9\]: .* whole pixels"),
+    ],
+)
+def test_bad_keys(key: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        training(key, value)

@@ -1,6 +1,5 @@
-"""Reading photos and labels: every kind of file becomes one form, or an error that names it."""
+"""Reading photos, labels and sizes: every kind of file, or an error that names the file."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +7,14 @@ import pytest
 from PIL import Image
 
 from zsk.data.images import read_image, read_label, read_size
+from zsk.data.labels import read_joint_label
 from zsk.errors import UserError
 
 READERS = pytest.mark.parametrize("read", [read_image, read_label])
 # 1×2 pixels: red, then black
 RED_BLACK = np.array([[[255, 0, 0], [0, 0, 0]]], np.uint8)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # displayed after a quarter turn clockwise
 
 
 @READERS
@@ -22,12 +24,16 @@ def test_no_image(tmp_path: Path, read, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match="bad.png cannot be read"):
         read(path)
+    with pytest.raises(UserError, match="label .*bad.png cannot be read"):
+        read_size(path, "label")
 
 
 @READERS
 def test_missing_file_and_folder(tmp_path: Path, read) -> None:
     with pytest.raises(UserError, match="gone.png does not exist"):
         read(tmp_path / "gone.png")
+    with pytest.raises(UserError, match="image .*gone.png does not exist"):
+        read_size(tmp_path / "gone.png", "image")
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path)
 
@@ -41,27 +47,16 @@ def test_truncated(tmp_path: Path, read, suffix: str) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match=f"half{suffix} cannot be read"):
         read(path)
+    assert read_size(path, "label") == (64, 64)  # the header is whole
 
 
-def test_one_pixel(tmp_path: Path) -> None:
-    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
-    image = read_image(tmp_path / "one.png")
-    assert image.dtype == np.uint8
-    assert image.tolist() == [[[1, 2, 3]]]
-
-
-def test_rgb_order_and_writable(tmp_path: Path) -> None:
-    Image.fromarray(RED_BLACK).save(tmp_path / "red.png")
-    image = read_image(tmp_path / "red.png")
-    assert np.array_equal(image, RED_BLACK)
-    image[0, 0, 0] = 1  # a read-only array would raise
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_alpha_and_palette(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colour_alpha_and_palette(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(RED_BLACK).convert(mode).save(path)
-    assert np.array_equal(read_image(path), RED_BLACK)
+    image = read_image(path)
+    assert image.dtype == np.uint8 and np.array_equal(image, RED_BLACK)
+    image[0, 0, 0] = 1  # a read-only array would raise
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1"])
@@ -71,14 +66,11 @@ def test_grey(tmp_path: Path, mode: str) -> None:
     assert read_image(path).tolist() == [[[255] * 3, [0] * 3]]
 
 
-def test_16_bit_is_scaled(tmp_path: Path) -> None:
+def test_16_bit_is_scaled_and_floating_point_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(np.array([[0, 257, 32896, 65535]], np.uint16)).save(path)
     # v / 257: 0, 1, 128, 255
     assert read_image(path)[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-def test_float_image_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "x.tiff")
     with pytest.raises(UserError, match="x.tiff stores floating-point"):
         read_image(tmp_path / "x.tiff")
@@ -96,38 +88,34 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
 def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     stored = np.zeros((16, 32, 3), np.uint8)
-    stored[:, :16] = 255  # left half white
-    exif = Image.Exif()
-    exif[0x0112] = 6  # displayed after a quarter turn clockwise: the left becomes the top
-    Image.fromarray(stored).save(path, quality=100, exif=exif)
+    stored[:, :16] = 255  # left half white: the top half when displayed
+    Image.fromarray(stored).save(path, quality=100, exif=TURNED)
     image = read_image(path)
-    assert image.shape == (32, 16, 3)
-    assert image[:12].min() > 240
-    assert image[20:].max() < 15
+    assert image.shape == (32, 16, 3) and read_size(path, "image") == (32, 16)
+    assert image[:12].min() > 240 and image[20:].max() < 15
 
 
 @pytest.mark.parametrize("mode", ["L", "P"])
-def test_label_holds_stored_ids(tmp_path: Path, mode: str) -> None:
+def test_a_label_holds_the_stored_ids(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "x.png"
-    ids = np.array([[0, 7, 255]], np.uint8)
-    label = Image.fromarray(ids)
+    label = Image.fromarray(np.array([[0, 7, 255]], np.uint8))
     if mode == "P":
         label.putpalette([(90 - k) % 256 for k in range(768)])  # colours must not matter
         assert label.mode == "P"
     label.save(path)
-    assert read_label(path).tolist() == ids.tolist()
+    assert read_label(path).tolist() == [[0, 7, 255]]
     assert read_label(path).dtype == np.uint8
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_coloured_label_is_refused(tmp_path: Path, mode: str) -> None:
+def test_coloured_labels_are_refused(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "colours.png"
     Image.new(mode, (2, 2)).save(path)
     with pytest.raises(UserError, match=rf"colours.png holds colours or .*mode {mode}\)"):
         read_label(path)
 
 
-def test_16_bit_label_with_small_ids(tmp_path: Path) -> None:
+def test_16_bit_labels_need_small_ids(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(np.array([[3, 255]], np.uint16)).save(path)
     assert read_label(path).tolist() == [[3, 255]]
@@ -136,32 +124,10 @@ def test_16_bit_label_with_small_ids(tmp_path: Path) -> None:
         read_label(path)
 
 
-def test_photos_read_without_a_warning(real_data: Path) -> None:
-    path = next(iter(sorted((real_data / "coco" / "train2017").glob("*.jpg"))))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        image = read_image(path)
-    assert image.ndim == 3 and image.dtype == np.uint8 and image.max() > 200
-
-
-def test_size_comes_from_the_header(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    Image.new("RGB", (7, 4)).save(path)
-    assert read_size(path, "image") == (4, 7)
-    Image.effect_noise((70, 40), 99).save(path)
-    path.write_bytes(path.read_bytes()[:-400])  # the pixels are damaged, the header is not
-    assert read_size(path, "image") == (40, 70)
-    with pytest.raises(UserError, match="truncated"):
-        read_image(path)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored lying, displayed standing
-    Image.new("RGB", (7, 4)).save(path, exif=exif)
-    assert read_size(path, "image") == (7, 4)
-
-
-def test_size_of_what_is_no_image(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"x")
-    with pytest.raises(UserError, match="label .*a.png cannot be read"):
-        read_size(tmp_path / "a.png", "label")
-    with pytest.raises(UserError, match="image .*none.jpg does not exist"):
-        read_size(tmp_path / "none.jpg", "image")
+def test_values_become_joint_ids_and_all_others_are_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[0, 1, 2, 7, 254, 255]], np.uint8)).save(path)
+    record = {"sem_seg_file_name": str(path)}
+    assert read_joint_label(record).tolist() == [[0, 1, 2, 7, 254, 255]]
+    joint = read_joint_label({**record, "label_values": (7, 0, 1)})
+    assert joint.dtype == np.uint8 and joint.tolist() == [[1, 2, 255, 0, 255, 255]]

@@ -1,15 +1,15 @@
 """The way from the real photos on disk to training records, with their labels as shipped."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog
 from detectron2.utils.env import seed_all_rng
 from preparation.labels import LabelCounts, prepare_labels
 
-from zsk.data.augmentations import train_augmentations
+from zsk.config import add_zsk_config
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.images import read_label
 from zsk.data.listing import read_stems
@@ -33,13 +33,11 @@ def prepared(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 @pytest.fixture
-def photos(real_data: Path, prepared: tuple[Path, LabelCounts]) -> Iterator[list[dict]]:
+def photos(real_data: Path, prepared: tuple[Path, LabelCounts], empty_catalogs) -> list[dict]:
     """Records of all photos, with the labels that hold the unseen classes, too."""
     images = real_data / "coco" / "train2017"
     register_zero_shot_split("real", images, prepared[0] / "all", STUFF, training=True)
-    yield DatasetCatalog.get("real")
-    DatasetCatalog.remove("real")
-    MetadataCatalog.remove("real")
+    return DatasetCatalog.get("real")
 
 
 def test_counts(prepared: tuple[Path, LabelCounts]) -> None:
@@ -64,20 +62,12 @@ def test_lists_cover_the_photos(checkout: Path, prepared: tuple[Path, LabelCount
 
 def test_training_sees_what_was_labelled_seen(photos: list[dict]) -> None:
     seed_all_rng(0)
-    mapper = ZeroShotMapper(
-        is_train=True,
-        vocabulary=STUFF,
-        augmentations=train_augmentations(
-            min_sizes=(160, 240, 320),
-            size_sampling="choice",
-            max_size=640,
-            crop_size=(128, 128),
-            single_category_max_area=0.75,
-            color_jitter=True,
-            horizontal_flip=True,
-            size_divisibility=128,
-        ),
-    )
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.INPUT.MIN_SIZE_TRAIN = (160, 240, 320)
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.SIZE = True, [128, 128]
+    cfg.INPUT.SIZE_DIVISIBILITY = 128
+    mapper = ZeroShotMapper(cfg, is_train=True, dataset_name="real")
     seen_names = set(STUFF.seen_only().names)
     for record in photos[:20]:
         stored = read_label(record["sem_seg_file_name"])

@@ -1,6 +1,5 @@
-"""Registering: lazy, repeatable, no redefinition; listing pairs up files or names the odd one."""
+"""Registering, pairing of files, the data sets of the project, vocabularies across data sets."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,13 +7,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.evaluation_sets import EVALUATION_SETS, make_evaluation_classes
+from zsk.data.labels import ordered_values
 from zsk.data.listing import read_stems
 from zsk.data.register import (
     get_vocabulary,
     is_cross_dataset,
     register_evaluation_set,
     register_zero_shot_split,
-    registered_names,
     seen_names,
 )
 from zsk.data.splits import get_split
@@ -22,19 +21,12 @@ from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 PETS = Vocabulary(("cat", "dog"), ("house cat", "dog"), (True, False))
+# "cow" is trained under the prompt name "cattle"; "sofa" is unseen
+FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True, False))
+STREET = make_evaluation_classes(["Cattle", "auto", "sofa", "road"], {"auto": "car"})
+MANY = [f"class {k}" for k in range(256)]
 
-
-@pytest.fixture(autouse=True)
-def own_catalogs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test starts without zero-shot data sets and leaves the catalogs as they were."""
-    saved = dict(DatasetCatalog), dict(MetadataCatalog)
-    for name in registered_names():
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-    yield
-    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
-        catalog.clear()
-        catalog.update(content)
+pytestmark = pytest.mark.usefixtures("empty_catalogs")
 
 
 @pytest.fixture
@@ -51,171 +43,167 @@ def test_records_and_metadata(folders: tuple[Path, Path]) -> None:
     photos, labels = folders
     (photos / ".hidden.jpg").touch()
     (photos / "notes.txt").touch()
-    register_zero_shot_split("pets", photos, labels, PETS, training=True)
+    values = {"dog": 7, "cat": 9}
+    register_zero_shot_split("pets", photos, labels, PETS, training=True, label_values=values)
     assert DatasetCatalog.get("pets") == [
         {
             "file_name": str(photos / image),
             "sem_seg_file_name": str(labels / label),
             "image_id": stem,
+            "label_values": (9, 7),
         }
         for image, label, stem in (("a.jpg", "a.png", "a"), ("b.JPEG", "b.png", "b"))
     ]
     metadata = MetadataCatalog.get("pets")
-    assert metadata.vocabulary == PETS
-    assert metadata.training is True
-    assert metadata.ignore_label == 255
-    assert metadata.evaluator_type == "zero_shot"
+    assert metadata.vocabulary == get_vocabulary("pets") == PETS and metadata.training is True
+    assert (metadata.ignore_label, metadata.evaluator_type) == (255, "zero_shot")
     assert metadata.stuff_classes == ["cat", "dog"]
-    assert metadata.image_root == str(photos)
-    assert metadata.sem_seg_root == str(labels)
+    assert (metadata.image_root, metadata.sem_seg_root) == (str(photos), str(labels))
+    register_zero_shot_split("pets2", photos, labels, PETS, training=True)
+    assert "label_values" not in DatasetCatalog.get("pets2")[0]
 
 
 def test_twice_is_once_but_redefining_is_refused(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photos, labels = folders
-    register_zero_shot_split("pets", photos, labels, PETS, training=True)
+    given = {
+        "image_root": folders[0],
+        "label_root": folders[1],
+        "vocabulary": PETS,
+        "training": True,
+    }
+    register_zero_shot_split("pets", **given)
     monkeypatch.chdir(tmp_path)  # the same folders, given otherwise, are equal arguments
-    register_zero_shot_split("pets", "photos", "labels/", PETS, training=True)
-    other = Vocabulary(PETS.names, PETS.names, PETS.seen)
-    for arguments, key in (
-        ((photos, tmp_path, PETS, True, None), "sem_seg_root"),
-        ((labels, labels, PETS, True, None), "image_root"),
-        ((photos, labels, other, True, None), "vocabulary"),
-        ((photos, labels, PETS, False, None), "training"),
-        ((photos, labels, PETS, True, "list.txt"), "file_list"),
+    register_zero_shot_split("pets", **{**given, "image_root": "photos", "label_root": "labels/"})
+    for key, value, told in (
+        ("label_root", tmp_path, "sem_seg_root"),
+        ("image_root", tmp_path, "image_root"),
+        ("vocabulary", Vocabulary(PETS.names, PETS.names, PETS.seen), "vocabulary"),
+        ("training", False, "training"),
+        ("file_list", "list.txt", "file_list"),
+        ("label_values", {"cat": 1, "dog": 2}, "label_values"),
     ):
-        image_root, label_root, vocabulary, training, file_list = arguments
-        with pytest.raises(UserError, match=f"'pets' is registered already with another {key}"):
-            register_zero_shot_split(
-                "pets", image_root, label_root, vocabulary, training=training, file_list=file_list
-            )
-
-
-def test_name_of_another_project_is_refused(folders: tuple[Path, Path]) -> None:
-    DatasetCatalog.register("taken", list)
+        with pytest.raises(UserError, match=f"'pets' is registered already with another {told}"):
+            register_zero_shot_split("pets", **{**given, key: value})
+    DatasetCatalog.register("taken", list)  # by another project
     with pytest.raises(UserError, match="'taken' is registered already"):
-        register_zero_shot_split("taken", *folders, PETS, training=True)
+        register_zero_shot_split("taken", **given)
+    register_evaluation_set("street", *folders, STREET)
+    with pytest.raises(UserError, match="registered already with another evaluation_classes"):
+        register_evaluation_set("street", *folders, make_evaluation_classes(["road"]))
 
 
-def test_training_needs_a_seen_class_but_testing_does_not(folders: tuple[Path, Path]) -> None:
+def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
     unseen = Vocabulary(("cat",), ("cat",), (False,))
     with pytest.raises(UserError, match="none of the 1 classes"):
         register_zero_shot_split("pets", *folders, unseen, training=True)
     register_zero_shot_split("pets", *folders, unseen, training=False)
-    assert len(DatasetCatalog.get("pets")) == 2
-
-
-def test_more_classes_than_8_bits_hold(folders: tuple[Path, Path]) -> None:
-    names = tuple(f"class {k}" for k in range(256))
+    many = Vocabulary(MANY, MANY, (True,) * 256)
     with pytest.raises(UserError, match="256 classes"):
-        register_zero_shot_split(
-            "pets", *folders, Vocabulary(names, names, (True,) * 256), training=False
-        )
+        register_zero_shot_split("many", *folders, many, training=False)
+    with pytest.raises(UserError, match="256 classes"):
+        register_evaluation_set("many", *folders, make_evaluation_classes(MANY))
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"cat": 1}, "no value for the class 'dog'"),
+        ({"cat": 1, "dog": 3, "hen": 4}, "has 'hen', which is not"),
+        ({"cat": 1, "dog": 1}, "'cat' and 'dog' the same value 1"),
+        ({"cat": 1, "dog": 255}, "'dog' the value 255: give one of 0–254"),
+        ({"cat": -1, "dog": 3}, "'cat' the value -1"),
+        ({"cat": True, "dog": 3}, "'cat' the value True"),
+    ],
+)
+def test_bad_values_name_the_class(values: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ordered_values(values, PETS)
 
 
 @pytest.mark.parametrize(
     "remove, add, message",
     [
-        (["labels/b.png"], [], r"image .*b.JPEG has no label .*b.png"),
-        (
-            ["photos/a.jpg"],
-            [],
-            r"label .*a.png has no image a \(.jpg or .jpeg or .png\) in .*photos",
-        ),
+        (["labels/b.png"], [], r"image .*b.JPEG has no label .*b.png: do this"),
+        (["photos/a.jpg"], [], r"label .*a.png has no image a \(.jpg or .jpeg or .png\) in .*phot"),
         ([], ["photos/a.png"], r"share the stem 'a'"),
         (["labels/a.png", "labels/b.png"], [], r"labels .*labels holds no file ending in .png"),
         (["photos/a.jpg", "photos/b.JPEG"], [], r"photos .*photos holds no file"),
+        (["photos/a.jpg", "photos/b.JPEG", "photos"], [], r"photos .* does not exist: do this"),
     ],
 )
 def test_odd_files_are_named_when_listing(
     folders: tuple[Path, Path], remove: list[str], add: list[str], message: str
 ) -> None:
     root = folders[0].parent
-    for name in remove:
-        (root / name).unlink()
+    for path in [root / name for name in remove]:
+        path.rmdir() if path.is_dir() else path.unlink()
     for name in add:
         (root / name).touch()
-    register_zero_shot_split("pets", *folders, PETS, training=True)
+    register_zero_shot_split("pets", *folders, PETS, training=True, advice="do this")
     with pytest.raises(UserError, match=message):
         DatasetCatalog.get("pets")
 
 
-def test_missing_folders_are_named_with_the_advice(tmp_path: Path) -> None:
-    gone = tmp_path / "gone"
-    register_zero_shot_split("pets", gone, tmp_path, PETS, training=True, advice="do this")
-    with pytest.raises(UserError, match=r"photos .*gone does not exist: do this"):
-        DatasetCatalog.get("pets")
-
-
-def test_file_list_selects(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_file_list_selects(folders: tuple[Path, Path], tmp_path: Path) -> None:
     stems = tmp_path / "list.txt"
     stems.write_bytes(b"b\r\n\r\n")
     (folders[0] / "a.jpg").unlink()  # not listed, so not missed
     register_zero_shot_split("pets", *folders, PETS, training=True, file_list=stems)
     assert [r["image_id"] for r in DatasetCatalog.get("pets")] == ["b"]
-    stems.write_text("b\nc\n")
-    with pytest.raises(UserError, match=r"'c' in .*list.txt has no image c"):
-        DatasetCatalog.get("pets")
+    for content, message in (
+        ("b\nc\n", r"'c' in .*list.txt has no image c"),
+        (" \n", "list.txt is empty"),
+        ("a\nb\na\n", "list.txt names 'a' twice"),
+    ):
+        stems.write_text(content)
+        with pytest.raises(UserError, match=message):
+            DatasetCatalog.get("pets")
+    with pytest.raises(UserError, match="none.txt cannot be read"):
+        read_stems(tmp_path / "none.txt")
 
 
-@pytest.mark.parametrize(
-    "content, message", [(" \n", "is empty"), ("a\nb\na\n", "names 'a' twice"), (None, "cannot be")]
-)
-def test_bad_file_lists(tmp_path: Path, content: str | None, message: str) -> None:
-    path = tmp_path / "list.txt"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(UserError, match=f"list.txt {message}"):
-        read_stems(path)
-
-
-def test_register_all_touches_no_file(tmp_path: Path) -> None:
-    register_all(tmp_path / "nowhere")
-    register_all(str(tmp_path / "nowhere"))
+def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETECTRON2_DATASETS", "")
+    assert datasets_root() == "datasets"
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "nowhere"))
+    register_all(datasets_root())
+    register_all(datasets_root())
     assert get_vocabulary("voc_zs_val") == get_split("voc")
-    assert get_vocabulary("photos_zs_train") == get_split("coco_stuff")
     assert get_vocabulary("voc_zs_val", friendly=False) == get_split("voc", friendly=False)
+    assert get_vocabulary("photos_zs_train") == get_split("coco_stuff")
+    assert all(get_vocabulary("coco_stuff_supervised_train").seen)
     assert MetadataCatalog.get("coco_stuff_zs_train").training
     assert not MetadataCatalog.get("coco_stuff_zs_val").training
-    with pytest.raises(UserError, match="JPEGImages does not exist.*datasets/prepare_voc.py"):
-        DatasetCatalog.get("voc_zs_train")
-    with pytest.raises(UserError, match="val2017 does not exist.*prepare_coco_stuff.py"):
-        DatasetCatalog.get("coco_stuff_zs_val")
+    for name, script in (
+        ("voc_zs_train", "voc"),
+        ("coco_stuff_zs_val", "coco_stuff"),
+        ("pascal_context_59_val", "pascal_context"),
+        ("ade20k_150_val", "ade20k"),
+        ("cityscapes_19_val", "cityscapes"),
+    ):
+        with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}.py"):
+            DatasetCatalog.get(name)
+    for name, classes in EVALUATION_SETS.items():
+        vocabulary = get_vocabulary(f"{name}_val", trained_on=("coco_stuff_zs_train",))
+        assert vocabulary.names == classes.names
     with pytest.raises(UserError, match="'voc_zs_train' is registered already"):
         register_all(tmp_path)
 
 
-def test_register_all_has_the_evaluation_sets(tmp_path: Path) -> None:
-    register_all(tmp_path)
-    register_all(tmp_path)
-    for name, script in (
-        ("pascal_context_59", "pascal_context"),
-        ("ade20k_150", "ade20k"),
-        ("cityscapes_19", "cityscapes"),
-    ):
-        metadata = MetadataCatalog.get(f"{name}_val")
-        assert metadata.evaluation_classes == EVALUATION_SETS[name]
-        assert metadata.vocabulary is None and not metadata.training
-        assert metadata.stuff_classes == list(EVALUATION_SETS[name].names)
-        with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}.py"):
-            DatasetCatalog.get(f"{name}_val")
-        vocabulary = get_vocabulary(f"{name}_val", trained_on=("coco_stuff_zs_train",))
-        assert len(vocabulary) == len(EVALUATION_SETS[name])
-
-
-# "cow" is trained under the prompt name "cattle"; "sofa" is hidden
-FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True, False))
+def test_photo_lists_are_disjoint(checkout: Path) -> None:
+    train, val = (read_stems(checkout / "datasets" / f"photos_{p}.txt") for p in ("train", "val"))
+    assert (len(train), len(val)) == (80, 20) and not set(train) & set(val)
+    assert train == sorted(train) and val == sorted(val)
 
 
 @pytest.fixture
 def farm_and_street(folders: tuple[Path, Path]) -> None:
     register_zero_shot_split("farm_train", *folders, FARM, training=True)
-    street = make_evaluation_classes(["Cattle", "auto", "sofa", "road"], {"auto": "car"})
-    register_evaluation_set("street", *folders, street)
+    register_evaluation_set("street", *folders, STREET)
 
 
-def test_evaluation_sets_take_seen_from_the_names_that_were_trained(farm_and_street) -> None:
+def test_seen_classes_of_an_evaluation_set_are_those_with_trained_names(farm_and_street) -> None:
     assert seen_names(["farm_train"]) == ("cow", "car", "cattle")
     assert is_cross_dataset("street", ["farm_train"])
     vocabulary = get_vocabulary("street", trained_on=["farm_train"])
@@ -223,18 +211,17 @@ def test_evaluation_sets_take_seen_from_the_names_that_were_trained(farm_and_str
     assert vocabulary.prompt_names == ("Cattle", "car", "sofa", "road")
     assert vocabulary.seen == (True, True, False, False)
     plain = get_vocabulary("street", friendly=False, trained_on=["farm_train"])
-    assert plain.prompt_names == plain.names
-    assert plain.seen == vocabulary.seen  # what a class is called does not untrain it
+    assert plain.prompt_names == plain.names and plain.seen == vocabulary.seen
 
 
-def test_evaluation_sets_need_to_know_the_training(farm_and_street) -> None:
+def test_questions_about_data_sets_that_cannot_be_answered(farm_and_street) -> None:
     for trained_on in ((), ("street",)):
         with pytest.raises(UserError, match="'street' is for evaluation only.*DATASETS.TRAIN"):
             get_vocabulary("street", trained_on=trained_on)
     with pytest.raises(UserError, match="'street' is for evaluation only"):
         seen_names(["farm_train", "street"])
-    with pytest.raises(UserError, match="'nowhere' is not registered"):
-        get_vocabulary("street", trained_on=["nowhere"])
+    with pytest.raises(UserError, match="'pet' is not registered; registered are: farm_train, str"):
+        get_vocabulary("street", trained_on=["pet"])
 
 
 def test_a_split_that_the_training_contradicts_is_cross_dataset(
@@ -250,40 +237,3 @@ def test_a_split_that_the_training_contradicts_is_cross_dataset(
         assert not is_cross_dataset(name, [])
     assert get_vocabulary("contaminated") == contaminated
     assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
-
-
-def test_an_evaluation_set_is_not_redefined(folders: tuple[Path, Path], farm_and_street) -> None:
-    with pytest.raises(UserError, match="registered already with another evaluation_classes"):
-        register_evaluation_set("street", *folders, make_evaluation_classes(["road"]))
-    with pytest.raises(UserError, match="256 classes"):
-        many = make_evaluation_classes([f"class {k}" for k in range(256)])
-        register_evaluation_set("many", *folders, many)
-
-
-def test_unknown_name_lists_the_known_ones(folders: tuple[Path, Path]) -> None:
-    register_zero_shot_split("pets", *folders, PETS, training=True)
-    with pytest.raises(UserError, match="'pet' is not registered; registered are: pets"):
-        get_vocabulary("pet")
-
-
-def test_datasets_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DETECTRON2_DATASETS", "/data")
-    assert datasets_root() == "/data"
-    monkeypatch.setenv("DETECTRON2_DATASETS", "")
-    assert datasets_root() == "datasets"
-
-
-def test_photo_lists_are_disjoint_and_sorted(checkout: Path) -> None:
-    train, val = (read_stems(checkout / "datasets" / f"photos_{p}.txt") for p in ("train", "val"))
-    assert (len(train), len(val)) == (80, 20)
-    assert not set(train) & set(val)
-    assert train == sorted(train) and val == sorted(val)
-
-
-def test_values_of_the_label_files(folders: tuple[Path, Path]) -> None:
-    values = {"dog": 7, "cat": 9}
-    register_zero_shot_split("pets", *folders, PETS, training=True, label_values=values)
-    assert [r["label_values"] for r in DatasetCatalog.get("pets")] == [(9, 7)] * 2
-    register_zero_shot_split("pets", *folders, PETS, training=True, label_values=values)
-    with pytest.raises(UserError, match="registered already with another label_values"):
-        register_zero_shot_split("pets", *folders, PETS, training=True)

@@ -139,7 +139,7 @@ def test_evaluation_across_data_sets(train, ade_root, straight: Path, tmp_path: 
         (["MODEL.KERNELS.INIT", "magic"], ["MODEL.KERNELS.INIT", "magic"]),
     ],
 )
-def test_a_users_mistake_is_one_sentence(train, tmp_path: Path, arguments, words) -> None:
+def test_a_users_mistake_is_one_sentence(train, ade_root, tmp_path: Path, arguments, words) -> None:
     done = train(tmp_path, *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout

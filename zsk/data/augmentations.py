@@ -1,14 +1,14 @@
-"""The random views that training sees and the fixed size that testing sees.
+"""The random views for training and the fixed size for testing, built on Detectron2's transforms.
 
-Detectron2's transforms, put together, with the three gaps filled that they leave: very thin images,
-crops without a label, and padding that the loss ignores. Letters: H×W image.
+Letters: H×W image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.projects.point_rend import ColorAugSSDTransform
 from fvcore.transforms.transform import NoOpTransform, PadTransform, Transform
@@ -17,16 +17,16 @@ from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
 PADDING_GREY = 128
-"""Pixel value of the padding of training images: mid-grey, near the mean of photographs."""
+"""Pixel value of padding: mid-grey, near the mean of photographs."""
 
 MAX_CROP_REDRAWS = 5
-"""How often a crop without any labelled pixel is drawn again (our choice)."""
+"""How often a crop without a labelled pixel is drawn again (our choice)."""
 
 
 class ResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's resize, with sides of at least one pixel for very thin images.
+    """Detectron2's resize for very thin images and for a shortest side of 0.
 
-    A shortest side of 0 keeps an image's size, but here not beyond `max_size`.
+    Sides have at least one pixel. A shortest side of 0 keeps the size up to `max_size`.
     """
 
     def get_transform(self, image: np.ndarray) -> Transform:
@@ -43,19 +43,18 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
 
 
 class LabelledCrop(T.Augmentation):
-    """A random crop that is drawn again while it holds no labelled pixel.
+    """Detectron2's `RandomCrop_CategoryAreaConstraint`, drawn again while no pixel is labelled.
 
-    Built on Detectron2's `RandomCrop_CategoryAreaConstraint` with 255 as the ignored category.
-    After `MAX_CROP_REDRAWS` further draws the last crop is taken as it is: training copes with an
-    image without segments.
+    After `MAX_CROP_REDRAWS` further draws the last crop is taken: training copes with an image
+    without segments.
     """
 
     def __init__(self, size: tuple[int, int], single_category_max_area: float) -> None:
         """
         Args:
-            size: height and width in pixels; an image smaller than that is cropped less.
-            single_category_max_area: the largest share of the labelled pixels that one class
-                may hold, in (0, 1]; 1 allows any.
+            size: height and width in pixels; smaller images are cropped less.
+            single_category_max_area: largest share of the labelled pixels that one class may
+                have, in (0, 1]; 1 allows any.
         """
         self.size = size
         self.single_category_max_area = single_category_max_area
@@ -80,7 +79,7 @@ class PadBottomRight(T.Augmentation):
     def __init__(self, min_size: tuple[int, int], divisibility: int) -> None:
         """
         Args:
-            min_size: height and width that the result has at least.
+            min_size: smallest height and width of the result.
             divisibility: both sides become multiples of this positive number.
         """
         self.min_size = min_size
@@ -95,53 +94,57 @@ class PadBottomRight(T.Augmentation):
         return PadTransform(0, 0, right, below, width, height, PADDING_GREY, IGNORE_LABEL)
 
 
-def eval_augmentations(min_size: int, max_size: int) -> list[T.Augmentation]:
+def eval_augmentations(min_size: int, max_size: int) -> list[Any]:
     """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`."""
     return [ResizeShortestEdge(min_size, max_size, "choice")]
 
 
-def train_augmentations(
-    *,
-    min_sizes: Sequence[int],
-    size_sampling: str,
-    max_size: int,
-    crop_size: tuple[int, int] | None,
-    single_category_max_area: float,
-    color_jitter: bool,
-    horizontal_flip: bool,
-    size_divisibility: int,
-) -> list[T.Augmentation | Transform]:
-    """Random scale, crop, colour and flip, then padding (method.md §5), in this order.
+def eval_resize(cfg: CfgNode) -> list[Any]:
+    """The resize of INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST.
 
-    Args:
-        min_sizes: shortest sides in pixels, sampled as `size_sampling` says: "choice" takes one
-            of them, "range" anything between the two.
-        max_size: longest side in pixels that scaling may give.
-        crop_size: height and width of the crop in pixels; None does not crop.
-        single_category_max_area: see `LabelledCrop`.
-        color_jitter: SSD's brightness, contrast, saturation and hue (Liu et al., ECCV 2016).
-        horizontal_flip: mirror every second image.
-        size_divisibility: pad both sides to multiples of this, and to `crop_size` when there is
-            one, so that every crop has exactly that size. 0 or less does not pad.
+    None with TEST.AUG.ENABLED: `zsk.test_time_augmentation` resizes the photo itself.
+    """
+    if cfg.TEST.AUG.ENABLED:
+        return []
+    return eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+
+
+def train_augmentations(cfg: CfgNode) -> list[Any]:
+    """Random scale, crop, colour and flip, then padding, as cfg.INPUT says.
+
+    With crops and a positive SIZE_DIVISIBILITY every result has exactly the crop size.
 
     Raises:
-        UserError: `crop_size` is not a multiple of a positive `size_divisibility`.
+        UserError: a value of RANDOM_FLIP or CROP.SIZE that is not supported, or a crop size that
+            is no multiple of SIZE_DIVISIBILITY.
     """
-    if crop_size is not None and size_divisibility > 0:
-        if any(side % size_divisibility for side in crop_size):
-            raise UserError(
-                f"INPUT.CROP.SIZE {list(crop_size)} is not a multiple of INPUT.SIZE_DIVISIBILITY "
-                f"{size_divisibility}: change one of the two"
-            )
-    steps: list[T.Augmentation | Transform] = [
-        ResizeShortestEdge(tuple(min_sizes), max_size, size_sampling)
+    options, crop = cfg.INPUT, cfg.INPUT.CROP
+    if options.RANDOM_FLIP not in ("horizontal", "none"):
+        raise UserError(
+            f"INPUT.RANDOM_FLIP is {options.RANDOM_FLIP!r}: choose 'horizontal' or 'none'"
+        )
+    steps: list[Any] = [
+        ResizeShortestEdge(
+            tuple(options.MIN_SIZE_TRAIN), options.MAX_SIZE_TRAIN, options.MIN_SIZE_TRAIN_SAMPLING
+        )
     ]
-    if crop_size is not None:
-        steps.append(LabelledCrop(crop_size, single_category_max_area))
-    if color_jitter:
+    divisibility = options.SIZE_DIVISIBILITY
+    if crop.ENABLED:
+        size = tuple(crop.SIZE)
+        if not all(isinstance(side, int) and side > 0 for side in size):
+            raise UserError(
+                f"INPUT.CROP.SIZE is {list(size)}: give height and width in whole pixels"
+            )
+        if divisibility > 0 and any(side % divisibility for side in size):
+            raise UserError(
+                f"INPUT.CROP.SIZE {list(size)} is not a multiple of INPUT.SIZE_DIVISIBILITY "
+                f"{divisibility}: change one of the two"
+            )
+        steps.append(LabelledCrop(size, crop.SINGLE_CATEGORY_MAX_AREA))
+    if options.COLOR_AUG_SSD:
         steps.append(ColorAugSSDTransform(img_format="RGB"))
-    if horizontal_flip:
+    if options.RANDOM_FLIP == "horizontal":
         steps.append(T.RandomFlip())
-    if size_divisibility > 0:
-        steps.append(PadBottomRight(crop_size or (1, 1), size_divisibility))
+    if divisibility > 0:
+        steps.append(PadBottomRight(tuple(crop.SIZE) if crop.ENABLED else (1, 1), divisibility))
     return steps

@@ -1,4 +1,4 @@
-"""The data sets that the project brings: where their files lie below one root."""
+"""The data sets of the project: where their files lie below one root."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ def datasets_root() -> str:
 
 
 def register_all(root: str | os.PathLike[str]) -> None:
-    """Register the data sets below `root` that datasets/README.md describes, present or not.
+    """Register the data sets of datasets/README.md below `root`, whether their files exist or not.
 
-    voc_zs_train, voc_zs_val, coco_stuff_zs_train, coco_stuff_zs_val, photos_zs_train,
-    photos_zs_val and photos_zs_overfit; with all classes seen, for fully supervised systems,
-    voc_supervised_train and coco_stuff_supervised_train; for evaluation only
-    pascal_context_59_val, ade20k_150_val and cityscapes_19_val; and the synthetic world, as
-    synthetic_stuff_zs_train, …_zs_val and …_supervised_train, where every pixel is labelled, and
-    as synthetic_objects_…, where the ground is ignored. What is missing is reported when a data
-    set is listed, with the command that prepares it.
+    <name>_zs_train and <name>_zs_val for voc, coco_stuff, photos, synthetic_stuff (every pixel is
+    labelled) and synthetic_objects (the ground is ignored), and photos_zs_overfit;
+    <name>_supervised_train with all classes seen, except for photos; for evaluation only
+    pascal_context_59_val, ade20k_150_val and cityscapes_19_val. Missing files are reported when a
+    data set is listed, with the command that prepares them.
 
     Raises:
         UserError: they are registered already, below another root.
@@ -87,7 +85,7 @@ def _register_synthetic(root: Path) -> None:
 
 
 def _vocabulary(name: str, split: Vocabulary) -> Vocabulary:
-    """The split's, or with all classes seen for the training of a fully supervised system."""
+    """The vocabulary of the split; all classes are seen for fully supervised training."""
     if not name.endswith("_supervised_train"):
         return split
     return dataclasses.replace(split, seen=(True,) * len(split))

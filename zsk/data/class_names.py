@@ -48,13 +48,12 @@ COCO_STUFF_NAMES: tuple[str, ...] = (
     "wall-brick", "wall-concrete", "wall-other", "wall-panel", "wall-stone", "wall-tile",
     "wall-wood", "water-other", "waterdrops", "window-blind", "window-other", "wood",
 )  # fmt: skip
-"""The 171 classes in the order of their category ids."""
 
 COCO_STUFF_LAST_CATEGORY_ID = 182
 COCO_STUFF_UNUSED_CATEGORY_IDS: frozenset[int] = frozenset(
     (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
 )
-"""Category ids that COCO set aside and never annotated: 182 ids less 11 leave the 171 classes."""
+"""Category ids that COCO never annotated: 182 ids less 11 leave the 171 classes."""
 
 COCO_STUFF_UNSEEN: tuple[str, ...] = (
     "cow", "giraffe", "suitcase", "frisbee", "skateboard", "carrot", "scissors", "cardboard",

@@ -1,4 +1,4 @@
-"""Turns a dataset record into what the model reads: image, vocabulary and, in training, labels.
+"""Maps a dataset record to what the model reads: image, vocabulary and, in training, labels.
 
 Letters: H×W image at network size, K classes.
 """
@@ -13,8 +13,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
-from zsk.data.augmentations import train_augmentations
-from zsk.data.eval_options import eval_resize, seen_names_only
+from zsk.data.augmentations import eval_resize, train_augmentations
 from zsk.data.images import read_image
 from zsk.data.labels import check_label, read_joint_label
 from zsk.data.recoloring import recolor_segments
@@ -29,12 +28,12 @@ class ZeroShotMapper:
     Adds to the record:
         "height", "width": int, size of the photo as displayed, before any resizing.
         "image": (3,H,W) uint8 RGB tensor.
-        "vocabulary": the seen classes in training and where TEST.VOCABULARY says so, otherwise the
-            joint vocabulary.
-        "sem_seg": training only, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding,
-            unlabelled pixels and pixels of unseen classes.
-        "unnamed": training with INPUT.RECOLOR only, (H,W) int64 tensor: the ids of segments whose
-            colours were changed, which tell them apart but name nothing any more; 255 elsewhere.
+        "vocabulary": the joint vocabulary, or the seen classes: in training, and in testing with
+            TEST.VOCABULARY "seen".
+        "sem_seg": in training, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding and
+            for pixels that are unlabelled or of unseen classes.
+        "unnamed": in training with INPUT.RECOLOR, (H,W) int64 tensor; distinct ids for the
+            recoloured segments, whose classes are unknown, and 255 elsewhere.
 
     In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
     the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
@@ -53,13 +52,13 @@ class ZeroShotMapper:
         """
         Args:
             is_train: read and transform the labels too.
-            vocabulary: in training the joint one (K classes), whose ids the label files hold; in
-                evaluation the names that compete.
+            vocabulary: in training the joint one, whose ids the label files hold; in testing the
+                classes to choose from.
             augmentations: Detectron2 augmentations, applied in order.
-            recolor: in training the share of the segments that then get new colours, in [0, 1].
+            recolor: in training, the share of segments to recolour, in [0, 1].
 
         Raises:
-            UserError: training, and no class is seen or K is over 255; or `recolor` is no share.
+            UserError: training without a seen class or with K > 255; or `recolor` is no share.
         """
         if not 0 <= recolor <= 1:
             raise UserError(f"INPUT.RECOLOR is {recolor}: give a share of the segments, 0 to 1")
@@ -89,71 +88,54 @@ class ZeroShotMapper:
         return {
             "is_train": is_train,
             "vocabulary": vocabulary,
-            "augmentations": _train_augmentations(cfg) if is_train else eval_resize(cfg),
+            "augmentations": train_augmentations(cfg) if is_train else eval_resize(cfg),
             "recolor": cfg.INPUT.RECOLOR,
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Read, check and transform one record; the given one is left as it is.
+        """Read, check and transform one record; the given one is not changed.
 
         Raises:
             UserError: naming the file, when one cannot be read, sizes differ, or the label holds
                 an id outside the vocabulary.
         """
         image = read_image(record["file_name"])
+        height, width = image.shape[:2]
         labels = None
         if self._joint_to_seen is not None:
-            labels = self._joint_to_seen[self._read_joint_labels(record, image)]
+            joint = read_joint_label(record)
+            check_label(joint, record, (height, width), self._num_joint_classes)
+            labels = self._joint_to_seen[joint]
         view = T.AugInput(image, sem_seg=labels)
         self.augmentations(view)
-        pixels, label_maps = self._training_view(view)
-        mapped = {
+        image, label_maps = view.image, {}
+        if self.is_train:
+            label_maps["sem_seg"] = view.sem_seg
+            if self.recolor > 0:
+                # seeded from numpy's global state, as Detectron2's augmentations are
+                rng = np.random.default_rng(np.random.randint(2**31))
+                image, label_maps["sem_seg"], label_maps["unnamed"] = recolor_segments(
+                    image, view.sem_seg, self.recolor, rng
+                )
+        return {
             **record,
-            "height": image.shape[0],
-            "width": image.shape[1],
-            "image": torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")),
+            "height": height,
+            "width": width,
+            "image": torch.from_numpy(image.transpose(2, 0, 1).copy()),
             "vocabulary": self.vocabulary,
+            **{
+                key: torch.from_numpy(map_.astype(np.int64, order="C"))
+                for key, map_ in label_maps.items()
+            },
         }
-        for name, label_map in label_maps.items():
-            mapped[name] = torch.from_numpy(np.array(label_map, dtype=np.int64, order="C"))
-        return mapped
-
-    def _training_view(self, view: T.AugInput) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """The image and its label maps by their names in the record; none outside training."""
-        if view.sem_seg is None:
-            return view.image, {}
-        if self.recolor == 0:
-            return view.image, {"sem_seg": view.sem_seg}
-        # seeded from numpy's global state, as Detectron2's augmentations are
-        rng = np.random.default_rng(np.random.randint(2**31))
-        image, labels, unnamed = recolor_segments(view.image, view.sem_seg, self.recolor, rng)
-        return image, {"sem_seg": labels, "unnamed": unnamed}
-
-    def _read_joint_labels(self, record: dict[str, Any], image: np.ndarray) -> np.ndarray:
-        """(H,W) uint8 ids into the joint vocabulary, at the size of the photo."""
-        joint = read_joint_label(record)
-        check_label(joint, record, image.shape[:2], self._num_joint_classes)
-        return joint
 
 
-def _train_augmentations(cfg: CfgNode) -> list[Any]:
-    """The random views that cfg.INPUT asks for."""
-    if cfg.INPUT.RANDOM_FLIP not in ("horizontal", "none"):
-        raise UserError(
-            f"INPUT.RANDOM_FLIP is {cfg.INPUT.RANDOM_FLIP!r}: choose 'horizontal' or 'none'"
-        )
-    crop_size = tuple(cfg.INPUT.CROP.SIZE) if cfg.INPUT.CROP.ENABLED else None
-    if crop_size and not all(isinstance(side, int) and side > 0 for side in crop_size):
-        raise UserError(
-            f"INPUT.CROP.SIZE is {list(crop_size)}: give height and width in whole pixels"
-        )
-    return train_augmentations(
-        min_sizes=cfg.INPUT.MIN_SIZE_TRAIN,
-        size_sampling=cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
-        max_size=cfg.INPUT.MAX_SIZE_TRAIN,
-        crop_size=crop_size,
-        single_category_max_area=cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA,
-        color_jitter=cfg.INPUT.COLOR_AUG_SSD,
-        horizontal_flip=cfg.INPUT.RANDOM_FLIP == "horizontal",
-        size_divisibility=cfg.INPUT.SIZE_DIVISIBILITY,
-    )
+def seen_names_only(cfg: CfgNode) -> bool:
+    """Whether TEST.VOCABULARY allows the seen classes only.
+
+    Raises:
+        UserError: it is neither joint nor seen.
+    """
+    if cfg.TEST.VOCABULARY not in ("joint", "seen"):
+        raise UserError(f"TEST.VOCABULARY is {cfg.TEST.VOCABULARY!r}: choose 'joint' or 'seen'")
+    return cfg.TEST.VOCABULARY == "seen"

@@ -1,10 +1,9 @@
-"""Tables of facts: class names, prompt names and file values of the evaluation-only data sets.
+"""Class names, prompt names and file values of the data sets for evaluation only.
 
-Sources: Pascal Context's 59 commonest classes in the order in which they are usually prepared,
-ADE20K's scene-parsing benchmark (SceneParse150: the first word of each of its entries), Cityscapes'
-19 classes in the order of their train ids. The friendlier prompt names are our choice. Where
-COCO-Stuff has another word for the same thing, the prompt takes COCO-Stuff's: then the class counts
-as one that a model of COCO-Stuff was trained on.
+Sources: Pascal Context's 59 commonest classes in the usual order, ADE20K's scene-parsing benchmark
+(SceneParse150: the first word of each entry), Cityscapes' 19 classes in the order of their train
+ids. The prompt names are our choice: COCO-Stuff's word where there is one, so that the class
+counts as trained for a model of COCO-Stuff.
 """
 
 from __future__ import annotations

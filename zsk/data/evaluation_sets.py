@@ -1,7 +1,7 @@
-"""The data sets that are only evaluated on: their classes and what their label files hold.
+"""The data sets for evaluation only: their classes and the values of their label files.
 
-No model here is trained on them, so they have no seen and unseen classes of their own: which of
-their names a model knows depends on what it was trained on. Letter: K classes.
+They have no seen flags of their own: these depend on the data sets that a model was trained on.
+Letter: K classes.
 """
 
 from __future__ import annotations
@@ -19,42 +19,34 @@ from zsk.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class EvaluationClasses:
-    """K classes in label order, without seen flags: those are the model's, not the data set's.
-
-    Attributes:
-        names: K names as the data set writes them.
-        prompt_names: K names as they go into the text prompt.
-
-    Raises:
-        UserError: no class, or an empty or repeated name (see `Vocabulary`).
-    """
+    """K names and K prompt names in label order; errors as of `Vocabulary`."""
 
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        self.vocabulary(())  # has the checks
+        self.vocabulary(())  # checks the names
 
     def __len__(self) -> int:
         return len(self.names)
 
     def vocabulary(self, trained: Iterable[str]) -> Vocabulary:
-        """The vocabulary for a model that was trained on classes of the names `trained`."""
+        """The vocabulary of a model that was trained on classes with the names `trained`."""
         return Vocabulary.from_trained(self.names, self.prompt_names, trained)
 
 
 def make_evaluation_classes(
     names: Sequence[str], prompt_names: Mapping[str, str] | None = None
 ) -> EvaluationClasses:
-    """The classes of an evaluation-only data set.
+    """The checked classes of a data set for evaluation only.
 
     Args:
         names: K class names; the label id of a class is its position.
-        prompt_names: friendlier names for some classes; the others are prompted by their name.
+        prompt_names: class name → prompt name; other classes are prompted by their name.
 
     Raises:
-        UserError: naming the class, when `prompt_names` holds one that `names` lacks, or when two
-            classes share a name or a prompt name.
+        UserError: naming the class, when `prompt_names` holds an unknown one, or a name or prompt
+            name occurs twice.
     """
     friendlier = dict(prompt_names or {})
     for name in friendlier:
@@ -75,31 +67,22 @@ EVALUATION_SETS: dict[str, EvaluationClasses] = {
 
 
 def pascal_context_value_table() -> np.ndarray:
-    """(256,) int16: value in a Pascal Context label file → id; -1 where there is no such value.
-
-    0 (none of the 59) becomes 255: never scored; 1–59 become 0–58; 255 stays.
-    """
+    """(256,) int16, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
     return value_table(range(1, len(evaluation_names.PASCAL_CONTEXT_NAMES) + 1), ignored=(0,))
 
 
 def ade20k_value_table() -> np.ndarray:
-    """(256,) int16: value in an ADE20K annotation → id; -1 where there is no such value.
-
-    0 (other) becomes 255: never scored; 1–150 become 0–149; 255 stays.
-    """
+    """(256,) int16, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
     return value_table(range(1, len(evaluation_names.ADE20K_NAMES) + 1), ignored=(0,))
 
 
 def cityscapes_label_id_table() -> np.ndarray:
-    """(256,) int16: value in a Cityscapes labelIds file → train id; -1 where there is none.
-
-    The label ids of 0–33 that are not evaluated become 255; 255 stays.
-    """
+    """(256,) int16, value of a Cityscapes labelIds file → train id; 255 for ids not scored."""
     scored = evaluation_names.CITYSCAPES_LABEL_IDS
     all_ids = range(evaluation_names.CITYSCAPES_LAST_LABEL_ID + 1)
     return value_table(scored, ignored=(i for i in all_ids if i not in scored))
 
 
 def cityscapes_train_id_table() -> np.ndarray:
-    """(256,) int16: value in a Cityscapes labelTrainIds file → the same; -1 where there is none."""
+    """(256,) int16, value of a Cityscapes labelTrainIds file → the same id."""
     return value_table(range(len(evaluation_names.CITYSCAPES_NAMES)))

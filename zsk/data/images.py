@@ -1,7 +1,4 @@
-"""Reads photos and label images into one form, whatever they look like on disk.
-
-Photos come out as they are displayed: 8-bit RGB, EXIF rotation applied. Letters: H×W image.
-"""
+"""Reads photos as 8-bit RGB, as displayed, and label images as ids. Letters: H×W image."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from zsk.errors import UserError
 
 PathLike = str | os.PathLike[str]
 
-# what Pillow's decoders raise on damaged files, besides OSError
+# raised by Pillow's decoders on damaged files
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -35,10 +32,10 @@ _WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 def read_image(path: PathLike) -> np.ndarray:
-    """Read a photo as (H,W,3) uint8 RGB.
+    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied.
 
-    EXIF rotation is applied; grey, palette and CMYK images are converted, 16-bit ones scaled to
-    8 bits, and an alpha channel is dropped.
+    Grey, palette and CMYK images are converted, 16-bit values are scaled to 8 bits, an alpha
+    channel is dropped.
 
     Raises:
         UserError: naming the file, when it is missing, damaged, truncated or no image.
@@ -46,7 +43,7 @@ def read_image(path: PathLike) -> np.ndarray:
     with _decoded(path, "image") as stored:
         image = ImageOps.exif_transpose(stored)
         if image.mode in _WIDE_INTEGER_MODES:
-            # 65535 = 255 · 257, so dividing by 257 maps black to 0 and white to 255
+            # 65535 = 255 · 257: white becomes 255
             wide = np.array(image).astype(np.float32).clip(0, 65535)
             image = Image.fromarray((wide / 257 + 0.5).astype(np.uint8))
         elif image.mode == "F":
@@ -58,14 +55,13 @@ def read_image(path: PathLike) -> np.ndarray:
 
 
 def read_label(path: PathLike) -> np.ndarray:
-    """Read a label image as (H,W) uint8 class ids, exactly as stored.
+    """Read a grey or palette label image as (H,W) uint8 ids, exactly as stored.
 
-    Grey and palette images are read (a palette's colours mean nothing, its indices are the ids),
-    and 16-bit ones whose ids fit in 8 bits.
+    The indices of a palette image are the ids. 16-bit images are read if their ids fit in 8 bits.
 
     Raises:
-        UserError: naming the file, when it holds colours instead of ids, ids over 255, or when it
-            is missing, damaged, truncated or no image.
+        UserError: naming the file, when it holds colours or ids over 255, or is missing, damaged,
+            truncated or no image.
     """
     with _decoded(path, "label") as stored:
         if stored.mode in ("L", "P", "1"):
@@ -85,24 +81,27 @@ def read_label(path: PathLike) -> np.ndarray:
 
 
 def read_size(path: PathLike, what: str) -> tuple[int, int]:
-    """(height, width) as displayed, from the file's header: nothing is decoded.
+    """(height, width) as displayed, from the header of the file (PNG photos are decoded).
 
     Args:
         path: a photo or a label image.
-        what: "image" or "label", for the messages.
+        what: "image" or "label"; labels are never rotated.
 
     Raises:
-        UserError: naming the file, when it is missing or its header is damaged or no image's.
+        UserError: naming the file, when it is missing or its header cannot be read.
     """
     with _opened(path, what) as stored:
         width, height = stored.size
-        on_its_side = stored.getexif().get(ExifTags.Base.Orientation) in _TURNED_ORIENTATIONS
-    return (width, height) if on_its_side else (height, width)
+        if what == "image":
+            # Pillow decodes a PNG to find its EXIF data
+            orientation = stored.getexif().get(ExifTags.Base.Orientation)
+            if orientation in _TURNED_ORIENTATIONS:
+                return width, height
+    return height, width
 
 
 @contextmanager
 def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open and decode `path`; see `_opened`."""
     with _opened(path, what) as image:
         image.load()
         yield image
@@ -110,7 +109,7 @@ def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
 
 @contextmanager
 def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open `path`; whatever Pillow makes of a bad file becomes a UserError."""
+    """Open `path`; Pillow's errors on damaged files become a UserError."""
     try:
         with Image.open(path) as image:
             yield image

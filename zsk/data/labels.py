@@ -1,7 +1,4 @@
-"""Label files as joint ids: what training, evaluation and the checks of a data set all read.
-
-Letters: H×W label map, K classes.
-"""
+"""Reads label files as joint ids and checks them. Letters: H×W label map, K classes."""
 
 from __future__ import annotations
 
@@ -16,11 +13,10 @@ from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 
 def read_joint_label(record: Mapping[str, Any]) -> np.ndarray:
-    """The label map of a data set's record, (H,W) uint8: joint ids, 255 where there is none.
+    """The label map of a record, (H,W) uint8: joint ids, 255 for unlabelled pixels.
 
-    A record with "label_values" (K file values, one per class) has its values replaced; a value
-    without a class becomes 255. Without them the file holds joint ids, returned as stored: they
-    may lie outside the vocabulary (see `check_ids`).
+    "label_values" in the record (K file values, one per class) are replaced by ids, all other
+    values by 255. Without them the ids are those of the file: check them with `check_ids`.
 
     Raises:
         UserError: naming the file, when it cannot be read or holds colours instead of ids.
@@ -31,7 +27,7 @@ def read_joint_label(record: Mapping[str, Any]) -> np.ndarray:
 
 
 def joint_id_table(label_values: Sequence[int]) -> np.ndarray:
-    """(256,) uint8: file value → joint id, 255 for every value that no class has."""
+    """(256,) uint8: file value → joint id, 255 for values without a class."""
     table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
     table[list(label_values)] = np.arange(len(label_values), dtype=np.uint8)
     return table
@@ -41,8 +37,8 @@ def ordered_values(values: Mapping[str, int], vocabulary: Vocabulary) -> tuple[i
     """The file values of a mapping class name → value, in the order of the vocabulary.
 
     Raises:
-        UserError: naming the class, when it is unknown, has no value, shares its value with
-            another class, or the value is not one of 0–254.
+        UserError: naming the class, when it is unknown, or its value is missing, shared with
+            another class or not one of 0–254.
     """
     owners: dict[int, str] = {}
     for name in (*values, *vocabulary.names):
@@ -64,7 +60,7 @@ def ordered_values(values: Mapping[str, int], vocabulary: Vocabulary) -> tuple[i
 def check_label(
     label: np.ndarray, record: Mapping[str, Any], image_size: tuple[int, int], num_classes: int
 ) -> None:
-    """Check a label map (H,W) uint8 against its photo's (height, width) and the K = `num_classes`.
+    """Check a label map (H,W) uint8 against the (height, width) of its photo and K.
 
     Raises:
         UserError: naming the files, when the sizes differ or an id is neither below K nor 255.
@@ -76,7 +72,7 @@ def check_label(
 def check_size(
     label_size: tuple[int, ...], record: Mapping[str, Any], image_size: tuple[int, int]
 ) -> None:
-    """Raise a UserError that names the files unless both (height, width) are equal."""
+    """Raise a UserError that names the files unless the two (height, width) are equal."""
     if tuple(label_size) != tuple(image_size):
         raise UserError(
             f"label {record['sem_seg_file_name']} is {label_size[1]}×{label_size[0]} pixels but "
@@ -86,7 +82,7 @@ def check_size(
 
 def check_ids(label: np.ndarray, record: Mapping[str, Any], num_classes: int) -> None:
     """Raise a UserError that names the file and the first id that is neither below K nor 255."""
-    present = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+    present = np.unique(label)
     outside = present[(present >= num_classes) & (present != IGNORE_LABEL)]
     if outside.size:
         raise UserError(

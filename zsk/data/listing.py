@@ -1,4 +1,4 @@
-"""Pairs up photos and label images on disk, by their stems."""
+"""Pairs photos and label images on disk by their stems."""
 
 from __future__ import annotations
 
@@ -7,90 +7,64 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from detectron2.data import Metadata, MetadataCatalog
+
 from zsk.errors import UserError
 
 LABEL_SUFFIX = ".png"
 
 
 class Listing(NamedTuple):
-    """The records that have both files, and a sentence for every file that lacks its partner."""
+    """The records with both files, and one sentence for every file without its partner."""
 
     records: list[dict[str, Any]]
     mismatches: list[str]
 
 
-def list_records(
-    image_root: str,
-    label_root: str,
-    *,
-    file_list: str | None,
-    image_suffixes: Sequence[str],
-    label_values: tuple[int, ...] | None = None,
-    advice: str = "",
-) -> list[dict[str, Any]]:
-    """The records of a data set whose files all pair up, sorted by stem: see `match_files`.
+def list_records(name: str) -> list[dict[str, Any]]:
+    """The records of a registered data set: see `match_files`.
 
     Raises:
-        UserError: as `match_files`, and with the first mismatch where there is one.
+        UserError: as `match_files`; or the first mismatch.
     """
-    listing = match_files(
-        image_root,
-        label_root,
-        file_list=file_list,
-        image_suffixes=image_suffixes,
-        label_values=label_values,
-        advice=advice,
-    )
+    listing = match_files(MetadataCatalog.get(name))
     if listing.mismatches:
         raise UserError(listing.mismatches[0])
     return listing.records
 
 
-def match_files(
-    image_root: str,
-    label_root: str,
-    *,
-    file_list: str | None,
-    image_suffixes: Sequence[str],
-    label_values: tuple[int, ...] | None = None,
-    advice: str = "",
-) -> Listing:
-    """Pair the photos and labels of two folders by their stems. Opens no image.
+def match_files(metadata: Metadata) -> Listing:
+    """Pair the photos and labels of a registered data set. Opens no image.
 
     Args:
-        image_root: folder of the photos.
-        label_root: folder of the label PNGs.
-        file_list: text file of the stems to list; None lists all, which then have to pair up.
-        image_suffixes: endings, in lower case, of the photos.
-        label_values: goes into every record as it is; see `zsk.data.labels.read_joint_label`.
-        advice: what to do about missing files, for the messages.
+        metadata: what the data set was registered with (`zsk.data.register`).
 
     Returns:
-        records, sorted by stem: {"file_name": str, "sem_seg_file_name": str, "image_id": str (the
-        stem)}; and the mismatches in the same order.
+        Records and mismatches, sorted by stem. A record is {"file_name": str,
+        "sem_seg_file_name": str, "image_id": str (the stem)}, and "label_values" where the data
+        set has them.
 
     Raises:
-        UserError: naming the file or folder, when a folder is missing or holds nothing fitting, two
-            files share a stem, or the list cannot be read.
+        UserError: naming the file or folder, when a folder is missing or holds no fitting file,
+            two files share a stem, or the file list cannot be read.
     """
-    hint = f": {advice}" if advice else ""
-    images = _files_by_stem(image_root, image_suffixes, "photos", hint)
-    labels = _files_by_stem(label_root, (LABEL_SUFFIX,), "labels", hint)
-    if file_list is None:
-        stems = sorted(images.keys() | labels.keys())
-    else:
-        stems = sorted(read_stems(file_list))
-    endings = " or ".join(image_suffixes)
-    extra = {} if label_values is None else {"label_values": label_values}
+    hint = f": {metadata.advice}" if metadata.advice else ""
+    images = _files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", hint)
+    labels = _files_by_stem(metadata.sem_seg_root, (LABEL_SUFFIX,), "labels", hint)
+    file_list = metadata.file_list
+    stems = images.keys() | labels.keys() if file_list is None else read_stems(file_list)
+    values = metadata.label_values
+    extra = {} if values is None else {"label_values": values}
     listing = Listing([], [])
-    for stem in stems:
+    for stem in sorted(stems):
         if stem not in images:
             wanted_by = f"label {labels[stem]}" if file_list is None else f"{stem!r} in {file_list}"
+            endings = " or ".join(metadata.image_suffixes)
             listing.mismatches.append(
-                f"{wanted_by} has no image {stem} ({endings}) in {image_root}{hint}"
+                f"{wanted_by} has no image {stem} ({endings}) in {metadata.image_root}{hint}"
             )
         elif stem not in labels:
-            missing = os.path.join(label_root, stem + LABEL_SUFFIX)
+            missing = os.path.join(metadata.sem_seg_root, stem + LABEL_SUFFIX)
             listing.mismatches.append(f"image {images[stem]} has no label {missing}{hint}")
         else:
             files = {"file_name": images[stem], "sem_seg_file_name": labels[stem]}
@@ -99,7 +73,7 @@ def match_files(
 
 
 def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
-    """The stems that a text file lists, one per line, blank lines aside.
+    """The stems in a text file, one per line; blank lines are skipped.
 
     Raises:
         UserError: naming the file, when it is missing or empty, or names a stem twice.
@@ -120,7 +94,7 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
 
 
 def _files_by_stem(folder: str, suffixes: Sequence[str], what: str, hint: str) -> dict[str, str]:
-    """Paths of the files in `folder` with one of the endings, by stem; hidden files aside."""
+    """Stem -> path of the files with one of the suffixes; hidden files are skipped."""
     if not os.path.isdir(folder):
         raise UserError(f"the folder of {what} {folder} does not exist{hint}")
     found: dict[str, str] = {}

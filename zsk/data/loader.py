@@ -1,4 +1,4 @@
-"""Detectron2's loaders around the zero-shot mapper."""
+"""Detectron2's loaders with the zero-shot mapper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
@@ -24,7 +25,7 @@ from zsk.errors import UserError
 
 
 class ContinuedSampler(TrainingSampler):
-    """Detectron2's endless shuffle, less the `start` indices that this process had already."""
+    """Detectron2's endless shuffle without the first `start` indices of this process."""
 
     def __init__(self, size: int, seed: int | None, start: int):
         super().__init__(size, seed=seed)
@@ -37,18 +38,18 @@ class ContinuedSampler(TrainingSampler):
 def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
-    Reads DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (over all processes), DATALOADER.NUM_WORKERS and
-    SEED, which fixes the order of the images; what augmentation draws follows from the global
-    random state. Several training data sets have to share one vocabulary. A resumed run gives the
-    iteration it starts with and gets the images that come then.
+    Args:
+        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS and
+            SEED are read. SEED fixes the order of images; augmentations draw from the global
+            random state.
+        start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:
         UserError: no or unknown training data set, vocabularies that differ, files that do not
             pair up, or a batch that the processes cannot share evenly.
     """
     names = cfg.DATASETS.TRAIN
-    _check_vocabularies(names)
-    records = get_detection_dataset_dicts(names, filter_empty=False)
+    records = _training_records(names)
     logging.getLogger(__name__).info(f"training on {len(records)} images of {', '.join(names)}")
     batch, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if batch < processes or batch % processes:
@@ -56,7 +57,7 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
             f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
             f"choose a multiple of {processes}"
         )
-    # Detectron2 takes a negative seed for "draw one"; the sampler does so given None
+    # a negative SEED asks for a random one, the sampler's None
     seed = cfg.SEED if cfg.SEED >= 0 else None
     return build_detection_train_loader(
         records,
@@ -69,10 +70,11 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
-    """A loader over all images of one data set, in order, as lists of mapped records.
+    """A loader of all images of a data set in order, as lists of mapped records.
 
-    Reads TEST.IMS_PER_BATCH (of one process; the last list may be shorter) and
-    DATALOADER.NUM_WORKERS, which load ahead while the model works.
+    Args:
+        cfg: TEST.IMS_PER_BATCH (of one process; the last list may be shorter) and
+            DATALOADER.NUM_WORKERS are read.
 
     Raises:
         UserError: the data set is not registered, its files do not pair up, or no batch size.
@@ -87,21 +89,18 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
     if cfg.TEST.IMS_PER_BATCH == 1:
         return singles
-    # Detectron2 0.6 has no argument for it
+    # Detectron2 0.6 has no argument for the batch size
     return DataLoader(
         singles.dataset,
         batch_size=cfg.TEST.IMS_PER_BATCH,
-        sampler=singles.batch_sampler.sampler,  # this process's share of the images
+        sampler=singles.batch_sampler.sampler,  # the images of this process
         num_workers=singles.num_workers,
         collate_fn=singles.collate_fn,
     )
 
 
 def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> DataLoader:
-    """The training images once, whole, resized as in testing, with the labels of seen classes.
-
-    For what learns from segments named as at inference, without random views. Gives lists of one
-    mapped training record.
+    """The training images once, resized as in testing, as lists of one mapped training record.
 
     Args:
         cfg: DATASETS.TRAIN, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST, INPUT.MAX_SIZE_TEST and
@@ -113,8 +112,7 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
             pair up.
     """
     names = cfg.DATASETS.TRAIN
-    _check_vocabularies(names)
-    records = get_detection_dataset_dicts(names, filter_empty=False)
+    records = _training_records(names)
     if 0 < max_images < len(records):
         records = random.Random(seed).sample(records, max_images)
     mapper = ZeroShotMapper(
@@ -127,8 +125,8 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
     )
 
 
-def _check_vocabularies(names: Sequence[str]) -> None:
-    """Raise UserError unless there is a training data set, and all share one vocabulary."""
+def _training_records(names: Sequence[str]) -> list[dict[str, Any]]:
+    """The records of the training data sets, which have to share one vocabulary."""
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     vocabulary = get_vocabulary(names[0])
@@ -138,3 +136,5 @@ def _check_vocabularies(names: Sequence[str]) -> None:
                 f"DATASETS.TRAIN lists {names[0]!r} and {name!r}, whose classes differ: "
                 "train on data sets that share one vocabulary"
             )
+    records: list[dict[str, Any]] = get_detection_dataset_dicts(names, filter_empty=False)
+    return records

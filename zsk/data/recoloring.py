@@ -1,8 +1,8 @@
-"""Segments of new colours and no name: what teaches masks of things that have no label.
+"""Augmentation that recolours segments and removes their names, for masks of unseen classes.
 
-An unlabelled pixel costs a mask nothing, so a mask that learned "grey bricks" also takes the grey
-pebbles that nobody labelled. A labelled segment whose colours are changed is as new to the head as
-an unseen class, but its outline is known. It is ours, not the method's: off by default.
+Unlabelled pixels give no loss, so nothing teaches the head to outline unseen classes. A recoloured
+segment looks as new to the head as an unseen class, but its outline is known. It is our addition
+to the method and off by default.
 
 Letters: H×W image, M pixels of a segment.
 """
@@ -15,44 +15,41 @@ import numpy as np
 
 from zsk.vocabulary import IGNORE_LABEL
 
-MEANS = (30.0, 225.0)  # of a new colour, per channel
+MEANS = (30.0, 225.0)  # of the new colour of a channel
 CONTRASTS = (0.7, 1.4)
 
 
 class Recolored(NamedTuple):
-    """An image with some of its segments recoloured."""
+    """An image with some segments recoloured."""
 
     image: np.ndarray  # (H,W,3) uint8
-    labels: np.ndarray  # (H,W), IGNORE_LABEL where the colours are new: what it shows has no name
-    unnamed: np.ndarray  # (H,W) as `labels`, the other way round: the old label where they are new
+    labels: np.ndarray  # (H,W), the given labels; IGNORE_LABEL in recoloured segments
+    unnamed: np.ndarray  # (H,W), the given labels of recoloured segments; IGNORE_LABEL elsewhere
 
 
 def recolor_segments(
     image: np.ndarray, labels: np.ndarray, probability: float, rng: np.random.Generator
 ) -> Recolored:
-    """Give each labelled segment new colours, with a probability in [0,1].
+    """Recolour each labelled segment with a probability in [0,1].
 
     Args:
         image: (H,W,3) uint8.
-        labels: (H,W) ids, IGNORE_LABEL where there is none; all pixels of one id are a segment.
+        labels: (H,W) ids, or IGNORE_LABEL; all pixels with one id are a segment.
     """
     image, kept = image.copy(), labels.copy()
     unnamed = np.full_like(kept, IGNORE_LABEL)
-    pixels = image.reshape(-1, 3)
-    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE_LABEL)):
+    for label in np.unique(labels):
         if label != IGNORE_LABEL and rng.random() < probability:
-            inside = np.flatnonzero(labels == label)
-            pixels[inside] = _recolor(pixels[inside], rng)
-            unnamed.flat[inside], kept.flat[inside] = label, IGNORE_LABEL
+            inside = labels == label
+            image[inside] = _recolor(image[inside], rng)
+            unnamed[inside], kept[inside] = label, IGNORE_LABEL
     return Recolored(image, kept, unnamed)
 
 
 def _recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(M,3) uint8 around another mean, with channels swapped: texture and shading stay."""
+    """Swap channels and change the mean and the contrast of (M,3) uint8 pixels."""
     channels, contrast = rng.permutation(3), rng.uniform(*CONTRASTS)
     mean = pixels.mean(axis=0)[channels]
     shift = rng.uniform(*MEANS, 3) - contrast * mean
-    # the same table for all pixels of a channel: three look-ups instead of arithmetic in floats
-    tables = np.arange(256)[:, None] * contrast + shift
-    tables = tables.round().clip(0, 255).astype(np.uint8)
-    return np.stack([tables[pixels[:, c], i] for i, c in enumerate(channels)], axis=1)
+    recolored = pixels[:, channels] * contrast + shift
+    return np.asarray(recolored.round().clip(0, 255).astype(np.uint8))

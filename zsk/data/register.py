@@ -1,11 +1,12 @@
-"""Registers data sets with Detectron2: explicit, lazy, and safe to call twice.
+"""Registers data sets with Detectron2 and answers questions about their vocabularies.
 
-Registering opens no file. Listing a data set, when a loader is built, checks that files pair up.
+Registering opens no file; files are paired when a data set is listed. Letter: K classes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,46 +34,40 @@ def register_zero_shot_split(
     label_values: Mapping[str, int] | None = None,
     advice: str = "",
 ) -> None:
-    """Register one folder of photos and one of label PNGs as the Detectron2 data set `name`.
+    """Register a folder of photos and a folder of label PNGs as the Detectron2 data set `name`.
 
-    A photo and its label share their stem ("a.jpg", "a.png"). Labels hold joint ids: positions in
-    `vocabulary`, 255 where there is no label; other values are translated by `label_values`.
-    Listing gives {"file_name", "sem_seg_file_name", "image_id"} sorted by stem, and with
-    `label_values` the K file values as "label_values"; images without any seen pixel are kept.
-    Calling again with equal arguments does nothing.
+    A photo and its label share their stem ("a.jpg", "a.png"). Records: see
+    `zsk.data.listing.match_files`; images without a seen pixel are kept. Calling again with equal
+    arguments does nothing.
 
     Args:
-        name: what DATASETS.TRAIN and DATASETS.TEST call it.
+        name: for DATASETS.TRAIN and DATASETS.TEST.
         image_root: folder of the photos.
         label_root: folder of the label PNGs.
-        vocabulary: the joint vocabulary of at most 255 classes (see `zsk.data.splits`).
-        training: whether the data set is meant for training, which needs a seen class.
-        file_list: text file with one stem per line: only those are listed. None lists all, and
-            then a photo without label and a label without photo are mistakes.
-        image_suffixes: endings, in lower case, of the files in `image_root` that count as photos.
-        label_values: class name → the value, 0–254, that stands for it in the label files, for
-            every class; all other values become 255. None: the files hold joint ids.
-        advice: what to do about missing files, for the messages of the listing.
+        vocabulary: the joint vocabulary, K ≤ 255 (see `zsk.data.splits`).
+        training: whether the data set is for training, which needs a seen class.
+        file_list: text file with one stem per line: only these are listed. None lists all files,
+            which then have to pair up.
+        image_suffixes: suffixes of photos, in lower case.
+        label_values: class name → its value, 0–254, in the label files; every class needs one,
+            other values are ignored. None: the files hold joint ids, the positions in
+            `vocabulary`, and 255 for unlabelled pixels.
+        advice: what to do about missing files, for error messages.
 
     Raises:
         UserError: `name` is taken by a data set with other arguments, or the vocabulary or the
-            values do not suit. Listing raises it, naming the file or folder, when one is missing,
-            nothing is found, or files do not pair up.
+            values do not suit. Listing raises it for files that are missing or do not pair up.
     """
     if training:
         vocabulary.seen_only()  # raises where there is no seen class
-    values = None if label_values is None else ordered_values(label_values, vocabulary)
-    _register(
-        name,
-        image_root,
-        label_root,
-        {"vocabulary": vocabulary, "evaluation_classes": None, "training": training},
-        classes=vocabulary.names,
-        label_values=values,
-        file_list=file_list,
-        image_suffixes=image_suffixes,
-        advice=advice,
-    )
+    settings = {
+        **_file_settings(image_root, label_root, file_list, image_suffixes),
+        "label_values": None if label_values is None else ordered_values(label_values, vocabulary),
+        "vocabulary": vocabulary,
+        "evaluation_classes": None,
+        "training": training,
+    }
+    _register(name, vocabulary.names, settings, advice)
 
 
 def register_evaluation_set(
@@ -85,83 +80,64 @@ def register_evaluation_set(
     image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
     advice: str = "",
 ) -> None:
-    """Register a data set that is only evaluated on, for the cross-dataset setting.
+    """Register a data set for evaluation only, as `register_zero_shot_split` does.
 
-    It has no unseen list: which of its classes are seen follows from the data sets that the model
-    was trained on (see `get_vocabulary`). Everything else is as in `register_zero_shot_split`.
-
-    Raises:
-        UserError: as there.
+    It has no unseen list: its seen classes follow from the data sets that the model was trained
+    on (see `get_vocabulary`).
     """
-    _register(
-        name,
-        image_root,
-        label_root,
-        {"vocabulary": None, "evaluation_classes": classes, "training": False},
-        classes=classes.names,
-        label_values=None,
-        file_list=file_list,
-        image_suffixes=image_suffixes,
-        advice=advice,
-    )
+    settings = {
+        **_file_settings(image_root, label_root, file_list, image_suffixes),
+        "label_values": None,
+        "vocabulary": None,
+        "evaluation_classes": classes,
+        "training": False,
+    }
+    _register(name, classes.names, settings, advice)
 
 
-def _register(
-    name: str,
+def _file_settings(
     image_root: str | os.PathLike[str],
     label_root: str | os.PathLike[str],
-    settings: dict[str, Any],
-    *,
-    classes: Sequence[str],
-    label_values: tuple[int, ...] | None,
     file_list: str | os.PathLike[str] | None,
     image_suffixes: Sequence[str],
-    advice: str,
-) -> None:
-    """What both ways of registering share; `settings` go into the metadata as they are."""
-    if len(classes) > IGNORE_LABEL:
-        raise UserError(
-            f"the data set {name!r} has {len(classes)} classes, but 8-bit label images hold at "
-            f"most {IGNORE_LABEL}"
-        )
-    # absolute paths: a later change of the working directory changes nothing
-    images, labels = os.path.abspath(image_root), os.path.abspath(label_root)
-    stems = None if file_list is None else os.path.abspath(file_list)
-    suffixes = tuple(image_suffixes)
-    settings = {
-        "image_root": images,
-        "sem_seg_root": labels,
-        "file_list": stems,
-        "image_suffixes": suffixes,
-        "label_values": label_values,
-        **settings,
+) -> dict[str, Any]:
+    """Metadata about files, with absolute paths because the working directory may change."""
+    return {
+        "image_root": os.path.abspath(image_root),
+        "sem_seg_root": os.path.abspath(label_root),
+        "file_list": None if file_list is None else os.path.abspath(file_list),
+        "image_suffixes": tuple(image_suffixes),
     }
-    if name in DatasetCatalog:
-        _refuse_other_settings(name, settings)
-        return
 
-    def records() -> list[dict[str, Any]]:
-        return list_records(
-            images,
-            labels,
-            file_list=stems,
-            image_suffixes=suffixes,
-            label_values=label_values,
-            advice=advice,
+
+def _register(name: str, class_names: Sequence[str], settings: dict[str, Any], advice: str) -> None:
+    """Register with `settings` as metadata, or check that they are those registered before."""
+    if len(class_names) > IGNORE_LABEL:
+        raise UserError(
+            f"the data set {name!r} has {len(class_names)} classes, but 8-bit label images hold "
+            f"at most {IGNORE_LABEL}"
         )
-
-    DatasetCatalog.register(name, records)
-    MetadataCatalog.get(name).set(
+    metadata = MetadataCatalog.get(name)
+    if name in DatasetCatalog:
+        for key, value in settings.items():
+            if metadata.get(key) != value:
+                raise UserError(
+                    f"the data set {name!r} is registered already with another {key}: "
+                    "choose another name or use the same arguments"
+                )
+        return
+    DatasetCatalog.register(name, functools.partial(list_records, name))
+    metadata.set(
         ignore_label=IGNORE_LABEL,
         evaluator_type="zero_shot",
-        stuff_classes=list(classes),
+        stuff_classes=list(class_names),
         advice=advice,
         **settings,
     )
 
 
 def registered_names() -> list[str]:
-    """The data sets that this module registered, sorted; Detectron2's own are left out."""
+    """The data sets that this module registered, sorted."""
     names = DatasetCatalog.list()
     return sorted(n for n in names if MetadataCatalog.get(n).get("evaluator_type") == "zero_shot")
 
@@ -172,16 +148,15 @@ def get_vocabulary(
     """The joint vocabulary of a registered data set, with the seen flags of a model.
 
     Args:
-        name: the data set's name.
-        friendly: False prompts with the benchmark's names instead of the friendlier ones.
-        trained_on: the data sets whose masks the model was trained on (DATASETS.TRAIN). Where
-            they make the evaluation a cross-dataset one (`is_cross_dataset`), a class is seen
-            when its name is one that they trained. () takes the flags of the data set's own
-            split.
+        name: of the data set.
+        friendly: False takes the benchmark's names as prompt names.
+        trained_on: the training data sets of the model (DATASETS.TRAIN). In a cross-dataset
+            evaluation (`is_cross_dataset`) the classes with trained names are seen; otherwise, and
+            for (), the flags are those of the data set's own split.
 
     Raises:
-        UserError: no zero-shot data set of one of these names is registered, or a data set for
-            evaluation only is trained on, or evaluated with nothing in `trained_on`.
+        UserError: a data set is not registered; one for evaluation only is in `trained_on`, or is
+            `name` while `trained_on` is empty.
     """
     classes = _classes(name)
     if is_cross_dataset(name, trained_on):
@@ -201,13 +176,12 @@ def get_vocabulary(
 
 
 def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
-    """Whether evaluating on `name` crosses data sets: its own split does not describe the model.
+    """Whether the seen flags of data set `name` differ from what `trained_on` trained.
 
-    True for a data set for evaluation only, and for one whose split calls a class unseen that the
-    model was trained on, or seen that it was not. False while `trained_on` is empty.
+    Always True for a data set for evaluation only, and False where `trained_on` is empty.
 
     Raises:
-        UserError: no zero-shot data set of one of these names is registered.
+        UserError: a data set is not registered.
     """
     if not trained_on:
         return False
@@ -219,10 +193,9 @@ def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
 
 
 def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
-    """Names and prompt names of the classes that training on these data sets has masks of.
+    """Names and prompt names of the seen classes of training data sets, each once.
 
-    The friendlier prompt names are among them even where a configuration switches them off:
-    whether a class was trained does not depend on how it was called in the prompt.
+    Prompt names count even if DATASETS.PROMPT_NAMES is off: the masks are the same.
 
     Raises:
         UserError: a data set is not registered, is for evaluation only, or has no seen class.
@@ -235,7 +208,6 @@ def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _classes(name: str) -> Vocabulary | EvaluationClasses:
-    """What `name` was registered with, or a UserError that lists the registered names."""
     ours = registered_names()
     if name not in ours:
         raise UserError(
@@ -243,14 +215,3 @@ def _classes(name: str) -> Vocabulary | EvaluationClasses:
         )
     metadata = MetadataCatalog.get(name)
     return metadata.vocabulary or metadata.evaluation_classes
-
-
-def _refuse_other_settings(name: str, settings: dict[str, Any]) -> None:
-    """Raise a UserError unless `name` was registered with exactly these settings."""
-    metadata = MetadataCatalog.get(name)
-    for key, value in settings.items():
-        if metadata.get(key) != value:
-            raise UserError(
-                f"the data set {name!r} is registered already with another {key}: "
-                "choose another name or use the same arguments"
-            )

@@ -1,4 +1,4 @@
-"""Zero-shot data sets of one's own from a YAML file, without any Python (docs/own_data.md)."""
+"""Registers a user's data sets from a YAML file (docs/own_data.md)."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ from zsk.strict_yaml import check_keys, read_yaml, typed
 from zsk.vocabulary import Vocabulary
 
 PARTS = ("train", "val")
-"""The sections with files; <name>_<part> becomes the data set's name."""
 
 _KEYS = ("name", "classes", "unseen", "prompt_names", "label_values", *PARTS)
 _PART_KEYS = ("images", "labels", "file_list")
 
 
 def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Register `<name>_train` and `<name>_val`, whichever a split file describes.
+    """Register `<name>_train` and `<name>_val`, as far as a split file describes them.
 
-    The file's keys: "name", "classes" (a list, or a text file with one name per line), "unseen" (a
-    list), "train" and "val" (one of the two at least), each with "images", "labels" and optionally
-    "file_list"; optionally "prompt_names" (class → words for the prompt) and "label_values"
-    (class → value in the label files). Paths are relative to the file's folder. The folders may be
-    missing: a model is used without them, and listing a data set reports them.
+    Keys of the file: "name", "classes" (a list, or a text file with one name per line), "unseen"
+    (a list); "train" or "val" or both, each with "images", "labels" and optionally "file_list";
+    optionally "prompt_names" (class → prompt name) and "label_values" (class → value in the label
+    files). Paths are relative to the folder of the file. Folders may be missing until a data set
+    is listed.
 
     Returns:
-        the names registered, training first.
+        the registered names, training first.
 
     Raises:
         UserError: naming the file and the key, when the file is missing or no YAML, a key is
-            missing, unknown or of the wrong type, a class is unknown, or a data set of that name is
-            registered with other settings.
+            missing, unknown or of the wrong type, a class is unknown, or a name is registered
+            with other settings.
     """
     file = os.path.abspath(path)
     try:
@@ -46,7 +45,7 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str, ...]:
-    """Check the keys, then register; messages leave out the file, which the caller adds."""
+    """Check the keys and register; the caller adds the file to error messages."""
     check_keys(split, "", _KEYS, required=("name", "classes", "unseen"))
     parts = [part for part in PARTS if part in split]
     if not parts:
@@ -60,8 +59,6 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
     vocabulary = _vocabulary(split, folder)
-    values = split.get("label_values")
-    names = []
     for part in parts:
         section = {key: os.path.join(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
@@ -71,35 +68,30 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
             vocabulary,
             training=part == "train",
             file_list=section.get("file_list"),
-            label_values=values,
+            label_values=split.get("label_values"),
             advice=f"see the keys {part}.images and {part}.labels in {shown_path}",
         )
-        names.append(f"{name}_{part}")
-    return tuple(names)
+    return tuple(f"{name}_{part}" for part in parts)
 
 
 def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
-    """The classes with every check; prompt names and unseen names have to be among them."""
     if isinstance(split["classes"], str):
         names = _read_names(os.path.join(folder, split["classes"]))
     else:
         names = _names(split, "classes")
-    unseen = _names(split, "unseen")
-    prompt_names = _table(split, "prompt_names", str, "a text in quotes")
-    label_values = _table(split, "label_values", int, "a whole number of 0–254")
-    for key, listed in (
-        ("unseen", unseen),
-        ("prompt_names", prompt_names),
-        ("label_values", label_values),
-    ):
+    tables: dict[str, Any] = {
+        "unseen": _names(split, "unseen"),
+        "prompt_names": _table(split, "prompt_names", str, "a text in quotes"),
+        "label_values": _table(split, "label_values", int, "a whole number of 0–254"),
+    }
+    for key, listed in tables.items():
         for name in listed:
             if name not in names:
                 raise UserError(f"key {key}: {name!r} is not one of the classes")
-    return make_vocabulary(names, unseen, prompt_names)
+    return make_vocabulary(names, tables["unseen"], tables["prompt_names"])
 
 
 def _read_names(file: str) -> list[str]:
-    """One name per line, blank lines aside."""
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -121,13 +113,13 @@ def _names(split: Mapping[str, Any], key: str) -> list[str]:
     names = typed(split, key, list, "a list of names")
     for position, name in enumerate(names, start=1):
         if not isinstance(name, str):
-            # YAML reads yes, no, on, off and numbers as something else than text
+            # YAML reads yes, no, on, off and numbers as other types than text
             raise UserError(f"key {key}: entry {position} is {name!r}, not a name: quote it")
     return names
 
 
 def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[str, Any]:
-    """A section of class names; {} where the key is missing."""
+    """The section `key`, class name → value of type `kind`; {} where the key is missing."""
     if key not in split:
         return {}
     section = typed(split, key, Mapping, "a section with class names as keys")

@@ -1,7 +1,4 @@
-"""The sole home of seen and unseen: which classes a benchmark has and which of them train.
-
-Letter: K classes.
-"""
+"""The zero-shot splits: which classes a benchmark has, and which are seen. Letter: K classes."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 FORBIDDEN_VALUE = -1
-"""Entry of a value table for file values that no class and no ignore region may have."""
+"""Entry of a value table for file values that a benchmark does not have."""
 
 
 class ZeroShotSplit(NamedTuple):
-    """A benchmark's classes in label order, the unseen ones and friendlier prompt names."""
+    """All classes in label order, the unseen classes, and prompt names of some classes."""
 
     names: tuple[str, ...]
     unseen: tuple[str, ...]
@@ -53,7 +50,7 @@ def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
     Args:
         name: "voc" (20 classes, 5 unseen), "coco_stuff" (171, 15), "synthetic_stuff" (32, 8) or
             "synthetic_objects" (24, 6).
-        friendly: take the split's table of prompt names; False prompts with the benchmark's names.
+        friendly: False takes the benchmark's names as prompt names.
 
     Raises:
         UserError: there is no split of that name.
@@ -67,17 +64,16 @@ def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
 def make_vocabulary(
     names: Sequence[str], unseen: Iterable[str], prompt_names: Mapping[str, str] | None = None
 ) -> Vocabulary:
-    """The vocabulary of a zero-shot split, with every check that a split needs.
+    """The checked vocabulary of a zero-shot split.
 
     Args:
         names: K class names; the label id of a class is its position.
-        unseen: names of the classes whose masks training must not read; at least one, not all.
-        prompt_names: friendlier names for some classes; the others are prompted by their name.
+        unseen: the classes without masks in training; at least one, not all.
+        prompt_names: class name → prompt name; other classes are prompted by their name.
 
     Raises:
-        UserError: naming the class, when `unseen` or `prompt_names` holds one that `names` lacks,
-            when one is listed twice, when no class is seen or none unseen, or when two classes
-            share a name or a prompt name.
+        UserError: naming the class, when `unseen` or `prompt_names` holds an unknown one, a name
+            or prompt name occurs twice, or no class is seen or none unseen.
     """
     hidden = tuple(unseen)
     friendlier = dict(prompt_names or {})
@@ -101,18 +97,12 @@ def make_vocabulary(
 
 
 def voc_value_table() -> np.ndarray:
-    """(256,) int16: value in a VOC label file → joint id; -1 where VOC has no such value.
-
-    0 (background) becomes 255: never scored, never trained; 1–20 become 0–19; 255 stays.
-    """
+    """(256,) int16, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
     return value_table(range(1, len(class_names.VOC_NAMES) + 1), ignored=(0,))
 
 
 def coco_stuff_value_table() -> np.ndarray:
-    """(256,) int16: value in a COCO-Stuff label file → joint id; -1 where there is no such value.
-
-    The file holds category id - 1; the 11 unused category ids close up, giving 0–170; 255 stays.
-    """
+    """(256,) int16, value of a COCO-Stuff label (category id - 1) → id 0–170; unused ids → -1."""
     category_ids = range(1, class_names.COCO_STUFF_LAST_CATEGORY_ID + 1)
     used = (i for i in category_ids if i not in class_names.COCO_STUFF_UNUSED_CATEGORY_IDS)
     return value_table(category_id - 1 for category_id in used)

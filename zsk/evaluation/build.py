@@ -6,7 +6,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
-from zsk.data.eval_options import seen_names_only
+from zsk.data.dataset_mapper import seen_names_only
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump

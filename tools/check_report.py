@@ -1,4 +1,4 @@
-"""How a data set's check is told: a table of classes, notes, and a sheet of labels to look at."""
+"""Reports the check of a data set: a table of classes, notes, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from dataset_check import DatasetCheck
 from PIL import Image, ImageDraw, ImageFont
 from tabulate import tabulate
 
-from zsk.data.check import DatasetCheck, spread
+from zsk.data.check import spread
 from zsk.data.images import read_image
 from zsk.data.labels import read_joint_label
 from zsk.visualization import draw_overlay
@@ -17,15 +18,15 @@ from zsk.vocabulary import IGNORE_LABEL
 
 UNLABELLED = "(unlabelled)"
 _COLUMNS = 2
-_VALUES_TOLD = 5
-_PANEL = (480, 360)  # pixels that a photo of the sheet fits into, width and height
+_VALUES_LISTED = 5
+_PANEL = (480, 360)  # largest width and height of a photo, in pixels
 _GAP = 16  # pixels between the photos of a sheet
 _CAPTION_SIZE = 16
 _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
 
 
 def class_table(check: DatasetCheck) -> str:
-    """One line per class that has pixels: images, pixels, their share, seen or unseen."""
+    """One line per class with pixels: seen or unseen, images, pixels and their share."""
     total = max(1, int(check.class_pixels.sum()) + check.ignored_pixels)
     rows = [
         [name, group, f"{images:,}", f"{pixels:,}", f"{100 * pixels / total:.2f} %"]
@@ -34,15 +35,8 @@ def class_table(check: DatasetCheck) -> str:
         )
         if pixels
     ]
-    rows.append(
-        [
-            UNLABELLED,
-            "",
-            "",
-            f"{check.ignored_pixels:,}",
-            f"{100 * check.ignored_pixels / total:.2f} %",
-        ]
-    )
+    share = f"{100 * check.ignored_pixels / total:.2f} %"
+    rows.append([UNLABELLED, "", "", f"{check.ignored_pixels:,}", share])
     return tabulate(
         rows,
         headers=["class", "group", "images", "pixels", "share"],
@@ -53,7 +47,7 @@ def class_table(check: DatasetCheck) -> str:
 
 
 def notes(check: DatasetCheck) -> list[str]:
-    """What is allowed but good to know, one sentence each."""
+    """Observations that are no problems, one sentence each."""
     told = []
     if check.all_ignore:
         told.append(
@@ -71,7 +65,7 @@ def notes(check: DatasetCheck) -> list[str]:
             )
     classless = check.classless_values
     if classless.any():
-        largest = [int(v) for v in np.argsort(-classless, kind="stable")[:_VALUES_TOLD]]
+        largest = [int(v) for v in np.argsort(-classless, kind="stable")[:_VALUES_LISTED]]
         told.append(
             f"{np.count_nonzero(classless)} values of the label files have no class in "
             f"label_values and are ignored: {classless.sum():,} pixels, most of them "
@@ -92,7 +86,7 @@ def contact_sheet(check: DatasetCheck, count: int) -> Image.Image | None:
 
     Args:
         check: the result of `check_dataset`.
-        count: how many photos at most, at least 1.
+        count: largest number of photos, at least 1.
 
     Returns:
         an RGB picture; None when no pair is intact.
@@ -114,7 +108,7 @@ def contact_sheet(check: DatasetCheck, count: int) -> Image.Image | None:
 
 
 def _tile(record: Mapping[str, Any], names: Sequence[str]) -> Image.Image:
-    """One photo, its labels beside it, below them its file and what it shows; always one size."""
+    """A photo beside its labels, with a caption below; all tiles have one size."""
     image, label = read_image(record["file_name"]), read_joint_label(record)
     scale = min(_PANEL[0] / image.shape[1], _PANEL[1] / image.shape[0])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))

@@ -1,0 +1,195 @@
+"""tools/check_dataset.py: counts by hand, every planted fault named, the sheet, wrong calls."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import check_dataset
+import numpy as np
+import pytest
+from check_report import class_table, contact_sheet, notes
+from dataset_check import DatasetCheck
+from faulty_data import FAULTS, NAMES, plant, write_data
+from PIL import Image
+
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+TOOL = "tools/check_dataset.py"
+SPLIT = """
+name: pets
+train: {images: photos, labels: labels}
+val: {images: photos, labels: labels}
+classes: [cat, cow, dog]
+unseen: [cow]
+"""
+
+pytestmark = pytest.mark.usefixtures("empty_catalogs")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "split.yaml").write_text(SPLIT)
+    return write_data(tmp_path)
+
+
+@pytest.fixture
+def check(data: tuple[Path, Path]) -> Callable[..., DatasetCheck]:
+    def run(**options: object) -> DatasetCheck:
+        vocabulary = Vocabulary(NAMES, NAMES, (True, False, True))
+        register_zero_shot_split("pets", *data, vocabulary, training=True, **options)
+        return check_dataset.check_dataset("pets", progress=False)
+
+    return run
+
+
+def test_counts(data: tuple[Path, Path], check: Callable[..., DatasetCheck]) -> None:
+    columns = [0, 0, 0, 2, 255, 255, 255, 255]
+    Image.fromarray(np.array([columns] * 5, dtype=np.uint8)).save(data[1] / "a.png")
+    found = check()
+    assert found.problems == [] and found.images == 4
+    # a: 3 columns of cat, 1 of dog, 4 unlabelled, 5 rows each; b 40 pixels of cow, c 40 of dog
+    assert found.class_pixels.tolist() == [15, 40, 45]
+    assert found.class_images.tolist() == [1, 1, 2]
+    assert (found.ignored_pixels, found.all_ignore) == (20 + 40, 1)
+    assert [record["image_id"] for record in found.intact] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_named(data, check: Callable[..., DatasetCheck], fault: str) -> None:
+    plant(fault, *data)
+    (problem,) = check().problems
+    assert re.search(FAULTS[fault], problem) and "\n" not in problem
+
+
+def test_all_problems_are_collected(data, check: Callable[..., DatasetCheck]) -> None:
+    photos, labels = data
+    (photos / "a.jpg").unlink()
+    (photos / "b.jpg").write_bytes(b"no image")
+    Image.new("RGB", (8, 5)).save(labels / "b.png")
+    Image.new("L", (3, 5), 9).save(labels / "c.png")
+    found = check()
+    patterns = ("a.png has no image", "b.jpg cannot be read", "b.png holds colours", "c.png is 3×5")
+    for problem, pattern in zip(found.problems, (*patterns, "c.png holds the id 9"), strict=True):
+        assert pattern in problem
+    assert [record["image_id"] for record in found.intact] == ["d"]
+
+
+def test_labels_that_hold_nothing_at_all(data, check: Callable[..., DatasetCheck]) -> None:
+    for path in data[1].iterdir():
+        Image.new("L", (8, 5), 255).save(path)
+    found = check()
+    assert found.all_ignore == 4
+    (problem,) = found.problems
+    assert "no label in" in problem and "of any of the 3 classes" in problem
+
+
+def test_values_without_a_class_are_counted(check: Callable[..., DatasetCheck]) -> None:
+    # the files hold 0, 1, 2 and 255, 40 pixels each
+    found = check(label_values={"cat": 2, "cow": 9, "dog": 0})
+    assert found.problems == [] and found.class_pixels.tolist() == [40, 0, 40]
+    assert (found.ignored_pixels, found.all_ignore) == (80, 2)
+    assert np.flatnonzero(found.classless_values).tolist() == [1]
+    assert "most of them 1 (40)" in notes(found)[-1]
+
+
+def test_table_and_notes(data, check: Callable[..., DatasetCheck]) -> None:
+    Image.new("L", (8, 5), 1).save(data[1] / "c.png")
+    found = check()
+    lines = [re.sub(r"\s+", " ", line) for line in class_table(found).splitlines()]
+    assert lines[0] == "| class | group | images | pixels | share |"
+    assert lines[2:] == [
+        "| cat | seen | 1 | 40 | 25.00 % |",
+        "| cow | unseen | 2 | 80 | 50.00 % |",
+        "| (unlabelled) | | | 40 | 25.00 % |",
+    ]
+    assert notes(found) == [
+        "1 of 4 images have no labelled pixel: training draws nothing from them, and evaluation "
+        "leaves them out",
+        "1 classes have no pixel: dog",
+        "80 pixels are of unseen classes: training reads them as unlabelled",
+    ]
+
+
+def test_a_sheet_shows_intact_pairs_only(data, check: Callable[..., DatasetCheck]) -> None:
+    plant("size", *data)
+    found = check()
+    one, three = contact_sheet(found, 1), contact_sheet(found, 99)  # a, c and d are intact
+    assert one.width < three.width and one.height < three.height
+    # a's label is cat everywhere: id 0 has the palette's blue, over the photo in grey
+    red, _, blue = np.asarray(one, dtype=float)[40:300, 520:900].mean(axis=(0, 1))
+    assert blue > red + 50
+    found.intact.clear()
+    assert contact_sheet(found, 4) is None
+
+
+def errors(done) -> list[str]:
+    return [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+
+
+def test_a_split_file_and_its_sheets(run_program, data, tmp_path: Path) -> None:
+    sheet = tmp_path / "out" / "sheet.png"
+    done = run_program(TOOL, "--split-file", tmp_path / "split.yaml", "--sheet", sheet)
+    assert done.returncode == 0, done.stderr
+    assert errors(done) == []
+    assert "pets_train: 4 images" in done.stdout and "pets_val: 4 images" in done.stdout
+    assert done.stdout.endswith("no problems in pets_train, pets_val\n")
+    names = sorted(path.name for path in sheet.parent.iterdir())
+    assert names == ["sheet_pets_train.png", "sheet_pets_val.png"]
+    assert "4/4" in done.stderr  # the bar
+
+
+def test_a_fault_is_exit_code_1(data, tmp_path: Path, capsys) -> None:
+    plant("colours", *data)
+    plant("truncated", *data)
+    config = tmp_path / "train.yaml"
+    config.write_text("VERSION: 2\nDATASETS: {SPLIT_FILE: split.yaml, TRAIN: ['pets_train']}\n")
+    assert check_dataset.main(["--config-file", str(config)]) == 1
+    told = capsys.readouterr()
+    assert "photos/b.jpg cannot be read" in told.err and "labels/b.png holds colours" in told.err
+    assert "| cat " in told.out and "2 problems in pets_train" in told.out
+
+
+def test_folders_with_names(data, tmp_path: Path, capsys) -> None:
+    folders = ["--images", str(data[0]), "--labels", str(data[1])]
+    assert check_dataset.main([*folders, "--class-names", "cat, cow, dog"]) == 0
+    assert "| cow          | -       |" in capsys.readouterr().out
+
+
+def test_folders_without_names(data, tmp_path: Path, capsys) -> None:
+    assert check_dataset.main(["--images", str(data[0]), "--labels", str(data[1])]) == 0
+    assert "| id 2         | -       |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "name a data set"),
+        (["--images", "x"], "go together"),
+        (["--class-names", "cat, dog"], "--class-names needs --images"),
+        (["voc_zs_val", "--workers", "0"], "1 or more"),
+        (["voc_zs_val", "--sheet", "sheet"], "--sheet sheet has to end in .png"),
+    ],
+)
+def test_a_wrong_call_is_exit_code_2(arguments: list[str], words: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        check_dataset.main(arguments)
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nowhere"], "'nowhere' is not registered"),
+        (["--split-file", "none.yaml"], "split file none.yaml: the file does not exist"),
+        (["--config-file", "none.yaml"], "config file none.yaml does not exist"),
+        (["--images", "no/photos", "--labels", "."], "--images no/photos is not a folder"),
+        (["--config-file", "{}/empty.yaml"], "empty.yaml names no data set"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("VERSION: 2\n")
+    with pytest.raises(UserError, match=words):
+        check_dataset.main([word.format(tmp_path) for word in arguments])
