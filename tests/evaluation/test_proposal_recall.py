@@ -23,34 +23,25 @@ def logits(*masks):
     return torch.tensor(masks).float() * 20 - 10
 
 
-def test_no_proposal_overlaps_nothing():
-    gt = torch.tensor([[0, 1]])
-    assert best_overlaps(torch.zeros(0, 2, 2), gt) == {0: 0.0, 1: 0.0}
-
-
-def test_an_ignored_map_has_no_segment():
-    assert best_overlaps(logits([[1, 1]]), torch.full((1, 2), 255)) == {}
-
-
-def test_each_segment_takes_its_best_proposal():
-    gt = torch.tensor([[0, 0, 0, 2]])
-    masks = logits([[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 0, 0, 0]])
-    # cat: 2/3 with the first; cow: 1/2 with the second
-    assert best_overlaps(masks, gt) == pytest.approx({0: 2 / 3, 2: 1 / 2})
-
-
-def test_ignored_pixels_take_no_part():
-    gt = torch.tensor([[0, 255, 255, 2]])
-    assert best_overlaps(logits([[1, 1, 1, 0]]), gt) == pytest.approx({0: 1.0, 2: 0.0})
-
-
-def test_a_probability_of_one_half_is_outside():
-    assert best_overlaps(torch.zeros(1, 1, 2), torch.tensor([[1, 1]])) == {1: 0.0}
-
-
-def test_masks_are_enlarged_to_the_label_map():
-    gt = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
-    assert best_overlaps(logits([[1, 0]], [[0, 1]]), gt) == {0: 1.0, 1: 1.0}
+@pytest.mark.parametrize(
+    "masks, gt, expected",
+    [
+        (torch.zeros(0, 2, 2), [[0, 1]], {0: 0.0, 1: 0.0}),  # no proposal
+        (logits([[1, 1]]), [[255, 255]], {}),
+        # cat: 2/3 with the first; cow: 1/2 with the second
+        (
+            logits([[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 0, 0, 0]]),
+            [[0, 0, 0, 2]],
+            {0: 2 / 3, 2: 1 / 2},
+        ),
+        (logits([[1, 1, 1, 0]]), [[0, 255, 255, 2]], {0: 1.0, 2: 0.0}),  # ignored pixels
+        (torch.zeros(1, 1, 2), [[1, 1]], {1: 0.0}),  # a probability of one half is outside
+        # masks are enlarged to the label map
+        (logits([[1, 0]], [[0, 1]]), [[0, 0, 1, 1], [0, 0, 1, 1]], {0: 1.0, 1: 1.0}),
+    ],
+)
+def test_each_segment_takes_its_best_proposal(masks, gt, expected):
+    assert best_overlaps(masks, torch.tensor(gt)) == pytest.approx(expected)
 
 
 def test_slices_change_nothing(monkeypatch):
@@ -65,7 +56,7 @@ def test_slices_change_nothing(monkeypatch):
 @pytest.fixture
 def evaluator(tmp_path):
     register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
-    yield ProposalRecall(NAME)
+    yield ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
     DatasetCatalog.remove(NAME)
     MetadataCatalog.remove(NAME)
 
@@ -82,32 +73,31 @@ def add(evaluator, folder, stem, gt, masks, vocabulary=VOCABULARY):
     evaluator.process([record], [{"pred_masks": masks}])
 
 
-def test_means_are_over_segments(evaluator, tmp_path):
+def test_means_are_over_segments_and_written(evaluator, tmp_path):
     add(evaluator, tmp_path, "one", [[0, 0, 0, 2]], logits([[1, 1, 0, 0]], [[0, 0, 1, 1]]))
-    add(evaluator, tmp_path, "two", [[0, 0, 0, 0]], logits([[1, 0, 0, 0]]))
-    add(evaluator, tmp_path, "two", [[0, 0, 0, 0]], logits([[1, 0, 0, 0]]))  # padding
+    for _ in range(2):  # the second one is padding
+        add(evaluator, tmp_path, "two", [[0, 0, 0, 0]], logits([[1, 0, 0, 0]]))
     add(evaluator, tmp_path, "blank", [[255]], logits([[1]]))
     results = evaluator.evaluate()["proposals"]
     # segments: cat 2/3, cow 1/2, cat 1/4
-    assert results["segments"] == 3.0
-    assert results["bestIoU"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 1 / 4) / 3, abs=1e-6)
-    assert results["bestIoU-seen"] == pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
-    assert results["bestIoU-unseen"] == pytest.approx(50.0)
+    cat = pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
+    assert results == {
+        "segments": 3.0,
+        "bestIoU": pytest.approx(100 * (2 / 3 + 1 / 2 + 1 / 4) / 3, abs=1e-6),
+        "bestIoU-seen": cat,
+        "bestIoU-unseen": 50.0,
+    }
     assert all(type(value) is float for value in results.values())
-
-
-def test_classes_are_written(evaluator, tmp_path):
-    written = ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
-    add(written, tmp_path, "one", [[0, 0, 0, 2]], logits([[1, 1, 0, 0]], [[0, 0, 1, 1]]))
-    add(written, tmp_path, "two", [[0, 0, 0, 0]], logits([[1, 0, 0, 0]]))
-    results = written.evaluate()["proposals"]
     report = json.loads((tmp_path / "new" / "folder" / "proposals.json").read_text())
     assert report["dataset"] == NAME and report["metrics"] == results
-    cat, cow = VOCABULARY.names[0], VOCABULARY.names[2]
-    assert set(report["classes"]) == {cat, cow}  # those with a segment
-    assert report["classes"][cat]["segments"] == 2
-    assert report["classes"][cat]["bestIoU"] == pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
-    assert report["classes"][cow] == {"segments": 1, "bestIoU": 50.0}
+    assert report["classes"] == {
+        "cat": {"segments": 2, "bestIoU": cat},
+        "cow": {"segments": 1, "bestIoU": 50.0},
+    }
+    evaluator.reset()
+    add(evaluator, tmp_path, "three", [[0, 1]], logits([[1, 0]]))
+    results = evaluator.evaluate()["proposals"]
+    assert results == {"segments": 2.0, "bestIoU": 50.0, "bestIoU-seen": 50.0}
 
 
 def test_across_data_sets_the_groups_have_their_own_names(evaluator, tmp_path):
@@ -126,11 +116,3 @@ def test_across_data_sets_the_groups_have_their_own_names(evaluator, tmp_path):
         "bestIoU-trained-names": 100.0,
         "bestIoU-new-names": 0.0,
     }
-
-
-def test_a_group_without_segment_is_left_out(evaluator, tmp_path):
-    add(evaluator, tmp_path, "one", [[0, 1]], logits([[1, 0]]))
-    results = evaluator.evaluate()["proposals"]
-    assert results == {"segments": 2.0, "bestIoU": 50.0, "bestIoU-seen": 50.0}
-    evaluator.reset()
-    assert evaluator.evaluate()["proposals"] == {"segments": 0.0}

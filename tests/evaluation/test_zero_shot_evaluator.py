@@ -24,7 +24,7 @@ OTHER = "evaluator_test_other"
 
 @pytest.fixture
 def dataset(tmp_path):
-    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
+    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=True)
     yield tmp_path
     DatasetCatalog.remove(NAME)
     MetadataCatalog.remove(NAME)
@@ -70,8 +70,7 @@ def test_from_label_files_to_report(dataset, caplog):
 
     report = json.loads((out / "metrics.json").read_text())
     assert list(report) == sorted(report)
-    assert report["dataset"] == NAME
-    assert report["cross_dataset"] is False
+    assert (report["dataset"], report["cross_dataset"]) == (NAME, False)
     assert report["metrics"]["hIoU"] == 50.0
     assert report["IoU"] == {"cat": 50.0, "cow": 50.0, "dog": 50.0}
     assert report["Acc"] == {"cat": 50.0, "cow": 50.0, "dog": 100.0}
@@ -85,40 +84,16 @@ def test_from_label_files_to_report(dataset, caplog):
     assert provenance["split_hash"] == VOCABULARY.fingerprint()
     assert (provenance["config_hash"], provenance["seed"]) == ("c0ffee", 7)
     assert provenance["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert (out / "per_class_iou.png").stat().st_size > 1000
     assert not list(out.glob("*.partial"))
     assert "| cow     | unseen  | 50.00 |  50.00 |" in caplog.text
-    assert "mIoU-unseen" in caplog.text
 
 
-def test_the_same_results_give_the_same_file(dataset):
-    pairs = [pair(dataset, "one", [[0, 2]], [[0, 1]])]
-    evaluate(pairs, dataset / "a")
-    evaluate(pairs, dataset / "b")
-    for name in ("metrics.json", "confusion.npy"):
-        assert (dataset / "a" / name).read_bytes() == (dataset / "b" / name).read_bytes()
-
-
-def test_an_image_that_comes_twice_counts_once(dataset):
-    one = pair(dataset, "one", [[0, 0, 0, 2]], [[0, 0, 0, 1]])
-    two = pair(dataset, "two", [[2]], [[2]])
-    assert evaluate([one, two, one]) == evaluate([one, two])
-
-
-def test_reset_forgets(dataset):
-    one = pair(dataset, "one", [[0, 2]], [[1, 1]])
-    two = pair(dataset, "two", [[0, 2]], [[0, 2]])
-    evaluator = ZeroShotEvaluator(NAME)
-    evaluator.process(*zip(one))
-    evaluator.reset()
-    evaluator.process(*zip(two))
-    assert evaluator.evaluate()["sem_seg"]["hIoU"] == 100.0
-
-
-def test_a_batch_is_scored_image_by_image(dataset):
+def test_batches_repeated_images_and_reset(dataset):
     pairs = [pair(dataset, "a", [[0, 1]], [[0, 0]]), pair(dataset, "b", [[2], [2]], [[2], [0]])]
     evaluator = ZeroShotEvaluator(NAME)
-    evaluator.process(*zip(*pairs))
+    evaluator.process(*zip(pair(dataset, "c", [[0, 2]], [[1, 1]])))
+    evaluator.reset()
+    evaluator.process(*zip(*pairs, pairs[0]))
     assert evaluator.evaluate() == evaluate(pairs)
 
 
@@ -130,94 +105,54 @@ def test_nothing_to_score_gives_no_number(dataset, caplog):
     assert report["metrics"] == {} and report["images_all_ignore"] == 1
 
 
-def test_no_image_at_all(dataset):
-    assert evaluate([]) == {"sem_seg": {}}
-
-
 @pytest.mark.parametrize(
-    "gt, pred, message",
+    "gt, pred, width, message",
     [
-        ([[0, 3]], [[0, 0]], r"bad\.png.*3"),  # an id outside the vocabulary
-        ([[0, 1]], [[0, 3]], r"bad\.png.*3, outside 0\.\.2"),
-        ([[0, 1]], [[0], [1]], r"bad\.png.*shape"),
+        ([[0, 3]], [[0, 0]], 2, r"bad\.png.*3"),  # an id outside the vocabulary
+        ([[0, 1]], [[0, 3]], 2, r"bad\.png.*3, outside 0\.\.2"),
+        ([[0, 1]], [[0], [1]], 2, r"bad\.png.*shape"),
+        ([[0, 1]], [[0, 1, 1]], 3, r"bad\.png is 2×1 .*bad\.jpg is 3×1"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_file_name(dataset, gt, pred, message):
+def test_labels_that_do_not_fit_are_refused_by_file_name(dataset, gt, pred, width, message):
+    record, output = pair(dataset, "bad", gt, pred)
     with pytest.raises(UserError, match=message):
-        evaluate([pair(dataset, "bad", gt, pred)])
+        evaluate([({**record, "width": width}, output)])
 
 
-def test_a_label_of_another_size_than_its_image_is_refused(dataset):
-    record, output = pair(dataset, "bad", [[0, 1]], [[0, 1, 1]])
-    record["width"] = 3
-    with pytest.raises(UserError, match=r"bad\.png is 2×1 .*bad\.jpg is 3×1"):
-        evaluate([(record, output)])
-
-
-def test_a_training_record_is_refused(dataset):
+def test_other_classes_are_refused_and_other_prompt_names_are_not(dataset):
     with pytest.raises(UserError, match="other classes"):
         evaluate([pair(dataset, "one", [[0]], [[0]], VOCABULARY.seen_only())])
-
-
-def test_other_prompt_names_are_welcome(dataset):
     friendly = Vocabulary(VOCABULARY.names, ("a cat", "a dog", "a cow"), VOCABULARY.seen)
     assert evaluate([pair(dataset, "one", [[0]], [[0]], friendly)])["sem_seg"]["mIoU"] == 100.0
 
 
-@pytest.fixture
-def crossed(tmp_path):
+def test_across_data_sets(dataset, caplog):
     """A model trained on NAME's cats and dogs meets a data set of dogs, cows and roads."""
-    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=True)
-    classes = make_evaluation_classes(["dog", "cow", "road"])
-    register_evaluation_set(OTHER, tmp_path, tmp_path, classes)
-    yield tmp_path
-    for name in (NAME, OTHER):
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-
-
-def test_across_data_sets(crossed, caplog):
-    vocabulary = Vocabulary(*(("dog", "cow", "road"),) * 2, (True, False, False))
+    names = ["dog", "cow", "road"]
+    register_evaluation_set(OTHER, dataset, dataset, make_evaluation_classes(names))
+    try:
+        evaluator = ZeroShotEvaluator(OTHER, dataset / "out", trained_on=[NAME])
+        with pytest.raises(UserError, match=f"'{OTHER}' is for evaluation only"):
+            ZeroShotEvaluator(OTHER)
+    finally:
+        DatasetCatalog.remove(OTHER)
+        MetadataCatalog.remove(OTHER)
+    vocabulary = Vocabulary(*(tuple(names),) * 2, (True, False, False))
     # dog: 1 hit, 2 true, 2 predicted; cow: no hit; road: all
-    record, output = pair(crossed, "one", [[0, 0, 1, 2]], [[0, 1, 0, 2]], vocabulary)
-    evaluator = ZeroShotEvaluator(OTHER, crossed / "out", trained_on=[NAME])
+    record, output = pair(dataset, "one", [[0, 0, 1, 2]], [[0, 1, 0, 2]], vocabulary)
     evaluator.process([record], [output])
     with caplog.at_level(logging.INFO, "zsk"):
         numbers = evaluator.evaluate()["sem_seg"]
     assert numbers["mIoU-trained-names"] == pytest.approx(100 / 3)
     assert numbers["mIoU-new-names"] == 50.0
     assert not [key for key in numbers if "seen" in key or key == "hIoU"]
-    assert "trained on 1 of the 3 names" in caplog.text
+    assert "trained on 1 of the 3 names" in caplog.text and "hIoU" not in caplog.text
     assert "| cow     | new-names     |   0.00 |   0.00 |" in caplog.text
-    assert "hIoU" not in caplog.text
-    report = json.loads((crossed / "out" / "metrics.json").read_text())
+    report = json.loads((dataset / "out" / "metrics.json").read_text())
     assert report["cross_dataset"] is True
-    assert "hIoU" not in report["metrics"]
     assert report["provenance"]["split_hash"] == vocabulary.fingerprint()
 
 
-def test_its_own_split_is_not_across_data_sets(crossed):
-    evaluator = ZeroShotEvaluator(NAME, trained_on=[NAME])
-    evaluator.process(*([part] for part in pair(crossed, "one", [[0, 2]], [[0, 2]])))
-    assert evaluator.evaluate()["sem_seg"]["hIoU"] == 100.0
-
-
-def test_an_evaluation_set_is_not_scored_without_the_training_data_set(crossed):
-    with pytest.raises(UserError, match=f"'{OTHER}' is for evaluation only"):
-        ZeroShotEvaluator(OTHER)
-
-
-def test_an_unknown_data_set_is_refused():
-    with pytest.raises(UserError, match="no_such_set"):
-        ZeroShotEvaluator("no_such_set")
-
-
-def test_the_revision_of_a_folder_that_is_no_checkout_is_unknown(tmp_path):
-    assert git_revision(tmp_path) == "unknown"
-
-
-def test_a_package_inside_another_repository_does_not_claim_its_revision(tmp_path):
-    inner = tmp_path / "site-packages"
-    inner.mkdir()
-    (tmp_path / ".git").mkdir()
-    assert git_revision(inner) == "unknown"
+def test_a_package_inside_another_repository_does_not_claim_its_revision(checkout):
+    assert git_revision(checkout / "zsk") == "unknown"

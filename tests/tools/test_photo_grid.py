@@ -19,6 +19,8 @@ def folders(tmp_path):
         "photos/one.JPG": np.full((2, 4, 3), 200),
         "labels/one.png": [[0, 0, 255, 255], [0, 2, 255, 255]],
         "predictions/one.png": [[0, 0, 0, 0], [1, 2, 0, 0]],
+        "small/one.png": [[0, 0]],
+        "foreign/one.png": [[0, 0, 0, 7]] * 2,
     }
     for name, pixels in save.items():
         (tmp_path / name).parent.mkdir()
@@ -26,43 +28,36 @@ def folders(tmp_path):
     return tmp_path
 
 
-def row(folder, name="one", predictions=("predictions",)):
+def row(folder, name="one", predictions=("predictions", "labels")):
     roots = [folder / prediction for prediction in predictions]
     return make_row(name, folder / "photos", folder / "labels", roots, PETS)
 
 
-def test_panels_are_of_one_size_and_ignored_pixels_stay_grey(folders):
-    photo, truth, prediction = row(folders).panels
-    assert photo.size == truth.size == prediction.size == (640, 320)
+def test_panels_and_legend(folders):
+    one = row(folders)
+    photo, truth, prediction, _ = one.panels
+    assert one.strip().size == (4 * 640 + 3 * 8, 320)
+    # ignored pixels stay grey
     assert photo.getpixel((600, 300)) == truth.getpixel((600, 300)) == (200, 200, 200)
     expected = tuple(round(0.6 * channel + 0.4 * 200) for channel in BLUE)
     assert truth.getpixel((10, 10)) == prediction.getpixel((600, 300)) == expected
-
-
-def test_the_legend_tells_the_shares_of_the_image(folders):
-    several = row(folders, predictions=("predictions", "labels"))
-    assert [(entry.label, *entry.shares) for entry in several.legend] == [
+    assert one.legend[0].colour == "#0072b2"
+    assert [(entry.label, *entry.shares) for entry in one.legend] == [
         (0, 37.5, 75.0, 37.5),
         (2, 12.5, 12.5, 12.5),
         (1, 0.0, 12.5, 0.0),
     ]
-    assert several.legend[0].colour == "#0072b2"
-    assert several.strip().size == (4 * 640 + 3 * 8, 320)
 
 
 @pytest.mark.parametrize(
-    "pixels, message",
-    [([[0, 0]], r"predictions/one\.png is 2×1"), ([[0, 0, 0, 7]] * 2, r"one\.png holds the id 7")],
+    "name, folder, message",
+    [
+        ("one", "small", r"small/one\.png is 2×1"),
+        ("one", "foreign", r"foreign/one\.png holds the id 7"),
+        ("one", "nowhere", r"nowhere/one\.png does not exist"),
+        ("two", "small", "there is no photo two .*photos: give names without"),
+    ],
 )
-def test_a_prediction_that_does_not_fit_is_refused(folders, pixels, message):
-    image = Image.fromarray(np.array(pixels, dtype=np.uint8))
-    image.save(folders / "predictions" / "one.png")
+def test_a_file_that_does_not_fit_is_refused_by_name(folders, name, folder, message):
     with pytest.raises(UserError, match=message):
-        row(folders)
-
-
-def test_missing_files_are_refused_by_name(folders):
-    with pytest.raises(UserError, match="there is no photo two .*photos: give names without"):
-        row(folders, "two")
-    with pytest.raises(UserError, match=r"nowhere/one\.png does not exist"):
-        row(folders, predictions=("nowhere",))
+        row(folders, name, [folder])

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from benchmark.accuracy.plan import Plan, supervised_systems
+from benchmark.accuracy.plan import Plan
 from benchmark.accuracy.rows import Row
 from examples import define
 
@@ -29,46 +29,26 @@ def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
         Row("t", "A", config, evaluate={MODE: "ensemble"}),
         Row("t", "A", config, evaluate={MODE: "head"}),
         Row("t", "B", config, evaluate={MODE: "head"}),
+        Row("t", "C", config, trained=False, settings={MODE: "clip"}),
+        Row("t", "D", config, seeds=1, settings={"SOLVER.BASE_LR": 0.5}),
     )
-    plan = Plan(define(*rows), tmp_path)
-    assert len(plan.trials) == 12
+    plan = Plan(define(*rows, iterations=7), tmp_path)
     kinds = [job.kind for job in plan.jobs]
-    assert kinds.count("train") == 4  # two numbers of stages, two seeds
-    assert kinds.count("evaluate") == 2  # the head, two seeds
-    first, same, other, again, head, named = plan.trials[::2]
+    assert kinds.count("train") == 5  # two numbers of stages with two seeds, another rate with one
+    assert kinds.count("evaluate") == 3  # the head with two seeds, the untrained one
+    first, same, other, again, head, named = plan.trials[:12:2]
     assert first.train is same.train is first.evaluate is again.evaluate
     assert other.train is not first.train
-    assert head.train is first.train and head.evaluate is not first.train
-    assert head.evaluate is named.evaluate
+    assert head.train is first.train and head.evaluate is named.evaluate
     assert head.evaluate.needs == (first.train.folder,)
     words = head.evaluate.arguments
-    assert "--eval-only" in words
     weights = words[words.index("MODEL.WEIGHTS") + 1]
-    assert weights == str(first.train.folder / "model_final.pth")
-    assert plan.jobs.index(first.train) < plan.jobs.index(head.evaluate)
+    assert "--eval-only" in words and weights == str(first.train.folder / "model_final.pth")
+    assert first.cfg.SOLVER.MAX_ITER == 7
     assert first.dataset == "voc_zs_val" and first.vocabulary.seen.count(False) == 5
-    assert supervised_systems(define(*rows)) == set()
-
-
-def test_iterations_and_settings_change_the_training(config: str, tmp_path: Path) -> None:
-    row = Row("t", "A", config)
-    short = Plan(define(row, iterations=7), tmp_path)
-    assert short.trials[0].cfg.SOLVER.MAX_ITER == 7
-    others = (define(row), define(row, settings={"SOLVER.BASE_LR": 0.5}))
-    folders = {Plan(other, tmp_path).jobs[0].folder for other in others}
-    assert len(folders | {short.jobs[0].folder}) == 3
-
-
-def test_rows_with_fewer_seeds_and_untrained_ones(config: str, tmp_path: Path) -> None:
-    rows = (
-        Row("t", "A", config),
-        Row("t", "B", config, seeds=1),
-        Row("t", "C", config, trained=False, settings={MODE: "clip"}),
-    )
-    *trials, untrained = Plan(define(*rows), tmp_path).trials
-    assert [(t.row.system, t.seed) for t in trials] == [("A", 1), ("A", 2), ("B", 1)]
-    assert untrained.train is None and untrained.evaluate.kind == "evaluate"
-    assert "MODEL.WEIGHTS" not in untrained.evaluate.arguments
+    untrained, once = plan.trials[12:]
+    assert untrained.train is None and "MODEL.WEIGHTS" not in untrained.evaluate.arguments
+    assert (once.row.system, once.seed) == ("D", 1)
 
 
 def test_preparations_are_shared_and_named_by_their_words(
@@ -76,15 +56,14 @@ def test_preparations_are_shared_and_named_by_their_words(
 ) -> None:
     words = (PROGRAM, "{config}", "{seed}", "{clip}.pt", "{output}.pth")
     settings = {"MODEL.WEIGHTS": "{prompts}.pth"}
-    row = Row("t", "A", config, settings=settings, prepare={"prompts": words})
 
-    def plan_with(*clip: str) -> Plan:
-        definition = define(row, prepare={"clip": clip}, settings={"MODEL.CLIP.NAME": "{clip}.pt"})
-        return Plan(definition, tmp_path)
+    def plan_with(*clip: str, config: str = config) -> Plan:
+        row = Row("t", "A", config, settings=settings, prepare={"prompts": words})
+        clip_settings = {"MODEL.CLIP.NAME": "{clip}.pt"}
+        return Plan(define(row, prepare={"clip": clip}, settings=clip_settings), tmp_path)
 
     plan = plan_with(PROGRAM, "-o", "{output}.pt")
-    kinds = [job.kind for job in plan.jobs]
-    assert kinds == ["prepare", "prepare", "train", "prepare", "train"]
+    assert [job.kind for job in plan.jobs] == ["prepare", "prepare", "train", "prepare", "train"]
     shared, first, train, second, _ = plan.jobs
     assert shared.program == checkout / PROGRAM
     assert shared.arguments == ("-o", f"{shared.folder}/clip.pt")
@@ -96,29 +75,22 @@ def test_preparations_are_shared_and_named_by_their_words(
     assert cfg.MODEL.CLIP.NAME == f"{shared.folder}/clip.pt"
     assert cfg.MODEL.WEIGHTS == f"{first.folder}/prompts.pth"
 
+    folders = {job.folder for job in plan.jobs}
     other = plan_with(PROGRAM, "--steps", "9", "-o", "{output}.pt")
-    assert not {job.folder for job in other.jobs} & {job.folder for job in plan.jobs}
-
-
-def test_a_preparation_is_found_again_from_another_checkout(config: str, tmp_path: Path) -> None:
+    assert not {job.folder for job in other.jobs} & folders
     root = Path(config).parents[1]
     copied = shutil.copytree(root, tmp_path / "configs") / Path(config).relative_to(root)
-    folders = set()
-    for place in (config, str(copied)):
-        prepare = {"prompts": (PROGRAM, "{config}", "{output}.pth")}
-        plan = Plan(define(Row("t", "A", place, prepare=prepare)), tmp_path)
-        folders.add(plan.jobs[0].folder)
-        assert plan.jobs[0].arguments[0] == place
-    assert len(folders) == 1
+    moved = plan_with(PROGRAM, "-o", "{output}.pt", config=str(copied))
+    assert {job.folder for job in moved.jobs} == folders  # found again from another checkout
+    assert moved.jobs[1].arguments[0] == str(copied)
 
 
 def test_an_evaluation_waits_for_what_it_alone_needs(config: str, tmp_path: Path) -> None:
     evaluate = {"MODEL.CLIP.PROMPT_WEIGHTS": "{prompts}.pth"}
     prepare = {"prompts": (PROGRAM, "{output}.pth")}
     rows = (Row("t", "A", config), Row("t", "B", config, evaluate=evaluate, prepare=prepare))
-    plan = Plan(define(*rows, seeds=(1,)), tmp_path)
-    train, prompts, evaluation = plan.jobs
-    assert [job.kind for job in plan.jobs] == ["train", "prepare", "evaluate"]
+    train, prompts, evaluation = Plan(define(*rows, seeds=(1,)), tmp_path).jobs
+    assert (train.kind, prompts.kind, evaluation.kind) == ("train", "prepare", "evaluate")
     assert train.needs == () and set(evaluation.needs) == {train.folder, prompts.folder}
 
 

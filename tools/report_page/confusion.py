@@ -1,4 +1,4 @@
-"""The confusion matrix told: its largest confusions by name, and a picture of it.
+"""The confusion matrix: its largest confusions by name, and a picture of it.
 
 Letter: K classes.
 """
@@ -25,8 +25,7 @@ _ELSEWHERE = "(no ground truth)"  # all classes that have none, together
 class Confusion(NamedTuple):
     """Pixels of one class that were taken for another one, both by label id.
 
-    Attributes:
-        share: of the true class's pixels, in percent.
+    `share`: percent of the true class's pixels.
     """
 
     truth: int
@@ -56,14 +55,14 @@ def top_confusions(conf: np.ndarray, count: int) -> list[Confusion]:
 
 
 def shares_of_truth(conf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What became of each class that the ground truth has.
+    """The predictions on each class that has ground truth, in percent.
 
     Args:
         conf: (K+1,K+1) int64.
 
     Returns:
         (P,) ids of the P classes with ground truth, in the matrix's order; and (P,P+1) percent of
-        each one's pixels by what they were taken for: those P classes, then all absent ones.
+        a class's pixels: a column for each of the P classes, the last for all others together.
     """
     counts = conf[:-1, :-1].astype(np.float64)
     totals = counts.sum(axis=1)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from report_page.confusion import draw_confusion
 from report_page.photo_grid import GridRow
-from report_page.reported import Benchmark, find_benchmark
+from report_page.reported import find_benchmark
 from report_page.saved import SavedEvaluation
 from report_page.tables import (
     class_name,
@@ -61,7 +61,6 @@ def write_page(
     page = environment.get_template("page.html.j2").render(
         title="Zero-shot segmentation of " + ", ".join({e.dataset: None for e in evaluations}),
         today=today,
-        count=len(evaluations),
         sections=[_section(members, folder) for members in tasks.values()],
         confusion_file=CONFUSION_FILE,
         photos=rows,
@@ -76,28 +75,24 @@ def write_page(
 def _section(numbered: Sequence[tuple[int, SavedEvaluation]], folder: Path) -> dict[str, Any]:
     """All about evaluations of one task; draws their charts."""
     evaluations = [evaluation for _, evaluation in numbered]
-    first = evaluations[0]
-    benchmark = find_benchmark(first.dataset, first.vocabulary)
-    labelled = {name for evaluation in evaluations for name in evaluation.iou}
+    vocabulary = evaluations[0].vocabulary
+    benchmark = find_benchmark(evaluations[0].dataset, vocabulary)
+    per_class = per_class_table(evaluations)
+    labelled = {row.name for row in per_class.rows}
     return {
-        "first": first,
         "members": [_member(evaluation, number, folder) for number, evaluation in numbered],
+        "benchmark": benchmark,
         "headline": headline_table(evaluations, benchmark),
-        "notes": _notes(evaluations, benchmark, labelled),
-        "per_class": per_class_table(evaluations) if labelled else None,
-        "absent": [name for name in first.vocabulary.names if name not in labelled],
+        "per_class": per_class,
+        "groups": {row.cells[0] for row in per_class.rows},
+        "absent": [name for name in vocabulary.names if name not in labelled],
     }
 
 
 def _member(evaluation: SavedEvaluation, number: int, folder: Path) -> dict[str, Any]:
-    """An evaluation with its two charts and its confusions, None where there is nothing to show."""
+    """An evaluation with its charts and confusions, as far as it has ground truth."""
     vocabulary, conf = evaluation.vocabulary, evaluation.conf
-    member: dict[str, Any] = {
-        "evaluation": evaluation,
-        "chart": None,
-        "matrix": None,
-        "confusions": None,
-    }
+    member: dict[str, Any] = {"evaluation": evaluation, "chart": None, "matrix": None}
     title = f"{evaluation.dataset} ({evaluation.label})"
     if evaluation.iou:
         path = folder / f"per_class_iou_{number}.png"
@@ -109,35 +104,6 @@ def _member(evaluation: SavedEvaluation, number: int, folder: Path) -> dict[str,
         member["matrix"] = _uri("png", path.read_bytes())
         member["confusions"] = confusion_table(conf, vocabulary)
     return member
-
-
-def _notes(
-    evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None, labelled: set[str]
-) -> list[str]:
-    """The paragraphs below the headline table."""
-    first = evaluations[0]
-    notes = []
-    if len(evaluations) > 1:
-        notes.append("Bold: the best of the evaluations in this table.")
-    if benchmark is not None:
-        notes.append(
-            f"Rows marked “reported” are what the method's source reports on {benchmark.title}; "
-            "none of them was measured with this code."
-        )
-        notes += [f"* {r.method}: {r.note}" for r in benchmark.results if r.note]
-        if first.images != benchmark.images:
-            notes.append(
-                f"The reported numbers are over {benchmark.images} images, these over "
-                f"{first.images}: they do not compare."
-            )
-    vocabulary = first.vocabulary
-    for group, wanted in (("seen", True), ("unseen", False)):
-        members = {n for n, seen in zip(vocabulary.names, vocabulary.seen) if seen == wanted}
-        if not members & labelled:
-            notes.append(
-                f"No {group} class has ground truth here, so its means and hIoU are missing."
-            )
-    return notes
 
 
 def _jpeg(image: Image.Image) -> str:

@@ -57,16 +57,16 @@ def per_class_table(evaluations: Sequence[SavedEvaluation]) -> Table:
     values = [e.iou for e in evaluations] if several else [evaluations[0].iou, evaluations[0].acc]
     rows = []
     for name, seen in zip(vocabulary.names, vocabulary.seen):
-        if any(name in numbers for numbers in values):
+        if any(name in evaluation.iou for evaluation in evaluations):
             plain = [percent(numbers, name) for numbers in values]
             cells = _best_in_bold(values, name) if several else plain
             group = "seen" if seen else "unseen"
-            rows.append(Row(name, [group, *cells], "" if seen else "unseen"))
+            rows.append(Row(name, [group, *cells], group))
     return Table(["class", "group", *head], rows)
 
 
-def confusion_table(conf: np.ndarray, vocabulary: Vocabulary) -> Table | None:
-    """The largest confusions by name, None where no pixel was confused."""
+def confusion_table(conf: np.ndarray, vocabulary: Vocabulary) -> Table:
+    """The largest confusions by name."""
     total = conf[:-1].sum()
     rows = []
     for c in top_confusions(conf, _NAMED_CONFUSIONS):
@@ -74,7 +74,7 @@ def confusion_table(conf: np.ndarray, vocabulary: Vocabulary) -> Table | None:
         taken_for = class_name(vocabulary, c.taken_for)
         rows.append(Row(class_name(vocabulary, c.truth), [taken_for, *shares]))
     head = ["class", "taken for", "of the class's pixels", "of all labelled pixels"]
-    return Table(head, rows) if rows else None
+    return Table(head, rows)
 
 
 def provenance_table(evaluations: Sequence[SavedEvaluation]) -> Table:

@@ -1,9 +1,9 @@
-"""What the evaluators share: ground truth read once per image, counts summed over processes."""
+"""The base of the evaluators: ground truth read once per image, counts summed over processes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from zsk.vocabulary import IGNORE_LABEL
 
 @dataclass(frozen=True)
 class LabelledOutput:
-    """One image's label file, its ground truth (H,W) uint8 and what the model returned for it."""
+    """One image's label file, its ground truth (H,W) uint8 and the model's result for it."""
 
     file_name: str
     ground_truth: np.ndarray
@@ -33,12 +33,12 @@ def sum_over_processes(counts: np.ndarray) -> np.ndarray:
 
 
 class LabelledEvaluator(DatasetEvaluator):
-    """Goes over (input, output) pairs with their labels, each image once.
+    """Gives `add` each image once, with its ground truth.
 
     Args:
         dataset_name: a registered data set; its metadata holds the joint vocabulary.
-        trained_on: the data sets that the model was trained on, which decide what is seen where
-            the evaluation crosses data sets; () takes the data set's own split.
+        trained_on: the data sets that the model was trained on; across data sets they decide which
+            classes are seen. () takes the data set's own split.
         seen_only: only the seen names competed (TEST.VOCABULARY seen): pixels of unseen classes
             are ignored, and ids are those of the seen vocabulary.
 
@@ -63,10 +63,14 @@ class LabelledEvaluator(DatasetEvaluator):
         self._files = set()
         self._all_ignore = 0
 
-    def labelled(
+    def add(self, image: LabelledOutput) -> None:
+        """Count an image."""
+        raise NotImplementedError
+
+    def process(
         self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
-    ) -> Iterator[LabelledOutput]:
-        """Yield what is to be scored: neither an image seen before nor one that is ignored whole.
+    ) -> None:
+        """Count a batch, less repeated images and those whose pixels are all ignored.
 
         Args:
             inputs: dataset records as the test mapper makes them.
@@ -74,7 +78,8 @@ class LabelledEvaluator(DatasetEvaluator):
 
         Raises:
             UserError: a record with other classes, a label file that cannot be read, is not of its
-                image's size or holds an id outside the vocabulary. The message names the file.
+                image's or its prediction's size or holds an id outside the vocabulary. The message
+                names the file.
         """
         for record, output in zip(inputs, outputs):
             file_name = record["sem_seg_file_name"]
@@ -96,10 +101,10 @@ class LabelledEvaluator(DatasetEvaluator):
             if (ground_truth == IGNORE_LABEL).all():
                 self._all_ignore += 1
                 continue
-            yield LabelledOutput(file_name, ground_truth, output)
+            self.add(LabelledOutput(file_name, ground_truth, output))
 
     def image_counts(self) -> tuple[int, int]:
-        """(images, those of them that are ignored whole) over all processes.
+        """(images, images whose pixels are all ignored) over all processes.
 
         Raises:
             UserError: two processes were given the same image; it would be counted twice.

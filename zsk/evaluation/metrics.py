@@ -1,7 +1,7 @@
 """From label maps to numbers: one confusion matrix over the joint label space, then arithmetic.
 
-Pure functions, no state. The rules are those of generalised zero-shot segmentation: seen and unseen
-classes compete in one prediction. Letters: H×W label map, K classes.
+Pure functions. The rules are those of generalised zero-shot segmentation: seen and unseen classes
+compete in one prediction. Letters: H×W label map, K classes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 logger = logging.getLogger(__name__)
 
-_PERCENT = 100.0
-
 SPLIT_GROUPS = ("seen", "unseen")
-"""What the two groups of classes are called where seen and unseen are those of one split."""
+"""Names of the two groups of classes where seen and unseen are those of one split."""
 
 NAME_GROUPS = ("trained-names", "new-names")
-"""What they are called across data sets: no mask of the data set was trained on, so that both
-groups are transfer, and a harmonic mean of the two would pass for a generalised zero-shot score."""
+"""Their names across data sets: no mask of the data set was trained on, so both groups are
+transfer, and a harmonic mean of the two would pass for a generalised zero-shot score."""
 
 
 def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
@@ -35,7 +33,7 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
 
     Returns:
         (K+1,K+1) int64: rows are ground truth, columns predictions. Row K holds the ignored pixels,
-        which no metric reads; column K keeps the matrix square and stays zero.
+        which no metric reads; column K is zero.
 
     Raises:
         ValueError: shapes differ, or a label lies outside its range.
@@ -59,19 +57,18 @@ def summarise(
     """All metrics of a confusion matrix, in percent.
 
     A class is in a mean only when the ground truth has pixels of it; IoU_k = TP/(GT + Pred − TP).
-    A pixel of a present class that is called an absent one lowers the IoU of the class that it was
-    taken from (Detectron2's rule). A prediction under an ignored pixel counts nowhere.
+    A pixel that is predicted as a class without ground truth lowers the IoU of its true class only
+    (Detectron2's rule). A prediction on an ignored pixel counts nowhere.
 
     Args:
         conf: (K+1,K+1) from `confusion_matrix`, summed over images.
         vocabulary: the joint one, K classes.
-        groups: what the seen and the other classes are called, SPLIT_GROUPS or NAME_GROUPS.
+        groups: SPLIT_GROUPS or NAME_GROUPS.
 
     Returns:
         "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …);
         with SPLIT_GROUPS "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU"
-        and "Acc": class name → value. What has no ground truth to speak of is absent and a warning
-        says so.
+        and "Acc": class name → value. A number without ground truth is absent, with a warning.
 
     Raises:
         ValueError: the matrix does not fit the vocabulary.
@@ -83,8 +80,8 @@ def summarise(
     true_pos, gt, pred = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     present = gt > 0
     iou, acc = np.zeros(k), np.zeros(k)
-    iou[present] = _PERCENT * true_pos[present] / (gt + pred - true_pos)[present]
-    acc[present] = _PERCENT * true_pos[present] / gt[present]
+    iou[present] = 100.0 * true_pos[present] / (gt + pred - true_pos)[present]
+    acc[present] = 100.0 * true_pos[present] / gt[present]
 
     metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
@@ -96,7 +93,7 @@ def summarise(
                 logger.warning("No ground truth of any%s class: its means are left out", suffix)
             continue
         metrics["mIoU" + suffix] = float(iou[members].mean())
-        metrics["pAcc" + suffix] = float(_PERCENT * true_pos[members].sum() / gt[members].sum())
+        metrics["pAcc" + suffix] = float(100.0 * true_pos[members].sum() / gt[members].sum())
     if groups == SPLIT_GROUPS and "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
         metrics["hIoU"] = harmonic_mean(metrics["mIoU-seen"], metrics["mIoU-unseen"])
     if present.any():
@@ -110,20 +107,17 @@ def summarise(
 def summarise_seen_only(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
     """The metrics where only seen names competed and only seen pixels are scored, in percent.
 
-    Unseen names took nothing away from the seen ones, so these are no zero-shot numbers. Their
-    names say so: "mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only"; "IoU" and
-    "Acc" are as in `summarise`.
+    No unseen name competes, so these are no zero-shot numbers, and their names say so:
+    "mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only"; "IoU" and "Acc" are as
+    in `summarise`.
 
     Args:
         conf: as for `summarise`, over the seen classes.
         vocabulary: `Vocabulary.seen_only()` of the joint one.
     """
     metrics = summarise(conf, vocabulary)
-    overall = {
-        f"{name}-seen-only": metrics[name]
-        for name in ("mIoU", "pAcc", "mAcc", "fwIoU")
-        if name in metrics
-    }
+    names = [name for name in ("mIoU", "pAcc", "mAcc", "fwIoU") if name in metrics]
+    overall = {f"{name}-seen-only": metrics[name] for name in names}
     return {**overall, "IoU": metrics["IoU"], "Acc": metrics["Acc"]}
 
 

@@ -1,4 +1,4 @@
-"""Writes what the model predicted: label PNGs, or masks as COCO's run-length encoding.
+"""Writes a model's predictions: label PNGs, or masks as COCO's run-length encoding.
 
 Letters: H×W photo, K classes of the joint vocabulary.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from detectron2.evaluation import DatasetEvaluator
@@ -20,8 +20,7 @@ from zsk.errors import UserError
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 
-DumpFormat = Literal["png", "rle"]
-
+FORMATS = ("png", "rle")
 PNG_FOLDER = "predictions"
 RLE_FILE = "predictions.json"
 
@@ -32,8 +31,8 @@ class PredictionDump(DatasetEvaluator):
     "png" gives `predictions/<image_id>.png`, palette images that hold joint ids. "rle" gives
     `predictions.json`, a list of {"image_id", "category_id", "category", "segmentation"} in the
     order of the data set, one entry for each class that is found in an image; "category_id" is
-    the joint id, "segmentation" what `pycocotools.mask.decode` reads. Each process writes what it
-    predicted, so that several machines have to share `output_dir`, as Detectron2 expects it.
+    the joint id, "segmentation" an input of `pycocotools.mask.decode`. Each process writes its own
+    predictions, so that several machines have to share `output_dir`, as Detectron2 expects it.
 
     Args:
         output_dir: the folder to write to.
@@ -53,24 +52,20 @@ class PredictionDump(DatasetEvaluator):
         *,
         seen_only: bool = False,
     ) -> None:
-        unknown = [name for name in formats if name not in get_args(DumpFormat)]
-        if unknown:
-            raise UserError(
-                f"TEST.DUMP lists {unknown[0]!r}: choose from {', '.join(get_args(DumpFormat))}"
-            )
+        for name in formats:
+            if name not in FORMATS:
+                raise UserError(f"TEST.DUMP lists {name!r}: choose from {', '.join(FORMATS)}")
         self._folder = Path(output_dir)
         self._formats = tuple(formats)
         self._vocabulary = vocabulary
-        kept = np.array(vocabulary.seen) if seen_only else np.ones(len(vocabulary), dtype=bool)
-        self._joint_ids = np.flatnonzero(kept)
+        self._joint_ids = np.flatnonzero(vocabulary.seen if seen_only else np.ones(len(vocabulary)))
         self._written: set[str] = set()
 
     def reset(self) -> None:
         self._written = set()
-        if "png" in self._formats:
-            (self._folder / PNG_FOLDER).mkdir(parents=True, exist_ok=True)
+        folder = self._folder / PNG_FOLDER if "png" in self._formats else self._folder
+        folder.mkdir(parents=True, exist_ok=True)
         if "rle" in self._formats:
-            self._folder.mkdir(parents=True, exist_ok=True)
             self._part(comm.get_rank()).write_text("")
 
     def process(
@@ -93,7 +88,8 @@ class PredictionDump(DatasetEvaluator):
                 image.save(self._folder / PNG_FOLDER / f"{image_id}.png")
             if "rle" in self._formats:
                 with open(self._part(comm.get_rank()), "a", encoding="utf-8") as file:
-                    for entry in self._entries(image_id, labels):
+                    for label in np.unique(labels).tolist():
+                        entry = self._entry(image_id, label, labels == label)
                         file.write(json.dumps(entry) + "\n")
 
     def evaluate(self) -> None:
@@ -108,9 +104,15 @@ class PredictionDump(DatasetEvaluator):
         with open(partial, "w", encoding="utf-8") as file:
             separator = "[\n"
             for part in parts:
-                for line in _lines(part):
-                    file.write(separator + line)
-                    separator = ",\n"
+                if not part.is_file():
+                    raise UserError(
+                        f"{part} of another process is missing: TEST.DUMP rle needs an OUTPUT_DIR "
+                        "that all machines share"
+                    )
+                with open(part, encoding="utf-8") as lines:
+                    for line in lines:
+                        file.write(separator + line.rstrip("\n"))
+                        separator = ",\n"
             file.write("\n]\n" if separator == ",\n" else "[]\n")
         os.replace(partial, self._folder / RLE_FILE)
         for part in parts:
@@ -119,26 +121,12 @@ class PredictionDump(DatasetEvaluator):
     def _part(self, rank: int) -> Path:
         return self._folder / f"{RLE_FILE}.part{rank}"
 
-    def _entries(self, image_id: str, labels: np.ndarray) -> Iterator[dict[str, Any]]:
-        """One entry per class in (H,W) joint ids."""
-        for label in np.unique(labels).tolist():
-            encoded = coco_mask.encode(np.asfortranarray(labels == label, dtype=np.uint8))
-            yield {
-                "image_id": image_id,
-                "category_id": label,
-                "category": self._vocabulary.names[label],
-                "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
-            }
-
-
-def _lines(part: Path) -> Iterator[str]:
-    """The lines of a process's part, without their ends."""
-    try:
-        with open(part, encoding="utf-8") as file:
-            for line in file:
-                yield line.rstrip("\n")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{part} of another process is missing: TEST.DUMP rle needs an OUTPUT_DIR that all "
-            "machines share"
-        ) from error
+    def _entry(self, image_id: str, label: int, mask: np.ndarray) -> dict[str, Any]:
+        """The JSON entry of a class whose mask is (H,W) bool."""
+        encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+        return {
+            "image_id": image_id,
+            "category_id": label,
+            "category": self._vocabulary.names[label],
+            "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
+        }

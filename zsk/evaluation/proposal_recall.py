@@ -1,4 +1,4 @@
-"""How good the mask proposals are before any of them is named: the best overlap per segment.
+"""Quality of the mask proposals before they are named: the best overlap per segment.
 
 Mean over ground-truth segments (one binary mask per class present in an image) of the best IoU that
 any proposal reaches. Letters: H×W label map, h×w mask map, N proposals, G segments,
@@ -7,20 +7,18 @@ P scored pixels.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from detectron2.utils import comm
 from torch.nn import functional as F
 
-from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
-from zsk.evaluation.report import write_atomically
+from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
+from zsk.evaluation.report import write_json
 from zsk.vocabulary import IGNORE_LABEL
 
 logger = logging.getLogger(__name__)
@@ -61,9 +59,11 @@ def best_overlaps(pred_masks: torch.Tensor, gt: torch.Tensor) -> dict[int, float
 class ProposalRecall(LabelledEvaluator):
     """Averages `best_overlaps` over a data set: all classes, seen ones, unseen ones.
 
+    `process` takes per image {"pred_masks": (N,h,w) mask logits}.
+
     Args:
         dataset_name, trained_on: see `LabelledEvaluator`.
-        output_dir: where PROPOSALS_FILE goes, {"dataset", "metrics": what `evaluate` returns,
+        output_dir: where PROPOSALS_FILE goes, {"dataset", "metrics": the result of `evaluate`,
             "classes": {name: {"segments", "bestIoU" in percent}}}; None writes nothing.
     """
 
@@ -79,15 +79,11 @@ class ProposalRecall(LabelledEvaluator):
         # (K,2) int64: sum of best IoUs in units of 2^-32, number of segments
         self._totals = np.zeros((len(self.vocabulary), 2), dtype=np.int64)
 
-    def process(
-        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Add a batch; outputs: per image {"pred_masks": (N,h,w) mask logits}."""
-        for image in self.labelled(inputs, outputs):
-            pred_masks = image.output["pred_masks"]
-            gt = torch.from_numpy(image.ground_truth).to(pred_masks.device)
-            for label, overlap in best_overlaps(pred_masks, gt).items():
-                self._totals[label] += (round(overlap * _UNITS), 1)
+    def add(self, image: LabelledOutput) -> None:
+        pred_masks = image.output["pred_masks"]
+        gt = torch.from_numpy(image.ground_truth).to(pred_masks.device)
+        for label, overlap in best_overlaps(pred_masks, gt).items():
+            self._totals[label] += (round(overlap * _UNITS), 1)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Sum over processes and log.
@@ -115,7 +111,7 @@ class ProposalRecall(LabelledEvaluator):
         return OrderedDict(proposals=results)
 
     def _write(self, results: dict[str, float], totals: np.ndarray, folder: Path) -> None:
-        """The means, and every class with a segment, so that other groups of classes can be had."""
+        """The means, and every class with a segment: other groups can be averaged from the file."""
         classes = {
             name: {"segments": int(segments), "bestIoU": _mean_percent(overlap, segments)}
             for name, (overlap, segments) in zip(self.vocabulary.names, totals)
@@ -123,8 +119,7 @@ class ProposalRecall(LabelledEvaluator):
         }
         report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(report, indent=2, sort_keys=True) + "\n"
-        write_atomically(folder / PROPOSALS_FILE, text.encode())
+        write_json(folder / PROPOSALS_FILE, report)
 
 
 def _mean_percent(overlap: int, segments: int) -> float:

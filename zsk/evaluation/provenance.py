@@ -18,8 +18,7 @@ def provenance() -> dict[str, Any]:
     """{"git_revision": str, "versions": {library: version}}, the same on every run of one code."""
     versions = {name: _version(name) for name in _LIBRARIES}
     versions["python"] = platform.python_version()
-    # the version says more than the distribution, which has several names
-    versions["detectron2"] = detectron2.__version__
+    versions["detectron2"] = detectron2.__version__  # its distribution has several names
     return {"git_revision": git_revision(_ROOT), "versions": versions}
 
 
@@ -27,7 +26,7 @@ def git_revision(root: Path) -> str:
     """The commit that is checked out in `root`, with "-dirty" after it when tracked files differ.
 
     "unknown" when `root` is not the top of a git checkout: an installed package may lie inside
-    somebody else's repository, whose revision would be a lie.
+    another repository, whose revision would be wrong.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != root.resolve():

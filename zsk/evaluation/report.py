@@ -1,4 +1,4 @@
-"""How an evaluation is told: tables for the log; metrics.json, counts and a chart for the disk."""
+"""The report of an evaluation: tables for the log; metrics.json, counts and a chart as files."""
 
 from __future__ import annotations
 
@@ -37,38 +37,24 @@ HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwI
 
 
 def tables(
-    metrics: Mapping[str, float],
-    iou: Mapping[str, float],
-    acc: Mapping[str, float],
-    vocabulary: Vocabulary,
-    groups: tuple[str, str] = SPLIT_GROUPS,
-    *,
-    seen_only: bool = False,
+    report: Mapping[str, Any], vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
 ) -> list[str]:
     """The headline row and the per-class table, as text; "-" where there is no ground truth.
 
-    `seen_only`: the metrics are those of `zsk.evaluation.metrics.summarise_seen_only`.
+    `report`: the content of METRICS_FILE.
     """
-    keys = HEADLINE_SEEN_ONLY if seen_only else headline(groups)
-    overall = tabulate(
-        [[percent(metrics, key) for key in keys]],
-        headers=keys,
-        tablefmt="pipe",
-        stralign="right",
-        disable_numparse=True,
-    )
+    keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
+    numbers = [percent(report["metrics"], key) for key in keys]
     rows = [
-        [name, groups[0 if seen else 1], percent(iou, name), percent(acc, name)]
+        [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]
         for name, seen in zip(vocabulary.names, vocabulary.seen)
     ]
-    per_class = tabulate(
-        rows,
-        headers=["class", "group", "IoU", "Acc"],
-        tablefmt="pipe",
-        colalign=("left", "left", "right", "right"),
-        disable_numparse=True,  # a class may be called "007"
-    )
-    return [overall, per_class]
+    form: dict[str, Any] = {"tablefmt": "pipe", "disable_numparse": True}  # a class may be "007"
+    sides = ("left", "left", "right", "right")
+    return [
+        tabulate([numbers], keys, stralign="right", **form),
+        tabulate(rows, ["class", "group", "IoU", "Acc"], colalign=sides, **form),
+    ]
 
 
 def write_report(
@@ -83,19 +69,18 @@ def write_report(
     The same results give the same bytes in the first two: keys sorted, no time, no path.
 
     Args:
-        report: what the evaluator knows; the vocabulary's "classes" and "unseen" are added.
+        report: all keys but "classes" and "unseen", which are added here.
         conf: (K+1,K+1) int64 confusion matrix of the whole evaluation.
         vocabulary: the joint one, K classes.
         output_dir: made where it is missing.
-        groups: what the seen and the unseen classes are called.
+        groups: names of the seen and the unseen classes.
     """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    # classes without ground truth have no IoU: only these two tell what competed
+    # classes without ground truth have no IoU, so these two keys alone list all that competed
     unseen = [name for name, seen in zip(vocabulary.names, vocabulary.seen) if not seen]
     whole = {**report, "classes": list(vocabulary.names), "unseen": unseen}
-    text = json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(folder / METRICS_FILE, text.encode())
+    write_json(folder / METRICS_FILE, whole)
     matrix = io.BytesIO()
     np.save(matrix, conf, allow_pickle=False)
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())
@@ -103,6 +88,12 @@ def write_report(
         draw_per_class_iou(
             report["IoU"], vocabulary, folder / "per_class_iou.png", report["dataset"], groups
         )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file with sorted keys, atomically."""
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

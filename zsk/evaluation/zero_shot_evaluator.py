@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 class ZeroShotEvaluator(LabelledEvaluator):
     """Adds images to one confusion matrix; memory does not grow with their number.
 
+    `process` takes per image {"pred_labels": (H,W) integer tensor at the label file's size}.
+
     Args:
-        dataset_name, trained_on: see `LabelledEvaluator`. Across data sets the groups have names of
-            their own and there is no hIoU (`zsk.evaluation.metrics`).
+        dataset_name, trained_on, seen_only: see `LabelledEvaluator`; `zsk.evaluation.metrics` has
+            the names of the metrics across data sets and with `seen_only`.
         output_dir: where `metrics.json`, `confusion.npy` and `per_class_iou.png` go; None writes
             nothing.
-        run_info: what only the caller knows about the run ("config_hash", "seed"), goes into the
-            provenance as it is.
-        seen_only: see `LabelledEvaluator`; the metrics then have names of their own.
+        run_info: more keys of the provenance ("config_hash", "seed").
     """
 
     def __init__(
@@ -51,20 +51,12 @@ class ZeroShotEvaluator(LabelledEvaluator):
         size = len(self.vocabulary) + 1
         self._conf = np.zeros((size, size), dtype=np.int64)
 
-    def process(
-        self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Count a batch.
-
-        Args:
-            inputs: dataset records as the test mapper makes them.
-            outputs: per image {"pred_labels": (H,W) integer tensor at the label file's size}.
-
-        Raises:
-            UserError: a label file that does not fit its image, the prediction or the vocabulary.
-        """
-        for image in self.labelled(inputs, outputs):
-            self._conf += self._count(image)
+    def add(self, image: LabelledOutput) -> None:
+        pred = image.output["pred_labels"].cpu().numpy()
+        try:
+            self._conf += confusion_matrix(pred, image.ground_truth, len(self.vocabulary))
+        except ValueError as error:
+            raise UserError(f"label {image.file_name} cannot be scored: {error}") from error
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Sum over processes, print the tables, write the report.
@@ -85,42 +77,30 @@ class ZeroShotEvaluator(LabelledEvaluator):
                 self.dataset_name,
                 *(sum(self.joint_vocabulary.seen), len(self.joint_vocabulary)),
             )
-        metrics = self._summarise(conf)
-        iou, acc = metrics.pop("IoU"), metrics.pop("Acc")
-        for table in tables(
-            metrics, iou, acc, self.vocabulary, self.groups, seen_only=self.seen_only
-        ):
+        report = self._report(conf, images, all_ignore)
+        for table in tables(report, self.vocabulary, self.groups):
             logger.info("%s\n%s", self.dataset_name, table)
         if self._output_dir is not None:
-            report = {
-                "dataset": self.dataset_name,
-                "vocabulary": "seen" if self.seen_only else "joint",
-                "cross_dataset": self.cross_dataset,
-                "metrics": metrics,
-                "IoU": iou,
-                "Acc": acc,
-                "images": images,
-                "images_all_ignore": all_ignore,
-                "provenance": {
-                    **provenance(),
-                    "split_hash": self.joint_vocabulary.fingerprint(),
-                    **self._run_info,
-                },
-            }
             write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
-        flat = dict(metrics)
-        flat.update({f"IoU-{name}": value for name, value in iou.items()})
-        flat.update({f"Acc-{name}": value for name, value in acc.items()})
+        flat = dict(report["metrics"])
+        for key in ("IoU", "Acc"):
+            flat.update({f"{key}-{name}": value for name, value in report[key].items()})
         return OrderedDict({"sem_seg_seen_only" if self.seen_only else "sem_seg": flat})
 
-    def _summarise(self, conf: np.ndarray) -> dict[str, Any]:
+    def _report(self, conf: np.ndarray, images: int, all_ignore: int) -> dict[str, Any]:
         if self.seen_only:
-            return summarise_seen_only(conf, self.vocabulary)
-        return summarise(conf, self.vocabulary, self.groups)
-
-    def _count(self, image: LabelledOutput) -> np.ndarray:
-        pred = image.output["pred_labels"].cpu().numpy()
-        try:
-            return confusion_matrix(pred, image.ground_truth, len(self.vocabulary))
-        except ValueError as error:
-            raise UserError(f"label {image.file_name} cannot be scored: {error}") from error
+            metrics = summarise_seen_only(conf, self.vocabulary)
+        else:
+            metrics = summarise(conf, self.vocabulary, self.groups)
+        split = {"split_hash": self.joint_vocabulary.fingerprint()}
+        return {
+            "dataset": self.dataset_name,
+            "vocabulary": "seen" if self.seen_only else "joint",
+            "cross_dataset": self.cross_dataset,
+            "IoU": metrics.pop("IoU"),
+            "Acc": metrics.pop("Acc"),
+            "metrics": metrics,
+            "images": images,
+            "images_all_ignore": all_ignore,
+            "provenance": {**provenance(), **split, **self._run_info},
+        }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from zsk.evaluation.report import write_atomically
+from zsk.evaluation.report import write_json
 
 Kind = Literal["prepare", "train", "evaluate"]
 
@@ -96,7 +95,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
                 ready = [job for job in waiting if not pending & set(job.needs)]
                 for job in ready[: workers - len(running)]:
                     waiting.remove(job)
-                    running[job.folder] = job, job.start(), time.perf_counter()
+                    running[job.folder] = job, job.start(), time.time()
                 for job, process, started in list(running.values()):
                     if process.poll() is None:
                         continue
@@ -105,9 +104,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
                         failures[job.folder] = _failure(job, process.returncode)
                         bar.write(failures[job.folder], file=sys.stderr)
                     else:
-                        note = {"kind": job.kind, "seconds": time.perf_counter() - started}
-                        text = json.dumps(note) + "\n"
-                        write_atomically(job.folder / FINISHED_FILE, text.encode())
+                        write_json(job.folder / FINISHED_FILE, {"seconds": time.time() - started})
                     bar.update()
                 bar.update(0)
                 time.sleep(_POLL_SECONDS)
