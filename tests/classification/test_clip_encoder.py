@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny_clip import make_tiny_clip, save_tiny_clip
 from torch.nn import functional as F
+from training import small_clip
 
 from zsk.classification import clip_encoder
-from zsk.classification import clip_training as training
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.encoder import TextTooLongError
@@ -288,8 +288,8 @@ def test_building_draws_no_random_numbers(weights):
 
 def test_counts_of_batch_norms_may_be_missing_or_halves(tmp_path):
     """As in files without them, and in those of `save_state`, which halves everything."""
-    sizes = training.ClipSizes(vision_width=8, embed_dim=16, transformer_width=64)
-    state = training.new_clip(sizes).state_dict()
+    sizes = small_clip.ClipSizes(vision_width=8, embed_dim=16, transformer_width=64)
+    state = small_clip.new_clip(sizes).state_dict()
     counts = [key for key in state if key.endswith("num_batches_tracked")]
     assert counts
     files = {

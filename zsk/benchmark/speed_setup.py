@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from training.small_clip import ClipSizes, new_clip, save  # type: ignore[import-not-found]
 
 from zsk.classification.clip_encoder import find_weights
-from zsk.classification.clip_training import ClipSizes, new_clip, save
 from zsk.data.synthetic import files as synthetic
 from zsk.errors import UserError
 
@@ -75,7 +75,7 @@ def clip_weights(quick: bool, folder: Path) -> tuple[str, bool]:
     file = folder / "random_clip.pt"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save(new_clip(TINY if quick else VIT_B16), file)
+        save(new_clip(TINY if quick else VIT_B16).state_dict(), file)
     return str(file), True
 
 
