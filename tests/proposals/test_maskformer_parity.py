@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
+from maskformer_weights import convert_maskformer
 from torch import nn
 
 from zsk.proposals.class_scores import LinearScores
-from zsk.proposals.maskformer_weights import convert_maskformer
 from zsk.proposals.pixel_decoder import PixelDecoder
 from zsk.proposals.query_head import ZSMaskFormerHead, mask_embedding
 from zsk.proposals.transformer_decoder import TransformerDecoder
