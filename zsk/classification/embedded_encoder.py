@@ -3,29 +3,12 @@
 Texts go through the MiniLM sentence encoder. An image goes through an ImageNet classifier
 (EfficientNet-Lite), and its class probabilities become a point among the texts. That point is ConSE
 (Norouzi et al., ICLR 2014), the probability-weighted mean of the ImageNet names' text embeddings,
-with two changes of ours: all 1000 names take part, at a temperature, and the mean is whitened, so
-that the directions which all names share don't outweigh those that tell them apart:
+with two changes: the mean is over all 1000 names, with a temperature, and it is whitened, because
+directions that all names share would outweigh directions that tell them apart:
 
     e = (XᵀX / 1000 + εI)^(-1/2) · Xᵀ softmax(logits / T),   X (1000,E) the names' unit rows.
 
-Measured on 2026-11-22 on 100 COCO photos, lite2, prompts "single": % named right of 551 ground
-truth segments given as masks, among the 119 names that occur | among the 27 commonest. T, ε and
-the choice were made on these photos; the standard error is about 2, and photos drawn anew put the
-first row 0.5 to 4.6 points over ConSE (95 %, bootstrap, 119 names).
-
-    this                                            20.9 | 26.8
-    this, lite0                                     17.4 | 22.8
-    ConSE, ten best names                           18.3 | 21.0
-    the weighted mean of all names, centred         19.2 | 20.2   (not centred 12.0 | 13.8)
-    only the first synonym of each name             18.1 | 23.6
-    similarities to the names as a 1000-wide space  19.4 | 29.1   (far wider, no clear gain)
-    ridge regression, pooled features to names      13.1 | 17.6
-    surroundings dimmed to half, not hidden         16.9 | 19.6
-    dimmed to 0.3, box grown by 1.2                 18.7 | 19.6
-
-T, ε and the logit scale were measured on crops and serve one look at a whole photo
-(`encode_regions`), too. tools/measure_region_naming.py repeats the first two rows. Things are
-named far more often than stuff (39 % against 9 %): ImageNet's names are things.
+T, ε and the logit scale were chosen on crops of 100 COCO photos (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -51,7 +34,7 @@ from .encoder import VisionLanguageEncoder
 TEMPERATURE = 1.5  # of the ImageNet probabilities
 WHITENING_EPS = 3e-4  # the second moment has trace 1 over E = 384 directions
 DENSE_STRIDE = 16  # of the network that sees a whole photo (dilated; the weights are the same)
-LOGIT_SCALE = 15.0  # lowest negative log-likelihood among 5 … 100 in the measurement above
+LOGIT_SCALE = 15.0  # lowest negative log-likelihood among 5 … 100
 
 
 class NameProjection(nn.Module):
@@ -71,7 +54,7 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     """MiniLM for texts, whitened ConSE over EfficientNet-Lite for images; E = 384.
 
     Args:
-        variant: "lite2", or "lite0": half the time per crop, and less often right.
+        variant: "lite2", or "lite0", which is faster and less accurate.
 
     Raises UserError where a package is missing.
     """
@@ -94,14 +77,14 @@ class EmbeddedEncoder(VisionLanguageEncoder):
             network = timm.create_model(f"tf_efficientnet_{variant}", output_stride=stride)
             network.load_state_dict(weights)
             fold_batch_norms(network.eval())
-            # Depthwise convolutions take half the time in this layout (measured on a CPU).
+            # channels_last is faster for depthwise convolutions on a CPU
             self.hold(name, network.to(memory_format=torch.channels_last))
         minilm, self._tokenizer = load_minilm()
         self.hold("projection", NameProjection(load_names()))
         self.hold("minilm", minilm)
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
-        if not isinstance(network, NameProjection):  # one small product: not worth its rounding
+        if not isinstance(network, NameProjection):  # one small product, kept in float32
             super().set_precision(network, device)
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
