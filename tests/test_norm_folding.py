@@ -8,7 +8,7 @@ from detectron2.modeling import build_backbone
 from tiny_head import tiny_config
 from torch import nn
 
-from zsk.checkpoint import load_to_evaluate
+from zsk.engine.checkpoint import load_to_evaluate
 from zsk.errors import UserError
 from zsk.evaluation.costs import trainable_parameters
 from zsk.norm_folding import fold_batch_norms

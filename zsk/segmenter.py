@@ -17,9 +17,9 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.batched_inputs import Record
-from zsk.checkpoint import load_to_evaluate
 from zsk.config import load_config, trained_names
 from zsk.data.eval_options import eval_resize
+from zsk.engine.checkpoint import load_to_evaluate
 from zsk.errors import UserError
 from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation

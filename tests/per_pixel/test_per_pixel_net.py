@@ -10,13 +10,13 @@ from tiny_head import build_backbone_and_head, tiny_config
 from torch import nn
 
 from zsk import semantic_inference
-from zsk.checkpoint import load_weights
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError
 from zsk.per_pixel.dense_clip import DenseClip
 from zsk.per_pixel.per_pixel_net import PerPixelNet, ensemble_of_pixels
-from zsk.solver import build_optimizer
 from zsk.vocabulary import Vocabulary
 
 WORDS = ("red", "green", "yellow")

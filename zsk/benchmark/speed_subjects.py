@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsk.batched_inputs import Record, laid_out, padded_images
-from zsk.checkpoint import load_weights
 from zsk.classification.frozen_module import FrozenModule
 from zsk.classification.half_at_rest import wake
 from zsk.config import default_vocabulary, load_config
 from zsk.data.eval_options import eval_resize
 from zsk.data.images import read_image
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError
 from zsk.norm_folding import fold_batch_norms
 from zsk.profiling import PartClock, replaced, timed_parts
-from zsk.solver import build_optimizer
 from zsk.zsk_net import ZSKNet
 
 from .speed_cases import ROOT, Case
