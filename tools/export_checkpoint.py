@@ -20,7 +20,7 @@ import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable
 import torch  # noqa: E402
 from detectron2.modeling import build_model  # noqa: E402
 
-from zsk.checkpoint import frozen_backbone_keys, load_weights  # noqa: E402
+from zsk.engine.checkpoint import frozen_backbone_keys, load_weights  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 

@@ -7,15 +7,14 @@ python train_net.py --config-file configs/synthetic/zsk.yaml --eval-only \\
     MODEL.WEIGHTS model_final.pth MODEL.CLIP.NAME output/one_pass_clip.pt \\
     MODEL.CLIP.REGION_MODE one_pass MODEL.CLIP.ONE_PASS_SIZE 256
 
-Reads the photos of DATASETS.TRAIN and the outlines of the seen segments; a copy of the tower learns
-to embed regions in one look as MODEL.CLIP.NAME embeds their crops. Regions are also cells of equal
-colours: of pixels without a label, those of unseen classes among them, it sees the colours and is
-never told which they are. The text tower stays; learned prompts are tied to the CLIP that they were
-trained with all the same.
+A copy of the image tower learns to embed regions in one look as MODEL.CLIP.NAME embeds their crops.
+The regions are segments of seen classes in DATASETS.TRAIN, of which only the outlines are used, and
+cells of similar colour, which also cover unlabelled pixels. The text tower stays as it is, but
+learned prompts have to be trained again for the new file.
 
 The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
-one_pass and the same ONE_PASS_SIZE and MASKED_LAYERS. How near one look comes to crops on photos of
-DATASETS.TEST (their labels are not read), before and after, is printed and written to a JSON file
+one_pass and the same ONE_PASS_SIZE. The similarity of both embeddings on photos
+of DATASETS.TEST (without their labels), before and after, is printed and written to a JSON file
 beside the weights.
 """
 
@@ -34,21 +33,19 @@ import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable
 from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
+from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
 
 from zsk.classification.build import build_encoder  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
-from zsk.classification.training_arguments import (  # noqa: E402
-    REPORT_SUFFIX,
-    check_training_arguments,
-)
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
-    from zsk.classification import one_pass_training as training
+    from training import one_pass
+
     from zsk.classification.clip_encoder import ClipEncoder
 
 
@@ -81,20 +78,20 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
-    student = training.OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
+    student = one_pass.OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
     encoder.to(args.device or cfg.MODEL.DEVICE)
     views = training_views(cfg, args)
     names = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()
     text = TextClassifier(encoder, get_templates("single"))(names)
-    held_out = training.encode_held_out(encoder, held_out_photos(cfg, args.held_out), args.seed)
-    before = training.likeness(student, held_out, text)
+    held_out = one_pass.encode_held_out(encoder, held_out_photos(cfg, args.held_out), args.seed)
+    before = one_pass.likeness(student, held_out, text)
     start = time.perf_counter()
-    losses = training.train_one_pass(
+    losses = one_pass.train_one_pass(
         student, encoder, views, text, steps=args.steps, learning_rate=args.lr, seed=args.seed
     )
     seconds = time.perf_counter() - start
-    after = training.likeness(student, held_out, text)
-    training.save_one_pass(student, encoder, args.output)
+    after = one_pass.likeness(student, held_out, text)
+    one_pass.save_one_pass(student, encoder, args.output)
     report = {
         **settings(args, cfg, encoder),
         "seconds": round(seconds, 1),
@@ -112,7 +109,7 @@ def main() -> None:
 
 
 def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> dict[str, object]:
-    """What a report says of how the weights came about."""
+    """The settings that a report lists."""
     return {
         "clip": cfg.MODEL.CLIP.NAME,
         "one_pass_size": encoder.one_pass_size,
@@ -125,13 +122,12 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
 
 
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
-    """The configuration's CLIP, on the CPU: in full precision, as its copy is to be."""
+    """The configuration's CLIP on the CPU, where it has full precision."""
     clip = cfg.MODEL.CLIP
     encoder = build_encoder(
         clip.NAME,
         temperature=clip.TEMPERATURE,
         one_pass_size=size or clip.ONE_PASS_SIZE,
-        masked_layers=clip.MASKED_LAYERS,
     )
     if not isinstance(encoder, ClipEncoder):
         raise UserError(
@@ -142,7 +138,7 @@ def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
 
 
 def training_views(cfg: CfgNode, args: argparse.Namespace) -> Iterator[list[dict[str, object]]]:
-    """Whole training photos at the size of testing, as one-pass meets them, mirrored at random."""
+    """Batches of whole training photos at the size of testing, mirrored at random."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SEED = args.seed

@@ -1,18 +1,18 @@
 #!/usr/bin/env python
-"""Train the small CLIP of the synthetic world, 18 minutes on one busy core, or adapt it.
+"""Train the small CLIP of the synthetic world, or adapt it.
 
 python tools/train_clip.py --output output/synthetic_clip.pt
 python tools/train_clip.py --adapt output/synthetic_clip.pt --steps 2500 --lr 0.001 \\
     --output output/adapted_clip.pt
 
-It sees captioned crops of scenes that are in no data set, of all compositions, as OpenAI's CLIP has
-seen the unseen names of the real benchmarks. The file is a state dict of OpenAI's model class and
-is used as MODEL.CLIP.NAME. Prints its zero-shot accuracy on clean crops of other objects, for the
-seen and the unseen compositions, and writes it to a JSON file beside the weights.
+Trains on captioned crops of scenes that are in no data set. The crops show unseen compositions,
+too, as the training data of OpenAI's CLIP holds the unseen classes of the real benchmarks. The file
+is a state dict of OpenAI's model class, for MODEL.CLIP.NAME. Zero-shot accuracy on clean crops of
+other objects is printed and written to a JSON file beside the weights.
 
-With --adapt a trained one learns to name what proposals show (the idea of mask-adapted CLIP, Liang
-et al., CVPR 2023): more cut-outs, with pieces lost and gained. The text tower stays as it is, so
-heads that were trained with the one work with the other.
+--adapt trains a CLIP further on cut-outs with the flaws of proposals (mask-adapted CLIP, Liang et
+al., CVPR 2023). The text tower stays as it is, so heads that were trained with the original CLIP
+work with the adapted one.
 """
 
 import argparse
@@ -35,19 +35,16 @@ from synthetic_world.crops import Picture, class_name, clean_picture, pictures  
 from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
 from synthetic_world.scene import PARTS, Portrait, Rendering, Scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
+from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
 
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
-from zsk.classification.training_arguments import (  # noqa: E402
-    REPORT_SUFFIX,
-    check_training_arguments,
-)
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import reported_mistakes, run_cli  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
-    from zsk.classification import clip_training as training
+    from training import small_clip
 
-SCENES_SEED = 3  # of no part of the data sets
+SCENES_SEED = 3  # no data set has it
 DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, margins, mirrored
 PORTRAITS_PER_SCENE = 2  # of one class alone
 CLEAN_CROPS = 640  # 20 of each class
@@ -79,15 +76,15 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     torch.manual_seed(args.seed)
-    sizes = training.ClipSizes()
-    model = training.new_clip(sizes)
+    sizes = small_clip.ClipSizes()
+    model = small_clip.new_clip(sizes)
     if args.adapt:
-        training.load(model, args.adapt)
+        small_clip.load(model, args.adapt)
     model.to(args.device)
     start = time.perf_counter()
     train(model, args, sizes.image_resolution)
     seconds = time.perf_counter() - start
-    training.save(model, args.output)
+    small_clip.save(model.state_dict(), args.output)
     settings: dict[str, Any] = {"steps": args.steps, "lr": args.lr, "seed": args.seed}
     if args.adapt:
         settings["adapted"] = str(args.adapt)
@@ -105,8 +102,8 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     templates = sorted({t for group in TEMPLATES.values() for t in group})
     names = get_split("synthetic_stuff").prompt_names
     if not args.adapt:
-        training.warm_up_text(model, names, templates, args.text_steps, rng)
-    optimizer = training.build_optimizer(model, args.lr, weight_decay=0.05)
+        small_clip.warm_up_text(model, names, templates, args.text_steps, rng)
+    optimizer = small_clip.build_optimizer(model, args.lr, weight_decay=0.05)
     warmup = max(int(WARMUP * args.steps), 2)  # the scheduler divides by one less
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
@@ -121,8 +118,8 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     for _ in progress:
         chosen = list(itertools.islice(stream, args.batch_size))
         shown = [class_name(picture.label) for picture in chosen]
-        batch = training.make_batch([p.image for p in chosen], shown, templates, rng)
-        loss, right = training.train_step(model, optimizer, batch)
+        batch = small_clip.make_batch([p.image for p in chosen], shown, templates, rng)
+        loss, right = small_clip.train_step(model, optimizer, batch)
         scheduler.step()
         progress.set_postfix(loss=f"{loss:.2f}", right=f"{100 * right:.0f}%", refresh=False)
 
@@ -143,7 +140,7 @@ def picture_stream(
             yield from pictures(rendered[number], side, rng, cut_outs)
 
 
-def evaluate(model: Any, sizes: training.ClipSizes) -> dict[str, float]:
+def evaluate(model: Any, sizes: small_clip.ClipSizes) -> dict[str, float]:
     """Zero-shot accuracy in percent on portraits that training did not see."""
     seed, side = PARTS["val"][0], sizes.image_resolution
     portraits = (Portrait(seed, number).render() for number in range(CLEAN_CROPS))
@@ -152,7 +149,7 @@ def evaluate(model: Any, sizes: training.ClipSizes) -> dict[str, float]:
     prompts = [TEMPLATES["single"][0].format(name) for name in vocabulary.prompt_names]
     images = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2)
     labels = torch.tensor([crop.label for crop in crops])
-    right = training.predictions(model.eval(), images, prompts) == labels
+    right = small_clip.predictions(model.eval(), images, prompts) == labels
     seen = vocabulary.seen_mask[labels]
     groups = {"": right, "_seen": right[seen], "_unseen": right[~seen]}
     accuracies = {

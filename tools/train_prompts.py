@@ -8,9 +8,9 @@ python train_net.py --config-file configs/voc-11k-15/zsk_R101_bs8_40k.yaml --eva
     MODEL.CLIP.PROMPT learned MODEL.CLIP.PROMPT_WEIGHTS output/voc/prompts.pth
 
 Reads DATASETS.TRAIN (labels of seen classes alone), encodes each ground-truth segment once and
-trains the vectors before and after the name. The same file serves training and evaluation. Prompts
-may suit the seen classes they learned from better than others (Zhou et al., CVPR 2022): compare the
-hIoU of both, not the accuracies printed here, which are of the segments trained on.
+trains the vectors before and after the name. The same file serves training and evaluation. Learned
+prompts may suit seen classes better than unseen ones (Zhou et al., CVPR 2022): compare the hIoU of
+both. The accuracies printed here are of the training segments.
 """
 
 import argparse
@@ -23,15 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from tqdm import tqdm  # noqa: E402
-
-from zsk.classification.build import build_encoder  # noqa: E402
-from zsk.classification.learned_prompts import save_prompts  # noqa: E402
-from zsk.classification.prompt_training import (  # noqa: E402
+from training.prompts import (  # noqa: E402
     accuracy,
     encode_segments,
     initial_prompts,
     train_prompts,
 )
+
+from zsk.classification.build import build_encoder  # noqa: E402
+from zsk.classification.learned_prompts import save_prompts  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_segment_loader  # noqa: E402
@@ -86,7 +86,7 @@ def main() -> None:
     trained_on = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
     vocabulary = trained_on.seen_only()  # as the loader's mapper has it
     records = (batch[0] for batch in tqdm(loader, desc="images"))
-    segments = encode_segments(encoder, records, cfg.MODEL.CLIP.CHUNK_SIZE)
+    segments = encode_segments(encoder, records)
     single = TextClassifier(encoder, get_templates("single"))(vocabulary)
     losses = train_prompts(
         prompts,

@@ -20,8 +20,8 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from zsk.checkpoint import load_weights
 from zsk.data.augmentations import eval_resize
+from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
 from zsk.resources import find_resource

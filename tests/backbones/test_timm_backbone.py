@@ -52,13 +52,7 @@ def save_weights(path, name="test_efficientnet"):
     return network
 
 
-def test_weights_of_a_classifier_are_loaded_from_a_file(tmp_path):
-    network = save_weights(tmp_path / "weights.pth")
-    backbone = build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
-    assert torch.equal(backbone.network.conv_stem.weight, network.conv_stem.weight)
-
-
-def test_the_classifiers_last_convolution_is_a_level(tmp_path):
+def test_a_classifiers_weights_give_its_features_and_its_last_convolution(tmp_path):
     network = save_weights(tmp_path / "weights.pth").eval()
     backbone = build(
         *FIVE_LEVELS,
@@ -73,18 +67,6 @@ def test_the_classifiers_last_convolution_is_a_level(tmp_path):
     torch.testing.assert_close(feature, network.forward_features(image))
 
 
-def test_a_network_without_that_convolution_says_so():
-    with pytest.raises(UserError, match="asks for head, but test_convnext has none"):
-        build(*FOUR_LEVELS, "MODEL.RESNETS.OUT_FEATURES", ["res5", "head"])
-
-
-@pytest.mark.parametrize("name, content", [("a.pth", b"no checkpoint"), ("a.safetensors", b"")])
-def test_unreadable_weights_are_one_sentence(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"{name} cannot be read"):
-        build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / name))
-
-
 def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
     network = save_weights(tmp_path / "weights.pth", "test_convnext")
     backbone = build(*FOUR_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
@@ -92,23 +74,26 @@ def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
     assert torch.equal(backbone.network.stages_3.blocks[0].conv_dw.weight, wanted)
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
-    save_weights(tmp_path / "weights.pth", "test_resnet")
-    with pytest.raises(UserError, match="are not the weights of test_efficientnet"):
-        build(*FIVE_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
-
-
 @pytest.mark.parametrize(
     "opts, words",
     [
         (("MODEL.TIMM.WEIGHTS", "nowhere.pth"), "'nowhere.pth' is no file"),
+        (("MODEL.TIMM.WEIGHTS", "text.pth"), "text.pth cannot be read"),
+        (("MODEL.TIMM.WEIGHTS", "other.pth"), "are not the weights of test_efficientnet"),
         (("MODEL.TIMM.WEIGHTS", "embedded"), "embedded goes with tf_efficientnet_lite networks"),
         (("MODEL.TIMM.FREEZE", "some"), "FREEZE is 'some': choose none, norm, all"),
         (("MODEL.TIMM.NAME", "nonsense"), "cannot build MODEL.TIMM.NAME 'nonsense'"),
         (("MODEL.TIMM.NAME", "test_vit"), "cannot build MODEL.TIMM.NAME 'test_vit'"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res6"]), "asks for res6, but this timm network has res1"),
+        (
+            (*FOUR_LEVELS, "MODEL.RESNETS.OUT_FEATURES", ["res5", "head"]),
+            "asks for head, but test_convnext has none",
+        ),
     ],
 )
-def test_impossible_configurations_name_the_key(opts, words):
+def test_impossible_configurations_name_the_key(opts, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.pth").write_bytes(b"no checkpoint")
+    save_weights(tmp_path / "other.pth", "test_resnet")
     with pytest.raises(UserError, match=words):
-        build(*opts)
+        build(*FIVE_LEVELS, *opts)

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
+from maskformer_weights import convert_maskformer
 from tiny_head import scored
 from torch import nn
 
 from zsk.baselines.query_head import ZSMaskFormerHead, mask_embedding
 from zsk.baselines.transformer_decoder import TransformerDecoder
 from zsk.proposals.class_scores import LinearScores
-from zsk.proposals.maskformer_weights import convert_maskformer
 from zsk.proposals.pixel_decoder import PixelDecoder
 
 GOLDEN = Path(__file__).parent / "golden" / "maskformer_head.npz"

@@ -12,12 +12,12 @@ from torch import nn
 from zsk import label_map
 from zsk.baselines.dense_clip import DenseClip
 from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
-from zsk.checkpoint import load_weights
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError
 from zsk.regions import Ensemble
-from zsk.solver import build_optimizer
 from zsk.vocabulary import Vocabulary
 
 WORDS = ("red", "green", "yellow")

@@ -9,21 +9,13 @@ def test_a_name_replaces_the_braces_and_nothing_else():
     assert build_prompts("{0} {x}", ("a {}.",)) == ("a {0} {x}.",)
 
 
-@pytest.mark.parametrize(("name", "count"), [("single", 1), ("imagenet", 80), ("vild", 14)])
-def test_the_published_templates(name, count):
-    templates = get_templates(name)
-    assert len(set(templates)) == count
-    assert all(template.count("{}") == 1 for template in templates)
-    assert "a photo of a {}." in templates
+def test_the_lists_are_those_of_the_source(real_data):
+    assert TEMPLATES["single"] == ("a photo of a {}.",)
+    for name, file in (("imagenet", "clip_imagenet_templates.txt"), ("vild", "vild_templates.txt")):
+        lines = (real_data / "names" / file).read_text().splitlines()
+        assert list(get_templates(name)) == lines
 
 
 def test_an_unknown_name():
     with pytest.raises(UserError, match="'vlid'.*single, imagenet, vild"):
         get_templates("vlid")
-    assert set(TEMPLATES) == {"single", "imagenet", "vild"}
-
-
-def test_the_lists_are_those_of_the_source(real_data):
-    for name, file in (("imagenet", "clip_imagenet_templates.txt"), ("vild", "vild_templates.txt")):
-        lines = (real_data / "names" / file).read_text().splitlines()
-        assert list(TEMPLATES[name]) == lines

@@ -1,9 +1,9 @@
-"""Prepared labels: values by hand, counts, resuming, workers, and mistakes that name the file."""
+"""Prepared labels: values by hand, counts, workers, and mistakes that name the file."""
 
 from pathlib import Path
 
 import pytest
-from label_files import contents, snapshot, write_label_png
+from label_files import contents, write_label_png
 from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
 
@@ -29,18 +29,6 @@ def test_values_and_counts_by_hand(tmp_path: Path) -> None:
     assert read_label(tmp_path / "seen" / "a.png").tolist() == [[255, 0, 14, 255, 255, 255]]
     assert read_label(tmp_path / "seen" / "unseen.png").tolist() == [[255, 255]]
     assert counts == LabelCounts(images=3, seen_pixels=2, unseen_pixels=4, images_without_seen=2)
-
-
-def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
-    sources = [write_label_png(tmp_path / "in" / f"{stem}.png", [[1, 16]]) for stem in "ab"]
-    counts = prepare(sources, tmp_path)
-    before = snapshot(tmp_path)
-    assert prepare(sources, tmp_path) == counts
-    assert snapshot(tmp_path) == before
-    (tmp_path / "seen" / "b.png").unlink()
-    (tmp_path / "all" / "a.png").unlink()
-    assert prepare(sources, tmp_path) == counts
-    assert contents(tmp_path) == {name: data for name, (_, data) in before.items()}
 
 
 def test_several_workers_write_and_count_what_one_does(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,27 +52,3 @@ def test_another_prompt_at_evaluation_only(trained, run_program, voc_root, tiny_
     run("--eval-only", *tiny_options, *weights, *learned, "OUTPUT_DIR", second)
     assert json.loads((second / METRICS).read_text())["images"] == 2
     assert "learned" in (second / "config.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--steps", "0"), "--steps and --batch-size have to be 1 or more"),
-        (("--batch-size", "0"), "--steps and --batch-size have to be 1 or more"),
-        (("--lr", "nan"), "--lr has to be over 0"),
-        (("--images", "-1"), "--images 0 or more"),
-        (("--output", "none/prompts.pth"), "a folder that exists"),
-        (("--output", "."), "give a file"),
-    ],
-    ids=["steps", "batch", "rate", "images", "no folder", "a folder"],
-)
-def test_mistakes_are_found_before_anything_is_read(
-    checkout, tmp_path, monkeypatch, capsys, flags, message
-):
-    monkeypatch.chdir(tmp_path)
-    arguments = ["--config-file", "none.yaml", "--output", "prompts.pth", *flags]
-    monkeypatch.setattr(sys, "argv", [TOOL, *arguments])
-    with pytest.raises(SystemExit) as left:
-        runpy.run_path(str(checkout / TOOL), run_name="__main__")
-    assert left.value.code == 2
-    assert message in capsys.readouterr().err

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from knet_weights import convert_knet_stage
 
 from zsk.proposals.kernel_update import KernelUpdateStage
-from zsk.proposals.knet_weights import convert_knet_stage
 
 GOLDEN = Path(__file__).parent / "golden" / "knet_stage.npz"
 

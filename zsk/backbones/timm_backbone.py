@@ -12,8 +12,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
-from zsk.checkpoint import read_state_dict
 from zsk.classification.embedded_weights import load_efficientnet_lite
+from zsk.engine.checkpoint import read_state_dict
 from zsk.errors import UserError
 
 FREEZE_CHOICES = ("none", "norm", "all")
@@ -21,7 +21,7 @@ EMBEDDED_PREFIX = "tf_efficientnet_"  # timm's names of the networks whose weigh
 
 
 class TimmBackbone(Backbone):
-    """The last levels of a timm feature pyramid under Detectron2's names: res5 is the deepest."""
+    """A timm feature pyramid whose levels have Detectron2's names: res5 is the deepest."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class TimmBackbone(Backbone):
         """
         Args:
             network: `timm.create_model(…, features_only=True)`.
-            out_features: names of the levels wanted, "res5" the deepest, "res4" the one before, …
-                and "head", what `head` makes of res5.
+            out_features: names of the levels to return: "res5" the deepest, "res4" the one before,
+                …, and "head", the output of `head` on res5.
             head: see `classifier_head`.
             freeze: "none"; "norm": batch norm keeps its statistics; "all": nothing is trained.
         """
         super().__init__()
         if freeze not in FREEZE_CHOICES:
             raise UserError(f"MODEL.TIMM.FREEZE is {freeze!r}: choose {', '.join(FREEZE_CHOICES)}")
-        # EfficientNets take half the time in this layout (measured on a CPU)
+        # channels_last is faster for EfficientNets on a CPU
         self.network = network.to(memory_format=torch.channels_last)
         self.head = head
         self.freeze = freeze
@@ -116,7 +116,7 @@ def read_weights(name: str, weights: str) -> Mapping[str, Tensor]:
 
 
 def load_part(network: nn.Module, state: Mapping[str, Tensor], name: str, weights: str) -> None:
-    """Load the part of a classifier's `state` that `network` has; UserError where it does not."""
+    """Load the weights of `network` from a whole classifier's `state`. Raises UserError."""
     wanted = network.state_dict()
     # features_only renames some modules (stages.0 to stages_0) and has no place for a classifier
     given = {key.replace("_", "."): value for key, value in state.items()}
@@ -129,12 +129,12 @@ def load_part(network: nn.Module, state: Mapping[str, Tensor], name: str, weight
 
 
 def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
-    """An EfficientNet's last 1x1 convolution: what its classifier pools, and `features_only` drops.
+    """An EfficientNet's last 1x1 convolution with its norm, which `features_only` leaves out.
 
     Raises:
         UserError: the network has no such layer.
     """
-    import timm  # as in build_timm_backbone
+    import timm
 
     network: Any = timm.create_model(name, pretrained=pretrained)
     if not (hasattr(network, "conv_head") and hasattr(network, "bn2")):
@@ -147,7 +147,7 @@ def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Reads MODEL.TIMM and MODEL.RESNETS.OUT_FEATURES."""
-    import timm  # here, because its 25 MB and a second are for nothing with another backbone
+    import timm  # here, because other backbones do not need it
 
     settings, out_features = cfg.MODEL.TIMM, cfg.MODEL.RESNETS.OUT_FEATURES
     pretrained = settings.WEIGHTS == "pretrained"

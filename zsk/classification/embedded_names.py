@@ -1,8 +1,7 @@
-"""Text embeddings of ImageNet's 1000 class names, as a file beside this one.
+"""Text embeddings of ImageNet's 1000 class names, in a file beside this one.
 
-Encoding them takes up to a minute on a busy CPU, which every process would have to wait for. The
-file holds encode_names() in half precision; `python -m zsk.classification.embedded_names` writes it
-again, and a test compares.
+The file saves every process the time of encoding the names. It holds encode_names() in half
+precision; `python -m zsk.classification.embedded_names` writes it again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from .embedded_text import load_minilm, tokenize
 
-NAME_PROMPT = "a photo of a {}."  # bare names are two to four points worse: see embedded_encoder.py
+NAME_PROMPT = "a photo of a {}."  # better than bare names
 NAMES_FILE = Path(__file__).with_name("imagenet_names.npy")
 
 
@@ -27,7 +26,7 @@ def load_names() -> Tensor:
 
 
 def encode_names(indices: Sequence[int] = range(1000)) -> Tensor:
-    """Rows of the names at `indices`: the mean over each name's synonyms, scaled to length 1.
+    """(N,E) float32 unit rows of the N names at `indices`, each the mean over the name's synonyms.
 
     The synonyms are WordNet's, as timm lists them. Raises UserError where a package is missing.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH, LAYERS, HEADS, FFN_WIDTH = 384, 6, 12, 1536
 LAYER_NORM_EPS = 1e-12
-MAX_TOKENS = 256  # longer texts were cut when the encoder was trained
+MAX_TOKENS = 256  # longest text in the training of the encoder
 
 
 class MiniLM(nn.Module):
@@ -60,7 +60,7 @@ def load_minilm() -> tuple[MiniLM, Tokenizer]:
     network = MiniLM(len(state["words.weight"]), len(state["positions.weight"]))
     network.load_state_dict(state)
     tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-    # Its file asks for a fixed length of 128: here only to the longest text, and nothing is cut.
+    # pad to the longest text, and cut none (the file asks for a fixed length of 128)
     tokenizer.enable_padding()
     tokenizer.no_truncation()
     return network, tokenizer
@@ -80,7 +80,7 @@ def _renamed(bert: dict[str, Tensor]) -> dict[str, Tensor]:
     """BERT's published parameter names → MiniLM's."""
     state = {
         "words.weight": bert["embeddings.word_embeddings.weight"],
-        # There is one segment, so its embedding is a constant: added to the positions once.
+        # there is one segment, so its embedding is a constant that the positions can hold
         "positions.weight": bert["embeddings.position_embeddings.weight"]
         + bert["embeddings.token_type_embeddings.weight"][0],
         "norm.weight": bert["embeddings.LayerNorm.weight"],

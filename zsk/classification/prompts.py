@@ -1,7 +1,7 @@
-"""Texts that class names are put into.
+"""Prompt templates.
 
-Facts: the 80 ImageNet templates of CLIP's release (Radford et al., ICML 2021) and the 14 of ViLD
-(Gu et al., ICLR 2022).
+"imagenet" has the 80 of CLIP's release (Radford et al., ICML 2021), "vild" the 14 of ViLD (Gu et
+al., ICLR 2022).
 """
 
 from __future__ import annotations

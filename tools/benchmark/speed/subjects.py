@@ -18,9 +18,9 @@ from skimage import data
 from torch import nn
 
 from zsk.batched_inputs import Record
+from zsk.engine.solver import build_optimizer
 from zsk.load import load_config
 from zsk.segmenter import Segmenter
-from zsk.solver import build_optimizer
 from zsk.vocabulary import Vocabulary
 
 from .cases import ROOT, Case

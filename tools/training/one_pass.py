@@ -1,8 +1,8 @@
-"""Teaches CLIP's image tower to see regions in one look as it sees their crops.
+"""Teaches CLIP's image tower to embed regions in one look as it embeds their crops.
 
-The teacher is the frozen tower on masked crops, as region mode crop has it. The student is a copy
-that answers for all regions of a photo from one look. It learns the teacher's embeddings and how
-they compare with the names of seen classes; of labels, outlines alone have a part.
+The teacher is the frozen encoder on masked crops. The student is a copy of its image tower that
+embeds all regions of a photo in one look. The student learns the teacher's embeddings and their
+similarities to the names of seen classes. Of the labels only the outlines are used.
 
 Letters: H×W photo, R regions, K seen classes, E width of the shared space.
 """
@@ -19,40 +19,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
+from training import small_clip
+from training.regions import draw_regions
 
+from zsk.classification.clip_encoder import ClipEncoder
+from zsk.classification.clip_patches import fit_to_patches
+from zsk.classification.clip_vision import clip_vision
+from zsk.classification.crops import masked_crops
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
-from .clip_encoder import ClipEncoder
-from .clip_patches import fit_to_patches
-from .clip_training import save_state
-from .clip_vision import clip_vision
-from .half_at_rest import wake
-from .one_pass_regions import draw_regions
-from .region_crops import masked_crops
-
-REGIONS = 12  # of a photo and step: bounds the crops that the teacher encodes
+REGIONS = 12  # of a photo and step: bounds the number of crops
 WARMUP = 0.1  # of the steps
 WEIGHT_DECAY = 0.01
 MAX_GRADIENT = 1.0  # norm
 
 
 class OnePassStudent(nn.Module):
-    """A trainable copy of an encoder's image tower that answers as its encode_regions does.
+    """A trainable copy of an encoder's image tower; embeds regions as encode_regions does.
 
-    It stays in evaluation mode, so that batch norm keeps its statistics: those of one photo, all
-    that a look has, are another scale for each photo, and inference uses the kept ones. Scale and
-    shift of the norms are trained, which is as much freedom.
+    It stays in evaluation mode: inference uses the batch norms' running statistics, and those of a
+    single photo differ from them. The norms' scale and shift are trained.
 
     Args:
-        encoder: copied with its one_pass_size and masked_layers; from the CPU, where its weights
-            have full precision.
+        encoder: on the CPU, where it has single precision; its image tower is copied.
     """
 
     def __init__(self, encoder: ClipEncoder) -> None:
         super().__init__()
         self.visual = copy.deepcopy(encoder.network("clip").visual)
-        wake(self.visual)
         self.visual.float().requires_grad_(True)
         self.one_pass_size = encoder.one_pass_size
         self.masked_layers = encoder.masked_layers
@@ -66,18 +61,15 @@ class OnePassStudent(nn.Module):
 
 
 class TaughtPhoto(NamedTuple):
-    """A photo, regions in it, and what their crops are to the teacher.
+    """A photo, R regions in it, and the teacher's embeddings of their crops."""
 
-    pixels (3,H,W) float32 normalised, masks (R,H,W) bool, features (R,E) float32 unit rows.
-    """
-
-    pixels: Tensor
-    masks: Tensor
-    features: Tensor
+    pixels: Tensor  # (3,H,W) float32, normalised
+    masks: Tensor  # (R,H,W) bool
+    features: Tensor  # (R,E) float32 unit rows
 
 
 class Likeness(NamedTuple):
-    """How near one look is to crops: mean cosine, and the share in [0,1] named the same."""
+    """Student and teacher compared: mean cosine, and the share in [0,1] with the same name."""
 
     cosine: float
     agreement: float
@@ -86,16 +78,13 @@ class Likeness(NamedTuple):
 def teach(
     encoder: ClipEncoder, image: Tensor, sem_seg: Tensor, generator: torch.Generator
 ) -> TaughtPhoto:
-    """Draw regions of a photo and encode their crops.
+    """Draw at most REGIONS regions of a photo (maybe none) and encode their crops.
 
     Args:
-        encoder: the teacher.
+        encoder: the teacher; the result is on its device.
         image: (3,H,W) RGB in 0–255.
         sem_seg: (H,W) int64, see `draw_regions`.
-        generator: on the CPU, draws the regions.
-
-    Returns:
-        A photo on the encoder's device with at most REGIONS regions, maybe none.
+        generator: on the CPU.
     """
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     pixels = (image.float() - mean) / std
@@ -108,15 +97,15 @@ def teach(
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, text: Tensor, logit_scale: float) -> Tensor:
-    """1 - cosine, plus the divergence of the teacher's class probabilities from the student's.
+    """1 - cosine, plus the KL divergence of the teacher's class probabilities from the student's.
 
     Args:
         student, teacher: (R,E) unit rows, R at least 1.
-        text: (K,E) unit rows, of names that may be known in training.
-        logit_scale: τ.
+        text: (K,E) unit rows of the seen classes.
+        logit_scale: factor on cosines.
 
     Returns:
-        Scalar, the mean over the regions; 0 where the two are the same.
+        Scalar, the mean over the regions; 0 where student and teacher are the same.
     """
     cosine = (student * teacher).sum(dim=1).mean()
     ours, theirs = ((logit_scale * rows @ text.T).log_softmax(dim=1) for rows in (student, teacher))
@@ -133,12 +122,12 @@ def train_one_pass(
     learning_rate: float,
     seed: int,
 ) -> list[float]:
-    """Train the student in place; the loss of every step.
+    """Train the student in place; returns the loss of every step.
 
     Args:
-        encoder: the teacher, on the student's device; left as it is.
-        batches: `steps` of mapped training records at least: "image" (3,H,W) RGB in 0–255 and
-            "sem_seg" (H,W) int64, as ZeroShotMapper gives them. A photo without a region adds 0.
+        encoder: the teacher, on the student's device.
+        batches: at least `steps` of mapped training records: "image" (3,H,W) RGB in 0–255 and
+            "sem_seg" (H,W) int64. A photo without a region adds 0.
         text: (K,E) unit rows, the seen classes' names.
         steps: at least 1.
         learning_rate: over 0, the highest: after the warm-up it falls along half a cosine.
@@ -189,12 +178,12 @@ def _build_optimizer(student: nn.Module, learning_rate: float) -> torch.optim.Op
 
 
 def encode_held_out(encoder: ClipEncoder, images: Iterable[Tensor], seed: int) -> list[TaughtPhoto]:
-    """Photos (3,H,W) RGB in 0–255 as `likeness` takes them; their regions come from no label."""
+    """Photos (3,H,W) RGB in 0–255 with regions that come from no label."""
     generator = torch.Generator().manual_seed(seed)
-    unlabelled = (
-        (image, torch.full(image.shape[-2:], IGNORE_LABEL)) for image in tqdm(images, "held out")
-    )
-    return [teach(encoder, image, sem_seg, generator) for image, sem_seg in unlabelled]
+    return [
+        teach(encoder, image, torch.full(image.shape[-2:], IGNORE_LABEL), generator)
+        for image in tqdm(images, "held out")
+    ]
 
 
 @torch.no_grad()
@@ -213,7 +202,7 @@ def likeness(student: OnePassStudent, photos: Sequence[TaughtPhoto], text: Tenso
 
 
 def save_one_pass(student: OnePassStudent, encoder: ClipEncoder, file: Path) -> None:
-    """Write the encoder's model with the student's image tower, as `clip_training.save` does."""
-    state = dict(encoder.weights())
+    """Write the encoder's model with the student's image tower."""
+    state = encoder.network("clip").state_dict()
     state.update({f"visual.{name}": t for name, t in student.visual.state_dict().items()})
-    save_state(state, file)
+    small_clip.save(state, file)

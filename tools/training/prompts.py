@@ -1,8 +1,8 @@
-"""Learning the context of prompts from segments of seen classes; all else is frozen.
+"""Learns the context of prompts from segments of seen classes; the encoder is frozen.
 
-The image side never changes, so every segment is encoded once (as the region classifier would, but
-with its true mask) and training only runs the text tower. The recipe is CoOp's (Zhou et al., IJCV
-2022): cross-entropy at the encoder's own logit scale, SGD with momentum, cosine decay.
+The image side never changes, so every segment is encoded once, and training only runs the text
+tower. The recipe is CoOp's (Zhou et al., IJCV 2022): cross-entropy at the encoder's own logit
+scale, SGD with momentum, cosine decay.
 
 Letters: R segments, K seen classes, E width of the shared space, P and Q context vectors before and
 after the name, W width of the text tower.
@@ -10,7 +10,8 @@ after the name, W width of the text tower.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -18,16 +19,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from zsk.classification.crops import masked_crops
+from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
+from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
 from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
-from .encoder import TextTooLongError, VisionLanguageEncoder
-from .learned_prompts import LearnedPrompts, check_takes_context
-from .region_crops import crops_at_once, masked_crops
-
-RANDOM_STD = 0.02  # of context vectors without a token to start from: CLIP's own at its start
+RANDOM_STD = 0.02  # of context vectors that start from no token: as in CLIP
 MOMENTUM = 0.9
+CHUNK_SIZE = 32  # crops encoded together
 ACCURACY_CHUNK = 65536  # segments compared at once: bounds the memory
 
 
@@ -40,38 +41,40 @@ class SegmentFeatures(NamedTuple):
 
 @torch.no_grad()
 def encode_segments(
-    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]], chunk_size: int
+    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]]
 ) -> SegmentFeatures:
-    """What the encoder sees of every ground-truth segment.
+    """Encode a crop of every ground-truth segment.
 
     Args:
         encoder: the frozen image side.
         records: mapped training records: "image" (3,H,W) RGB in 0–255 and "sem_seg" (H,W) int64.
-        chunk_size: crops encoded together, of one image or several; 0: see `crops_at_once`.
 
     Raises:
-        UserError: there is no segment, or `chunk_size` is negative.
+        UserError: there is no segment.
     """
-    chunk_size = crops_at_once(encoder, chunk_size)
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
+    segments = _segment_crops(encoder, records)
     features: list[Tensor] = []
     labels: list[Tensor] = []
-    waiting: list[Tensor] = []
-    for record in records:
-        segments = segments_from_sem_seg(record["sem_seg"])
-        pixels = ((record["image"] - mean) / std).to(encoder.device)
-        for masks in segments.masks.split(chunk_size):
-            if len(masks):
-                waiting += masked_crops(pixels, masks.to(encoder.device), encoder.input_size)
-            while len(waiting) >= chunk_size:
-                features.append(encoder.encode_image(torch.stack(waiting[:chunk_size])).cpu())
-                del waiting[:chunk_size]
-        labels.append(segments.labels)
-    if waiting:
-        features.append(encoder.encode_image(torch.stack(waiting)).cpu())
+    while chunk := list(itertools.islice(segments, CHUNK_SIZE)):
+        crops, chunk_labels = zip(*chunk)
+        features.append(encoder.encode_image(torch.stack(crops)).cpu())
+        labels += chunk_labels
     if not features:
         raise UserError("no image of DATASETS.TRAIN has a labelled pixel of a seen class")
-    return SegmentFeatures(torch.cat(features), torch.cat(labels))
+    return SegmentFeatures(torch.cat(features), torch.stack(labels))
+
+
+def _segment_crops(
+    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The crop (3,S,S) and the label () of every segment."""
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
+    for record in records:
+        segments = segments_from_sem_seg(record["sem_seg"])
+        if len(segments.labels):
+            pixels = ((record["image"] - mean) / std).to(encoder.device)
+            masks = segments.masks.to(encoder.device)
+            yield from zip(masked_crops(pixels, masks, encoder.input_size), segments.labels)
 
 
 def initial_prompts(
@@ -79,8 +82,8 @@ def initial_prompts(
 ) -> LearnedPrompts:
     """Context vectors to start from: the tokens around the name in `template`.
 
-    Those nearest to the name are kept; vectors that the template has no token for are random and
-    lie away from the name. "{}" starts from random vectors alone.
+    The tokens nearest to the name are kept; further vectors are random and lie farther from the
+    name. "{}" starts from random vectors alone.
 
     Args:
         template: a text with one "{}".
@@ -116,7 +119,7 @@ def train_prompts(
     learning_rate: float,
     seed: int,
 ) -> list[float]:
-    """Train the context vectors in place; the loss of every step.
+    """Train the context vectors in place; returns the loss of every step.
 
     Args:
         vocabulary: the K seen classes that the segments' labels are ids of; noted in `prompts`.
@@ -136,7 +139,14 @@ def train_prompts(
         for step in progress:
             chosen = torch.randint(len(segments.labels), (batch_size,), generator=generator)
             features, labels = (part[chosen].to(encoder.device) for part in segments)
-            text = _encode_names(prompts, encoder, vocabulary)
+            try:
+                text = prompts(encoder, vocabulary.prompt_names)
+            except TextTooLongError as error:
+                raise UserError(
+                    f"the name {error.text!r} and the context have more than the "
+                    f"{error.max_tokens} tokens that the text encoder takes: choose fewer context "
+                    "vectors"
+                ) from error
             loss = F.cross_entropy(encoder.logit_scale * features @ text.T, labels)
             if not loss.isfinite():
                 raise UserError(f"training diverged at step {step}: choose a lower learning rate")
@@ -162,16 +172,3 @@ def _fill(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
     kept = vectors[:count].cpu()
     shape = (count - len(kept), vectors.shape[1])
     return torch.cat([kept, RANDOM_STD * torch.randn(shape, generator=generator)])
-
-
-def _encode_names(
-    prompts: LearnedPrompts, encoder: VisionLanguageEncoder, vocabulary: Vocabulary
-) -> Tensor:
-    names: Sequence[str] = vocabulary.prompt_names
-    try:
-        return prompts(encoder, names)
-    except TextTooLongError as error:
-        raise UserError(
-            f"the name {error.text!r} and the context have more than the {error.max_tokens} tokens "
-            "that the text encoder takes: choose fewer context vectors"
-        ) from error

@@ -1,4 +1,4 @@
-"""K-Net's published weights under this project's names, to initialise an update stage from them."""
+"""K-Net's published weights under this project's names."""
 
 from collections.abc import Mapping
 

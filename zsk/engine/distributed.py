@@ -1,4 +1,4 @@
-"""Several processes: those that torchrun started, or those that Detectron2's launch starts."""
+"""Processes that torchrun started, or that Detectron2's launch starts."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 
 def launched_by_torchrun() -> bool:
-    """Whether this process is one of those that torchrun started: its variables are all set."""
+    """Whether torchrun started this process: all of its variables are set."""
     return all(name in os.environ for name in _TORCHRUN)
 
 
 def run_in_processes(main: Main, args: Namespace) -> None:
-    """Run `main(args)` in each process: in this one under torchrun, else as Detectron2 launches.
+    """Run `main(args)` in this process under torchrun, else in those of Detectron2's launch.
 
     Args:
-        main: calls `join_processes` once it knows its device. A function of a module's, so that
-            started processes can import it.
+        main: calls `join_processes` once it knows its device. A function of a module, which started
+            processes can import.
         args: of Detectron2's argument parser: num_gpus, num_machines, machine_rank, dist_url.
             Without a GPU there is one process, whatever num_gpus says.
 
@@ -49,7 +49,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
                 "--num-gpus and --num-machines"
             )
         main(args)
-        # not after a failure: the other processes may never answer, torchrun ends them
+        # not after a failure: the other processes may never answer, and torchrun ends them
         if distributed.is_initialized():
             distributed.destroy_process_group()
             compat.forget_process_groups()
@@ -68,14 +68,14 @@ def run_in_processes(main: Main, args: Namespace) -> None:
 
 
 def join_processes(device: str) -> None:
-    """Under torchrun, meet the other processes: over NCCL on GPUs, over gloo on CPUs.
+    """Under torchrun, connect to the other processes: over NCCL on GPUs, over gloo on CPUs.
 
     Args:
         device: MODEL.DEVICE; "cuda" becomes the GPU of this process's number on its machine.
 
     Raises:
-        UserError: there are more processes than GPUs, or processes that Detectron2 launched, which
-            talk over NCCL, are to compute on the CPU.
+        UserError: more processes than GPUs, or processes of Detectron2's launch (over NCCL) on the
+            CPU.
     """
     on_gpu = device.startswith("cuda")
     if not launched_by_torchrun():
@@ -95,7 +95,7 @@ def join_processes(device: str) -> None:
 
 
 def _report_mistakes(main: Main, args: Namespace) -> None:
-    """What a started process runs: its exceptions would reach the first process as tracebacks."""
+    """`main` in a started process, whose exceptions would reach the first one as tracebacks."""
     run_cli(partial(main, args))
 
 

@@ -1,4 +1,4 @@
-"""The random state of a process, in plain values that a checkpoint may hold (weights_only)."""
+"""The random state of a process as values that torch.load(weights_only=True) reads."""
 
 import random
 from typing import Any

@@ -14,7 +14,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "ADAMW": torch.optim.AdamW,
     "SGD": torch.optim.SGD,
 }
-# parameters that act as embeddings: weight decay would pull them to nothing
+# parameters that act as embeddings: weight decay would pull them to 0
 EMBEDDINGS = ("init_kernels", "no_object", "query_embed")
 
 
@@ -55,7 +55,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has nothing to train in this "
             "configuration: evaluate it with --eval-only"
         )
-    # one kernel for all parameters; on a CPU a step takes a fifth of the time (measured)
+    # fused: one kernel for all parameters, which is faster
     settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR, "fused": True}
     if kind is torch.optim.SGD:
         settings["momentum"] = cfg.SOLVER.MOMENTUM
@@ -71,7 +71,7 @@ def _with_full_model_clipping(
     class FullModelClipping(kind):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **settings: Any):
             super().__init__(*args, **settings)
-            # a fused step would unscale the gradients itself, which is after the clipping
+            # a fused step would unscale the gradients itself, after the clipping
             self._step_supports_amp_scaling = False
 
         def step(self, closure: Any = None) -> Any:

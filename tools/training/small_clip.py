@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsk.classification.clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
+from zsk.classification.clip_file import read_clip_file
 from zsk.errors import UserError
-
-from .clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
-from .clip_file import ClipFile
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
@@ -27,11 +26,7 @@ START_SCALE = 30.0  # logit scale
 
 
 class ClipSizes(NamedTuple):
-    """The numbers of a small CLIP with a ResNet, as OpenAI's class calls them.
-
-    A vision transformer (4 layers of width 128, patches of 8 px) takes twice the time a picture and
-    knew less after 50 steps of 64 pictures (17 % named rightly against 25 %, one run each).
-    """
+    """The sizes of a small CLIP with a ResNet, as OpenAI's class calls them."""
 
     embed_dim: int = 128
     image_resolution: int = 64
@@ -45,11 +40,8 @@ class ClipSizes(NamedTuple):
 
 def new_clip(sizes: ClipSizes) -> Any:
     """OpenAI's model class with random weights."""
-    model = CLIP(
-        **sizes._asdict(),
-        vocab_size=VOCABULARY_SIZE,
-        transformer_heads=sizes.transformer_width // 64,
-    )
+    heads = sizes.transformer_width // 64
+    model = CLIP(**sizes._asdict(), vocab_size=VOCABULARY_SIZE, transformer_heads=heads)
     model.logit_scale.data.fill_(np.log(START_SCALE))
     return model
 
@@ -59,7 +51,7 @@ def load(model: Any, file: Path) -> None:
     if not file.is_file():
         raise UserError(f"there is no file {file}: give one that tools/train_clip.py wrote")
     try:
-        model.load_state_dict(ClipFile(file).read())
+        model.load_state_dict(read_clip_file(file))
     except RuntimeError as error:
         raise UserError(
             f"the weights in {file} are not those of the synthetic world's small CLIP: give a file "
@@ -81,7 +73,7 @@ def make_batch(
     templates: Sequence[str],
     rng: np.random.Generator,
 ) -> Batch:
-    """Images (P,P,3) uint8 and their names, each name captioned once by a random template."""
+    """Images (P,P,3) uint8 and their names; each name gets one caption by a random template."""
     distinct = sorted(set(names))
     captions = [templates[int(rng.integers(len(templates)))].format(name) for name in distinct]
     targets = torch.tensor([distinct.index(name) for name in names])
@@ -92,10 +84,9 @@ def make_batch(
 def contrastive_loss(
     image_features: Tensor, text_features: Tensor, targets: Tensor, scale: Tensor
 ) -> Tensor:
-    """CLIP's symmetric loss where several images share a caption.
+    """CLIP's symmetric loss, where all images of a caption are its positives.
 
-    A caption's positives are all of its images: as negatives of each other they would teach that
-    two images of one name differ.
+    Images of one name are not negatives of each other: the loss would push them apart.
 
     Args:
         image_features: (R,E) unit rows.
@@ -113,16 +104,17 @@ def contrastive_loss(
 def warm_up_text(
     model: Any, names: Sequence[str], templates: Sequence[str], steps: int, rng: np.random.Generator
 ) -> None:
-    """Let captions mean their words, before any image is shown.
+    """Train the text tower alone: cosine of two captions = share of words their names have in
+    common, whatever the templates.
 
-    A fresh tower gives all captions nearly one feature (cosine 0.88), and images learn slowly
-    against that. Here the cosine of two captions comes to be the share of words that their names
-    have in common, whatever the templates, as language makes a red circle and a red ring half
-    alike: classes that a head never trained then lie between those that it did. (Names that only
-    repel each other leave an unseen class where no seen one is near.)
+    A fresh tower gives all captions nearly one feature, against which images learn slowly. With
+    this target an unseen class lies between the seen classes that share its words; pushing all
+    names apart would leave it near none of them.
     """
     optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=0.002)
-    target = _shared_words(names).to(_device(model))
+    words = [set(name.split()) for name in names]
+    shared = [[2 * len(a & b) / (len(a) + len(b)) for b in words] for a in words]
+    target = torch.tensor(shared, device=model.logit_scale.device)
     for _ in range(steps):
         sides = []
         for _ in range(2):
@@ -135,14 +127,23 @@ def warm_up_text(
         optimizer.step()
 
 
-def _shared_words(names: Sequence[str]) -> Tensor:
-    """(K,K) share of common words of every two names, 1 on the diagonal."""
-    words = [set(name.split()) for name in names]
-    return torch.tensor([[2 * len(a & b) / (len(a) + len(b)) for b in words] for a in words])
+def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW for the image tower and the logit scale; no decay on vectors and scalars.
+
+    The text tower stays as `warm_up_text` left it: trained further, it lets names grow alike that
+    the images do not tell apart yet, and then they never do.
+    """
+    parameters: list[Tensor] = list(model.visual.parameters())
+    weights = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2] + [model.logit_scale]
+    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(
+        groups, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6
+    )
 
 
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:
-    """One step of the image tower; returns the loss and the share of images named rightly."""
+    """One step of the image tower; returns the loss and the share of images named right."""
     images = encode_images(model, batch.images)
     with torch.no_grad():
         texts = encode_captions(model, batch.captions)
@@ -158,62 +159,35 @@ def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tu
     return loss.item(), right.float().mean().item()
 
 
-def encode_images(model: Any, images: Tensor) -> Tensor:
-    """(R,3,P,P) uint8 RGB, on any device -> (R,E) unit rows."""
-    return F.normalize(model.encode_image(normalise(images).to(_device(model))), dim=1)
-
-
 def normalise(images: Tensor) -> Tensor:
     """(R,3,P,P) uint8 RGB -> float32 as the image tower takes it."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return (images.float() - mean) / std
 
 
+def encode_images(model: Any, images: Tensor) -> Tensor:
+    """(R,3,P,P) uint8 RGB, on any device -> (R,E) unit rows."""
+    pixels = normalise(images).to(model.logit_scale.device)
+    return F.normalize(model.encode_image(pixels), dim=1)
+
+
 def encode_captions(model: Any, captions: Sequence[str]) -> Tensor:
-    """K captions -> (K,E) unit rows."""
-    tokens = tokenize_all(captions, model.context_length).to(_device(model))
+    """K captions -> (K,E) unit rows. Raises TextTooLongError."""
+    tokens = tokenize_all(captions, model.context_length).to(model.logit_scale.device)
     return F.normalize(model.encode_text(tokens), dim=1)
-
-
-def _device(model: Any) -> torch.device:
-    device: torch.device = model.logit_scale.device
-    return device
-
-
-def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW for the image tower and the logit scale; no decay on vectors and scalars.
-
-    The text tower stays as `warm_up_text` left it. Learning on, it let names grow alike that the
-    images did not tell apart yet (green square and green circle to a cosine of 0.94), after which
-    they never were (measured: 75 % of clean crops right after 1000 steps, against 82 % after 800).
-    """
-    parameters: list[Tensor] = list(model.visual.parameters())
-    weights = [p for p in parameters if p.ndim >= 2]
-    others = [p for p in parameters if p.ndim < 2] + [model.logit_scale]
-    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        groups, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6
-    )
 
 
 @torch.no_grad()
 def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
     """The nearest of K prompts for each image: (R,3,P,P) uint8 -> (R,) int64 in [0,K)."""
     texts = encode_captions(model, prompts)
-    found = [
-        (encode_images(model, batch) @ texts.T).argmax(dim=1)
-        for batch in images.split(IMAGES_AT_ONCE)
-    ]
+    batches = images.split(IMAGES_AT_ONCE)
+    found = [(encode_images(model, batch) @ texts.T).argmax(dim=1) for batch in batches]
     return torch.cat(found).cpu()
 
 
-def save(model: Any, file: Path) -> None:
-    """Write the state dict, as OpenAI names its entries; read by `ClipEncoder`."""
-    save_state(model.state_dict(), file)
-
-
-def save_state(state: Mapping[str, Tensor], file: Path) -> None:
-    """Write a CLIP's state dict in half precision, whole or not at all, and its folder."""
+def save(state: Mapping[str, Tensor], file: Path) -> None:
+    """Write a CLIP's state dict, OpenAI's names in half precision, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
     torch.save({name: value.half().cpu() for name, value in state.items()}, partial)

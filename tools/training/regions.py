@@ -1,4 +1,4 @@
-"""Regions to learn one-pass naming from, of which no one says what they show: pure functions.
+"""Unnamed regions of a photo that one-pass training learns from: pure functions.
 
 Letters: H×W photo, G segments of seen classes, R regions, P pixels of the coarse photo, k cells.
 """
@@ -12,27 +12,25 @@ from torch.nn import functional as F
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.image_clusters import kmeans
 
-MIN_SHARE = 0.002  # of the photo: a smaller region has hardly a pixel in its crop
-CELLS = (2, 12)  # of a partition, from few to many
-COARSE_SIDE = 48  # of the photo that is partitioned, longer side: a proposal is no finer
-PLACE_WEIGHT = 2.0  # of a pixel's place against its colour, at most: compact or scattered cells
-ITERATIONS = 4  # of k-means: cells have to be of the photo's making, not the best
+MIN_SHARE = 0.002  # of the photo: a smaller region is a few pixels in its crop
+CELLS = (2, 12)  # of a partition, fewest and most
+COARSE_SIDE = 48  # longer side of the photo that is partitioned: proposals are no finer
+PLACE_WEIGHT = 2.0  # highest weight of a pixel's place against its colour
+ITERATIONS = 4  # of k-means: cells need not be optimal
 ROUGH_SIDE = 24  # of the grid that a rough outline follows, longer side
-ROUGH_NOISE = 0.35  # of 1 inside and 0 outside, at most
-ROUGH_OVERLAP = 0.5  # IoU with the true outline; a rougher one is not taken
+ROUGH_NOISE = 0.35  # highest deviation of the noise on a mask in {0,1}
+ROUGH_OVERLAP = 0.5  # lowest IoU of a rough outline with the true one
 
 
 def draw_regions(pixels: Tensor, sem_seg: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     """At most `limit` regions of a photo, drawn from three kinds.
 
-    Segments of the seen classes, rough outlines of them as a proposal has them, and cells of a
-    partition by colour and place, which reach what has no label too: of unlabelled pixels, unseen
-    things among them, nothing but their colours is used.
+    Segments of the seen classes, rough outlines of these segments, and cells of a partition by
+    colour and place. The cells also cover unlabelled pixels, of which only colours are used.
 
     Args:
         pixels: (3,H,W) float32, normalised, on the CPU.
-        sem_seg: (H,W) int64, ids of seen classes and 255; the ids only part the segments
-            (and order them, for the draw).
+        sem_seg: (H,W) int64, ids of seen classes and 255; the ids only tell segments apart.
         generator: on the CPU.
 
     Returns:
@@ -49,8 +47,7 @@ def draw_regions(pixels: Tensor, sem_seg: Tensor, limit: int, generator: torch.G
 def random_partition(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """(3,H,W) → (k,H,W) bool: k-means cells of colour and place; every pixel is in one.
 
-    The number of cells, their seeds and what the place weighs are drawn, so that one photo gives
-    other regions each time.
+    The number of cells, their seeds and the weight of the place are random.
     """
     low, high = CELLS
     count = int(torch.randint(low, high + 1, (1,), generator=generator))
@@ -69,7 +66,7 @@ def random_partition(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rough_outlines(segments: Tensor, generator: torch.Generator) -> Tensor:
-    """(G,H,W) bool → the same shape: coarse, with dents and bulges, as a proposal might be."""
+    """(G,H,W) bool → the same shape, with coarse and noisy outlines as proposals have."""
     if not len(segments):
         return segments
     height, width = segments.shape[-2:]

@@ -1,4 +1,4 @@
-"""Loading weights so that a wrong file is a sentence, not a half-loaded model."""
+"""Loads weights; a file that does not fit is refused in one sentence."""
 
 import os
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from zsk.errors import UserError
 def load_weights(model: nn.Module, path: str) -> None:
     """Load a trained checkpoint (a file with "model", or a bare state dict) with weights_only.
 
-    Frozen backbone weights may be absent: the backbone's own source has them. Everything else has
-    to be there and to fit. A model without any weights of its own (CLIP alone) takes "" for a path.
+    Weights of a frozen backbone may be missing, since the backbone has its own source; all others
+    have to be there and to fit. A model without weights of its own (CLIP alone) takes the path "".
 
     Raises:
         UserError: the file is missing, unreadable, lacks weights or holds ones of another shape.
@@ -41,7 +41,7 @@ def read_state_dict(path: str) -> Mapping[str, Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle, zip and safetensors each raise their own kinds
+    except Exception as error:  # torch, pickle, zip and safetensors have their own kinds
         raise UserError(
             f"weights file {path} cannot be read, it is damaged or no checkpoint "
             f"({_one_line(error)})"
@@ -92,7 +92,7 @@ def initial_weights(model: nn.Module, path: str) -> None:
         return
     try:
         DetectionCheckpointer(model).load(path)
-    except Exception as error:  # iopath, requests, pickle and torch each raise their own kinds
+    except Exception as error:  # iopath, requests, pickle and torch have their own kinds
         raise UserError(
             f"MODEL.WEIGHTS {path} cannot be loaded ({_one_line(error)}): give a local file, or '' "
             "to start from random weights"

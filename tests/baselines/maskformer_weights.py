@@ -1,4 +1,4 @@
-"""MaskFormer's published weights under this project's names, to initialise its head from them."""
+"""MaskFormer's published weights under this project's names."""
 
 import re
 from collections.abc import Mapping

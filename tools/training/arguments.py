@@ -1,4 +1,4 @@
-"""What the programs that train a CLIP ask of their command lines."""
+"""Checks of the command lines of the programs that train a CLIP."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import torch
 
 from zsk.errors import UserError
 
-REPORT_SUFFIX = ".json"
-"""Of the report that such a program writes beside its weights."""
-
-
+REPORT_SUFFIX = ".json"  # of the report that a training writes beside its weights
 MAX_SEED = 2**32  # numpy's
 
 

@@ -11,7 +11,7 @@ from detectron2.engine import defaults
 from detectron2.utils import comm
 from torch import distributed
 
-from zsk.distributed import join_processes, launched_by_torchrun, run_in_processes
+from zsk.engine.distributed import join_processes, launched_by_torchrun, run_in_processes
 from zsk.errors import UserError
 
 TASKS = Path("/proc/self/task")
@@ -40,15 +40,23 @@ def torchrun(monkeypatch):
 
 @pytest.fixture
 def without_torchrun(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "3")  # other schedulers set it too
+    assert not launched_by_torchrun()
 
 
 def gpus(monkeypatch, count):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
 
 
-def test_torchruns_process_joins_over_gloo_and_leaves(torchrun):
+def gloo_threads():
+    names = [(task / "comm").read_text() for task in TASKS.glob("*")]  # none where this is no Linux
+    return [name for name in names if "gloo" in name]
+
+
+def test_torchruns_process_joins_over_gloo_and_leaves_no_thread(torchrun):
+    """At the interpreter's end, threads of a process group would meet one half taken apart."""
     seen = []
 
     def main(args):
@@ -56,57 +64,26 @@ def test_torchruns_process_joins_over_gloo_and_leaves(torchrun):
         seen.append((distributed.get_backend(), comm.get_local_rank(), comm.get_local_size()))
         model = torch.nn.Linear(1, 1)
         assert defaults.create_ddp_model(model) is model  # one process
+        comm._get_global_gloo_group()  # what evaluation gathers over; Detectron2 remembers it
+        assert gloo_threads() or not TASKS.is_dir()
 
-    assert launched_by_torchrun()
     run_in_processes(main, arguments())
     assert seen == [("gloo", 0, 1)] and not distributed.is_initialized()
+    assert not gloo_threads()
 
 
-@pytest.mark.skipif(not TASKS.is_dir(), reason="threads' names are where Linux has them")
-def test_no_thread_of_a_process_group_outlives_the_program(torchrun):
-    """At the interpreter's end they would meet one that is half taken apart."""
-
-    def gloos_threads():
-        names = [(task / "comm").read_text() for task in TASKS.iterdir()]
-        return [name for name in names if "gloo" in name]
-
-    def main(args):
-        join_processes("cpu")
-        comm._get_global_gloo_group()  # what evaluation gathers over; Detectron2 remembers it
-        assert gloos_threads()
-
-    run_in_processes(main, arguments())
-    assert not gloos_threads()
-
-
-def test_without_torchrun_one_process_joins_nobody(without_torchrun, monkeypatch):
-    gpus(monkeypatch, 0)
-    seen = []
-
-    def main(args):
-        join_processes("cpu")
-        seen.append(args.num_gpus)
-
-    assert not launched_by_torchrun()
-    with pytest.raises(SystemExit) as leaving:
-        run_in_processes(main, arguments(num_gpus=8))
-    assert leaving.value.code is None
-    assert seen == [8] and not distributed.is_initialized()
-
-
-def test_a_lone_variable_is_no_torchrun(without_torchrun, monkeypatch):
-    monkeypatch.setenv("RANK", "3")  # other schedulers set it too
-    assert not launched_by_torchrun()
-
-
-def test_a_process_reports_a_mistake_itself(without_torchrun, monkeypatch, capsys):
+def test_without_torchrun_one_process_joins_nobody_and_reports_its_mistakes(
+    without_torchrun, monkeypatch, capsys
+):
     gpus(monkeypatch, 0)
 
     def main(args):
+        join_processes("cpu")
+        assert args.num_gpus == 8 and not distributed.is_initialized()
         raise UserError("file x is wrong")
 
     with pytest.raises(SystemExit) as leaving:
-        run_in_processes(main, arguments())
+        run_in_processes(main, arguments(num_gpus=8))
     assert leaving.value.code == 2
     assert capsys.readouterr().err == "error: file x is wrong\n"
 

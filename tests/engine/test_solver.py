@@ -1,0 +1,124 @@
+"""Parameter groups and full-model clipping of a model of a few numbers."""
+
+import pytest
+import torch
+from detectron2.config import get_cfg
+from torch import nn
+
+from zsk.config import add_zsk_config
+from zsk.engine.solver import build_optimizer
+from zsk.errors import UserError
+
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.norm = nn.LayerNorm(2)
+        self.init_kernels = nn.Parameter(torch.zeros(3, 2))
+        self.no_object = nn.Parameter(torch.zeros(1, 2))
+        self.query_embed = nn.Parameter(torch.zeros(3, 2))
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1))
+        self.backbone[2].requires_grad_(False)
+        self.sem_seg_head = Head()
+
+
+class Pair(nn.Module):
+    """One number in the backbone and one in the head, both 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Linear(1, 1, bias=False)
+        self.sem_seg_head = nn.Linear(1, 1, bias=False)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+
+def config(*opts):
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.SOLVER.BASE_LR = 0.5
+    cfg.SOLVER.WEIGHT_DECAY = 0.25
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def test_rates_and_decays():
+    model = Model()
+    optimizer = build_optimizer(config(), model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    settings = [
+        (names[id(parameter)], (group["lr"], group["weight_decay"]))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
+    assert len(settings) == 11  # none is optimised twice
+    assert dict(settings) == {
+        "backbone.0.weight": (0.05, 0.25),
+        "backbone.0.bias": (0.05, 0.25),
+        "backbone.1.weight": (0.05, 0.0),
+        "backbone.1.bias": (0.05, 0.0),
+        # backbone.2 is frozen
+        "sem_seg_head.fc.weight": (0.5, 0.25),
+        "sem_seg_head.fc.bias": (0.5, 0.25),
+        "sem_seg_head.norm.weight": (0.5, 0.0),
+        "sem_seg_head.norm.bias": (0.5, 0.0),
+        "sem_seg_head.init_kernels": (0.5, 0.0),
+        "sem_seg_head.no_object": (0.5, 0.0),
+        "sem_seg_head.query_embed": (0.5, 0.0),
+    }
+
+
+SGD = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.MOMENTUM", 0.0, "SOLVER.WEIGHT_DECAY", 0.0)
+LIMIT = "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM"
+
+
+@pytest.mark.parametrize("limit, norm", [(0.01, 0.01), (1.0, 1.0), (0.0, 5e6), (1e7, 5e6)])
+def test_the_gradient_is_clipped_over_the_whole_model(limit, norm):
+    model = Pair()
+    optimizer = build_optimizer(config(*SGD, LIMIT, limit), model)
+    for parameter, gradient in zip(model.parameters(), (3e6, 4e6)):
+        parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    # the gradient keeps its direction (0.6, 0.8); rates are 0.05 and 0.5
+    moved = [parameter.item() for parameter in model.parameters()]
+    assert moved == pytest.approx([-0.05 * 0.6 * norm, -0.5 * 0.8 * norm], rel=1e-5)
+
+
+def test_mixed_precision_is_unscaled_before_clipping():
+    model = Pair()
+    optimizer = build_optimizer(config(LIMIT, 0.01), model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    loss = 0.003 * model.backbone.weight.sum() + 0.004 * model.sem_seg_head.weight.sum()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    moments = [optimizer.state[parameter]["exp_avg"].item() for parameter in model.parameters()]
+    assert moments == pytest.approx([0.1 * 0.003, 0.1 * 0.004])
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01])
+@pytest.mark.parametrize("name, kind", [("ADAMW", torch.optim.AdamW), ("SGD", torch.optim.SGD)])
+def test_a_step_is_that_of_torchs_plain_optimizer(name, kind, limit):
+    models = [nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    opts = ("SOLVER.OPTIMIZER", name, LIMIT, limit, "SOLVER.WEIGHT_DECAY_NORM", 0.25)
+    extra = {"momentum": 0.9} if name == "SGD" else {}
+    theirs = kind(models[1].parameters(), 0.5, weight_decay=0.25, **extra)
+    for model, optimizer in zip(models, (build_optimizer(config(*opts), models[0]), theirs)):
+        for _ in range(3):
+            optimizer.zero_grad()
+            (3 * model(torch.ones(1, 3)).square()).sum().backward()
+            if optimizer is theirs and limit:
+                nn.utils.clip_grad_norm_(model.parameters(), limit)
+            optimizer.step()
+    torch.testing.assert_close(list(models[0].parameters()), list(models[1].parameters()))
+
+
+def test_an_unknown_optimizer_names_the_choices():
+    with pytest.raises(UserError, match="SOLVER.OPTIMIZER is 'LION': choose ADAMW or SGD"):
+        build_optimizer(config("SOLVER.OPTIMIZER", "LION"), Model())

@@ -1,0 +1,75 @@
+"""`tools/train_clip.py`, `finetune_clip.py` and `train_prompts.py` as a user calls them."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from zsk.classification.build import build_encoder
+
+
+def test_train_clip_writes_weights_and_a_report_and_adapts_them(
+    run_program, tmp_path: Path
+) -> None:
+    first, adapted = tmp_path / "new" / "clip.pt", tmp_path / "adapted.pt"
+    options = ("--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
+    for words in (("--output", first), ("--adapt", first, "--output", adapted)):
+        done = run_program("tools/train_clip.py", *words, *options, OMP_NUM_THREADS=1)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "9/9" in done.stderr and "2/2" in done.stderr  # the bars
+    assert build_encoder(str(first)).input_size == 64
+    report = json.loads(adapted.with_suffix(".json").read_text())
+    assert report["steps"] == 2 and report["adapted"] == str(first)
+    for group in ("accuracy", "accuracy_seen", "accuracy_unseen"):
+        assert 0 <= report[group] <= 100
+    assert f"on {report['crops']} clean crops among 32 names: {report['accuracy']:.1f} %" in (
+        done.stdout.splitlines()[0]
+    )
+    # an adapted one encodes texts as before
+    before, after = (torch.load(file) for file in (first, adapted))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("visual.") for name in changed)
+    assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)
+
+
+CLIP = ("train_clip", ())
+FINETUNE = ("finetune_clip", ("--config-file", "none.yaml"))
+PROMPTS = ("train_prompts", ("--config-file", "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "flags", "message"),
+    [
+        (CLIP, ("--steps", "0"), "--steps is 0: give 1 or more"),
+        (CLIP, ("--seed", "-1"), "--seed is -1: give 0 or more"),
+        (CLIP, ("--lr", "nan"), "--lr is nan: give a number over 0"),
+        (CLIP, ("--adapt", "none.pt"), "there is no file none.pt: give one that"),
+        (CLIP, ("--adapt", "file"), "file cannot be read"),
+        (CLIP, ("--output", "clip.json"), "clip.json ends as the report beside it does"),
+        (CLIP, ("--output", "."), "it is a folder"),
+        (CLIP, ("--output", "file/clip.pt"), "file/clip.pt cannot be written"),
+        (FINETUNE, ("--size", "-1"), "--size is -1: give 0 or more"),
+        (FINETUNE, ("--held-out", "0"), "--held-out is 0: give 1 or more"),
+        (PROMPTS, ("--batch-size", "0"), "--steps and --batch-size have to be 1 or more"),
+        (PROMPTS, ("--lr", "nan"), "--lr has to be over 0"),
+        (PROMPTS, ("--images", "-1"), "--images 0 or more"),
+        (PROMPTS, ("--output", "none/prompts.pth"), "a folder that exists"),
+        (PROMPTS, ("--output", "."), "give a file"),
+    ],
+)
+def test_a_wrong_call_is_one_line_before_any_work(
+    checkout, tmp_path, monkeypatch, capsys, tool, flags, message
+) -> None:
+    name, needed = tool
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    program = str(checkout / "tools" / f"{name}.py")
+    monkeypatch.setattr(sys, "argv", [program, "--output", "out.pt", *needed, *flags])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(program, run_name="__main__")
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and message in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,1 @@
+"""Training and evaluation around the model: solver, checkpoints, processes, random state."""
