@@ -13,8 +13,8 @@ cells of similar colour, which also cover unlabelled pixels. The text tower stay
 learned prompts have to be trained again for the new file.
 
 The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
-one_pass and the same ONE_PASS_SIZE. The similarity of both embeddings on photos
-of DATASETS.TEST (without their labels), before and after, is printed and written to a JSON file
+one_pass and the same ONE_PASS_SIZE. The similarity of both embeddings on photos of
+DATASETS.TEST (without their labels), before and after, is printed and written to a JSON file
 beside the weights.
 """
 

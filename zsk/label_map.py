@@ -40,10 +40,9 @@ def label_map(
         strips = [votes(resize(top, bottom), mask_softmax) for resize in resized]
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
-            scores = sum(
-                strip[:, :, left:right].flatten(1).T @ probs[:, classes]
-                for strip, (probs, _) in zip(strips, views)
-            )
+            scores = torch.zeros((), device=labels.device)
+            for strip, (probs, _) in zip(strips, views):
+                scores = scores + strip[:, :, left:right].flatten(1).T @ probs[:, classes]
             best = classes[scores.argmax(dim=1)]
             labels[top:bottom, left:right] = best.view(bottom - top, right - left)
     return labels
