@@ -1,4 +1,7 @@
-"""Every configuration key that ZSK-Net adds to Detectron2's: default, meaning, source."""
+"""Every configuration key that ZSK-Net adds to Detectron2's: default, meaning, source.
+
+Sections are those of the method (README); "our choice" marks what the method does not have.
+"""
 
 from detectron2.config import CfgNode
 from detectron2.projects.deeplab import add_deeplab_config
@@ -15,7 +18,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
     cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
-    # which names compete: joint, or seen (only seen pixels are scored, no zero-shot numbers)
+    # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
     cfg.TEST.DUMP = []  # also write the predictions: png (label images), rle (COCO's JSON)
 
@@ -24,8 +27,8 @@ def _add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
-    # share of the training segments that get new colours and lose their name: they teach masks
-    # alone (ours, not section 5)
+    # share of the training segments that get new colours and lose their class, so that they train
+    # masks only (our choice)
     cfg.INPUT.RECOLOR = 0.0
     cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
 
@@ -34,8 +37,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     _add_head_config(cfg)
     _add_criterion_config(cfg)
     _add_classification_config(cfg)
-    cfg.MODEL.TEST_DTYPE = "float32"  # of backbone and head in evaluation: float32, or on a GPU
-    # bfloat16 or float16 (CLIP always is float16 on a GPU)
+    # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
+    # is float16 on a GPU in any case)
+    cfg.MODEL.TEST_DTYPE = "float32"
 
     timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
     timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
@@ -45,8 +49,8 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_head_config(cfg: CfgNode) -> None:
-    # IN_FEATURES (Detectron2's): what ASPP reads; several: a feature pyramid of width CONVS_DIM
-    # instead (ZS-MaskFormer's); []: neither, clusters as they are (our choice)
+    # Detectron2's IN_FEATURES: one feature goes through ASPP; several go through a feature pyramid
+    # of width CONVS_DIM (ZS-MaskFormer); with [] masks are clusters (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
     # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
     cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER = "text"
@@ -67,7 +71,7 @@ def _add_head_config(cfg: CfgNode) -> None:
     kernels.INIT = "learned"  # learned (section 1.2) or clusters (k-means, our choice)
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
-    kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; minus that outside
+    kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; the negative outside
     kernels.MASK_UPDATE = "predict"  # predict (eq. 3.5), or add to M_{s-1} (our choice)
 
     # read by MODEL.SEM_SEG_HEAD.NAME ZSMaskFormerHead; the values are MaskFormer's for ResNets
@@ -88,7 +92,9 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.FOCAL_WEIGHT = 20.0
     criterion.DICE_WEIGHT = 1.0
     criterion.NO_OBJECT_WEIGHT = 0.1
-    criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
+    criterion.REGION_PURITY = (
+        0.0  # > 0: unmatched proposals learn the class that they cover (our choice)
+    )
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 
@@ -97,18 +103,21 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
     clip.PROMPT = "single"  # single, imagenet, vild or learned
-    clip.PROMPT_WEIGHTS = ""  # what learned reads: a file of tools/train_prompts.py
-    clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo
-    # one_pass with OpenAI's models: shorter side of the photo in px, 0 is what they were trained at
+    clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
+    clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
+    # one_pass with OpenAI's models: shorter side of the photo in pixels; 0: the training size
     clip.ONE_PASS_SIZE = 0
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
-    # each proposal is cut at these, too, and the answers are merged: a crop (a pooled region) more
-    # for each, such as [0.7] beside a MASK_THRESHOLD of 0.3 (our choice, looks.py)
+    # more thresholds, such as [0.7] beside a MASK_THRESHOLD of 0.3: a crop (or pooled region) for
+    # each, whose embeddings are averaged (our choice)
     clip.FURTHER_THRESHOLDS = []
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
-    cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0  # off the head's logits of seen classes (our choice)
-    # masks vote by their sigmoids (0.0, section 4), or compete: softmax of the logits times this
+    cfg.MODEL.ENSEMBLE.SEEN_PENALTY = (
+        0.0  # subtracted from the head's logits of seen classes (our choice)
+    )
+    # 0.0: a mask votes by its sigmoid (section 4); s > 0: by a softmax over the masks of s times
+    # their logits (our choice)
     cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0
