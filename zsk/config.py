@@ -1,6 +1,6 @@
 """Every configuration key that ZSK-Net adds to Detectron2's: default, meaning, source.
 
-Sections are those of the method (README); "our choice" marks what the method does not have.
+Sections are those of docs/method.md; "our choice" marks what the method does not have.
 """
 
 from detectron2.config import CfgNode
