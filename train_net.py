@@ -22,15 +22,13 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from zsk.checkpoint import initial_weights, load_to_evaluate
-from zsk.config import load_config
+from zsk.checkpoint import initial_weights, load_weights
 from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.distributed import join_processes, run_in_processes
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
-from zsk.evaluation.costs import measured
-from zsk.profiling import profiled
+from zsk.load import load_config
 from zsk.random_state import random_state, set_random_state
 from zsk.solver import build_optimizer
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -46,6 +44,8 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
+        logger.info(f"{sum(trained):,} trained parameters")
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -71,8 +71,7 @@ class Trainer(DefaultTrainer):
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
-        with measured(model, cfg.OUTPUT_DIR), profiled(cfg.TEST.PROFILE, model, evaluators):
-            return super().test(cfg, model, evaluators)
+        return super().test(cfg, model, evaluators)
 
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():
@@ -122,7 +121,9 @@ def main(args: Namespace) -> None:
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
     if args.eval_only:
-        Trainer.test(cfg, load_to_evaluate(Trainer.build_model(cfg), cfg.MODEL.WEIGHTS))
+        model = Trainer.build_model(cfg)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        Trainer.test(cfg, model)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)

@@ -13,13 +13,14 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from preparation.evaluation_labels import link_into, prepare_evaluation_labels  # noqa: E402
+
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.evaluation_sets import (  # noqa: E402
     EVALUATION_SETS,
     cityscapes_label_id_table,
     cityscapes_train_id_table,
 )
-from zsk.data.prepare_evaluation import link_into, prepare_evaluation_labels  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 PHOTO_ENDING = "_leftImg8bit.png"

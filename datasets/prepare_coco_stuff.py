@@ -13,10 +13,11 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from zsk.data import prepare_options as options  # noqa: E402
+from preparation import options  # noqa: E402
+from preparation.labels import counts_table, prepare_labels  # noqa: E402
+
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
-from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
 from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 

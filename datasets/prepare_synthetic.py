@@ -14,11 +14,11 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from preparation.files import make_folder, write_png  # noqa: E402
+from preparation.parallel import default_workers, map_files  # noqa: E402
 from synthetic_world.scene import PARTS, Scene  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.files import make_folder, write_png  # noqa: E402
-from zsk.data.parallel import default_workers, map_files  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 

@@ -14,17 +14,18 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from zsk.data import prepare_options as options  # noqa: E402
-from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
-from zsk.data.prepare import counts_table, prepare_labels  # noqa: E402
-from zsk.data.splits import get_split, voc_value_table  # noqa: E402
-from zsk.data.voc_augmented import (  # noqa: E402
+from preparation import options  # noqa: E402
+from preparation.labels import counts_table, prepare_labels  # noqa: E402
+from preparation.voc_augmented import (  # noqa: E402
     AUGMENTED_FOLDER,
     AugmentedSet,
     build_augmented_set,
     find_augmented_set,
 )
+
+from zsk.data.builtin import datasets_root  # noqa: E402
+from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
+from zsk.data.splits import get_split, voc_value_table  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 IMAGES = {"train": 10_582, "val": 1_449}

@@ -23,8 +23,8 @@ from demo_files import (  # noqa: E402
     write_results,
 )
 
-from zsk.config import default_vocabulary  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
+from zsk.load import default_vocabulary  # noqa: E402
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from benchmark.accuracy.definition import read_definition
+from benchmark.accuracy.plan import Plan, supervised_systems
 
-from zsk.benchmark.plan import Plan
-from zsk.benchmark.tables import read_definition
-from zsk.config import load_config
 from zsk.data.register import get_vocabulary
+from zsk.load import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TABLES = CONFIGS / "synthetic" / "tables.yaml"
@@ -39,12 +39,13 @@ def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
     for trial in plan.trials:
         kind = "objects" if trial.row.table == "objects" else "stuff"
         assert trial.dataset == f"synthetic_{kind}_zs_val"
-        assert trial.supervised == (trial.row.system in ("MaskFormer", "K-Net"))
+    assert supervised_systems(definition) == {"MaskFormer", "K-Net"}
     # rows that only differ in their evaluation share one training
     assert len({trial.train.folder for trial in plan.trials if trial.train}) < len(plan.trials)
 
 
 def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:
-    trials = Plan(read_definition(PHOTO_TABLES), tmp_path).trials
+    definition = read_definition(PHOTO_TABLES)
+    trials = Plan(definition, tmp_path).trials
     assert len(trials) == 9 and {trial.dataset for trial in trials} == {"photos_zs_val"}
-    assert not any(trial.supervised for trial in trials)
+    assert not supervised_systems(definition)

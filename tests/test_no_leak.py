@@ -84,9 +84,7 @@ def recording_model() -> ZSKNet:
         sem_seg_head=Blind(),
         criterion=Recorder(),
         text_classifier=Blind(),
-        region_classifier=Blind(),
-        ensemble_mode="head",
-        ensemble_lambda=0.5,
+        region_encoder=Blind(),
         pixel_mean=[0.0] * 3,
         pixel_std=[1.0] * 3,
     )

@@ -15,15 +15,15 @@ from zsk.vocabulary import Vocabulary
 class LastName(nn.Module):
     """Labels the left half 0 and the right half with the last name; remembers its input."""
 
-    def forward(self, records):
-        self.record, self.calls = records[0], [*getattr(self, "calls", []), len(records)]
-        self.inference_mode = torch.is_inference_mode_enabled()
-        results = []
-        for record in records:
-            labels = torch.zeros(record["height"], record["width"], dtype=torch.int64)
-            labels[:, record["width"] // 2 :] = len(record["vocabulary"]) - 1
-            results.append({"pred_labels": labels})
-        return results
+    def look(self, images):
+        self.images, self.calls = images, [*getattr(self, "calls", []), len(images)]
+        return ["what was seen"] * len(images)
+
+    def label(self, look, vocabulary, size):
+        assert look == "what was seen"
+        labels = torch.zeros(size, dtype=torch.int64)
+        labels[:, size[1] // 2 :] = len(vocabulary) - 1
+        return labels
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def calls(monkeypatch):
     monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
     monkeypatch.setattr(
         module,
-        "load_to_evaluate",
+        "load_weights",
         lambda model, path: asked.update(weights=path, mode=model.training),
     )
     return asked
@@ -62,6 +62,12 @@ def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls):
     assert segmenter.cfg.MODEL.DEVICE == expected
 
 
+def test_a_configuration_of_the_package_needs_no_path_to_it(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Segmenter("configs/embedded/zsk_lite2.yaml", device="cpu")
+    assert calls["config_file"] == str(DEFAULT_CONFIG)
+
+
 def test_arguments_win_over_opts(calls):
     opts = ["MODEL.WEIGHTS", "theirs.pth", "MODEL.DEVICE", "cuda:9"]
     segmenter = Segmenter("a.yaml", "mine.pth", "cpu", opts)
@@ -75,10 +81,8 @@ def test_a_photo_with_words(calls):
     assert segmentation.labels.shape == (50, 100) and segmentation.labels.dtype == np.int64
     assert segmentation.shares() == {"cat": 0.5, "sofa": 0.5}
     assert segmentation.vocabulary == Vocabulary(("cat", "sofa"), ("cat", "sofa"), (True, False))
-    record = segmenter.model.record
-    assert record["image"].shape == (3, 64, 128) and record["image"].dtype == torch.uint8
-    assert (record["height"], record["width"]) == (50, 100)
-    assert segmenter.model.inference_mode
+    (image,) = segmenter.model.images
+    assert image.shape == (3, 64, 128) and image.dtype == torch.uint8
 
 
 def test_several_photos_in_one_call(calls):
@@ -87,7 +91,15 @@ def test_several_photos_in_one_call(calls):
     assert segmenter.model.calls == [2]
     assert one.labels.shape == (5, 10) and other.labels.shape == (8, 4)
     assert one.vocabulary is other.vocabulary and other.shares()["wall"] == 0.5
-    assert segmenter.together([], "cat") == [] and segmenter.model.calls == [2]
+    assert segmenter.together([], "cat") == []
+
+
+def test_a_photo_that_was_looked_at_takes_any_words(calls):
+    segmenter = Segmenter(device="cpu")
+    looked_at = segmenter.look(photo(6, 8))
+    assert looked_at.segment("cat, sofa").shares() == {"cat": 0.5, "sofa": 0.5}
+    assert looked_at.segment(["wall"]).labels.shape == (6, 8)
+    assert segmenter.model.calls == [1]
 
 
 def test_a_list_and_a_vocabulary_do_as_well(calls):
@@ -101,16 +113,16 @@ def test_a_list_and_a_vocabulary_do_as_well(calls):
 def test_one_pixel_is_enough(calls, height, width):
     segmenter = Segmenter(device="cpu")
     assert segmenter(photo(height, width), "cat").labels.shape == (height, width)
-    assert min(segmenter.model.record["image"].shape) >= 1
+    assert min(segmenter.model.images[0].shape) >= 1
 
 
 def test_a_grey_image_equals_its_rgb_copy(calls):
     segmenter = Segmenter(device="cpu")
     grey = photo(8, 8)[:, :, 0]
     segmenter(grey, "cat")
-    from_grey = segmenter.model.record["image"]
+    from_grey = segmenter.model.images[0]
     segmenter(np.stack([grey] * 3, axis=2), "cat")
-    assert torch.equal(from_grey, segmenter.model.record["image"])
+    assert torch.equal(from_grey, segmenter.model.images[0])
     assert torch.equal(from_grey[0], from_grey[2])
 
 

@@ -5,7 +5,7 @@ import torch
 from detectron2.config import get_cfg
 
 from zsk.errors import UserError
-from zsk.mask_votes import MaskVotes
+from zsk.regions import Regions
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
@@ -20,14 +20,17 @@ class Scripted(ZSKNet):
         torch.nn.Module.__init__(self)
         self.masks = [torch.tensor(m) for m in masks]
         self.images = []
-        self.mask_votes = MaskVotes()
+        self.mask_softmax = 0.0
 
-    def named_proposals(self, batched_inputs, prune=True):
-        assert not prune  # what one view may leave out, the sum of views may need
-        (record,) = batched_inputs
-        assert record["vocabulary"] is NAMES and record["image"].dtype == torch.uint8
-        self.images.append(record["image"])
-        return [(torch.eye(2), self.masks[(len(self.images) - 1) % len(self.masks)])]
+    def look(self, images):
+        (image,) = images
+        assert image.dtype == torch.uint8
+        self.images.append(image)
+        return [Regions(self.masks[(len(self.images) - 1) % len(self.masks)], torch.zeros(2, 1))]
+
+    def name(self, regions, vocabulary):
+        assert vocabulary is NAMES
+        return torch.eye(2)
 
 
 def record(height=2, width=4):
@@ -72,7 +75,7 @@ def test_two_unsure_views_outvote_a_sure_one_only_together():
 def test_masks_compete_in_every_view():
     model = Scripted([[[9.0]], [[9.5]]], [[[-1.0]], [[-1.2]]])
     assert labels(model, [2, 2], 99, False)[0] == [0] * 4  # sigmoids: 1.2688 against 1.2314
-    model.mask_votes = MaskVotes(1.0)  # shares: 0.3775 + 0.5498 against 0.6225 + 0.4502
+    model.mask_softmax = 1.0  # shares: 0.3775 + 0.5498 against 0.6225 + 0.4502
     assert labels(model, [2, 2], 99, False)[0] == [1] * 4
 
 

@@ -9,12 +9,11 @@ from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_con
 from torch import nn
 
 from zsk.classification.prompts import get_templates
-from zsk.classification.region_classifier import RegionClassifier
-from zsk.classification.region_queue import Pruning
+from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
-from zsk.mask_votes import MaskVotes
 from zsk.proposals.outputs import Proposals
+from zsk.regions import Ensemble
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -25,10 +24,13 @@ VOCABULARY = Vocabulary(WORDS, WORDS, (True, True, False))
 class OneMask(nn.Module):
     """A head of one proposal that covers everything, with logits 2, 0, 1 and none for no object."""
 
-    def forward(self, features, text):
+    def forward(self, features):
         batch = len(features["pixels"])
         logits = torch.tensor([2.0, 0.0, 1.0, -50.0]).expand(batch, 1, 4)
         return [Proposals(logits, torch.full((batch, 1, 2, 2), 9.0))]
+
+    def class_logits(self, embeddings, text, stage=-1):
+        return embeddings
 
 
 class Pixels(nn.Module):
@@ -45,9 +47,8 @@ def build(backbone=None, head=None, **settings):
         "sem_seg_head": head or OneMask(),
         "criterion": make_criterion(),
         "text_classifier": TextClassifier(encoder, get_templates("single")),
-        "region_classifier": RegionClassifier(encoder),
-        "ensemble_mode": "head",
-        "ensemble_lambda": 0.5,
+        "region_encoder": CropEncoder(encoder),
+        "ensemble": Ensemble("head", 0.5),
         "pixel_mean": [0.0] * 3,
         "pixel_std": [255.0] * 3,
     }
@@ -75,24 +76,24 @@ def test_the_head_alone_answers_with_its_best_seen_name():
 
 
 def test_a_penalty_of_seen_classes_gives_the_pixel_to_the_unseen_one():
-    assert answer(seen_penalty=0.9) == "red"
-    assert answer(seen_penalty=1.1) == "yellow"
+    assert answer(ensemble=Ensemble("head", seen_penalty=0.9)) == "red"
+    assert answer(ensemble=Ensemble("head", seen_penalty=1.1)) == "yellow"
 
 
-def test_the_region_classifier_looks_at_the_photo():
-    assert answer(ensemble_mode="clip") == "green"
+def test_the_region_encoder_looks_at_the_photo():
+    assert answer(ensemble=Ensemble("clip")) == "green"
 
 
-def test_lambda_weighs_the_head_against_the_region_classifier():
-    assert answer(ensemble_mode="ensemble", ensemble_lambda=1.0) == "red"
+def test_lambda_weighs_the_head_against_clip():
+    assert answer(ensemble=Ensemble(lam=1.0)) == "red"
     # λ = 0: seen classes by the region classifier alone, unseen ones by the head alone (0.24)
-    assert answer(ensemble_mode="ensemble", ensemble_lambda=0.0) == "green"
+    assert answer(ensemble=Ensemble(lam=0.0)) == "green"
 
 
-class ThreeMasks(nn.Module):
+class ThreeMasks(OneMask):
     """Two half-sure proposals of red and a sure one of green, everywhere."""
 
-    def forward(self, features, text):
+    def forward(self, features):
         batch = len(features["pixels"])
         logits = torch.tensor([[9.0, 0, 0, -50], [9.0, 0, 0, -50], [0, 9.0, 0, -50]])
         masks = torch.tensor([0.0, 0.0, 1.0])[:, None, None].expand(batch, 3, 2, 2)
@@ -101,7 +102,7 @@ class ThreeMasks(nn.Module):
 
 def test_competing_masks_decide_the_labels():
     assert answer(head=ThreeMasks()) == "red"  # 0.5 + 0.5 against 0.73
-    assert answer(head=ThreeMasks(), mask_votes=MaskVotes(2.0)) == "green"  # 0.21 against 0.79
+    assert answer(head=ThreeMasks(), mask_softmax=2.0) == "green"  # 0.21 against 0.79
 
 
 def test_the_keys_of_naming_reach_the_model(tmp_path):
@@ -114,22 +115,9 @@ def test_the_keys_of_naming_reach_the_model(tmp_path):
         "MODEL.ENSEMBLE.MASK_SOFTMAX": 1.5,
     }
     model = ZSKNet(tiny_config(*[word for pair in changes.items() for word in pair]))
-    assert model.region_classifier.encoder.logit_scale == 25.0
-    assert model.region_classifier.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
-    assert model.mask_votes == MaskVotes(1.5)
-
-
-@pytest.mark.parametrize(
-    "settings, words",
-    [
-        ({"ensemble_mode": "mean"}, "MODEL.ENSEMBLE.MODE is 'mean'"),
-        ({"ensemble_lambda": 1.5}, "MODEL.ENSEMBLE.LAMBDA is 1.5"),
-        ({"seen_penalty": -1.0}, "MODEL.ENSEMBLE.SEEN_PENALTY is -1.0"),
-    ],
-)
-def test_settings_out_of_range_are_refused_before_any_image(settings, words):
-    with pytest.raises(UserError, match=words):
-        build(**settings)
+    assert model.region_encoder.encoder.logit_scale == 25.0
+    assert model.region_encoder.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
+    assert model.mask_softmax == 1.5
 
 
 LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
@@ -141,7 +129,7 @@ def small_model(opts=()):
     torch.manual_seed(0)
     cfg = tiny_config("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0, *opts)
     backbone, head = build_backbone_and_head(cfg, embed_dim=3)
-    return build(backbone, head, ensemble_mode="head" if "linear" in opts else "ensemble")
+    return build(backbone, head, ensemble=Ensemble("head" if "linear" in opts else "ensemble"))
 
 
 @pytest.fixture(params=SYSTEMS)
@@ -191,18 +179,16 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
 def test_the_encoders_image_tower_takes_no_part_in_training(tiny_model, monkeypatch):
     """It would take most of a step's time, and no loss asks for it."""
     seen: list[str] = []
-    encoder = tiny_model.region_classifier.encoder
+    encoder = tiny_model.region_encoder.encoder
     for name in ("encode_image", "encode_regions", "encode_dense"):
         monkeypatch.setattr(encoder, name, lambda *args, name=name: seen.append(name))
     batch = [noisy(64, 64, 0) | {"sem_seg": record(64, 64, label=1)["sem_seg"]}] * 2
     sum(tiny_model.train()(batch).values()).backward()
     assert seen == []
-    everything = torch.ones(1, 16, 16)
-    with pytest.raises(TypeError):  # naming a proposal, however, does ask it
-        tiny_model.region_classifier(
-            batch[0]["image"], everything, torch.zeros(2, encoder.embed_dim)
-        )
-    assert seen
+    tiny_model.region_encoder.encoder.encode_image = lambda crops: seen.append("crops") or crops
+    with pytest.raises(RuntimeError):  # a look, however, asks it
+        tiny_model.region_encoder(batch[0]["image"], torch.ones(1, 16, 16))
+    assert seen == ["crops"]
 
 
 def test_a_segment_without_a_name_still_teaches_a_mask(tiny_model):
@@ -214,44 +200,35 @@ def test_a_segment_without_a_name_still_teaches_a_mask(tiny_model):
     assert losses["loss_dice"] > 0 and losses["loss_focal"] > 0
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 0.01])
-def test_a_pruned_batch_equals_pruned_singles_and_nearly_the_unpruned(tolerance):
-    model = small_model().eval()
-    records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2)]
-    full = [result["pred_labels"] for result in model(records)]
-    model.region_classifier.pruning = Pruning(tolerance, round_size=2)
-    for labels, result, one in zip(full, model(records), records):
-        assert torch.equal(result["pred_labels"], model([one])[0]["pred_labels"])
-        assert (result["pred_labels"] != labels).float().mean() <= tolerance
-
-
-def test_what_the_head_is_sure_is_nothing_is_never_cropped():
-    class Nothing(OneMask):
-        def forward(self, features, text):
-            ((logits, masks),) = super().forward(features, text)
-            logits = torch.cat([logits, torch.tensor([[[0.0, 0.0, 0.0, 200.0]]])], dim=1)
-            return [Proposals(logits, masks.repeat(1, 2, 1, 1))]
-
-    model = build(head=Nothing(), ensemble_mode="ensemble").eval()
-    model.region_classifier.pruning = Pruning(0.01, round_size=1)
-    model([record(colour=(0, 255, 0))])
-    assert model.region_classifier.encoder.batches == [1]
-
-
 def test_results_carry_no_autograd_and_labels_stay_integers():
     (result,) = small_model().eval()([noisy(64, 64, 0)])
     assert result["pred_labels"].is_inference() and result["pred_labels"].dtype == torch.int64
+
+
+def test_one_look_serves_any_vocabulary(tiny_model):
+    model, one = tiny_model.eval(), noisy(64, 96, 0)
+    calls = []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    (regions,) = model.look([one["image"]])
+    words = ("yellow", "red", "green")
+    for vocabulary in (VOCABULARY, Vocabulary(words, words, (False, True, True))):
+        probs = model.name(regions, vocabulary)
+        assert probs.shape == (6, 3) and 0 <= probs.min() <= probs.max() <= 1
+        assert model.label(regions, vocabulary, (64, 96)).shape == (64, 96)
+    assert calls == [1]
+    labels = model.label(regions, VOCABULARY, (64, 96))
+    assert torch.equal(labels, model([one])[0]["pred_labels"])
 
 
 def test_half_precision_covers_backbone_and_head_alone():
     seen = {}
 
     class Watching(OneMask):
-        def forward(self, features, text):
+        def forward(self, features):
             seen["head"] = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-            return super().forward(features, text)
+            return super().forward(features)
 
-    model = build(head=Watching(), ensemble_mode="clip", test_dtype="bfloat16").eval()
+    model = build(head=Watching(), ensemble=Ensemble("clip"), test_dtype="bfloat16").eval()
     (result,) = model([record(colour=(0, 255, 0))])
     assert seen["head"] == (True, torch.bfloat16)
     assert result["pred_masks"].dtype == torch.float32
@@ -273,11 +250,3 @@ def test_labels_in_bfloat16_are_nearly_those_of_float32():
 def test_an_unknown_precision_is_refused():
     with pytest.raises(UserError, match="MODEL.TEST_DTYPE is 'half': choose one of float32"):
         build(test_dtype="half")
-
-
-def test_the_text_cache_is_for_templates_and_can_be_switched_off():
-    opts = ("MODEL.CLIP.NAME", "embedded:lite0", "MODEL.DEVICE", "cpu")
-    for choice in (True, False):
-        cfg = tiny_config(*opts, "MODEL.CLIP.TEXT_CACHE", choice)
-        classifier = ZSKNet.from_config(cfg)["text_classifier"]
-        assert (classifier.disk_cache is not None) == choice

@@ -6,6 +6,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
 from zsk.config import add_zsk_config
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
+from zsk.proposals.outputs import ScoredProposals
 
 EMBED_DIM = 12
 FEATURES = ["res2", "res3", "res4", "res5"]
@@ -50,7 +51,7 @@ def tiny_config(*opts):
     return cfg
 
 
-def make_criterion(deep_supervision=True):
+def make_criterion():
     """The method's weights."""
     return SetCriterion(
         HungarianMatcher(1.0, 20.0, 1.0),
@@ -58,7 +59,6 @@ def make_criterion(deep_supervision=True):
         focal_weight=20.0,
         dice_weight=1.0,
         no_object_weight=0.1,
-        deep_supervision=deep_supervision,
         ignore_aware=True,
     )
 
@@ -68,3 +68,11 @@ def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):
     backbone = build_backbone(cfg)
     head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
     return backbone.eval(), head(cfg, backbone.output_shape(), embed_dim).eval()
+
+
+def scored(head, features, text):
+    """The proposals of every stage of a head, scored against `text` (K,E)."""
+    return [
+        ScoredProposals(head.class_logits(embeddings, text, stage), masks)
+        for stage, (embeddings, masks) in enumerate(head(features))
+    ]

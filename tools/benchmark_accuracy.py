@@ -13,7 +13,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 # a checkout works as it is, without being installed
@@ -22,15 +21,16 @@ sys.path.insert(0, str(ROOT))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 
-from zsk.benchmark.grid import draw_grid, grid_trials  # noqa: E402
-from zsk.benchmark.outputs import learning_curve, read_result  # noqa: E402
-from zsk.benchmark.pages import write_pages  # noqa: E402
-from zsk.benchmark.plan import Plan, Trial  # noqa: E402
-from zsk.benchmark.plots import CurveOfRun, draw_plots, merge_curves  # noqa: E402
-from zsk.benchmark.results import merge, read_results, write_results  # noqa: E402
-from zsk.benchmark.rows import Definition  # noqa: E402
-from zsk.benchmark.runs import run_jobs  # noqa: E402
-from zsk.benchmark.tables import read_definition  # noqa: E402
+from benchmark.accuracy.definition import read_definition  # noqa: E402
+from benchmark.accuracy.grid import draw_grid, grid_trials  # noqa: E402
+from benchmark.accuracy.outputs import learning_curve, read_result  # noqa: E402
+from benchmark.accuracy.pages import write_pages  # noqa: E402
+from benchmark.accuracy.plan import Plan, Trial, supervised_systems  # noqa: E402
+from benchmark.accuracy.plots import draw_plots, merge_curves  # noqa: E402
+from benchmark.accuracy.results import merge, read_results, write_results  # noqa: E402
+from benchmark.accuracy.rows import Definition  # noqa: E402
+from benchmark.accuracy.runs import run_jobs  # noqa: E402
+
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 
@@ -42,22 +42,11 @@ def write_output(
     results = merge(read_results(folder), [read_result(trial) for trial in finished])
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)
-    curves = [
-        CurveOfRun(t.row.table, t.row.system, t.row.shown_settings, t.seed, learning_curve(t))
-        for t in finished
-        if t.train is t.evaluate
-    ]
+    curves = [learning_curve(trial) for trial in finished if trial.train is trial.evaluate]
     draw_plots(definition, results, merge_curves(folder, curves), folder)
     shown = grid_trials(definition.grid, trials) if definition.grid else []
     if definition.grid and shown:
         draw_grid(shown, definition.grid.images).save(folder / "grid.png")
-
-
-def supervised_systems(definition: Definition, work: Path) -> set[str]:
-    """Names of the systems, of all tables, that were trained on every class."""
-    tables = tuple(table.name for table in definition.tables)
-    everything = Plan(replace(definition, selected=tables, seeds=definition.seeds[:1]), work)
-    return {trial.row.system for trial in everything.trials if trial.supervised}
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,7 +89,7 @@ def main() -> int:
         raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
     read_results(output)  # a damaged file is reported before the hours of training
     plan = Plan(definition, work)
-    supervised = supervised_systems(definition, work)
+    supervised = supervised_systems(definition)
     failures = run_jobs(plan.jobs, args.workers)
     write_output(definition, plan.trials, supervised, output)
     print(output / "accuracy.md")

@@ -21,12 +21,12 @@ import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable
 from check_report import class_table, contact_sheet, notes  # noqa: E402
 from dataset_check import DatasetCheck, check_dataset  # noqa: E402
 
-from zsk.config import load_config  # noqa: E402
 from zsk.data.builtin import datasets_root, register_all  # noqa: E402
 from zsk.data.check import split_metadata  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.split_file import register_split_file  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
 FOLDERS = "folders"

@@ -26,11 +26,11 @@ from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from train_net import Trainer  # noqa: E402
-from zsk.checkpoint import load_to_evaluate  # noqa: E402
-from zsk.config import load_config  # noqa: E402
+from zsk.checkpoint import load_weights  # noqa: E402
 from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels
@@ -87,7 +87,9 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     with tempfile.TemporaryDirectory() as folder:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
-        Trainer.test(cfg, load_to_evaluate(build_model(cfg), cfg.MODEL.WEIGHTS))
+        model = build_model(cfg)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+        Trainer.test(cfg, model)
 
 
 if __name__ == "__main__":

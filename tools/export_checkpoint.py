@@ -21,8 +21,8 @@ import torch  # noqa: E402
 from detectron2.modeling import build_model  # noqa: E402
 
 from zsk.checkpoint import frozen_backbone_keys, load_weights  # noqa: E402
-from zsk.config import load_config  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 
 
 def main() -> None:

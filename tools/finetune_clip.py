@@ -42,10 +42,10 @@ from zsk.classification.training_arguments import (  # noqa: E402
     REPORT_SUFFIX,
     check_training_arguments,
 )
-from zsk.config import load_config  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
     from zsk.classification import one_pass_training as training

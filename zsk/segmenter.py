@@ -2,30 +2,37 @@
 
 segmentation = Segmenter()(image, "cat, sofa, wall")
 segmentation.shares()  # {"cat": 0.61, "sofa": 0.28, "wall": 0.11}
+
+photo = Segmenter().look(image)  # the network runs once
+photo.segment("cat, sofa"), photo.segment("animal, furniture")
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from zsk.batched_inputs import Record
-from zsk.checkpoint import load_to_evaluate
-from zsk.config import load_config, trained_names
+from zsk.checkpoint import load_weights
 from zsk.data.augmentations import eval_resize
 from zsk.errors import UserError
+from zsk.load import load_config, trained_names
+from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "configs" / "embedded" / "zsk_lite2.yaml"
+DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
+
+
+ClassNames = Sequence[str] | str | Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +73,8 @@ class Segmenter:
     """A loaded model, ready for any image and any names.
 
     Args:
-        config_file: a YAML file; None takes the small model that works without any download.
+        config_file: a YAML file, or one that comes with the package ("configs/…/….yaml"); None
+            takes the small model that works without any download.
         weights: a checkpoint file; None takes the one that the configuration names.
         device: "cpu", "cuda", "cuda:1"; None takes the GPU if there is one.
         opts: further configuration keys and values, as on the command line.
@@ -89,7 +97,10 @@ class Segmenter:
             merged += ["MODEL.DEVICE", device]
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
+        config_file = config_file or DEFAULT_CONFIG
+        if not os.path.isfile(config_file):
+            config_file = find_resource(config_file)
+        self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model = build_model(self.cfg).eval()
         if not self.cfg.MODEL.WEIGHTS and self.model.state_dict():
@@ -97,16 +108,14 @@ class Segmenter:
                 "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
                 "MODEL.WEIGHTS in the configuration)"
             )
-        load_to_evaluate(self.model, self.cfg.MODEL.WEIGHTS)
+        load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         self._trained = trained_names(self.cfg)
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
 
-    def __call__(
-        self, image: np.ndarray, class_names: Sequence[str] | str | Vocabulary
-    ) -> Segmentation:
-        """Give each pixel one of the names.
+    def __call__(self, image: np.ndarray, class_names: ClassNames) -> Segmentation:
+        """Give each pixel one of the names: `look`, then `Photo.segment`.
 
         Args:
             image: (H,W,3) uint8 RGB or (H,W) uint8 grey, at least 1×1.
@@ -121,44 +130,63 @@ class Segmenter:
         """
         return self.together([image], class_names)[0]
 
-    def together(
-        self, images: Sequence[np.ndarray], class_names: Sequence[str] | str | Vocabulary
-    ) -> list[Segmentation]:
+    def together(self, images: Sequence[np.ndarray], class_names: ClassNames) -> list[Segmentation]:
         """Several images in one call of the model, with the same results as one by one.
 
-        What runs together are images that have the same size as the model sees them, and the crops
-        of all. That pays on a GPU; the memory grows with the number of images.
-
-        Args:
-            images: of any sizes, and class_names: as in a call with one image.
+        Images of the same size go through the network together, which pays on a GPU; the memory
+        grows with the number of images. Arguments and errors are those of a call with one image.
 
         Returns:
             one per image, in their order; none for no image.
+        """
+        vocabulary = self.vocabulary(class_names)
+        return [photo.segment(vocabulary) for photo in self._look(images)]
+
+    def look(self, image: np.ndarray) -> Photo:
+        """Everything that depends on the image alone, for any number of `Photo.segment`.
+
+        Args:
+            image: as in a call with one image.
 
         Raises:
-            UserError: as a call with one image does.
+            UserError: the image is something else.
         """
-        if isinstance(class_names, Vocabulary):
-            vocabulary = class_names
-        else:
-            vocabulary = Vocabulary.from_words(class_names, self._trained)
-        records = [self._record(as_rgb(image), vocabulary) for image in images]
-        if not records:
-            return []
-        with torch.inference_mode():
-            results = self.model(records)
-        return [Segmentation(r["pred_labels"].cpu().numpy(), vocabulary) for r in results]
+        return self._look([image])[0]
 
-    def _record(self, rgb: np.ndarray, vocabulary: Vocabulary) -> Record:
-        """The image as the model takes it."""
+    def vocabulary(self, class_names: ClassNames) -> Vocabulary:
+        """The names with their seen flags; arguments and errors as in a call with one image."""
+        if isinstance(class_names, Vocabulary):
+            return class_names
+        return Vocabulary.from_words(class_names, self._trained)
+
+    def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:
+        rgb = [as_rgb(image) for image in images]
+        looks = self.model.look([self._resized(image) for image in rgb])
+        return [Photo(self, look, image.shape[:2]) for look, image in zip(looks, rgb)]
+
+    def _resized(self, rgb: np.ndarray) -> torch.Tensor:
+        """(3,H,W) uint8, as the model takes it."""
         view = T.AugInput(rgb)
         self._resize(view)
-        return {
-            "image": torch.from_numpy(view.image.transpose(2, 0, 1).copy()),
-            "height": rgb.shape[0],
-            "width": rgb.shape[1],
-            "vocabulary": vocabulary,
-        }
+        return torch.from_numpy(view.image.transpose(2, 0, 1).copy())
+
+
+class Photo:
+    """One image that a `Segmenter` has looked at, ready for any names; made by `Segmenter.look`."""
+
+    def __init__(self, segmenter: Segmenter, look: Any, size: tuple[int, int]) -> None:
+        self._segmenter = segmenter
+        self._look = look
+        self.size = size  # (height, width)
+
+    def segment(self, class_names: ClassNames) -> Segmentation:
+        """Give each pixel one of the names; the network does not run again.
+
+        Arguments, result and errors are those of `Segmenter.__call__`.
+        """
+        vocabulary = self._segmenter.vocabulary(class_names)
+        labels = self._segmenter.model.label(self._look, vocabulary, self.size)
+        return Segmentation(labels.cpu().numpy(), vocabulary)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads a user's YAML file so that a slip is a sentence: a key twice, unknown or missing."""
+"""Reads a user's YAML file; a key that is repeated, unknown or missing is a one-sentence error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_yaml(path: Path) -> Any:
     """The content of a YAML file.
 
     Raises:
-        FileNotFoundError: it does not exist; the caller knows what to do about it.
+        FileNotFoundError: it does not exist; the message is the caller's.
         UserError: it cannot be read, is no YAML, or has a key twice in one section.
     """
     try:
@@ -43,16 +43,16 @@ def check_keys(
 
 
 def typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: str = "") -> Any:
-    """The value of a key that is there, or a UserError that says `what` it has to be."""
+    """The value of a key that is there; raises UserError where it is no `what` (a `kind`)."""
     value = section[key]
-    # bool is an int to Python, but `cat: yes` is no number
+    # bool is a kind of int in Python, but `cat: yes` is no number
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"key {prefix}{key} is {value!r}, but has to be {what}")
     return value
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, less its habit of letting the last of two equal keys win."""
+    """YAML's safe loader, which would take the last of two equal keys without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -1,10 +1,6 @@
-"""Multi-scale and mirrored views of a photo, their scores averaged: TEST.AUG.
-
-Shape letters: H x W photo, N kernels, K classes.
-"""
+"""Test-time augmentation (TEST.AUG): resized and mirrored views of a photo, scores averaged."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -15,15 +11,16 @@ from torch.nn.parallel import DistributedDataParallel
 from zsk.batched_inputs import Record
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
-from zsk.semantic_inference import label_map_of_views
+from zsk.label_map import label_map
+from zsk.regions import Regions
+from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
 
 class ZSKNetWithTTA(nn.Module):
     """A ZSKNet in evaluation that looks at every photo several times.
 
-    One view goes through the model at a time, and only its proposals are kept, so that memory is
-    that of the largest view plus N small masks per view.
+    One view at a time goes through the model, so the memory is that of the largest view.
     """
 
     def __init__(self, model: ZSKNet, min_sizes: Sequence[int], max_size: int, flip: bool):
@@ -47,39 +44,44 @@ class ZSKNetWithTTA(nn.Module):
         self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
         self.flip = flip
 
-    @torch.inference_mode()
     def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Per record {"pred_labels": (height,width) int64}, as ZSKNet gives it.
+        """Look, name, label: per record {"pred_labels": (height,width) int64}.
 
         Args:
             batched_inputs: as ZSKNet takes them, "image" on the CPU and best not resized before.
         """
+        looks = self.look([record["image"] for record in batched_inputs])
         return [
             {
-                "pred_labels": label_map_of_views(
-                    list(self.named_views(record)),
-                    (record["height"], record["width"]),
-                    self.model.mask_votes,
+                "pred_labels": self.label(
+                    views, record["vocabulary"], (record["height"], record["width"])
                 )
             }
-            for record in batched_inputs
+            for record, views in zip(batched_inputs, looks)
         ]
 
-    def named_views(self, record: Record) -> Iterator[tuple[Tensor, Tensor]]:
-        """Probabilities (N,K) and mask logits (N,h,w) of each view; mirrored ones turned back.
+    def look(self, images: Sequence[Tensor]) -> list[list[Regions]]:
+        """Images (3,H,W) uint8 on the CPU -> the regions of all views of each."""
+        return [list(self.views(image)) for image in images]
 
-        All proposals are named: what cannot change the labels of one view may change the sum's.
-        """
-        photo = record["image"].permute(1, 2, 0).numpy()
+    def views(self, image: Tensor) -> Iterator[Regions]:
+        """The regions of each view, with the masks of mirrored views turned back."""
+        photo = image.permute(1, 2, 0).numpy()
         for resize in self.resizes:
             view = T.AugInput(photo)
             resize(view)
-            image = torch.from_numpy(view.image.copy()).permute(2, 0, 1)
-            yield self.model.named_proposals([{**record, "image": image}], prune=False)[0]
+            resized = torch.from_numpy(view.image.copy()).permute(2, 0, 1)
+            yield self.model.look([resized])[0]
             if self.flip:
-                mirrored: dict[str, Any] = {**record, "image": image.flip(-1)}
-                probs, masks = self.model.named_proposals([mirrored], prune=False)[0]
-                yield probs, masks.flip(-1)
+                (regions,) = self.model.look([resized.flip(-1)])
+                yield regions._replace(masks=regions.masks.flip(-1))
+
+    def label(
+        self, views: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
+    ) -> Tensor:
+        """Name the regions of all views, then label every pixel by the averaged scores."""
+        named = [(self.model.name(regions, vocabulary), regions.masks) for regions in views]
+        return label_map(named, size, self.model.mask_softmax)
 
 
 def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:

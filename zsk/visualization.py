@@ -1,54 +1,26 @@
 """Pictures of a segmentation, drawn without a display: overlay, legend, palette PNG.
 
-Colours go by label id and never depend on what an image holds. Letters: H×W label map, K names.
+Letters: H×W label map, K names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from zsk.errors import UserError
+from zsk.palette import palette
 from zsk.vocabulary import IGNORE_LABEL
 
 _MIN_PANEL, _MAX_PANEL = 480, 1200  # pixels of the longer side: small photos are enlarged
 _MIN_WIDTH = 480  # of the whole picture, so that a legend has room under a narrow photo
 _COLOUR_WEIGHT = 0.6  # of the class colour in the overlay, the rest is the photo in grey
-_NAMED_SHARE = 0.004  # regions below this part of the image are named in the legend only
-_SEARCH_SIDE = 256  # label places are searched on a map of this size: a photo's own takes seconds
+_NAMED_SHARE = 0.004  # smaller regions (share of the image) are named in the legend only
+_SEARCH_SIDE = 256  # places for names are searched on a map of this size, which takes less time
 _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
-
-_FIRST_COLOURS = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (86, 180, 233),
-    (213, 94, 0),
-    (240, 228, 66),
-)
-# what linear RGB looks like without the middle-wave cones (Viénot, Brettel and Mollon, 1999)
-_DEUTERANOPIA = np.array(
-    [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
-)
-_RGB_TO_LMS = np.array(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_LMS_TO_OKLAB = np.array(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
 
 
 def pixel_shares(labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -79,7 +51,7 @@ def label_image(labels: np.ndarray, num_names: int) -> Image.Image:
 
 
 def draw_segmentation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Image.Image:
-    """The photo, beside it its segmentation with names on the regions, below both a legend.
+    """The photo on the left, its overlay with names on the right, a legend below both.
 
     Args:
         image: (H,W,3) uint8 RGB.
@@ -111,7 +83,7 @@ def draw_overlay(photo: Image.Image, labels: np.ndarray, names: Sequence[str]) -
 
     Args:
         photo: RGB, of any size; the result has the same.
-        labels: (H,W) integers below K, for the whole photo; where negative, no class is drawn.
+        labels: (H,W) integers below K, for the whole photo; a negative one stands for no class.
         names: K names.
     """
     small = _sample(labels, photo.size)
@@ -120,47 +92,8 @@ def draw_overlay(photo: Image.Image, labels: np.ndarray, names: Sequence[str]) -
     return panel
 
 
-@lru_cache(maxsize=1)
-def palette() -> np.ndarray:
-    """(256,3) uint8 RGB: colour of each label id, black for 255.
-
-    First Okabe and Ito's colours (2008), then each time the colour farthest from all before it
-    (OKLab distance, Ottosson 2020) as people with and without deuteranopia see them: early ids, in
-    small vocabularies the only ones, are the easiest to tell apart.
-    """
-    levels = np.linspace(0, 255, 18).round().astype(np.uint8)
-    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
-    lab = _oklab(grid, np.eye(3))
-    chroma = np.hypot(lab[:, 1], lab[:, 2])
-    # coloured enough to stand out from the grey photo below, neither glaring, black nor white
-    usable = (lab[:, 0] > 0.4) & (lab[:, 0] < 0.9) & (chroma > 0.07) & (chroma < 0.2)
-    colours = np.vstack([np.array(_FIRST_COLOURS, dtype=np.uint8), grid[usable]])
-    chosen = list(range(len(_FIRST_COLOURS)))
-    views = [_oklab(colours, np.eye(3)), _oklab(colours, _DEUTERANOPIA)]
-    nearest = np.min([_distances(view, chosen).min(axis=1) for view in views], axis=0)
-    while len(chosen) < IGNORE_LABEL:
-        chosen.append(int(nearest.argmax()))
-        for view in views:
-            nearest = np.minimum(nearest, _distances(view, chosen[-1:])[:, 0])
-    table = np.vstack([colours[chosen], np.zeros((1, 3), dtype=np.uint8)])
-    table.setflags(write=False)  # every caller shares it
-    return table
-
-
-def _oklab(rgb: np.ndarray, eye: np.ndarray) -> np.ndarray:
-    """(n,3) uint8 sRGB → (n,3) OKLab, after the 3×3 matrix `eye` on linear RGB."""
-    srgb = rgb / 255.0
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(np.clip(linear @ eye.T, 0, 1) @ _RGB_TO_LMS.T) @ _LMS_TO_OKLAB.T
-
-
-def _distances(view: np.ndarray, chosen: list[int]) -> np.ndarray:
-    """(n,3) colours → (n,c): how far each is from each of the c chosen ones."""
-    return np.linalg.norm(view[:, None] - view[chosen], axis=2)
-
-
 def _sample(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The label map at (width, height) `size`, each pixel taking the nearest label."""
+    """The label map at (width, height) `size`, by nearest neighbour."""
     width, height = size
     rows = (np.arange(height) + 0.5) * labels.shape[0] // height
     columns = (np.arange(width) + 0.5) * labels.shape[1] // width
@@ -168,10 +101,7 @@ def _sample(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _tint(photo: Image.Image, labels: np.ndarray) -> Image.Image:
-    """The photo in grey under the classes' colours, with a white line between regions.
-
-    Negative labels have no colour.
-    """
+    """The photo in grey under the colours of labels ≥ 0, with a white line between regions."""
     grey = np.asarray(photo.convert("L"), dtype=np.float32)[:, :, None]
     # ids past the table (more than 255 names) share its colours
     colours = palette()[labels % IGNORE_LABEL]
@@ -187,7 +117,7 @@ def _tint(photo: Image.Image, labels: np.ndarray) -> Image.Image:
 def _draw_names(
     panel: Image.Image, labels: np.ndarray, names: Sequence[str], font_size: int
 ) -> None:
-    """Write each name where its largest region is widest; the larger classes choose first."""
+    """Write each name at its place, or a line above or below; large classes come first."""
     draw = ImageDraw.Draw(panel)
     font = ImageFont.load_default(size=font_size)
     halo = max(2, font_size // 8)
@@ -204,21 +134,14 @@ def _draw_names(
             if not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 draw.text(
-                    (box_left - left, box_top - top),
-                    names[label],
-                    font=font,
-                    fill=_BACKGROUND,
-                    stroke_width=halo,
-                    stroke_fill=_INK,
-                )
+                    (box_left - left, box_top - top), names[label], _BACKGROUND, font,
+                    stroke_width=halo, stroke_fill=_INK,
+                )  # fmt: skip
                 break
 
 
 def _name_places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
-    """(id, (x, y)) per class, large ones first: the innermost pixel of its largest region.
-
-    Negative labels are no class.
-    """
+    """(id ≥ 0, (x, y)) per class, large ones first: the innermost pixel of its largest region."""
     height, width = labels.shape
     shrink = min(1.0, _SEARCH_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -233,7 +156,7 @@ def _name_places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
         # padded, so that the picture's edge is a border like any other
         region = np.pad(regions == areas.argmax() + 1, 1)
         depth = ndimage.distance_transform_edt(region)
-        # a band has a whole ridge of innermost points: take the one nearest to the region's middle
+        # a band has a whole ridge of innermost pixels: the one nearest to the region's middle
         ridge = np.argwhere(depth >= 0.95 * depth.max())
         middle = np.argwhere(region).mean(axis=0)
         row, column = ridge[np.linalg.norm(ridge - middle, axis=1).argmin()]
@@ -248,7 +171,7 @@ def _draw_legend(
     width: int,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> Image.Image:
-    """Colour, name and share of each class that was found, in rows of at most `width` pixels."""
+    """Colour, name and share of each class with pixels, in rows of at most `width` pixels."""
     ids = {name: k for k, name in enumerate(names)}
     line = round(1.5 * font.getbbox("Ag")[3])
     swatch = round(0.7 * line)

@@ -1,46 +1,34 @@
-"""ZSK-Net: normalise, encode, propose, classify, then losses or results.
+"""ZSK-Net: look at a photo, name the regions, label the pixels; in training, losses.
 
-Shape letters: B images, H x W image, N kernels, S stages, K classes, E text embedding width.
+Shape letters: B images, H x W image, N proposals, K classes, E embedding width, h x w masks.
 """
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
 from detectron2.modeling.backbone import Backbone
-from detectron2.structures import ImageList
 from torch import Tensor, nn
 
 from zsk.batched_inputs import (
     Record,
-    groups_of_one_kind,
-    laid_out,
+    groups_of_one_size,
     padded_images,
     padded_labels,
     shared_vocabulary,
 )
 from zsk.classification.build import build_encoder
-from zsk.classification.ensemble import (
-    EnsembleMode,
-    check_ensemble,
-    combine,
-    head_probabilities,
-)
-from zsk.classification.learned_prompts import load_prompts
-from zsk.classification.region_classifier import RegionClassifier, build_region_classifier
-from zsk.classification.region_queue import Pruning, RegionRequest
-from zsk.classification.text_cache import TextCache
-from zsk.classification.text_classifier import TextClassifier
+from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
+from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
-from zsk.mask_votes import MaskVotes
-from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.matcher import HungarianMatcher
-from zsk.proposals.outputs import Proposals
-from zsk.semantic_inference import label_map
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.label_map import label_map
+from zsk.proposals.criterion import SetCriterion, build_criterion
+from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
+from zsk.regions import Ensemble, Regions, name_regions
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
 
@@ -49,6 +37,7 @@ TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
 class ZSKNet(nn.Module):
     """Dynamic kernels propose masks; CLIP and the head's text-aligned scores name them."""
 
+    sem_seg_head: ProposalHead
     pixel_mean: Tensor
     pixel_std: Tensor
 
@@ -57,85 +46,67 @@ class ZSKNet(nn.Module):
         self,
         *,
         backbone: Backbone,
-        sem_seg_head: nn.Module,
+        sem_seg_head: ProposalHead,
         criterion: SetCriterion,
         text_classifier: TextClassifier,
-        region_classifier: RegionClassifier,
-        ensemble_mode: EnsembleMode,
-        ensemble_lambda: float,
-        seen_penalty: float = 0.0,
-        mask_votes: MaskVotes = MaskVotes(),
+        region_encoder: RegionEncoder,
+        ensemble: Ensemble = Ensemble(),
+        mask_softmax: float = 0.0,
         pixel_mean: list[float],
         pixel_std: list[float],
         test_dtype: str = "float32",
     ):
-        """`pixel_mean`, `pixel_std`: RGB, 0-255, of the backbone (CLIP brings its own).
+        """
+        Args:
+            mask_softmax: see `label_map`.
+            pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
+            test_dtype: a key of TEST_DTYPES, the precision of backbone and head in evaluation.
 
-        `test_dtype`: a key of TEST_DTYPES; backbone and head compute in it in evaluation.
+        Raises UserError for a value outside its range.
         """
         super().__init__()
-        check_ensemble(ensemble_mode, ensemble_lambda, seen_penalty)
         if test_dtype not in TEST_DTYPES:
             raise UserError(
                 f"MODEL.TEST_DTYPE is {test_dtype!r}: choose one of {', '.join(TEST_DTYPES)}"
             )
-        self.test_dtype = TEST_DTYPES[test_dtype]
+        if not 0 <= mask_softmax < float("inf"):
+            raise UserError(
+                f"MODEL.ENSEMBLE.MASK_SOFTMAX is {mask_softmax}, but has to be a finite number, "
+                "0.0 for the method's sigmoids or more"
+            )
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion
         self.text_classifier = text_classifier
-        self.region_classifier = region_classifier
-        self.ensemble_mode = ensemble_mode
-        self.ensemble_lambda = ensemble_lambda
-        self.seen_penalty = seen_penalty
-        self.mask_votes = mask_votes
+        self.region_encoder = region_encoder
+        self.ensemble = ensemble
+        self.mask_softmax = mask_softmax
+        self.test_dtype = TEST_DTYPES[test_dtype]
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         backbone = build_backbone(cfg)
-        weights, clip = cfg.MODEL.CRITERION, cfg.MODEL.CLIP
+        clip, ensemble = cfg.MODEL.CLIP, cfg.MODEL.ENSEMBLE
         encoder = build_encoder(
             clip.NAME,
             temperature=clip.TEMPERATURE,
             one_pass_size=clip.ONE_PASS_SIZE,
-            masked_layers=clip.MASKED_LAYERS,
         )
-        if clip.COMPILE:
-            encoder.compile_images()
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
-        matcher = HungarianMatcher(weights.CLASS_WEIGHT, weights.FOCAL_WEIGHT, weights.DICE_WEIGHT)
         return {
             "backbone": backbone,
             "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
-            "criterion": SetCriterion(
-                matcher,
-                class_weight=weights.CLASS_WEIGHT,
-                focal_weight=weights.FOCAL_WEIGHT,
-                dice_weight=weights.DICE_WEIGHT,
-                no_object_weight=weights.NO_OBJECT_WEIGHT,
-                deep_supervision=weights.DEEP_SUPERVISION,
-                ignore_aware=weights.IGNORE_AWARE,
-                region_purity=weights.REGION_PURITY,
-                num_points=weights.NUM_POINTS,
-            ),
-            "text_classifier": TextClassifier(
-                encoder,
-                load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder),
-                TextCache() if clip.TEXT_CACHE else None,
-            ),
-            "region_classifier": build_region_classifier(
+            "criterion": build_criterion(cfg.MODEL.CRITERION),
+            "text_classifier": build_text_classifier(clip, encoder),
+            "region_encoder": build_region_encoder(
                 clip.REGION_MODE,
                 encoder,
                 [clip.MASK_THRESHOLD, *clip.FURTHER_THRESHOLDS],
-                clip.CHUNK_SIZE,
-                Pruning(**{key.lower(): value for key, value in clip.PRUNE.items()}),
             ),
-            "ensemble_mode": cfg.MODEL.ENSEMBLE.MODE,
-            "ensemble_lambda": cfg.MODEL.ENSEMBLE.LAMBDA,
-            "seen_penalty": cfg.MODEL.ENSEMBLE.SEEN_PENALTY,
-            "mask_votes": MaskVotes(cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),
+            "ensemble": Ensemble(ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY),
+            "mask_softmax": ensemble.MASK_SOFTMAX,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_dtype": cfg.MODEL.TEST_DTYPE,
@@ -155,24 +126,27 @@ class ZSKNet(nn.Module):
                 evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
-            "pred_masks" float (N,h,w), the last stage's mask logits over the whole image.
+            "pred_masks" float (N,h,w), the mask logits of the last stage over the whole image.
         """
         if not self.training:
             return self.inference(batched_inputs)
-        images, stages, _ = self.propose(batched_inputs)
-        segments = self.segments(batched_inputs, images)
-        names = [record.get("file_name", "?") for record in batched_inputs]
-        return self.criterion(stages, segments, names)
-
-    def propose(self, batched_inputs: list[Record]) -> tuple[ImageList, list[Proposals], Tensor]:
-        """Normalise, encode, propose: padded images, S+1 stages of proposals, text (K,E)."""
-        images = padded_images(batched_inputs, self.pixel_mean, self.pixel_std)
         text = self.text_classifier(shared_vocabulary(batched_inputs))
-        features = self.backbone(laid_out(images.tensor, self.training))
-        return images, self.sem_seg_head(features, text), text
+        scored = [
+            ScoredProposals(self.sem_seg_head.class_logits(embeddings, text, stage), masks)
+            for stage, (embeddings, masks) in enumerate(
+                self.propose([record["image"] for record in batched_inputs])
+            )
+        ]
+        names = [record.get("file_name", "?") for record in batched_inputs]
+        return self.criterion(scored, self.segments(batched_inputs), names)
 
-    def segments(self, batched_inputs: list[Record], images: ImageList) -> list[Segments]:
-        """The records' ground truth on the padded images; padding is ignored."""
+    def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
+        """Normalise, encode, propose: B images (3,H,W), padded to one size -> S+1 stages."""
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        return self.sem_seg_head(self.backbone(pixels))
+
+    def segments(self, batched_inputs: list[Record]) -> list[Segments]:
+        """The ground truth of the records on the padded images; padding is ignored."""
         labels = padded_labels(batched_inputs, self.device)
         segments = [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
         if "unnamed" not in batched_inputs[0]:
@@ -180,61 +154,52 @@ class ZSKNet(nn.Module):
         maps = padded_labels(batched_inputs, self.device, "unnamed")
         return [with_unnamed(*pair, IGNORE_LABEL) for pair in zip(segments, maps)]
 
-    @torch.inference_mode()  # less than no_grad costs; Detectron2's evaluation has only that
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Propose, name and label."""
+        """Look, name, label; results as in `forward`."""
+        looks = self.look([record["image"] for record in batched_inputs])
         return [
             {
-                "pred_labels": label_map(
-                    probs, masks, (record["height"], record["width"]), self.mask_votes
+                "pred_labels": self.label(
+                    regions, record["vocabulary"], (record["height"], record["width"])
                 ),
-                "pred_masks": masks,
+                "pred_masks": regions.masks,
             }
-            for record, (probs, masks) in zip(batched_inputs, self.named_proposals(batched_inputs))
+            for record, regions in zip(batched_inputs, looks)
         ]
 
-    def named_proposals(
-        self, batched_inputs: list[Record], prune: bool = True
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Per record class probabilities (N,K) and mask logits (N,h,w) of the last stage.
+    @torch.inference_mode()
+    def look(self, images: Sequence[Tensor]) -> list[Regions]:
+        """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`.
 
-        With `prune`, proposals that cannot change this record's labels may have zeros.
-
-        Only records of one size and vocabulary are batched, see `groups_of_one_kind`.
+        Images of one size go through the network together.
         """
-        found: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
-        for indices in groups_of_one_kind(batched_inputs):
-            records = [batched_inputs[i] for i in indices]
-            with torch.autocast(
-                self.device.type, self.test_dtype, enabled=self.test_dtype != torch.float32
-            ):
-                _, stages, text = self.propose(records)
-            for i, logits, masks in zip(indices, *stages[-1]):
-                found[i] = logits.float(), masks.float(), text
-        proposals = [found[i] for i in range(len(batched_inputs))]
-        probs = self.name_proposals(batched_inputs, proposals, prune)
-        return [(named, masks) for named, (_, masks, _) in zip(probs, proposals)]
+        found: dict[int, Regions] = {}
+        dtype = self.test_dtype
+        for indices in groups_of_one_size(images):
+            with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+                last = self.propose([images[i] for i in indices])[-1]
+            for i, embeddings, masks in zip(indices, *last):
+                regions = Regions(masks.float(), embeddings.float())
+                if self.ensemble.mode != "head":
+                    image = images[i].to(self.device)
+                    regions = Regions(*regions[:2], *self.region_encoder(image, regions.masks))
+                found[i] = regions
+        return [found[i] for i in range(len(images))]
 
-    def name_proposals(
-        self,
-        records: list[Record],
-        proposals: list[tuple[Tensor, Tensor, Tensor]],
-        prune: bool = True,
-    ) -> list[Tensor]:
-        """Per image: logits (N,K+1), masks (N,h,w) and text (K,E) -> probabilities (N,K)."""
-        requests, scorers, heads = [], [], []
-        for record, (logits, masks, text) in zip(records, proposals):
-            seen = record["vocabulary"].seen_mask.to(self.device)
-            heads.append(head_probabilities(logits, seen, self.seen_penalty))
-            scorers.append(
-                partial(
-                    combine, self.ensemble_mode, heads[-1], seen_mask=seen, lam=self.ensemble_lambda
-                )
-            )
-            image = record["image"].to(self.device)
-            scores = scorers[-1] if prune else None
-            requests.append(RegionRequest(image, masks, text, scores, self.mask_votes))
-        if self.ensemble_mode == "head":
-            return heads  # CLIP's image tower is not run at all
-        regions = self.region_classifier.classify(requests)
-        return [score(found.probs, found.valid) for score, found in zip(scorers, regions)]
+    @torch.inference_mode()
+    def name(self, regions: Regions, vocabulary: Vocabulary) -> Tensor:
+        """Class scores (N,K) float32 in [0,1], see `name_regions`."""
+        return name_regions(
+            regions,
+            self.text_classifier(vocabulary),
+            vocabulary.seen_mask.to(self.device),
+            class_logits=self.sem_seg_head.class_logits,
+            clip_temperature=self.region_encoder.encoder.logit_scale,
+            ensemble=self.ensemble,
+        )
+
+    @torch.inference_mode()
+    def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
+        named = (self.name(regions, vocabulary), regions.masks)
+        return label_map([named], size, self.mask_softmax)

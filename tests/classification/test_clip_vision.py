@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
-from zsk.classification.region_classifier import build_region_classifier
+from zsk.classification.region_encoder import build_region_encoder
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -299,25 +299,23 @@ def test_the_gpus_precision_gives_nearly_the_same_features(weights):
     torch.testing.assert_close(encoder.encode_dense(photo), columns, atol=1e-2, rtol=0)
 
 
-def test_a_whole_photo_is_named_as_its_crop_is(encoder):
+def test_a_whole_photo_is_embedded_as_its_crop_is(encoder):
     image = torch.randint(0, 256, (3, SIDE, SIDE), generator=torch.Generator().manual_seed(2))
-    text = F.normalize(torch.randn(5, 32, generator=torch.Generator().manual_seed(3)), dim=1)
     logits = torch.stack([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)])
     one_pass, crops = (
-        build_region_classifier(mode, encoder, [0.5], 32)(image, logits, text)
-        for mode in ("one_pass", "crop")
+        build_region_encoder(mode, encoder, [0.5])(image, logits) for mode in ("one_pass", "crop")
     )
-    assert one_pass.valid.tolist() == [True, False]
-    torch.testing.assert_close(one_pass.probs, crops.probs, atol=1e-4, rtol=0)
+    assert one_pass[1].tolist() == crops[1].tolist() == [True, False]
+    torch.testing.assert_close(one_pass[0], crops[0], atol=1e-4, rtol=0)
 
 
 def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
     cfg = tiny_config("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
-    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96, "MODEL.CLIP.MASKED_LAYERS", 1]
+    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96]
     cfg.merge_from_list(["MODEL.CLIP.REGION_MODE", "one_pass", *one_pass])
     model = build_model(cfg).eval()
-    encoder = model.region_classifier.encoder
-    assert (encoder.one_pass_size, encoder.masked_layers) == (96, 1)
+    encoder = model.region_encoder.encoder
+    assert encoder.one_pass_size == 96
     image = torch.zeros(3, 40, 50, dtype=torch.uint8)
     names = ("cat", "sky")
     record = {"image": image, "height": 40, "width": 50}
@@ -330,5 +328,3 @@ def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
 def test_numbers_out_of_range_are_refused_before_any_file_is_read():
     with pytest.raises(UserError, match="MODEL.CLIP.ONE_PASS_SIZE is -1"):
         build_encoder("no file", one_pass_size=-1)
-    with pytest.raises(UserError, match="MODEL.CLIP.MASKED_LAYERS is 0"):
-        build_encoder("no file", masked_layers=0)

@@ -5,7 +5,7 @@ import torch
 from tiny_clip import ColourEncoder
 from torch import nn
 
-from zsk.classification.build import build_encoder
+from zsk.classification.build import ENCODER_REGISTRY, build_encoder
 from zsk.classification.encoder import TEXT_BATCH
 from zsk.errors import UserError
 
@@ -99,6 +99,19 @@ def test_the_fingerprint_is_that_of_the_weights():
     changed = ColourEncoder()
     changed.network("scale").weight.fill_(7)
     assert changed.fingerprint() != one.fingerprint()
+
+
+def test_a_registered_encoder_is_chosen_by_its_scheme():
+    @ENCODER_REGISTRY.register()
+    def colours(name, **options):
+        return ColourEncoder(input_size=int(name))
+
+    try:
+        encoder = build_encoder("colours:7", temperature=5.0)
+    finally:
+        ENCODER_REGISTRY._obj_map.pop("colours")
+    assert isinstance(encoder, ColourEncoder)
+    assert (encoder.input_size, encoder.logit_scale) == (7, 5.0)
 
 
 def test_an_unknown_encoder_is_a_users_mistake():

@@ -11,8 +11,8 @@ from zsk.classification.learned_prompts import LearnedPrompts, load_prompts, sav
 from zsk.classification.prompt_training import initial_prompts
 from zsk.classification.prompts import TEMPLATES
 from zsk.classification.text_classifier import TextClassifier
-from zsk.config import load_config
 from zsk.errors import UserError
+from zsk.load import load_config
 from zsk.vocabulary import Vocabulary
 
 NAMES = ("cat", "hot dog", "potted plant", "x")
@@ -207,7 +207,7 @@ def test_single_precision_lasts_as_long_as_it_is_asked_for():
 
 def test_the_file_is_found_beside_the_configuration(tmp_path, monkeypatch):
     # no data set is needed, and other tests register them below other roots
-    monkeypatch.setattr("zsk.config.register_all", lambda root: None)
+    monkeypatch.setattr("zsk.load.register_all", lambda root: None)
     config = tmp_path / "config.yaml"
     config.write_text("MODEL: {CLIP: {PROMPT: learned, PROMPT_WEIGHTS: prompts.pth}}\n")
     assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == "prompts.pth"  # not there

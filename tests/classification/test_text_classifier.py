@@ -49,34 +49,14 @@ def parts_of(encoder: ClipEncoder) -> set[str]:
     return {key.split(".")[0] for key in encoder.network("clip").state_dict()}
 
 
-def test_the_text_tower_is_given_back_when_the_names_are_encoded(tmp_path):
-    encoder = ClipEncoder(str(save_tiny_clip(tmp_path / "tiny.pt")))
-    classifier = TextClassifier(encoder, ["a {}."])
-    first, second = classifier(vocabulary("cat")), classifier(vocabulary("cat", "dog"))
-    assert parts_of(encoder) == {"visual", "logit_scale"}
-    expected = encoder.encode_text(["a cat.", "a dog."])
-    torch.testing.assert_close(second, expected)
-    torch.testing.assert_close(first, expected[:1])
-
-
-def test_with_a_warm_cache_on_disk_no_text_tower_is_read(tmp_path, monkeypatch):
+def test_with_a_warm_cache_on_disk_no_text_is_encoded(tmp_path, monkeypatch):
     weights = str(save_tiny_clip(tmp_path / "tiny.pt"))
     names = vocabulary(*map(str, range(MIN_TEXTS_CPU)))
     cache = TextCache(tmp_path / "cache")
     rows = TextClassifier(ClipEncoder(weights), ["a {}."], cache)(names)
     encoder = ClipEncoder(weights)
-
-    def tower():
-        raise AssertionError("the text tower was read")
-
-    classifier = TextClassifier(encoder, ["a {}."], cache)
-    with monkeypatch.context() as patch:
-        patch.setattr(encoder, "_with_text_tower", tower)
-        assert torch.equal(classifier(names), rows)
-        with pytest.raises(AssertionError):
-            classifier(vocabulary("cat"))
-    # a new name works all the same
-    torch.testing.assert_close(classifier(vocabulary("cat")), encoder.encode_text(["a cat."]))
+    monkeypatch.setattr(encoder, "encode_text", None)
+    assert torch.equal(TextClassifier(encoder, ["a {}."], cache)(names), rows)
 
 
 def test_an_equal_vocabulary_is_encoded_once_and_another_one_anew():

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.config import load_config
 from zsk.data.register import get_vocabulary
 from zsk.data.split_file import register_split_file
 from zsk.errors import UserError
+from zsk.load import load_config
 from zsk.vocabulary import Vocabulary
 
 SPLIT = """

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from detectron2.engine import default_argument_parser
 
-from zsk.config import load_config
 from zsk.errors import UserError
+from zsk.load import load_config
 
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 

@@ -9,10 +9,11 @@ from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from zsk.config import add_zsk_config, config_hash
+from zsk.config import add_zsk_config
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
+from zsk.load import config_hash
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "cow", "dog"), ("cat", "cow", "dog"), (True, False, True))

@@ -25,7 +25,8 @@ def scores_of_two_numbers():
 def test_scores_are_cosines_times_the_temperature_with_no_object_last():
     kernels = torch.tensor([[[3.0, 4.0], [-5.0, 0.0]]])
     text = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, -0.8]])
-    logits = scores_of_two_numbers()(kernels, text)
+    scores = scores_of_two_numbers()
+    logits = scores(scores.embed(kernels), text)
     expected = torch.tensor([[[6.0, 8.0, -2.8, -8.0], [-10.0, 0.0, -6.0, 0.0]]])
     torch.testing.assert_close(logits, expected)
 
@@ -39,7 +40,8 @@ def test_the_vocabulary_may_change_from_call_to_call(num_classes):
 
 def test_the_mlp_takes_kernels_to_the_width_of_the_text():
     torch.manual_seed(0)
-    logits = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)(torch.randn(1, 4, 8), torch.eye(3))
+    scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)
+    logits = scores(scores.embed(torch.randn(1, 4, 8)), torch.eye(3))
     assert logits.shape == (1, 4, 4)
     # the rows of the identity are an orthonormal basis: the squared cosines add up to 1
     torch.testing.assert_close((logits[..., :3] / 100).square().sum(-1), torch.ones(1, 4))
@@ -50,12 +52,15 @@ def test_scores_are_float32_under_autocast():
     scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)
     kernels, text = torch.randn(1, 4, 8), torch.eye(3)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = scores(kernels, text)
-    torch.testing.assert_close(logits, scores(kernels, text), rtol=0, atol=0)
+        logits = scores(scores.embed(kernels), text)
+    expected = scores(scores.embed(kernels), text)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=0)
 
 
 def test_a_kernel_of_zero_has_finite_scores():
-    assert scores_of_two_numbers()(torch.zeros(1, 1, 2), torch.eye(2)).tolist() == [[[0.0] * 3]]
+    scores = scores_of_two_numbers()
+    logits = scores(scores.embed(torch.zeros(1, 1, 2)), torch.eye(2))
+    assert logits.tolist() == [[[0.0] * 3]]
 
 
 def test_linear_scores_are_a_classifier_of_as_many_classes_as_the_vocabulary_has():

@@ -8,7 +8,7 @@ import torch
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
-from zsk.proposals.outputs import Proposals
+from zsk.proposals.outputs import ScoredProposals
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
 FOCAL_POSITIVE = 0.25 * 0.5**2 * LN2  # of one pixel whose logit is 0
@@ -21,7 +21,6 @@ def build_criterion(**changes):
         "focal_weight": 1.0,
         "dice_weight": 1.0,
         "no_object_weight": 0.1,
-        "deep_supervision": True,
         "ignore_aware": True,
     }
     return SetCriterion(HungarianMatcher(1.0, 20.0, 1.0), **(settings | changes))
@@ -29,7 +28,7 @@ def build_criterion(**changes):
 
 def proposals(batch=1, count=1, classes=1, size=(1, 2)):
     """Leaf tensors of zeros."""
-    return Proposals(
+    return ScoredProposals(
         torch.zeros(batch, count, classes + 1, requires_grad=True),
         torch.zeros(batch, count, *size, requires_grad=True),
     )
@@ -93,7 +92,7 @@ def test_every_image_learns_its_own_classes():
 def test_unmatched_proposals_learn_no_object():
     masks = torch.tensor([[[[9.0, -9.0]], [[-9.0, 9.0]]]])  # the first one fits
     logits = torch.tensor([[[0.0, 0.0], [0.0, LN3]]])
-    losses = values(run(build_criterion(), [Proposals(logits, masks)], [[0, 255]]))
+    losses = values(run(build_criterion(), [ScoredProposals(logits, masks)], [[0, 255]]))
     expected = (LN2 + 0.1 * math.log(4 / 3)) / 1.1
     assert losses["loss_class"] == pytest.approx(expected)
 
@@ -131,23 +130,6 @@ def test_an_image_without_a_segment_has_mask_losses_of_zero_in_the_graph(ignore_
         assert stage.pred_logits.grad.abs().sum() > 0  # they all learn no object
 
 
-@pytest.mark.parametrize("labels", [[[0, 255]], [[255, 255]]])
-def test_without_deep_supervision_only_the_last_stage_learns(labels):
-    stages = [proposals(), proposals(), proposals()]
-    losses = run(build_criterion(deep_supervision=False), stages, labels)
-    assert set(losses) == {"loss_class", "loss_focal", "loss_dice"}
-    assert losses["loss_class"].item() == pytest.approx(LN2)
-    sum(losses.values()).backward()
-    for stage in stages[:-1]:  # zero, not None: distributed training waits for every gradient
-        assert stage.pred_logits.grad.abs().sum() == 0
-    assert stages[-1].pred_logits.grad.abs().sum() > 0
-
-
-def test_one_stage_alone_without_deep_supervision():
-    losses = run(build_criterion(deep_supervision=False), [proposals()], [[0, 255]])
-    assert losses["loss_class"].item() == pytest.approx(LN2)
-
-
 def test_costs_that_are_not_finite_name_the_image():
     stage = proposals(2)
     with torch.no_grad():
@@ -158,9 +140,9 @@ def test_costs_that_are_not_finite_name_the_image():
 
 def test_losses_are_float32_under_autocast():
     torch.manual_seed(0)
-    stage = Proposals(torch.randn(1, 3, 3), torch.randn(1, 3, 4, 4).bfloat16())
+    stage = ScoredProposals(torch.randn(1, 3, 3), torch.randn(1, 3, 4, 4).bfloat16())
     labels = [[0, 0, 1, 1]] * 4
     with torch.autocast("cpu", torch.bfloat16):
         under = values(run(build_criterion(), [stage], labels))
-    stage = Proposals(stage.pred_logits, stage.pred_masks.float())
+    stage = ScoredProposals(stage.pred_logits, stage.pred_masks.float())
     assert under == values(run(build_criterion(), [stage], labels))

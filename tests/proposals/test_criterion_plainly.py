@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.matcher import HungarianMatcher
-from zsk.proposals.outputs import Proposals
+from zsk.proposals.outputs import ScoredProposals
 
 N, K = 5, 4
 CLASS, FOCAL, DICE, NO_OBJECT = 1.5, 20.0, 2.0, 0.1
@@ -59,7 +59,7 @@ def plain_losses(stage, segments):
 
 
 def random_stage(size):
-    return Proposals(
+    return ScoredProposals(
         torch.randn(3, N, K + 1, requires_grad=True),
         (3 * torch.randn(3, N, *size)).requires_grad_(),
     )
@@ -80,7 +80,6 @@ def test_losses_and_gradients(ignore_aware):
         focal_weight=FOCAL,
         dice_weight=DICE,
         no_object_weight=NO_OBJECT,
-        deep_supervision=True,
         ignore_aware=ignore_aware,
     )
     losses = criterion(stages, segments, ["a.jpg", "b.jpg", "c.jpg"])

@@ -98,8 +98,8 @@ def test_the_order_of_the_kernels_has_no_meaning():
         torch.randn(1, 3, 3, 4),
     )
     order = [2, 0, 1]
-    _, new_kernels, new_masks = stage(features, kernels, masks)
-    _, shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
+    new_kernels, new_masks = stage(features, kernels, masks)
+    shuffled_kernels, shuffled_masks = stage(features, kernels[:, order], masks[:, order])
     torch.testing.assert_close(shuffled_kernels, new_kernels[:, order], rtol=0, atol=1e-5)
     torch.testing.assert_close(shuffled_masks, new_masks[:, order], rtol=0, atol=1e-5)
 

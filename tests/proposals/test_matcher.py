@@ -7,7 +7,7 @@ import torch
 
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.proposals.matcher import HungarianMatcher
-from zsk.proposals.outputs import Proposals
+from zsk.proposals.outputs import ScoredProposals
 from zsk.proposals.segment_batch import SegmentBatch
 
 MATCHER = HungarianMatcher(class_weight=1.0, focal_weight=20.0, dice_weight=1.0)
@@ -22,14 +22,14 @@ def masks(*rows):
 def match_image(logits, masks, segments, matcher=MATCHER):
     """One image of one stage -> proposal indices, segment indices."""
     batch = SegmentBatch.from_images([segments]).resized(masks.shape[-2:])
-    matches = matcher([Proposals(logits[None], masks[None])], [batch], ["a.jpg"])[0]
+    matches = matcher([ScoredProposals(logits[None], masks[None])], [batch], ["a.jpg"])[0]
     assert matches.images.tolist() == [0] * len(matches.images)
     return matches.proposals, matches.segments
 
 
 def image_costs(logits, masks, segments):
     batch = SegmentBatch.from_images([segments])
-    return MATCHER.costs(Proposals(logits[None], masks[None]), batch)[0]
+    return MATCHER.costs(ScoredProposals(logits[None], masks[None]), batch)[0]
 
 
 def pairs(match):
@@ -136,7 +136,7 @@ def test_stages_and_images_are_matched_each_on_their_own():
     first, second = torch.tensor([[1, 0]]), torch.tensor([[255, 4]])  # two segments and one
     batch = SegmentBatch.from_images([segments_from_sem_seg(labels) for labels in (first, second)])
     stages = [
-        Proposals(torch.zeros(2, 3, 6), torch.stack([masks(*rows), masks(*others)]))
+        ScoredProposals(torch.zeros(2, 3, 6), torch.stack([masks(*rows), masks(*others)]))
         for rows, others in [
             ((nothing, right, left), (left, nothing, right)),
             ((left, nothing, right), (left, right, nothing)),

@@ -5,7 +5,7 @@ import torch
 from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
 from zsk.proposals.criterion import SetCriterion, region_classes
 from zsk.proposals.matcher import HungarianMatcher
-from zsk.proposals.outputs import Proposals
+from zsk.proposals.outputs import ScoredProposals
 
 LABELS = torch.tensor([[3, 3, 3, 7, 255, 255]])
 NO_OBJECT = 9
@@ -67,12 +67,11 @@ def test_the_criterion_uses_them_for_unmatched_proposals_alone():
             focal_weight=1.0,
             dice_weight=1.0,
             no_object_weight=0.1,
-            deep_supervision=True,
             ignore_aware=True,
             region_purity=purity,
         )
         graded = logits.clone().requires_grad_()
         segments = [segments_from_sem_seg(torch.tensor([[0, 0, 0, 255, 255, 255]]))]
-        criterion([Proposals(graded, masks)], segments, ["a.jpg"])["loss_class"].backward()
+        criterion([ScoredProposals(graded, masks)], segments, ["a.jpg"])["loss_class"].backward()
         losses[purity] = graded.grad[0].argmin(dim=1).tolist()  # the class that is pulled up
     assert losses == {0.0: [0, 2], 0.7: [0, 0]}

@@ -1,12 +1,39 @@
-"""The encoder that a name stands for."""
+"""Builds the encoder that MODEL.CLIP.NAME names.
+
+A new encoder is a file with a function that is registered here under a scheme:
+
+    @ENCODER_REGISTRY.register()
+    def my_scheme(name: str, **options: int) -> VisionLanguageEncoder: ...
+
+and is chosen with MODEL.CLIP.NAME my_scheme or my_scheme:name.
+"""
 
 from __future__ import annotations
 
 import torch
+from fvcore.common.registry import Registry
 
 from zsk.errors import UserError
 
 from .encoder import VisionLanguageEncoder
+
+ENCODER_REGISTRY = Registry("ENCODER")
+"""Scheme -> function of the rest of the name (after the colon) and MODEL.CLIP's options."""
+
+
+# The imports are in the functions, since each encoder needs packages that the others do not.
+@ENCODER_REGISTRY.register()
+def openai(name: str, **options: int) -> VisionLanguageEncoder:
+    from .clip_encoder import ClipEncoder
+
+    return ClipEncoder(name, **options)
+
+
+@ENCODER_REGISTRY.register()
+def embedded(name: str, **options: int) -> VisionLanguageEncoder:
+    from .embedded_encoder import EmbeddedEncoder
+
+    return EmbeddedEncoder(name or "lite2")
 
 
 def build_encoder(
@@ -14,34 +41,28 @@ def build_encoder(
     device: torch.device | str = "cpu",
     *,
     temperature: float = 0.0,
-    **clip_options: int,
+    **options: int,
 ) -> VisionLanguageEncoder:
-    """The encoder that `name` stands for, on `device`.
+    """The encoder that `name` stands for, on `device`. Nothing is downloaded.
 
     Args:
-        name: "embedded" or "embedded:lite0" (weights that install as packages), an OpenAI CLIP
-            model's name such as "ViT-B/16", or the path of a CLIP weights file.
-        temperature: what cosines are multiplied with to be logits; 0: the encoder's own number.
-        clip_options: ClipEncoder's one_pass_size and masked_layers; the embedded one has neither.
+        name: "scheme" or "scheme:name" of a registered encoder, such as "embedded" or
+            "embedded:lite0"; else an OpenAI CLIP model such as "ViT-B/16", or a CLIP weights file.
+        temperature: τ, the factor on cosines; 0 takes the encoder's own.
+        options: one_pass_size, see ClipEncoder; other encoders ignore it.
 
     Raises:
         UserError: the packages or the weights are missing or unreadable, or an option is out of
-            its range. Nothing is downloaded.
+            its range.
     """
     if not 0 <= temperature < float("inf"):
         raise UserError(
             f"MODEL.CLIP.TEMPERATURE is {temperature}, but has to be a finite number, 0.0 for the "
             "encoder's own or more"
         )
-    encoder: VisionLanguageEncoder
-    # Imported here: neither model's packages are needed for the other one.
-    if name.partition(":")[0] == "embedded":
-        from .embedded_encoder import EmbeddedEncoder
-
-        encoder = EmbeddedEncoder(name.partition(":")[2] or "lite2")
-    else:
-        from .clip_encoder import ClipEncoder
-
-        encoder = ClipEncoder(name, **clip_options)
+    scheme, _, rest = name.partition(":")
+    if scheme not in ENCODER_REGISTRY:
+        scheme, rest = "openai", name
+    encoder: VisionLanguageEncoder = ENCODER_REGISTRY.get(scheme)(rest, **options)
     encoder.logit_scale = temperature or encoder.logit_scale
     return encoder.to(device)

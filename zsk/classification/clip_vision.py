@@ -1,4 +1,4 @@
-"""One look at a photo with CLIP's own image towers, weights unchanged.
+"""Features of a whole photo from CLIP's image towers, weights unchanged.
 
 Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R regions, C width
 of the tower, E width of the shared text and image space. A photo comes normalised and in whole
@@ -19,7 +19,7 @@ from .clip_patches import patch_coverage, resize_positions
 
 
 class ClipVision(Protocol):
-    """What an image tower answers about a whole photo; `patch` is p."""
+    """An image tower on a whole photo; `patch` is p."""
 
     patch: int
 
@@ -60,9 +60,9 @@ class TransformerVision:
         return self._project(features).T.unflatten(1, size)
 
     def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
-        """R more queries in the masked layers, of which the patches take no notice.
+        """R more queries in the masked layers, to which the patches do not attend.
 
-        A region that covers everything is a second class token: it gets the photo's own embedding.
+        A region that covers the photo is a second class token and gets the photo's embedding.
         """
         tokens, size = self._embed(photo)
         blocks = list(self.visual.transformer.resblocks)
@@ -94,7 +94,7 @@ def _masked_block(
 ) -> Tensor:
     """One residual block: (1+P,C) tokens as in CLIP, and (R,C) region tokens under (R,P) `bias`.
 
-    → (1+P+R,C), or (R,C): after the last block nobody asks for the others.
+    → (1+P+R,C), or the regions alone, (R,C), which is enough after the last block.
     """
     shared = len(tokens)
     attn, both = block.attn, torch.cat([tokens, regions])
@@ -109,7 +109,7 @@ def _masked_block(
 
 
 def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
-    """What a residual block does after attention; (T,C) each."""
+    """The rest of a residual block after attention; (T,C) each."""
     tokens = tokens + block.attn.out_proj(attended)
     return tokens + block.mlp(block.ln_2(tokens))
 
@@ -129,7 +129,7 @@ class ResNetVision:
         return values.T.unflatten(1, features.shape[-2:])
 
     def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
-        """Attention pooling under each mask: the mask's mean asks the positions that it covers."""
+        """Attention pooling under each mask: the mean under the mask is the query."""
         features, pool = self._feature_map(photo), self.visual.attnpool
         size, patches = features.shape[-2:], features.flatten(1).T
         coverage = patch_coverage(masks, size)
@@ -150,7 +150,7 @@ class ResNetVision:
         return pool.c_proj(region_attention(q, k, v, (patch_k, patch_v), bias))
 
     def _feature_map(self, photo: Tensor) -> Tensor:
-        """→ (C,h,w), what the attention pooling is given."""
+        """→ (C,h,w), the input of the attention pooling."""
         visual = self.visual
         x = photo[None].to(visual.conv1.weight.dtype)
         for stem in "123":

@@ -1,4 +1,4 @@
-"""What the project asks of a vision-language model.
+"""The interface of the frozen vision-language models.
 
 Letters: K texts, T tokens of a text, P and Q context vectors before and after a name, W width of
 the text tower, R crops or regions, H×W photo, h×w a coarser grid over the whole photo, E width of
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .compiled import compiled
 from .frozen_module import FrozenModule
 
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
@@ -63,7 +62,6 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         self.pixel_std = pixel_std
         self.logit_scale = logit_scale
         self._fingerprint: str | None = None
-        self._compiled: Callable[[Tensor], Tensor] | None = None
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Tensor:
@@ -127,31 +125,15 @@ class VisionLanguageEncoder(FrozenModule, ABC):
                 rows.append(F.normalize(features.float(), dim=1))
             return torch.cat(rows)
 
-    def release_text(self) -> None:
-        """Give back what memory only texts need, if any; the next text takes it again."""
-
     def encode_image(self, crops: Tensor) -> Tensor:
         """(R,3,input_size,input_size) float32 crops, normalised → (R,E) float32 unit rows."""
         if not len(crops):
             return torch.zeros(0, self.embed_dim, device=self.device)
         with self._frozen_arithmetic():
-            features = (self._compiled or self._image_features)(crops)
-            return F.normalize(features.float(), dim=1)
-
-    def compile_images(self) -> None:
-        """From now on `encode_image` is compiled, once for each number R of crops.
-
-        Who calls it should always give it the same number, see `compiled_images`.
-        """
-        self._compiled = compiled(self._image_features, "MODEL.CLIP.COMPILE")
-
-    @property
-    def compiled_images(self) -> bool:
-        """Whether `compile_images` was called."""
-        return self._compiled is not None
+            return F.normalize(self._image_features(crops).float(), dim=1)
 
     def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """One look at the whole image for all of its regions.
+        """Embeddings of all regions from one look at the whole image.
 
         Args:
             pixels: (3,H,W) float32, normalised.
@@ -169,15 +151,15 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             return F.normalize(self._region_features(pixels, masks).float(), dim=1)
 
     def encode_dense(self, pixels: Tensor) -> Tensor:
-        """A feature for each place of the photo, comparable with texts.
+        """An embedding for each place of the photo, in the space of the texts.
 
         Args:
-            pixels: (3,H,W) float32, normalised. Seen whole and at this size: time and memory may
-                grow with the square of H·W, so cut or shrink a large photo first.
+            pixels: (3,H,W) float32, normalised. Time and memory may grow with the square of H·W, so
+                cut or shrink a large photo first.
 
         Returns:
-            (E,h,w) float32, unit-length columns. The grid covers the photo exactly: to bring it, or
-            scores made from it, to the photo, interpolate to (H,W) with align_corners=False.
+            (E,h,w) float32, unit-length columns. The grid covers the photo exactly: interpolate to
+            (H,W) with align_corners=False.
 
         Raises:
             NotImplementedError: this encoder has no such features, see `takes_dense`.
@@ -195,16 +177,11 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """64 hex digits (SHA-256) of the weights; the same on every device."""
         if self._fingerprint is None:
             digest = hashlib.sha256()
-            for name, tensor in self._named_weights():
-                digest.update(f"{name} {tuple(tensor.shape)}".encode())
-                # Halves: a float32 and a float16 copy of one network agree.
-                values = tensor.half() if tensor.is_floating_point() else tensor
-                digest.update(values.cpu().contiguous().numpy().tobytes())
+            for name, network in sorted(self._networks.items()):
+                for key, tensor in network.state_dict().items():
+                    digest.update(f"{name}.{key} {tuple(tensor.shape)}".encode())
+                    # in halves: a float32 and a float16 copy of one network agree
+                    values = tensor.half() if tensor.is_floating_point() else tensor
+                    digest.update(values.cpu().contiguous().numpy().tobytes())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
-
-    def _named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """What the fingerprint is of, always in the same order."""
-        for name, network in sorted(self._networks.items()):
-            for key, tensor in network.state_dict().items():
-                yield f"{name}.{key}", tensor

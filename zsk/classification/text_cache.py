@@ -1,8 +1,4 @@
-"""Text embeddings on disk, so that a program that starts again does not encode them again.
-
-Measured on 2026-11-23 with a CLIP of ViT-B/16's size on one CPU thread: 0.1 s per text, and once
-per start 0.3 s for the fingerprint of the weights. On a GPU a text costs far less than on a CPU and
-the fingerprint as much, so that only large template ensembles gain there (our estimate).
+"""Text embeddings on disk, so that a program that starts again does not encode the same texts.
 
 Letters: K classes, E width of the text space.
 """
@@ -24,8 +20,8 @@ from torch import Tensor
 
 from .encoder import VisionLanguageEncoder
 
-FORMAT = 1  # raise it when the same weights and texts come to give other embeddings
-MIN_TEXTS_CPU = 16  # fewer texts than this are encoded sooner than the weights are hashed
+FORMAT = 1  # to be raised when the same weights and texts give other embeddings
+MIN_TEXTS_CPU = 16  # fewer texts are encoded faster than the weights are hashed
 MIN_TEXTS_GPU = 1024
 
 logger = logging.getLogger(__name__)
@@ -42,8 +38,8 @@ def cache_folder() -> Path:
 class TextCache:
     """One file per (encoder, weights, device type, templates, names).
 
-    Any number of processes may share the folder: a file appears whole or not at all. A file that is
-    damaged is written anew; a folder that cannot be written to costs a warning.
+    Several processes may share the folder: a file appears whole or not at all. A damaged file is
+    written again; a folder that cannot be written to gives a warning.
 
     Args:
         folder: None takes `cache_folder()`.
@@ -61,7 +57,7 @@ class TextCache:
     ) -> Tensor:
         """(K,E) float32 unit rows on the encoder's device: from the disk, or from `encode()`.
 
-        Few texts are encoded without a look at the disk, see MIN_TEXTS_CPU.
+        Few texts are encoded without reading the disk, see MIN_TEXTS_CPU.
         """
         on_cpu = encoder.device.type == "cpu"
         if len(names) * len(templates) < (MIN_TEXTS_CPU if on_cpu else MIN_TEXTS_GPU):
@@ -88,14 +84,14 @@ class TextCache:
         except OSError as error:
             logger.warning(
                 "text embeddings cannot be kept in %s (%s): set ZSK_CACHE_DIR to a folder that can "
-                "be written to, or MODEL.CLIP.TEXT_CACHE False",
+                "be written to",
                 self.folder,
                 error.strerror,
             )
 
 
 def _key(encoder: VisionLanguageEncoder, templates: Sequence[str], names: Sequence[str]) -> str:
-    # The device's type, because a GPU encodes in half precision.
+    # with the type of the device, since a GPU encodes in half precision
     content = [
         FORMAT,
         type(encoder).__name__,
@@ -108,7 +104,7 @@ def _key(encoder: VisionLanguageEncoder, templates: Sequence[str], names: Sequen
 
 
 def _read(file: Path, shape: tuple[int, int]) -> Tensor | None:
-    """The rows in a file; None where there is none, or none that can be believed."""
+    """The rows in a file; None where there is no file or its content is invalid."""
     try:
         rows = np.load(file, allow_pickle=False)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile):

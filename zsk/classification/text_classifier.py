@@ -1,4 +1,4 @@
-"""Class names → text embeddings, the classifier weights of head and regions.
+"""Class names → text embeddings, the classifier weights for proposal head and regions.
 
 Letters: K classes, T templates, E width of the text space.
 """
@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,11 +19,11 @@ from zsk.vocabulary import Vocabulary
 
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
-from .learned_prompts import LearnedPrompts
+from .learned_prompts import LearnedPrompts, load_prompts
 from .prompts import build_prompts
 from .text_cache import TextCache
 
-CACHED_VOCABULARIES = 8  # a few users' words beside training's and a test set's
+CACHED_VOCABULARIES = 8  # vocabularies of training, of a test set, and of a user's last words
 
 
 class TextClassifier(FrozenModule):
@@ -30,10 +31,10 @@ class TextClassifier(FrozenModule):
 
     Args:
         encoder: the frozen text side.
-        prompts: T ≥ 1 texts with one "{}" each, or learned prompts, which are frozen and then are
-            no part of the state dict: a model may be evaluated with others than it was trained.
-        disk_cache: where the embeddings of templates outlive the process; None: nowhere. Learned
-            prompts are not kept there.
+        prompts: T ≥ 1 texts with one "{}" each, or learned prompts. Learned prompts are frozen and
+            no part of the state dict, so a model may be evaluated with other prompts.
+        disk_cache: where the embeddings of templates are kept between programs, or None. The
+            embeddings of learned prompts are not kept.
     """
 
     def __init__(
@@ -54,14 +55,13 @@ class TextClassifier(FrozenModule):
         self._cache: OrderedDict[tuple[tuple[str, ...], str], Tensor] = OrderedDict()
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
-        """Leave the context vectors as they were learned, in float32."""
+        """Learned context vectors stay in float32."""
 
     def forward(self, vocabulary: Vocabulary) -> Tensor:
         """(K,E) float32 unit rows on the encoder's device, without gradient.
 
-        A template ensemble is the mean of its unit rows, scaled to length 1 again. The least
-        recently used vocabularies are forgotten. Raises UserError for a class whose prompt is too
-        long for the encoder.
+        A template ensemble is the mean of its unit rows, normalised again. Raises UserError for a
+        class whose prompt is too long for the encoder.
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
         if key not in self._cache:
@@ -99,12 +99,17 @@ class TextClassifier(FrozenModule):
                 f"the prompt of the class {vocabulary.names[position]!r} has more than the "
                 f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
             ) from error
-        self.encoder.release_text()  # for these names it will not be needed again
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
 
 
+def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> TextClassifier:
+    """The text classifier that MODEL.CLIP describes. Raises UserError as `load_prompts` does."""
+    prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
+    return TextClassifier(encoder, prompts, TextCache())
+
+
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
-    """Log the classes that count as unseen although the prompts learned from their masks."""
+    """Warn of unseen classes that the learned prompts were trained on."""
     again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
     leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
     if leaked:

@@ -9,9 +9,9 @@ from pathlib import Path
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.register import register_evaluation_set, register_zero_shot_split
 from zsk.data.splits import get_split
+from zsk.resources import find_resource
 from zsk.vocabulary import Vocabulary
 
-_LISTS_FOLDER = Path(__file__).resolve().parents[2] / "datasets"
 _ADVICE = (
     "set DETECTRON2_DATASETS to a folder laid out as datasets/README.md says, then run "
     "`python datasets/prepare_{}.py`"
@@ -39,7 +39,7 @@ def register_all(root: str | os.PathLike[str]) -> None:
     voc_photos, coco_photos, coco_zsk = voc / "JPEGImages", coco / "train2017", coco / "zsk"
     coco_all, coco_seen = coco_zsk / "train2017", coco_zsk / "train2017_seen"
     photos_train, photos_val, photos_overfit = (
-        _LISTS_FOLDER / f"photos_{part}.txt" for part in ("train", "val", "overfit")
+        find_resource(f"datasets/photos_{part}.txt") for part in ("train", "val", "overfit")
     )
     for name, split, image_root, label_root, file_list in (
         ("voc_zs_train", "voc", voc_photos, voc / "zsk/train_seen", voc / "train.txt"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -114,3 +115,27 @@ def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarra
     for label_id, value in enumerate(values):
         table[value] = label_id
     return table
+
+
+def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
+    """(H,W) uint8 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
+
+    Args:
+        table: (256,) int16, value -> id, -1 where the benchmark has no such value.
+
+    Raises:
+        UserError: naming the file and a value that the benchmark does not have.
+    """
+    check_values(values, table, source)
+    return table[values].astype(np.uint8)
+
+
+def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
+    """Raise a UserError when a label (H,W) uint8 holds a value that `table` (256,) has not."""
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    unknown = present[table[present] == FORBIDDEN_VALUE]
+    if unknown.size:
+        raise UserError(
+            f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
+            "get the original label files"
+        )

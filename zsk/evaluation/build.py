@@ -6,13 +6,13 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
-from zsk.config import config_hash
 from zsk.data.dataset_mapper import seen_names_only
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
+from zsk.load import config_hash
 
 SEEN_ONLY_FOLDER = "seen_only"
 

@@ -1,4 +1,4 @@
-"""The proposal head's parts as a configuration asks for them: what its from_config calls."""
+"""Builds the parts of DynamicKernelHead from a configuration."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,13 @@ from torch import nn
 from zsk.errors import UserError
 
 from .build_features import build_feature_map, check_norm
-from .class_scores import LinearScores, TextAlignedScores, kernel_embedding, region_embedding
+from .class_scores import (
+    ClassScores,
+    LinearScores,
+    TextAlignedScores,
+    kernel_embedding,
+    region_embedding,
+)
 from .image_clusters import ClusterGenerator, ClusterKernels
 from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
@@ -28,7 +34,7 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
                 f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
             )
     if "head" in input_shape and "head" not in wanted:
-        raise UserError(  # trained for nothing, and distributed training would stop at it
+        raise UserError(  # distributed training stops at parameters without a gradient
             "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
         )
     check_norm(head.NORM)
@@ -62,7 +68,7 @@ def build_kernel_generator(
             kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
         )
     if kernels.INIT == "clusters" and not kernels.NUM_STAGES and head.CLASS_FEATURES:
-        raise UserError(  # and distributed training would wait for ASPP's gradients
+        raise UserError(  # distributed training stops at parameters without a gradient
             f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}, but with clusters, "
             "NUM_STAGES 0 and CLASS_FEATURES nothing reads what ASPP makes of it: set it to []"
         )
@@ -80,8 +86,6 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
         dim=kernels.DIM,
         num_heads=kernels.NUM_HEADS,
         dim_feedforward=kernels.DIM_FEEDFORWARD,
-        dropout=kernels.DROPOUT,
-        num_mask_layers=kernels.NUM_MASK_LAYERS,
         gather_activation=kernels.GATHER_ACTIVATION,
         gather_reduction=kernels.GATHER_REDUCTION,
         feature_transform=kernels.FEATURE_TRANSFORM,
@@ -91,8 +95,8 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
 
 def build_class_scores(
     cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
-) -> TextAlignedScores | LinearScores:
-    """The class scores of one stage: of its kernels, or of the features under its masks."""
+) -> ClassScores:
+    """The class scores of one stage, on its kernels or on the features under its masks."""
     head = cfg.MODEL.SEM_SEG_HEAD
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
@@ -104,9 +108,7 @@ def build_class_scores(
     return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
 
 
-def build_vector_scores(
-    head: CfgNode, dim: int, embed_dim: int
-) -> TextAlignedScores | LinearScores:
+def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     """The class scores of kernels or queries of width `dim`; `head`: MODEL.SEM_SEG_HEAD.
 
     The linear classifier is a single layer, as MaskFormer's is.

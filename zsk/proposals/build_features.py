@@ -1,4 +1,4 @@
-"""What turns backbone features into the map F, as a configuration asks for it."""
+"""Builds the feature map F (ASPP or pyramid) from a configuration."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ NORM_GROUPS = 32  # of Detectron2's GN
 def build_feature_map(
     head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
 ) -> AsppFeatures | PixelDecoder:
-    """ASPP on one feature (method), or the pyramid over several, which ZS-MaskFormer has, too."""
+    """ASPP on one feature (method), or the feature pyramid of ZS-MaskFormer on several."""
     if len(head.IN_FEATURES) == 1:
         return build_aspp_features(head, input_shape, dim)
     check_pyramid(head, input_shape)

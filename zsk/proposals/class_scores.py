@@ -1,7 +1,7 @@
 """Class scores of the proposal head: embeddings against the text embeddings (section 2).
 
-Shape letters: B images, D kernel width, N kernels, C pooled channels, K classes, E text embedding
-width, h x w masks.
+Shape letters: B images, D kernel width, N kernels, C pooled channels, K classes, E embedding width,
+h x w masks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,11 @@ def kernel_embedding(dim: int, embed_dim: int) -> nn.Module:
 def region_embedding(channels: int, embed_dim: int, dropout: float) -> nn.Module:
     """A linear map of standardised features (M,C) to the text space (M,E).
 
-    Linear on purpose: with few photos a deeper map learns the photos, not the classes.
+    The map is linear because a deeper one overfits a few photos.
     """
     return nn.Sequential(
         nn.Unflatten(1, (channels, 1, 1)),
-        # its statistics are those of all processes, so that all of them keep the same model
+        # statistics over all processes, so that every process keeps the same model
         NaiveSyncBatchNorm(channels),
         nn.Flatten(),
         nn.Dropout(dropout),
@@ -44,17 +44,17 @@ def region_embedding(channels: int, embed_dim: int, dropout: float) -> nn.Module
 
 
 class TextAlignedScores(nn.Module):
-    """What is embedded is compared with the text embeddings, which are the classifier's weights.
+    """Embeddings of proposals, and their cosine with text embeddings as class logits.
 
-    The text embeddings are an argument, not a state: the head learns on the seen classes and is
-    used on any vocabulary.
+    The text embeddings are an argument, so the head learns on seen classes and is used with any
+    vocabulary.
     """
 
     def __init__(self, embedding: nn.Module, embed_dim: int, temperature: float):
         """
         Args:
             embedding: rows -> (B*N,E), `kernel_embedding` or `region_embedding`.
-            temperature: tau, what the cosine is multiplied with (100 in the method).
+            temperature: tau, the factor on the cosine (100 in the method).
         """
         super().__init__()
         self.temperature = temperature
@@ -62,37 +62,40 @@ class TextAlignedScores(nn.Module):
         self.no_object = nn.Parameter(torch.empty(1, embed_dim))
         nn.init.normal_(self.no_object)
 
-    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
-        """vectors (B,N,D) or (B,N,C), text (K,E) unit rows -> logits (B,N,K+1) float32.
-
-        The no-object class is the last one.
-        """
+    def embed(self, vectors: Tensor) -> Tensor:
+        """Kernels (B,N,D) or pooled features (B,N,C) -> (B,N,E) float32 unit rows."""
         with torch.autocast(device_type=vectors.device.type, enabled=False):
-            embeddings = self.embedding(vectors.float().flatten(0, 1)).unflatten(
-                0, vectors.shape[:2]
-            )
-            embeddings = F.normalize(embeddings, dim=-1)
+            rows = self.embedding(vectors.float().flatten(0, 1))
+            return F.normalize(rows, dim=-1).unflatten(0, vectors.shape[:2])
+
+    def forward(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Embeddings (…,N,E), text (K,E) unit rows -> logits (…,N,K+1) float32, no-object last."""
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
             no_object = F.normalize(self.no_object, dim=-1)
             return self.temperature * embeddings @ torch.cat([text.float(), no_object]).T
 
 
 class LinearScores(nn.Module):
-    """A learned classifier of fixed classes: what the fully supervised systems have."""
+    """A learned classifier of fixed classes, for the fully supervised systems."""
 
     def __init__(self, classifier: nn.Module, num_classes: int):
         """
         Args:
-            classifier: rows (B*N,D) or (B*N,C) -> (B*N,K+1), K = `num_classes`, no-object last.
+            classifier: rows (M,D) or (M,C) -> (M,K+1), K = `num_classes`, no-object last.
         """
         super().__init__()
         self.classifier = classifier
         self.num_classes = num_classes
 
-    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
-        """vectors (B,N,D) or (B,N,C) -> logits (B,N,K+1) float32; of text (K,E) K alone counts.
+    def embed(self, vectors: Tensor) -> Tensor:
+        """Kernels (B,N,D) or pooled features (B,N,C), unchanged, in float32."""
+        return vectors.float()
+
+    def forward(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Embeddings (…,N,D) -> logits (…,N,K+1) float32; of text (K,E) only K is read.
 
         Raises:
-            UserError: the vocabulary has another number of classes than was learned.
+            UserError: the vocabulary has another number of classes than the classifier.
         """
         if len(text) != self.num_classes:
             raise UserError(
@@ -100,18 +103,21 @@ class LinearScores(nn.Module):
                 f"{self.num_classes}, but the vocabulary has {len(text)} classes: make them equal, "
                 "or choose CLASSIFIER text for other vocabularies"
             )
-        with torch.autocast(device_type=vectors.device.type, enabled=False):
-            return self.classifier(vectors.float().flatten(0, 1)).unflatten(0, vectors.shape[:2])
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            rows = self.classifier(embeddings.flatten(0, -2))
+            return rows.unflatten(0, embeddings.shape[:-1])
+
+
+ClassScores = TextAlignedScores | LinearScores
 
 
 def pool_regions(
     features: Mapping[str, Tensor], names: Sequence[str], mask_logits: Tensor
 ) -> Tensor:
-    """Mean backbone features inside every mask: our choice, beside the method's kernels.
+    """Mean backbone features inside every mask, to be embedded instead of the kernels.
 
-    With few photos (80) a linear map of frozen features named regions of other photos better than
-    embeddings of kernels that were learned from the photos. Inside is where a logit is over 0; a
-    mask with no such pixel gives zeros.
+    This is a choice of this project for trainings on few photos. The inside of a mask is where its
+    logit is over 0; a mask with no such pixel gives zeros.
 
     Args:
         features: (B,C_i,h_i,w_i) by name; `names` of them are pooled and concatenated.

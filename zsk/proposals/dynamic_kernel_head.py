@@ -1,10 +1,10 @@
-"""The proposal head: kernel generator, S update stages, class scores (the figure's middle row).
+"""The proposal head: kernel generator, S update stages, embeddings (the figure's middle row).
 
-Shape letters: B images, D kernel width, N kernels, S stages, K classes, E text embedding width.
+Shape letters: B images, D kernel width, N kernels, S stages, K classes, E embedding width.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -12,7 +12,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from .build import build_class_scores, build_kernel_generator, build_stage, check_settings
-from .class_scores import pool_regions
+from .class_scores import ClassScores, pool_regions
 from .image_clusters import ClusterGenerator
 from .kernel_generator import KernelGenerator
 from .outputs import Proposals
@@ -20,7 +20,7 @@ from .outputs import Proposals
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DynamicKernelHead(nn.Module):
-    """N dynamic kernels, refined S times; every stage gives masks and class scores."""
+    """N dynamic kernels, refined S times; every stage gives masks and embeddings."""
 
     @configurable
     def __init__(
@@ -28,14 +28,14 @@ class DynamicKernelHead(nn.Module):
         *,
         kernel_generator: KernelGenerator | ClusterGenerator,
         stages: Sequence[nn.Module],
-        class_scores: Sequence[nn.Module],
+        class_scores: Sequence[ClassScores],
         class_features: Sequence[str] = (),
     ):
         """
         Args:
-            class_scores: one part more than `stages`: K_0 is scored and supervised, too.
-            class_features: backbone features that are pooled under the masks and scored instead of
-                the kernels (our choice, see `pool_regions`).
+            class_scores: one module more than `stages`, since K_0 is scored and supervised, too.
+            class_features: backbone features to pool under the masks and to embed instead of the
+                kernels, see `pool_regions`; () embeds the kernels (the method).
         """
         super().__init__()
         if len(class_scores) != len(stages) + 1:
@@ -60,26 +60,25 @@ class DynamicKernelHead(nn.Module):
             "class_features": cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES,
         }
 
-    def forward(self, features: Mapping[str, Tensor], text: Tensor) -> list[Proposals]:
-        """Backbone features and text (K,E) -> S+1 proposals, stage 0 (K_0, M_0) first."""
+    def forward(self, features: Mapping[str, Tensor]) -> list[Proposals]:
+        """Backbone features -> S+1 proposals, stage 0 (K_0, M_0) first."""
         feature_map, kernels, masks = self.kernel_generator(features)
-        outputs = [self.propose(0, features, kernels, masks, text)]
+        proposals = [self.propose(0, features, kernels, masks)]
         for number, stage in enumerate(self.stages, start=1):
-            feature_map, kernels, masks = stage(feature_map, kernels, masks)
-            outputs.append(self.propose(number, features, kernels, masks, text))
-        return outputs
+            kernels, masks = stage(feature_map, kernels, masks)
+            proposals.append(self.propose(number, features, kernels, masks))
+        return proposals
 
     def propose(
-        self,
-        stage: int,
-        features: Mapping[str, Tensor],
-        kernels: Tensor,
-        masks: Tensor,
-        text: Tensor,
+        self, stage: int, features: Mapping[str, Tensor], kernels: Tensor, masks: Tensor
     ) -> Proposals:
-        """One stage's masks with the class scores of its kernels, or of what its masks cover."""
+        """The masks of one stage with embeddings of its kernels, or of what its masks cover."""
+        vectors = kernels
         if self.class_features:
             vectors = pool_regions(features, self.class_features, masks)
-        else:
-            vectors = kernels
-        return Proposals(self.class_scores[stage](vectors, text), masks)
+        scores = cast(ClassScores, self.class_scores[stage])
+        return Proposals(scores.embed(vectors), masks)
+
+    def class_logits(self, embeddings: Tensor, text: Tensor, stage: int = -1) -> Tensor:
+        """Embeddings (…,N,E) of a stage, text (K,E) -> logits (…,N,K+1) float32."""
+        return self.class_scores[stage](embeddings, text)

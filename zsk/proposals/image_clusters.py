@@ -1,8 +1,8 @@
-"""Kernels that start from the image's own clusters: k-means on the backbone's features.
+"""Kernels from clusters of the image: k-means on the features of the backbone.
 
-Our choice, beside the method's learned K_0: with few training photos a learned K_0 has to find
-every image's regions from nothing, while clusters of frozen features are good regions already.
-Several cluster counts side by side give coarse and fine regions.
+A choice of this project, beside the learned K_0 of the method: with few training photos clusters
+of frozen features are better regions than those of learned kernels. Several cluster counts side by
+side give coarse and fine regions.
 
 Shape letters: B images, D kernel width, N kernels, C backbone channels, P pixels, k clusters.
 """
@@ -33,7 +33,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     nearest = torch.full_like(norms, float("inf"))
     for _ in range(count - 1):
         nearest = torch.minimum(nearest, distances(points[batch, chosen[-1]]))
-        nearest[batch, chosen[-1]] = 0.0  # exactly, whatever rounding says
+        nearest[batch, chosen[-1]] = 0.0  # exactly, without rounding
         chosen.append(nearest.argmax(dim=1))
     return torch.stack(chosen, dim=1)
 
@@ -102,9 +102,10 @@ class ClusterKernels(nn.Module):
 
 
 class ClusterGenerator(nn.Module):
-    """A kernel generator in which nothing is learned: F is a backbone feature, K_0 its means.
+    """A kernel generator without parameters: F is a backbone feature, K_0 its means.
 
-    For heads without stages that score what their masks cover: ASPP would learn nothing there.
+    It serves heads without stages that embed the features under their masks, in which ASPP would
+    have no gradient.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """One update stage: static kernels become group-aware (eqs. 3.1-3.5).
 
-The arithmetic is that of K-Net's kernel update head (Zhang et al., NeurIPS 2021); where the thesis
-formula and K-Net differ (gather activation, sum or mean, a feature transform) an option decides.
+The arithmetic is that of K-Net's kernel update head (Zhang et al., NeurIPS 2021). An option decides
+where the thesis and K-Net differ: gather activation, sum or mean, a feature transform.
 
 Shape letters: B images, D kernel width, N kernels, h x w feature map.
 """
@@ -12,12 +12,29 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
-from .feature_readers import convolve_and_hand_on, gather_group_features
-from .masks import resize_masks
+from .masks import convolve_kernels, resize_masks
 
 GATHER_ACTIVATIONS = ("sigmoid", "softmax")
 GATHER_REDUCTIONS = ("sum", "mean")
 MASK_UPDATES = ("predict", "add")
+
+
+def gather_group_features(
+    features: Tensor, mask_logits: Tensor, activation: str, reduction: str
+) -> Tensor:
+    """Pool the features under every mask (eq. 3.1).
+
+    features (B,D,h,w), mask_logits (B,N,h,w) -> (B,N,D) float32. `activation` is "sigmoid" (method)
+    or "softmax" over the N kernels (K-Net's public code); `reduction` is "sum" (method) or "mean",
+    which divides by the area of the mask. The sum over h*w pixels overflows float16, so it is taken
+    in float32 under autocast, too.
+    """
+    with torch.autocast(device_type=features.device.type, enabled=False):
+        logits = mask_logits.float()
+        masks = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)
+        if reduction == "mean":
+            masks = masks / masks.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+        return masks.flatten(2) @ features.float().flatten(2).mT
 
 
 class KernelGate(nn.Module):
@@ -40,8 +57,8 @@ class KernelGate(nn.Module):
     def forward(self, group: Tensor, kernels: Tensor) -> Tensor:
         """group (B,N,D), kernels (B,N,D) -> updated kernels (B,N,D) float32.
 
-        In float32 whatever autocast says: `group` is a sum over pixels and F_G a product with it,
-        which would be infinite in float16 until a norm takes them back.
+        In float32 under autocast, too: `group` is a sum over pixels, and F_G, a product with it,
+        overflows float16.
         """
         with torch.autocast(device_type=group.device.type, enabled=False):
             group_in, group_out = self.group_fc(group.float()).split(self.dim, dim=-1)
@@ -97,10 +114,10 @@ class KernelUpdateStage(nn.Module):
         Args:
             num_mask_layers: linear -> LayerNorm -> ReLU blocks in g_s before its last linear.
             gather_activation, gather_reduction: see `gather_group_features`.
-            feature_transform: a 1x1 convolution of the stage's own on F (K-Net's public
-                configurations have one; the method does not).
-            mask_update: "predict" (eq. 3.5), or "add" to the previous masks what is predicted: our
-                choice, for masks that are good to begin with (clusters).
+            feature_transform: a 1x1 convolution on F in every stage (in K-Net's public
+                configurations, not in the method).
+            mask_update: "predict" (eq. 3.5), or "add" the prediction to the previous masks, which
+                is a choice of this project for initial masks from clusters.
         """
         super().__init__()
         if gather_activation not in GATHER_ACTIVATIONS or gather_reduction not in GATHER_REDUCTIONS:
@@ -122,24 +139,22 @@ class KernelUpdateStage(nn.Module):
         self.mask_kernels = nn.Sequential(*layers, last)  # g_s
         self.mask_update = mask_update
         if mask_update == "add":
-            # before any training a stage leaves the masks as they are
+            # an untrained stage does not change the masks
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
     def forward(
         self, features: Tensor, kernels: Tensor, mask_logits: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """F (B,D,h,w), K_{s-1} (B,N,D), M_{s-1} (B,N,h',w') -> F, K_s (B,N,D), M_s (B,N,h,w).
-
-        F is handed on for the next stage to read (see `feature_readers`).
-        """
-        own = features if self.transform is None else self.transform(features)
-        mask_logits = resize_masks(mask_logits, own.shape[-2:])
-        group, own = gather_group_features(
-            own, mask_logits, self.gather_activation, self.gather_reduction
+    ) -> tuple[Tensor, Tensor]:
+        """F (B,D,h,w), K_{s-1} (B,N,D), M_{s-1} (B,N,h',w') -> K_s (B,N,D), M_s (B,N,h,w)."""
+        if self.transform is not None:
+            features = self.transform(features)
+        mask_logits = resize_masks(mask_logits, features.shape[-2:])
+        group = gather_group_features(
+            features, mask_logits, self.gather_activation, self.gather_reduction
         )
         kernels = self.interaction(self.gate(group, kernels))
-        masks, own = convolve_and_hand_on(self.mask_kernels(kernels), own)
+        masks = convolve_kernels(self.mask_kernels(kernels), features)
         if self.mask_update == "add":
             masks = masks + mask_logits
-        return own if self.transform is None else features, kernels, masks
+        return kernels, masks

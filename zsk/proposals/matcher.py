@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zsk.data.targets import UNNAMED
 
 from .losses import pairwise_mask_losses
-from .outputs import Proposals
+from .outputs import ScoredProposals
 from .segment_batch import SegmentBatch
 
 
@@ -37,7 +37,7 @@ class HungarianMatcher(nn.Module):
     @torch.no_grad()
     def forward(
         self,
-        stages: Sequence[Proposals],
+        stages: Sequence[ScoredProposals],
         segments: Sequence[SegmentBatch],
         image_names: Sequence[str],
     ) -> list[Matches]:
@@ -50,19 +50,19 @@ class HungarianMatcher(nn.Module):
         Returns:
             a stage's matches each, on the proposals' device.
         Raises:
-            FloatingPointError: where a cost is not finite (the solver would fail obscurely).
+            FloatingPointError: a cost is not finite; the message names the image.
         """
         device = stages[0].pred_masks.device
         with torch.autocast(device_type=device.type, enabled=False):
             costs = [self.costs(*pair) for pair in zip(stages, segments, strict=True)]
-        # one copy each way for all stages and images: a GPU has to be waited for only once
+        # one copy each way for all stages and images, so a GPU is waited for only once
         pairs = [
             _assign(stage, segments[0].counts, image_names) for stage in torch.stack(costs).cpu()
         ]
         return [Matches(*stage) for stage in torch.stack(pairs).to(device)]
 
-    def costs(self, proposals: Proposals, segments: SegmentBatch) -> Tensor:
-        """One stage's costs (B,N,G) float32; those of padding are of no meaning."""
+    def costs(self, proposals: ScoredProposals, segments: SegmentBatch) -> Tensor:
+        """The costs of one stage, (B,N,G) float32; those of padding are meaningless."""
         labels, masks = segments.padded()
         focal, dice = pairwise_mask_losses(
             proposals.pred_masks.float().flatten(2),
@@ -71,17 +71,17 @@ class HungarianMatcher(nn.Module):
         )
         probs = proposals.pred_logits.float().softmax(dim=-1)
         labels = labels[:, None].expand(-1, probs.shape[1], -1)
-        # a segment without a name is any class but no-object
+        # a segment without a name may be any class but no-object
         named = torch.where(
             labels == UNNAMED, 1 - probs[..., -1:], probs.gather(2, labels.clamp(min=0))
         )
-        # DETR's choice: minus the probability instead of its log, which bounds the class cost
+        # DETR takes minus the probability instead of its log, which bounds the class cost
         return -self.class_weight * named + self.focal_weight * focal + self.dice_weight * dice
 
 
 def _assign(costs: Tensor, counts: Sequence[int], image_names: Sequence[str]) -> Tensor:
     """One stage's costs (B,N,G) on the CPU -> (3,M) int64: images, proposals, segments."""
-    from scipy.optimize import linear_sum_assignment  # here: 30 MB that only training needs
+    from scipy.optimize import linear_sum_assignment  # only training needs scipy
 
     pairs, first = [torch.empty((3, 0), dtype=torch.int64)], 0
     for i, (cost, count, name) in enumerate(zip(costs, counts, image_names, strict=True)):

@@ -1,4 +1,4 @@
-"""The ground truth of a batch as few tensors, so that its losses need no loop over images.
+"""The ground truth of a batch in few tensors, so that losses need no loop over images.
 
 Shape letters: B images, T segments of them all, G the most of one image, H x W labels, h x w masks.
 """
@@ -17,9 +17,9 @@ from zsk.data.targets import Segments
 
 
 class SegmentBatch(NamedTuple):
-    """The segments of B images one after the other, the first image's first."""
+    """The segments of B images, one image after the other."""
 
-    counts: list[int]  # B: how many of them are an image's own
+    counts: list[int]  # B, the number of segments of each image
     labels: Tensor  # (T,) int64
     masks: Tensor  # (T,H,W) bool
     valid: Tensor  # (B,H,W) bool, False where the label is to be ignored
@@ -47,7 +47,7 @@ class SegmentBatch(NamedTuple):
         return [Segments(*image) for image in zip(labels, masks, self.valid)]
 
     def padded(self) -> tuple[Tensor, Tensor]:
-        """Labels (B,G), masks (B,G,H,W): what is no segment of an image has label 0, no pixel."""
+        """Labels (B,G), masks (B,G,H,W); padding has label 0 and no pixel."""
         labels, masks = self.labels.split(self.counts), self.masks.split(self.counts)
         return pad_sequence(labels, batch_first=True), pad_sequence(masks, batch_first=True)
 

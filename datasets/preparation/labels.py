@@ -1,0 +1,125 @@
+"""Converts a benchmark's label files to joint ids 0..K-1 and 255.
+
+Letters: H×W label image, K classes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from preparation.files import make_folder, write_png
+from preparation.parallel import map_files
+
+from zsk.data.images import read_label
+from zsk.data.listing import LABEL_SUFFIX
+from zsk.data.splits import to_joint_ids
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+
+@dataclass
+class LabelCounts:
+    """What a prepared folder holds: numbers of images and of pixels."""
+
+    images: int = 0
+    seen_pixels: int = 0
+    unseen_pixels: int = 0
+    images_without_seen: int = 0
+
+    def __add__(self, other: LabelCounts) -> LabelCounts:
+        return LabelCounts(
+            self.images + other.images,
+            self.seen_pixels + other.seen_pixels,
+            self.unseen_pixels + other.unseen_pixels,
+            self.images_without_seen + other.images_without_seen,
+        )
+
+
+def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
+    """The counts of one label map (H,W) uint8 of joint ids."""
+    pixels = np.bincount(joint.ravel(), minlength=256)[: len(vocabulary)]
+    seen = int(pixels[np.array(vocabulary.seen)].sum())
+    return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))
+
+
+def prepare_labels(
+    sources: Sequence[Path],
+    table: np.ndarray,
+    vocabulary: Vocabulary,
+    *,
+    joint_folder: Path,
+    seen_folder: Path | None,
+    workers: int = 1,
+) -> LabelCounts:
+    """Write `joint_folder`/<stem>.png for every source label, and the same with unseen ids as 255.
+
+    Files that are there already are left alone, and every file appears under its name only when
+    it is complete: an interrupted run is continued by running it again.
+
+    Args:
+        sources: label files of the benchmark.
+        table: (256,) int16, file value → joint id (see `to_joint_ids`).
+        vocabulary: the joint vocabulary.
+        joint_folder: gets seen and unseen ids; made when missing.
+        seen_folder: gets joint ids too, but 255 for every unseen class; None writes none.
+        workers: number of processes; 1 stays in this one.
+
+    Returns:
+        Counts over all sources, whether written now or before.
+
+    Raises:
+        UserError: naming the file, when a source is missing, unreadable, or holds colours or a
+            value that the benchmark does not have.
+    """
+    for folder in (joint_folder, seen_folder):
+        if folder is not None:
+            make_folder(folder)
+    prepare = functools.partial(
+        _prepare_label,
+        table=table,
+        vocabulary=vocabulary,
+        joint_folder=joint_folder,
+        seen_folder=seen_folder,
+    )
+    description = f"{joint_folder.parent.name}/{joint_folder.name}"
+    counts = map_files(prepare, sources, workers=workers, description=description)
+    return sum(counts, LabelCounts())
+
+
+def counts_table(rows: Iterable[tuple[str, LabelCounts]]) -> str:
+    """A plain-text table, one line per prepared folder."""
+    header = f"{'labels':<12}{'images':>9}{'seen px':>16}{'unseen px':>16}{'no seen px':>12}"
+    lines = [
+        f"{name:<12}{c.images:>9,}{c.seen_pixels:>16,}{c.unseen_pixels:>16,}"
+        f"{c.images_without_seen:>12,}"
+        for name, c in rows
+    ]
+    note = "no seen px: images without any pixel of a seen class; training keeps them"
+    return "\n".join([header, *lines, note])
+
+
+def _prepare_label(
+    source: Path,
+    *,
+    table: np.ndarray,
+    vocabulary: Vocabulary,
+    joint_folder: Path,
+    seen_folder: Path | None,
+) -> LabelCounts:
+    """Write what `prepare_labels` writes for one source, as far as it is missing."""
+    finished = joint_folder / (source.stem + LABEL_SUFFIX)
+    if finished.exists():
+        joint = read_label(finished)
+    else:
+        joint = to_joint_ids(read_label(source), table, source)
+        write_png(finished, joint)
+    if seen_folder is not None and not (seen_folder / finished.name).exists():
+        unseen_ids = np.flatnonzero(~np.array(vocabulary.seen))
+        write_png(
+            seen_folder / finished.name,
+            np.where(np.isin(joint, unseen_ids), np.uint8(IGNORE_LABEL), joint),
+        )
+    return count_label(joint, vocabulary)

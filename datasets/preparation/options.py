@@ -1,0 +1,70 @@
+"""Options, checks of counts and dry-run lines that the preparation programs share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from preparation.parallel import default_workers
+
+from zsk.data.listing import LABEL_SUFFIX
+from zsk.errors import UserError
+
+DRY_RUN_NOTE = "dry run: nothing was written"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add --workers, --strict and --dry-run."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=default_workers(),
+        help="number of processes (default: one per CPU, at most 16; here %(default)s)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="make a list of another length than the benchmark's an error instead of a warning",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be read and written, and write nothing",
+    )
+
+
+def check_count(what: object, found: int, expected: int, *, strict: bool) -> None:
+    """Warn on stderr when a list is longer or shorter than the benchmark's own.
+
+    Raises:
+        UserError: it is, and `strict`.
+    """
+    if found == expected:
+        return
+    difference = f"{what}: {found:,} images, but the benchmark has {expected:,}"
+    if strict:
+        raise UserError(f"{difference}: complete the data, or leave out --strict for a subset")
+    print(f"warning: {difference}; results on it are not the benchmark's", file=sys.stderr)
+
+
+def require_files(paths: Sequence[Path], listed_in: Path) -> None:
+    """Raise a UserError that names the first of the label files that is missing, and how many."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise UserError(
+            f"label {missing[0]} does not exist, but {listed_in} lists it ({len(missing):,} of "
+            f"{len(paths):,} are missing): complete the data (datasets/README.md)"
+        )
+
+
+def describe_reading(part: str, number: int, source: object) -> str:
+    """The dry run's line on what is read."""
+    return f"{part}: reads {number:,} labels of {source}"
+
+
+def describe_writing(folder: Path, stems: Collection[str]) -> str:
+    """The dry run's line on the labels that `folder` gets."""
+    present = sum((folder / (stem + LABEL_SUFFIX)).exists() for stem in stems)
+    return f"    {folder}: {len(stems) - present:,} to write, {present:,} there already"

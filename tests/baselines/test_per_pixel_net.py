@@ -1,0 +1,222 @@
+"""The meta-architecture around small parts: its three modes, batches, training and refusals."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from dense_colours import DenseColours
+from detectron2.modeling import build_model
+from tiny_clip import save_tiny_clip
+from tiny_head import build_backbone_and_head, tiny_config
+from torch import nn
+
+from zsk import label_map
+from zsk.baselines.dense_clip import DenseClip
+from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
+from zsk.checkpoint import load_weights
+from zsk.classification.prompts import get_templates
+from zsk.classification.text_classifier import TextClassifier
+from zsk.errors import UserError
+from zsk.regions import Ensemble
+from zsk.solver import build_optimizer
+from zsk.vocabulary import Vocabulary
+
+WORDS = ("red", "green", "yellow")
+VOCABULARY = Vocabulary(WORDS, WORDS, (True, True, False))
+FCN = (
+    *("MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead"),
+    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 10.0),
+)
+
+
+class Pixels(nn.Module):
+    """A backbone that passes its input on."""
+
+    def forward(self, images):
+        return images
+
+
+class LogitsOfEveryPixel(nn.Module):
+    """A head that answers 2, 0, 1 everywhere."""
+
+    def forward(self, images):
+        return torch.tensor([2.0, 0.0, 1.0])[None, :, None, None].expand(len(images), 3, 2, 2)
+
+    def class_logits(self, embeddings, text):
+        return embeddings
+
+
+def build(mode, backbone=None, head=None, window=4, **ensemble):
+    encoder = DenseColours()
+    parts = {
+        "backbone": None if mode == "clip" else backbone or Pixels(),
+        "sem_seg_head": None if mode == "clip" else head or LogitsOfEveryPixel(),
+        "dense_clip": None if mode == "head" else DenseClip(encoder, window),
+        "text_classifier": TextClassifier(encoder, get_templates("single")),
+        "ensemble": Ensemble(mode, **ensemble),
+        "pixel_mean": [0.0] * 3,
+        "pixel_std": [255.0] * 3,
+    }
+    return PerPixelNet(**parts)
+
+
+def record(height=8, width=12, colour=(0, 255, 0)):
+    image = torch.tensor(colour, dtype=torch.uint8)[:, None, None].expand(3, height, width)
+    return {"image": image, "vocabulary": VOCABULARY, "height": height, "width": width}
+
+
+def answer(*args, **settings):
+    """The one name that all pixels of a pure green photo get."""
+    with torch.no_grad():
+        (result,) = build(*args, **settings).eval()([record()])
+    assert result["pred_labels"].shape == (8, 12)
+    assert result["pred_labels"].dtype == torch.int64
+    (label,) = result["pred_labels"].unique().tolist()
+    return WORDS[label]
+
+
+def test_each_mode_asks_its_own_part():
+    assert answer("head") == "red"
+    assert answer("clip") == "green"
+
+
+def test_a_penalty_of_seen_classes_gives_the_pixel_to_the_unseen_one():
+    assert answer("head", seen_penalty=0.9) == "red"
+    assert answer("head", seen_penalty=1.1) == "yellow"
+
+
+def test_lambda_weighs_head_and_clip_by_seen_and_unseen():
+    # head 0.665, 0.090, 0.245; CLIP (logits 0, 2, sqrt 2) 0.080, 0.591, 0.329
+    assert answer("ensemble", lam=1.0) == "red"  # 0.665, 0.090, 0.329
+    assert answer("ensemble", lam=0.0) == "green"  # 0.080, 0.591, 0.245
+    # 0.665^.5 0.080^.5 = 0.231; 0.090^.5 0.591^.5 = 0.231; 0.245^.5 0.329^.5 = 0.284
+    assert answer("ensemble", lam=0.5) == "yellow"
+
+
+def test_ensemble_of_pixels_by_hand():
+    head = torch.tensor([[[0.81, 0.25]], [[0.16, 0.0625]]])  # K=2, one row of two pixels
+    clip = torch.tensor([[[0.0625, 0.16]], [[0.25, 0.81]]])
+    seen = torch.tensor([True, False])
+    # seen: head^.75 clip^.25; unseen: head^.25 clip^.75
+    expected = [
+        [[0.81**0.75 * 0.5, 0.25**0.75 * 0.16**0.25]],
+        [[0.16**0.25 * 0.25**0.75, 0.5 * 0.81**0.75]],
+    ]
+    torch.testing.assert_close(ensemble_of_pixels(head, clip, seen, 0.75), torch.tensor(expected))
+
+
+def test_strips_change_nothing(monkeypatch):
+    model = tiny_model("ensemble").eval()
+    with torch.no_grad():
+        (whole,) = model([noisy(64, 96, 0)])
+        monkeypatch.setattr(label_map, "STRIP_VALUES", 1)  # a row at a time
+        (strips,) = model([noisy(64, 96, 0)])
+    assert torch.equal(whole["pred_labels"], strips["pred_labels"])
+    assert len(whole["pred_labels"].unique()) > 1
+
+
+def tiny_model(mode):
+    torch.manual_seed(0)
+    backbone, head = build_backbone_and_head(tiny_config(*FCN), embed_dim=3)
+    return build(mode, backbone, head, window=32)
+
+
+def noisy(height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    data = record(height, width)
+    data["image"] = torch.randint(0, 256, (3, height, width), generator=generator).byte()
+    return data
+
+
+def test_a_batch_of_different_sizes_and_vocabularies_equals_singles():
+    model = tiny_model("ensemble").eval()
+    records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2), noisy(64, 96, 3)]
+    records[2]["height"] = 50  # resized by the mapper: the labels are the photo's size
+    records[3]["vocabulary"] = Vocabulary(WORDS[:2], WORDS[:2], (False, True))
+    with torch.no_grad():
+        together = [result["pred_labels"] for result in model(records)]
+        alone = [model([one])[0]["pred_labels"] for one in records]
+    for result, single in zip(together, alone):
+        assert torch.equal(result, single)
+    assert [tuple(r.shape) for r in together] == [(64, 96), (96, 64), (50, 96), (64, 96)]
+
+
+def test_the_backbone_reads_pixels_in_channels_last():
+    model = tiny_model("head")
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model.train()([noisy(64, 64, 0) | {"sem_seg": torch.zeros(64, 64, dtype=torch.int64)}] * 2)
+    model.eval()([noisy(64, 64, 0)])
+    assert len(seen) == 2
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
+def test_training_gives_the_heads_loss_of_the_padded_batch():
+    model = tiny_model("head").train()
+    records = [noisy(64, 64, 0), noisy(64, 96, 1)]
+    labels = torch.full((2, 64, 96), 255)
+    for i, data in enumerate(records):
+        data["sem_seg"] = torch.randint(0, 3, data["image"].shape[1:])
+        labels[i, :, : data["sem_seg"].shape[1]] = data["sem_seg"]
+    losses = model(records)
+    assert set(losses) == {"loss_sem_seg"}
+    with torch.no_grad():
+        embeddings = model.embed([data["image"] for data in records])
+        logits = model.sem_seg_head.class_logits(embeddings, model.text_classifier(VOCABULARY))
+        logits = F.interpolate(logits, (64, 96), mode="bilinear")
+    torch.testing.assert_close(
+        losses["loss_sem_seg"].detach(), F.cross_entropy(logits, labels, ignore_index=255)
+    )
+    other = Vocabulary(WORDS[:2], WORDS[:2], (True, True))
+    with pytest.raises(ValueError, match="different vocabularies"):
+        model([records[0], records[1] | {"vocabulary": other}])
+
+
+@pytest.fixture(scope="module")
+def clip_file(tmp_path_factory):
+    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt")
+
+
+def configured(clip_file, *opts):
+    return tiny_config(*FCN, "MODEL.CLIP.NAME", str(clip_file), *opts)
+
+
+def test_clip_alone_has_nothing_to_train_and_needs_no_weights(clip_file):
+    cfg = configured(clip_file, "MODEL.ENSEMBLE.MODE", "clip")
+    model = build_model(cfg)
+    assert model.backbone is None and model.sem_seg_head is None and not model.state_dict()
+    load_weights(model, "")
+    with torch.no_grad():
+        (result,) = model.eval()([noisy(100, 70, 0)])
+    assert result["pred_labels"].shape == (100, 70)
+    with pytest.raises(UserError, match="nothing to train .* --eval-only"):
+        build_optimizer(cfg, model)
+    with pytest.raises(ValueError, match="nothing to train"):
+        model.train()([noisy(64, 64, 0)])
+
+
+def test_a_head_needs_its_weights_and_looks_through_no_window(clip_file):
+    model = build_model(configured(clip_file, "MODEL.ENSEMBLE.MODE", "head"))
+    assert model.dense_clip is None
+    assert {key.split(".")[0] for key in model.state_dict()} == {"backbone", "sem_seg_head"}
+    with pytest.raises(UserError, match="does not exist: give a checkpoint"):
+        load_weights(model, "")
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.ENSEMBLE.MODE", "mean"), "MODEL.ENSEMBLE.MODE is 'mean'"),
+        (("MODEL.ENSEMBLE.LAMBDA", 1.5), "MODEL.ENSEMBLE.LAMBDA is 1.5"),
+        (("MODEL.ENSEMBLE.SEEN_PENALTY", -1.0), "MODEL.ENSEMBLE.SEEN_PENALTY is -1.0"),
+        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
+        (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
+        (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
+        (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
+        (("INPUT.RECOLOR", 0.5), "INPUT.RECOLOR is about mask proposals"),
+        (("MODEL.CLIP.FURTHER_THRESHOLDS", [0.7]), "FURTHER_THRESHOLDS is about mask proposals"),
+        (("MODEL.ENSEMBLE.MASK_SOFTMAX", 2.0), "MASK_SOFTMAX is about mask proposals"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_any_image(clip_file, opts, words):
+    with pytest.raises(UserError, match=words):
+        build_model(configured(clip_file, *opts))

@@ -1,0 +1,183 @@
+"""ZS-MaskFormer's head as a configuration builds it, and the same with a linear classifier."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from tiny_head import (
+    EMBED_DIM,
+    QUERIES,
+    build_backbone_and_head,
+    make_criterion,
+    scored,
+    tiny_config,
+)
+from torch import nn
+
+from zsk.data.splits import get_split
+from zsk.data.targets import segments_from_sem_seg
+from zsk.errors import UserError
+from zsk.load import load_config
+
+LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
+RESNET = {"res2": (256, 4), "res3": (512, 8), "res4": (1024, 16), "res5": (2048, 32)}
+
+
+def build(*opts):
+    torch.manual_seed(0)
+    return build_backbone_and_head(tiny_config(*QUERIES, *opts))
+
+
+def photos(batch=2):
+    """(batch,3,64,96) of soft blobs."""
+    torch.manual_seed(1)
+    return nn.functional.interpolate(torch.randn(batch, 3, 4, 6), (64, 96), mode="bilinear")
+
+
+def texts(num_classes=3):
+    torch.manual_seed(2)
+    return nn.functional.normalize(torch.randn(num_classes, EMBED_DIM), dim=1)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("opts", [(), LINEAR])
+def test_every_layer_gives_masks_of_stride_4_and_scores(opts, layers):
+    backbone, head = build(*opts, "MODEL.MASK_FORMER.NUM_LAYERS", layers)
+    outputs = scored(head, backbone(photos()), texts())
+    assert len(outputs) == layers
+    for proposals in outputs:
+        assert proposals.pred_masks.shape == (2, 6, 16, 24)
+        assert proposals.pred_logits.shape == (2, 6, 4)
+        assert proposals.pred_logits.dtype == torch.float32
+
+
+def test_one_feature_makes_a_pyramid_of_one_level():
+    features = "MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5"]
+    backbone, head = build(*features)
+    assert scored(head, backbone(photos()), texts())[-1].pred_masks.shape == (2, 6, 2, 3)
+
+
+def test_layers_have_weights_of_their_own_and_change_the_masks():
+    backbone, head = build()
+    masks = [proposals.pred_masks for proposals in scored(head, backbone(photos()), texts())]
+    assert not torch.allclose(masks[0], masks[1], atol=1e-3)
+    assert not torch.allclose(masks[1], masks[2], atol=1e-3)
+
+
+@pytest.mark.parametrize("opts", [("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0), LINEAR])
+def test_a_batch_of_two_equals_two_singles(opts):
+    backbone, head = build(*opts)
+    images = photos()
+    with torch.no_grad():
+        both = scored(head, backbone(images), texts())
+        singles = [scored(head, backbone(image[None]), texts()) for image in images]
+    for i, single in enumerate(singles):
+        for layer, expected in enumerate(single):
+            logits, masks = both[layer].pred_logits[i], both[layer].pred_masks[i].sigmoid()
+            torch.testing.assert_close(logits, expected.pred_logits[0], rtol=0, atol=1e-5)
+            expected_masks = expected.pred_masks[0].sigmoid()
+            torch.testing.assert_close(masks, expected_masks, rtol=0, atol=1e-5)
+
+
+def test_the_vocabulary_may_change_from_call_to_call():
+    backbone, head = build()
+    features = backbone(photos())
+    for num_classes in (1, 20, 3):
+        outputs = scored(head, features, texts(num_classes))
+        assert [p.pred_logits.shape[-1] for p in outputs] == [num_classes + 1] * 3
+
+
+def test_a_linear_classifier_is_one_layer_that_refuses_another_vocabulary():
+    backbone, head = build(*LINEAR)
+    assert isinstance(head.class_scores.classifier, nn.Linear)
+    with pytest.raises(UserError, match="NUM_CLASSES 3, but the vocabulary has 20 classes"):
+        scored(head, backbone(photos()), texts(20))
+
+
+@pytest.mark.parametrize("label", [1, 255])
+@pytest.mark.parametrize("opts", [(), LINEAR])
+def test_every_parameter_has_a_gradient(opts, label):
+    """Also without a segment: distributed training waits for the gradients of all of them."""
+    backbone, head = build(*opts)
+    backbone.train()
+    head.train()
+    segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
+    criterion = make_criterion()
+    losses = criterion(scored(head, backbone(photos()), texts()), segments, ["a", "b"])
+    sum(losses.values()).backward()
+    for module in (backbone, head):
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                assert parameter.grad is not None, name
+                assert torch.isfinite(parameter.grad).all(), name
+    learned = [*head.mask_embed.parameters(), *head.pixel_decoder.parameters()]
+    if label == 255:
+        assert not any(p.grad.any() for p in learned)
+    else:
+        assert all(p.grad.any() for p in learned)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gives_finite_proposals(dtype):
+    backbone, head = build()
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        features = {name: 200 * f for name, f in backbone(photos()).items()}
+        for proposals in scored(head, features, texts()):
+            assert torch.isfinite(proposals.pred_masks).all()
+            assert torch.isfinite(proposals.pred_logits).all()
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5"]), "gives res2, res5: add res3, res4 to"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), "IN_FEATURES is \\[\\]: name"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
+        (("MODEL.RESNETS.OUT_FEATURES", [*RESNET, "head"]), "does not read it: take it out"),
+        (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"]), "scores its queries: set it to \\[\\]"),
+        (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN': choose GN, "),
+        (("MODEL.SEM_SEG_HEAD.CLASSIFIER", "mlp"), "CLASSIFIER is 'mlp': choose text or linear"),
+        ((*LINEAR, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 0), "NUM_CLASSES is 0"),
+        (("MODEL.MASK_FORMER.CONV_DIM", 48), "CONV_DIM is 48, .* multiple of 32"),
+        (("MODEL.MASK_FORMER.DIM", 30), "DIM is 30, .* multiple of 4 and of .*NUM_HEADS 2"),
+        (("MODEL.MASK_FORMER.NUM_HEADS", 5), "DIM is 32, .* multiple of 4 and of .*NUM_HEADS 5"),
+        (("MODEL.MASK_FORMER.NUM_HEADS", 0), "NUM_HEADS is 0"),
+        (("MODEL.MASK_FORMER.NUM_LAYERS", 0), "NUM_LAYERS is 0, but has to be at least 1"),
+        (("MODEL.MASK_FORMER.NUM_QUERIES", 0), "NUM_QUERIES is 0"),
+        (("MODEL.MASK_FORMER.DROPOUT", 1.0), "DROPOUT is 1.0"),
+    ],
+)
+def test_impossible_configurations_name_the_key(opts, words):
+    with pytest.raises(UserError, match=words):
+        build(*opts)
+
+
+@pytest.mark.parametrize(
+    "folder, split", [("voc-11k-15", "voc"), ("coco-stuff-164k-156", "coco_stuff")]
+)
+@pytest.mark.parametrize("system", ["zs_maskformer", "maskformer", "knet"])
+def test_the_benchmarks_configurations_build_the_compared_systems(checkout, folder, split, system):
+    (path,) = Path(checkout, "configs", folder).glob(f"{system}_R101_bs8_*k.yaml")
+    cfg = load_config(str(path))
+    num_classes = len(get_split(split))
+    shapes = {
+        name: ShapeSpec(channels=channels, stride=stride)
+        for name, (channels, stride) in RESNET.items()
+        if name in cfg.MODEL.RESNETS.OUT_FEATURES
+    }
+    head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)(cfg, shapes, EMBED_DIM).eval()
+    features = {
+        name: torch.zeros(1, shape.channels, 64 // shape.stride, 64 // shape.stride)
+        for name, shape in shapes.items()
+    }
+    with torch.no_grad():
+        outputs = scored(head, features, texts(num_classes))
+    # K-Net: three stages after the kernels themselves
+    assert len(outputs) == {"knet": 4}.get(system, 6)
+    assert outputs[-1].pred_masks.shape == (1, 100, 16, 16)
+    assert outputs[-1].pred_logits.shape == (1, 100, num_classes + 1)
+    supervised = system != "zs_maskformer"
+    assert cfg.DATASETS.TRAIN == (f"{split}_{'supervised' if supervised else 'zs'}_train",)
+    assert cfg.MODEL.ENSEMBLE.MODE == ("head" if supervised else "ensemble")

@@ -1,0 +1,86 @@
+"""The FCN on text embeddings: its scores, its loss, and what is ignored."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_head import EMBED_DIM, build_backbone_and_head, tiny_config
+
+from zsk.errors import UserError
+
+OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead", "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32)
+
+
+def build(*opts):
+    torch.manual_seed(0)
+    return build_backbone_and_head(tiny_config(*OPTS, *opts))
+
+
+def texts(count):
+    return F.normalize(torch.randn(count, EMBED_DIM), dim=1)
+
+
+@pytest.mark.parametrize("fine, size", [("", (2, 3)), ("res2", (16, 24))])
+def test_scores_are_cosines_times_the_temperature(fine, size):
+    backbone, head = build("MODEL.SEM_SEG_HEAD.FINE_FEATURE", fine)
+    features, text = backbone(torch.randn(2, 3, 64, 96)), texts(5)
+    logits = head.class_logits(head(features), text)
+    assert logits.shape == (2, 5, *size) and logits.dtype == torch.float32
+    embedded = head.embedding(head.feature_map(features))
+    cosine = F.cosine_similarity(embedded[1, :, 1, 2], text[3], dim=0)
+    torch.testing.assert_close(logits[1, 3, 1, 2], 100 * cosine)
+
+
+def test_any_vocabulary_will_do_and_names_do_not_compete_before_the_softmax():
+    backbone, head = build()
+    features, text = backbone(torch.randn(1, 3, 64, 64)), texts(7)
+    embeddings = head(features)
+    logits = head.class_logits(embeddings, text)
+    torch.testing.assert_close(head.class_logits(embeddings, text[2:4]), logits[:, 2:4])
+
+
+@pytest.mark.parametrize("fine", ["", "res2"])
+@pytest.mark.parametrize("label", [1, 255])
+def test_gradients_reach_every_parameter_even_when_nothing_is_labelled(fine, label):
+    backbone, head = build("MODEL.SEM_SEG_HEAD.FINE_FEATURE", fine)
+    logits = head.class_logits(head(backbone(torch.randn(2, 3, 64, 64))), texts(3))
+    loss = head.losses(logits, torch.full((2, 64, 64), label))["loss_sem_seg"]
+    assert (loss > 0) == (label == 1)
+    loss.backward()
+    parameters = [*head.named_parameters(), *backbone.named_parameters()]
+    trained = [(name, p.grad) for name, p in parameters if p.requires_grad]
+    assert [name for name, grad in trained if grad is None] == []
+    reached = [bool(grad.any()) for _, grad in trained]
+    assert any(reached) == (label == 1)
+
+
+def test_loss_by_hand():
+    _, head = build()
+    logits = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]])[None, :, None]  # (1,2,1,4)
+    sem_seg = torch.tensor([[[0, 1, 255, 0]]])
+    wrong, right = math.log(1 + math.e), math.log(1 + math.e**-3)
+    expected = (math.log(2) + wrong + right) / 3
+    assert head.losses(logits, sem_seg)["loss_sem_seg"].item() == pytest.approx(expected)
+
+
+def test_loss_is_the_mean_over_labelled_pixels_at_the_labels_resolution():
+    _, head = build()
+    logits, sem_seg = torch.randn(2, 4, 3, 5), torch.randint(0, 4, (2, 12, 20))
+    sem_seg[0, :5] = 255
+    large = F.interpolate(logits, (12, 20), mode="bilinear", align_corners=False)
+    expected = F.cross_entropy(large, sem_seg, ignore_index=255)
+    torch.testing.assert_close(head.losses(logits, sem_seg)["loss_sem_seg"], expected)
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), r"IN_FEATURES is \[\]: name the one"),
+        (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives"),
+        (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(opts, words):
+    with pytest.raises(UserError, match=words):
+        build(*opts)

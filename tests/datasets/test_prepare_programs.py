@@ -1,0 +1,271 @@
+"""datasets/prepare_*.py as a user runs them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog
+from label_files import contents, snapshot, write_label_png, write_voc_originals
+
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.images import read_label
+from zsk.data.register import register_evaluation_set
+
+# VOC's values: 1–15 are seen, 16–20 unseen; SBD adds c
+VOC = {"a": [[0, 1]], "b": [[16, 2]], "d": [[3, 3]]}
+SBD = {"b": [[9, 9]], "c": [[20, 255]], "d": [[9, 9]]}
+LISTS = {"voc_train": "a b", "voc_val": "d", "sbd_train": "b c", "sbd_val": "d"}
+# category ids of COCO-Stuff's unseen classes, by its published list of labels; files hold id - 1
+COCO_UNSEEN_CATEGORIES = (21, 25, 33, 34, 41, 57, 87, 100, 106, 124, 145, 148, 149, 169, 172)
+
+
+def voc_originals(folder: Path) -> tuple[Path, Path]:
+    return write_voc_originals(folder, voc=VOC, sbd=SBD, lists=LISTS)
+
+
+def test_voc_from_the_originals_resumes_and_counts(tmp_path: Path, run_program, run_main) -> None:
+    root, sbd = voc_originals(tmp_path)
+    done = run_program("datasets/prepare_voc.py", "--root", root, "--sbd", sbd, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "VOC2012/SegmentationClassAug: 100%" in done.stderr  # the progress bar
+    assert f"warning: {root / 'train.txt'}: 3 images, but the benchmark has 10,582" in done.stderr
+    assert done.stdout.splitlines()[1].split() == ["train", "3", "2", "2", "1"]
+    assert done.stdout.splitlines()[2].split() == ["val", "1", "2", "0", "0"]
+    assert read_label(root / "zsk" / "train" / "b.png").tolist() == [[15, 1]]
+    assert read_label(root / "zsk" / "train_seen" / "b.png").tolist() == [[255, 1]]
+    assert read_label(root / "zsk" / "train" / "c.png").tolist() == [[19, 255]]
+    first = snapshot(root)
+    # again, with SBD and, now that everything is there, without
+    for arguments in (("--sbd", sbd), ()):
+        assert run_main("prepare_voc", "--root", root, *arguments)[:2] == (0, done.stdout)
+        assert snapshot(root) == first
+    # a dry run counts what an interrupted run left to do
+    (root / "zsk" / "train_seen" / "b.png").unlink()
+    _, out, _ = run_main("prepare_voc", "--root", root, "--sbd", sbd, "--dry-run")
+    assert f"    {root / 'SegmentationClassAug'}: 0 to write, 4 there already" in out
+    assert f"    {root / 'zsk/train_seen'}: 1 to write, 2 there already" in out
+
+
+def test_coco_program_prepares_what_is_there(tmp_path: Path, run_main) -> None:
+    # 0 person, 20 cow (category 21, unseen), 181 wood
+    write_label_png(tmp_path / "stuffthingmaps" / "val2017" / "a.png", [[0, 20, 181, 255]])
+    code, _, err = run_main("prepare_coco_stuff", "--root", tmp_path)
+    assert code == 0, err
+    assert read_label(tmp_path / "zsk" / "val2017" / "a.png").tolist() == [[0, 19, 170, 255]]
+    assert sorted(path.name for path in (tmp_path / "zsk").iterdir()) == ["val2017"]
+
+
+def test_dry_run_and_strict_write_nothing(tmp_path: Path, run_main) -> None:
+    root, sbd = voc_originals(tmp_path)
+    write_label_png(tmp_path / "stuffthingmaps" / "train2017" / "a.png", [[0]])
+    before = snapshot(tmp_path)
+    code, out, err = run_main("prepare_voc", "--root", root, "--sbd", sbd, "--dry-run")
+    assert code == 0, err
+    assert out.splitlines() == [
+        f"SegmentationClassAug: reads 3 labels of {root / 'SegmentationClass'}",
+        f"SegmentationClassAug: reads 1 labels of {sbd / 'dataset/cls'}",
+        f"    {root / 'SegmentationClassAug'}: 4 to write, 0 there already",
+        f"    {root / 'train.txt'}: 3 images, to write",
+        f"    {root / 'val.txt'}: 1 images, to write",
+        f"train: reads 3 labels of {root / 'SegmentationClassAug'}",
+        f"    {root / 'zsk/train'}: 3 to write, 0 there already",
+        f"    {root / 'zsk/train_seen'}: 3 to write, 0 there already",
+        f"val: reads 1 labels of {root / 'SegmentationClassAug'}",
+        f"    {root / 'zsk/val'}: 1 to write, 0 there already",
+        "dry run: nothing was written",
+    ]
+    code, out, err = run_main("prepare_coco_stuff", "--root", tmp_path, "--dry-run")
+    assert code == 0 and out.endswith("dry run: nothing was written\n"), err
+    code, _, err = run_main("prepare_voc", "--root", root, "--sbd", sbd, "--strict")
+    assert code == 2 and err.count("\n") == 1
+    assert "train.txt: 3 images, but the benchmark has 10,582" in err
+    code, _, err = run_main("prepare_coco_stuff", "--root", tmp_path, "--strict")
+    assert code == 2 and "train2017: 1 images, but the benchmark has 118,287" in err
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["voc", "coco_stuff", "ade20k", "pascal_context", "cityscapes"])
+def test_a_missing_root_is_one_line(tmp_path: Path, run_main, name: str) -> None:
+    code, out, err = run_main(f"prepare_{name}", "--root", tmp_path / "x")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert str(tmp_path / "x") in err and "datasets/README.md" in err
+
+
+def test_a_missing_or_broken_label_is_one_line(tmp_path: Path, run_main) -> None:
+    root, sbd = voc_originals(tmp_path)
+    (sbd / "dataset" / "cls" / "c.mat").write_bytes(b"no matrix at all")
+    code, out, err = run_main("prepare_voc", "--root", root, "--sbd", sbd, "--workers", 3)
+    assert (code, out) == (2, "") and "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith(f"error: label {sbd / 'dataset/cls/c.mat'} cannot be read")
+    (root / "train.txt").write_text("a\nx\ny\n")
+    (root / "val.txt").write_text("a\n")
+    code, _, err = run_main("prepare_voc", "--root", root)
+    assert code == 2
+    assert "x.png does not exist" in err and "train.txt lists it (2 of 3 are missing)" in err
+    assert not (root / "zsk").exists()
+
+
+def test_ctrl_c_leaves_whole_files_and_the_next_run_continues(
+    tmp_path: Path, checkout: Path, run_main
+) -> None:
+    """As in a terminal: the signal goes to the program and to its workers alike."""
+    noise = np.random.default_rng(0).integers(0, 11, (400, 400), dtype=np.uint8)
+    source = write_label_png(tmp_path / "noise.png", noise.tolist())
+    folder = tmp_path / "stuffthingmaps" / "train2017"
+    folder.mkdir(parents=True)
+    for k in range(600):
+        (folder / f"{k:03}.png").symlink_to(source)
+    program = checkout / "datasets" / "prepare_coco_stuff.py"
+    arguments = [str(program), "--root", str(tmp_path), "--workers", "2"]
+    # a shell that starts the tests in the background has switched Ctrl-C off for its children
+    start = (
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"sys.path.insert(0, {str(program.parent)!r}); sys.argv = {arguments!r}; "
+        f"runpy.run_path({str(program)!r}, run_name='__main__')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", start],
+        cwd=checkout,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "zsk" / "train2017_seen" / "000.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == "" and err.endswith("interrupted\n") and "Traceback" not in err
+    done = contents(tmp_path / "zsk")
+    assert 2 <= len(done) < 2 * 600
+    assert {Path(name).suffix for name in done} == {".png"}  # no temporary file is left
+    for path in folder.glob("[1-5]*.png"):
+        path.unlink()  # a hundred are enough for the rest of the test
+    code, out, err = run_main("prepare_coco_stuff", "--root", tmp_path)
+    assert code == 0, err
+    assert out.splitlines()[1].split()[:2] == ["train2017", "100"]
+    whole = contents(tmp_path / "zsk")
+    assert {f"train2017/{k:03}.png" for k in range(100)} <= whole.keys()
+    assert len({data for name, data in whole.items() if name.startswith("train2017/")}) == 1
+
+
+def test_ade20k_and_pascal_context(tmp_path: Path, run_main, run_program) -> None:
+    folder = tmp_path / "annotations" / "validation"
+    write_label_png(folder / "a.png", [[0, 1, 150]])
+    write_label_png(folder / "b.png", [[0, 0]])
+    code, out, err = run_main("prepare_ade20k", "--root", tmp_path)
+    assert code == 0, err
+    prepared = tmp_path / "zsk" / "validation"
+    assert out == f"{prepared}: 2 images, 2 scored pixels, 1 images without any\n"
+    assert read_label(prepared / "a.png").tolist() == [[255, 0, 149]]
+    # of Pascal Context the listed photos alone
+    for stem in "ab":
+        path = tmp_path / "VOC2010" / "SegmentationClassContext" / f"{stem}.png"
+        write_label_png(path, [[0, 1, 59]])
+    val = tmp_path / "VOC2010" / "ImageSets" / "SegmentationContext" / "val.txt"
+    val.parent.mkdir(parents=True)
+    val.write_text("b\n")
+    done = run_program("datasets/prepare_pascal_context.py", DETECTRON2_DATASETS=tmp_path)
+    assert done.returncode == 0, done.stderr
+    prepared = tmp_path / "VOC2010" / "zsk" / "val"
+    assert [path.name for path in prepared.iterdir()] == ["b.png"]
+    assert read_label(prepared / "b.png").tolist() == [[255, 0, 58]]
+
+
+@pytest.mark.parametrize(
+    "ending, values, ids",
+    [
+        # parking is not scored; road, train
+        ("labelIds", [[9, 7, 31]], [[255, 0, 16]]),
+        ("labelTrainIds", [[255, 0, 16]], [[255, 0, 16]]),
+    ],
+)
+def test_cityscapes_pairs_photos_and_labels_by_relative_links(
+    tmp_path: Path, run_main, empty_catalogs, ending: str, values: list, ids: list
+) -> None:
+    for city, stem in (("ulm", "ulm_1"), ("bonn", "bonn_1")):
+        photo = tmp_path / "a" / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"
+        write_label_png(photo, [[1, 2, 3]])
+        labels = tmp_path / "a" / "gtFine" / "val" / city
+        write_label_png(labels / f"{stem}_gtFine_{ending}.png", values)
+        write_label_png(labels / f"{stem}_gtFine_instanceIds.png", [[77, 77, 77]])
+    for _ in range(2):
+        code, out, err = run_main("prepare_cityscapes", "--root", tmp_path / "a")
+        assert code == 0, err
+    (tmp_path / "a").rename(tmp_path / "b")  # the links stay right
+    photos, prepared = (str(tmp_path / "b" / "zsk" / name) for name in ("val_photos", "val"))
+    register_evaluation_set("city", photos, prepared, EVALUATION_SETS["cityscapes_19"])
+    records = DatasetCatalog.get("city")
+    assert [record["image_id"] for record in records] == ["bonn_1", "ulm_1"]
+    for record in records:
+        assert read_label(record["file_name"]).tolist() == [[1, 2, 3]]
+        assert read_label(record["sem_seg_file_name"]).tolist() == ids
+
+
+def test_a_cityscapes_photo_without_label_and_a_file_in_a_links_place(
+    tmp_path: Path, run_main
+) -> None:
+    for stem in ("ulm_1", "ulm_2"):
+        photo = tmp_path / "leftImg8bit" / "val" / "ulm" / f"{stem}_leftImg8bit.png"
+        write_label_png(photo, [[1]])
+    write_label_png(tmp_path / "gtFine" / "val" / "ulm" / "ulm_1_gtFine_labelIds.png", [[7]])
+    code, _, err = run_main("prepare_cityscapes", "--root", tmp_path)
+    assert code == 2 and err.count("\n") == 1
+    assert "ulm_2_leftImg8bit.png has no label" in err and not (tmp_path / "zsk").exists()
+    photo.unlink()
+    own = write_label_png(tmp_path / "zsk" / "val_photos" / "ulm_1.png", [[3]])
+    code, _, err = run_main("prepare_cityscapes", "--root", tmp_path)
+    assert code == 2 and f"cannot make the link {own}" in err
+    assert read_label(own).tolist() == [[3]]
+
+
+def link_all(source: Path, target: Path) -> Path:
+    """A folder of links to what `source` holds: preparing writes beside them."""
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        (target / path.name).symlink_to(path)
+    return target
+
+
+def test_coco_stuff_on_the_photos(real_data: Path, tmp_path: Path, run_program) -> None:
+    root = link_all(real_data / "coco", tmp_path / "coco")
+    done = run_program("datasets/prepare_coco_stuff.py", "--root", root, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    seen_pixels = unseen_pixels = without_seen = 0
+    for source in sorted((real_data / "coco" / "stuffthingmaps" / "train2017").glob("*.png")):
+        raw = read_label(source).astype(int)
+        unseen = np.isin(raw + 1, COCO_UNSEEN_CATEGORIES)
+        seen = (raw != 255) & ~unseen
+        joint = read_label(root / "zsk" / "train2017" / source.name)
+        seen_only = read_label(root / "zsk" / "train2017_seen" / source.name)
+        assert ((joint < 171) == (seen | unseen)).all(), source
+        assert ((seen_only < 171) == seen).all(), source
+        assert (seen_only[seen] == joint[seen]).all(), source
+        seen_pixels += int(seen.sum())
+        unseen_pixels += int(unseen.sum())
+        without_seen += not seen.any()
+    row = ["train2017", "100", f"{seen_pixels:,}", f"{unseen_pixels:,}", str(without_seen)]
+    assert done.stdout.splitlines()[1].split() == row
+
+
+def test_voc_on_the_photos(real_data: Path, tmp_path: Path, run_main) -> None:
+    root = link_all(real_data / "VOC2012", tmp_path / "VOC2012")
+    assert run_main("prepare_voc", "--root", root, "--workers", 2)[0] == 0
+    for part, number in (("train", 52), ("train_seen", 52), ("val", 18)):
+        prepared = sorted((root / "zsk" / part).iterdir())
+        assert len(prepared) == number
+        for path in prepared:
+            raw = read_label(root / "SegmentationClassAug" / path.name)
+            last = 15 if part == "train_seen" else 20  # 16–20 are unseen
+            kept = (raw >= 1) & (raw <= last)
+            expected = np.where(kept, raw.astype(int) - 1, 255)
+            assert (read_label(path) == expected).all(), path

@@ -1,0 +1,207 @@
+"""tools/benchmark_speed.py: what it measures, the rebuilt reference, the files that it writes."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_clip import save_tiny_clip
+from tiny_head import QUERIES, tiny_config
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+import benchmark_speed  # noqa: E402
+from benchmark.speed import cases, measure, subjects  # noqa: E402
+from benchmark.speed.pages import markdown  # noqa: E402
+from benchmark.speed.plots import draw_plots  # noqa: E402
+from benchmark.speed.reference import masked_crop, published_labels  # noqa: E402
+from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from zsk.errors import UserError  # noqa: E402
+from zsk.vocabulary import Vocabulary  # noqa: E402
+from zsk.zsk_net import ZSKNet  # noqa: E402
+
+FULL = cases.plan(cases.Sizes(), "clip.pt", gpu=False)
+
+
+@pytest.fixture(autouse=True)
+def own_catalogs() -> Iterator[None]:
+    """Loading a configuration registers data sets: neither from nor for other tests' folders."""
+    saved = dict(DatasetCatalog), dict(MetadataCatalog)
+    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
+        catalog.clear()
+    yield
+    for catalog, content in zip((DatasetCatalog, MetadataCatalog), saved):
+        catalog.clear()
+        catalog.update(content)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    """Cases run here and shortly: a new process takes seconds to start."""
+    monkeypatch.setattr(measure, "in_fresh_process", lambda function, case: function(case))
+    monkeypatch.setattr(measure, "LEAST_SECONDS", 0.0)
+    monkeypatch.setenv("ZSK_CACHE_DIR", "")  # the program sets it, afterwards it is as before
+
+
+def result(measured: str, variant: str, seconds: float, **changes) -> measure.Result:
+    """All runs took `seconds`."""
+    values = {
+        "device": "a device, 2 threads",
+        "settings": {},
+        "ratio_to_reference": None,
+        "peak_mb": 1234.5,
+        "runs": 3,
+        "half": False,
+        "revision": "abc",
+        "date": "2026-11-28",
+    }
+    times = (seconds, seconds, seconds)
+    named = dict(zip(("median_seconds", "min_seconds", "max_seconds"), times))
+    return measure.Result(measure=measured, variant=variant, **{**values, **named, **changes})
+
+
+def test_the_plan() -> None:
+    values = {m: [c.settings[m] for c in FULL if c.measure == m] for m in cases.GROWTH}
+    assert values == {
+        "names": [20, 200, 2000],
+        "proposals": [50, 100, 200],
+        "image side": [256, 512, 1024],
+    }
+    main = [case for case in FULL if case.measure == cases.INFERENCE]
+    assert [case.variant for case in main] == [cases.REFERENCE, cases.CROPS, cases.ONE_PASS]
+    assert {case.photo for case in main} == {(512, 680)}
+    grown = [case for case in FULL if case.measure == cases.PROPOSALS]
+    assert [case.opts[-2:] for case in grown] == [
+        ("MODEL.KERNELS.NUM_KERNELS", n) for n in ("50", "100", "200")
+    ]  # fmt: skip
+    assert {case.measure for case in FULL} == set(cases.GROUPS.values())
+    assert {c.measure for c in cases.plan(cases.Sizes(), "", False, ["side"])} == {cases.SIDE}
+
+
+def test_a_gpu_adds_half_precision_to_ours() -> None:
+    half = [c for c in cases.plan(cases.Sizes(), "", gpu=True) if c.half]
+    assert [case.variant for case in half] == [f"{cases.CROPS}, half", f"{cases.ONE_PASS}, half"]
+    assert all(case.opts[-2:] == ("MODEL.TEST_DTYPE", "float16") for case in half)
+
+
+def test_a_crop_by_hand() -> None:
+    """A mask of 2 × 2 pixels less one; the crop is as large, so nothing is resized."""
+    pixels = torch.arange(48.0).view(3, 4, 4)
+    mask = torch.zeros(4, 4, dtype=torch.bool)
+    mask[1:3, 2:4] = True
+    mask[2, 3] = False
+    assert masked_crop(pixels, mask, 2).tolist() == [
+        [[[6.0, 7.0], [10.0, 0.0]], [[22.0, 23.0], [26.0, 0.0]], [[38.0, 39.0], [42.0, 0.0]]]
+    ]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 1e-9])
+def test_the_reference_gives_nearly_our_labels(tmp_path, threshold) -> None:
+    """Labels, not scores: the resizing filters differ."""
+    clip = save_tiny_clip(tmp_path / "clip.pt")
+    opts = ("MODEL.CLIP.NAME", str(clip), "MODEL.CLIP.MASK_THRESHOLD", threshold)
+    model = ZSKNet(tiny_config(*QUERIES, *opts, "MODEL.ENSEMBLE.MODE", "clip")).eval()
+    image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
+    vocabulary = Vocabulary.from_words("cat, dog, sheep", trained=["cat", "dog"])
+    record = {"image": image, "height": 96, "width": 128, "vocabulary": vocabulary}
+    labels = published_labels(model, record, threshold)
+    assert labels.shape == (96, 128)
+    assert (labels == model([record])[0]["pred_labels"]).float().mean() > 0.95
+
+
+def test_training_labels_are_eight_segments() -> None:
+    labels = subjects.segment_labels((4, 8))
+    assert labels[:, ::2].tolist() == [[0, 1, 2, 3]] * 2 + [[4, 5, 6, 7]] * 2
+
+
+@pytest.mark.parametrize("kind", ["look", "other words", "same words"])
+def test_the_embedded_model_is_asked(kind) -> None:
+    (case,) = (case for case in FULL if case.kind == kind)
+    small = replace(case, opts=("INPUT.MIN_SIZE_TEST", "64"), photo=(24, 32), names=3)
+    step = subjects.build(small)
+    first, second = step(), step()
+    assert first.labels.shape == (24, 32) and len(first.vocabulary) == 3
+    assert (first.vocabulary == second.vocabulary) == (kind != "other words")
+
+
+def test_quick_measures_everything_else(in_this_process, tmp_path, monkeypatch, capsys) -> None:
+    groups = [group for group in cases.GROUPS if group != "embedded"]
+    words = ["--quick", "--only", *groups, "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmark_speed.py", *words])
+    benchmark_speed.main()
+    planned = cases.plan(cases.QUICK, "", torch.cuda.is_available(), groups)
+    results = measure.read_results(tmp_path)
+    assert [(r.measure, r.variant) for r in results] == [(c.measure, c.variant) for c in planned]
+    assert all(0 < r.min_seconds <= r.median_seconds <= r.max_seconds for r in results)
+    assert results[0].ratio_to_reference == 1.0
+    assert results[1].ratio_to_reference == pytest.approx(
+        results[1].median_seconds / results[0].median_seconds
+    )
+    assert capsys.readouterr().out.strip().endswith("speed.md")
+    assert "the numbers mean nothing" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+
+
+def test_other_results_stay_and_a_failure_is_told(in_this_process, tmp_path, monkeypatch, capsys):
+    def fail(case):
+        raise MemoryError(f"no room for\n{case.variant}")
+
+    monkeypatch.setattr(measure, "measure", fail)
+    kept = result(cases.SIDE, "a", 1.0, settings={cases.SIDE: 96})
+    measure.write_results([kept, result(cases.TRAINING, cases.QUERIES, 1.0)], tmp_path)
+    words = ["--quick", "--only", "training", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["benchmark_speed.py", *words])
+    with pytest.raises(UserError, match="2 cases failed: .*MemoryError: no room for ZS-MaskFormer"):
+        benchmark_speed.main()
+    assert measure.read_results(tmp_path) == [kept]
+
+
+@pytest.mark.slow
+def test_the_real_command_in_fresh_processes(run_program, tmp_path) -> None:
+    words = ("--quick", "--only", "training", "--output", tmp_path)
+    done = run_program("tools/benchmark_speed.py", *words, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((tmp_path / "speed.json").read_text(encoding="utf-8"))
+    assert [entry["variant"] for entry in listed] == [cases.QUERIES, cases.KERNELS]
+    assert all(entry["peak_mb"] > 100 and entry["runs"] >= 1 for entry in listed)
+    assert "| dynamic-kernel head |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
+
+
+def test_a_row_by_hand() -> None:
+    compared = {"settings": {"image": "2×3"}, "ratio_to_reference": 0.05}
+    one_pass = result(cases.INFERENCE, cases.ONE_PASS, 1.5, **compared)
+    names = result(cases.NAMES, cases.ONE_PASS, 0.0123, settings={"names": 20})
+    page = markdown([one_pass, names], "A note.")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    assert ["2×3", cases.ONE_PASS, "1.5", "1.5–1.5", "3", "0.667", "20.00×", "1,234"] in rows
+    assert ["20", cases.ONE_PASS, "0.0123", "0.0123–0.0123", "3", "81.3", "-", "1,234"] in rows
+    assert "A note." in page
+    assert page.endswith("a device, 2 threads; code abc; 2026-11-28.\n")
+
+
+def test_files_of_older_versions_are_read(checkout) -> None:
+    """With further fields and with measures that are gone."""
+    results = measure.read_results(checkout / "docs" / "results")
+    assert results[0].variant == cases.REFERENCE and results[0].ratio_to_reference == 1.0
+    assert "## Proposal head" in markdown(results)
+
+
+def test_a_damaged_file_is_a_sentence(tmp_path) -> None:
+    (tmp_path / "speed.json").write_text('[{"device": 1}]')
+    with pytest.raises(UserError, match="speed.json cannot be read .*move it away"):
+        measure.read_results(tmp_path)
+
+
+def test_plots(tmp_path) -> None:
+    draw_plots([result(cases.TRAINING, cases.QUERIES, 1.0)], tmp_path)
+    assert not list(tmp_path.iterdir())
+    grown = [result("names", "a", n / 10, settings={"names": n}) for n in (20, 200)]
+    draw_plots([result(cases.INFERENCE, cases.ONE_PASS, 1.0), *grown], tmp_path)
+    for name in ("speed_inference.png", "speed_growth.png"):
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 100

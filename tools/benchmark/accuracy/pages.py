@@ -1,0 +1,128 @@
+"""The results as Markdown tables and as CSV: mean ± standard deviation over seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from benchmark.accuracy.results import MEASURES, Result, Spread, by_row, spreads
+from benchmark.accuracy.rows import Definition, Table, describe
+from tabulate import tabulate
+
+from zsk.evaluation.report import write_atomically
+
+_COLUMNS = {
+    "hiou": "hIoU",
+    "miou_seen": "mIoU seen",
+    "miou_unseen": "mIoU unseen",
+    "pacc": "pAcc",
+    "proposal_recall_seen": "recall seen",
+    "proposal_recall_unseen": "recall unseen",
+    "params": "params",
+    "train_seconds": "training",
+    "seconds_per_image": "per image",
+}
+_SCORES = tuple(_COLUMNS)[:6]  # those of which the best is marked
+_LEGEND = """\
+Mean ± standard deviation over the seeds (n), in percent; **bold** is the best of a column. Recall \
+is the best IoU of the proposals with each segment. Parameters are the trained ones; training is \
+the time of all iterations without start-up and evaluation, per image that of the model alone; \
+each program has one CPU thread and shares the machine with others: times show an order of size \
+only."""
+_SUPERVISED = (
+    "\\* fully supervised, trained on masks of all classes: not zero-shot, and never the best.\n"
+)
+
+
+def write_pages(
+    results: Sequence[Result], definition: Definition, supervised: Collection[str], folder: Path
+) -> None:
+    """Write accuracy.md and accuracy.csv.
+
+    Args:
+        results: of any tables; those that the definition does not know come last.
+        definition: titles and the order of tables and rows.
+        supervised: names of fully supervised systems.
+        folder: exists.
+    """
+    page = markdown(results, definition, supervised)
+    write_atomically(folder / "accuracy.md", page.encode())
+    write_atomically(folder / "accuracy.csv", as_csv(results).encode())
+
+
+def markdown(results: Sequence[Result], definition: Definition, supervised: Collection[str]) -> str:
+    """The page with one section per table that has results; arguments as in `write_pages`."""
+    known = {table.name: table for table in definition.tables}
+    parts = ["# Accuracy benchmark\n", _LEGEND + "\n"]
+    for name in [*known, *sorted({result.table for result in results} - known.keys())]:
+        listed = [result for result in results if result.table == name]
+        if listed:
+            parts.append(_section(known.get(name, Table(name, name, "", ())), listed, supervised))
+    revisions = ", ".join(sorted({result.revision for result in results}))
+    seeds = ", ".join(map(str, sorted({result.seed for result in results})))
+    parts.append(f"Definition: {definition.name}; seeds {seeds}; code {revisions}.")
+    if definition.settings:
+        parts.append(f"Settings of all rows: `{describe(definition.settings)}`.")
+    return "\n".join(parts) + "\n"
+
+
+def as_csv(results: Sequence[Result]) -> str:
+    """One line per row: its table, system, settings, number of seeds, then means and deviations."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    numbers = [f"{name}_{part}" for name in MEASURES for part in ("mean", "std")]
+    writer.writerow(["table", "system", "settings", "seeds", "iterations", *numbers])
+    for listed in by_row(results).values():
+        first = listed[0]
+        # the writer leaves the cell of a None empty
+        values = [part for value in spreads(listed).values() for part in value or (None, None)]
+        row = [first.table, first.system, describe(first.settings), len(listed), first.iterations]
+        writer.writerow([*row, *values])
+    return file.getvalue()
+
+
+def _section(table: Table, results: Sequence[Result], supervised: Collection[str]) -> str:
+    found = by_row(results)
+    wanted = [row.identity for row in table.rows]
+    keys = [*(key for key in wanted if key in found), *(key for key in found if key not in wanted)]
+    rows = [(found[key][0], len(found[key]), spreads(found[key])) for key in keys]
+    shown = [name for name in _COLUMNS if any(values[name] for _, _, values in rows)]
+    zero_shot = [values for first, _, values in rows if first.system not in supervised]
+    best = {name: _best(name, zero_shot) for name in shown}
+    with_settings = any(first.settings for first, _, _ in rows)
+    head = ["system", *(["settings"] if with_settings else [])]
+    sides = ["left"] * len(head) + ["right"] * (2 + len(shown))
+    head += ["iterations", "n", *(_COLUMNS[name] for name in shown)]
+    lines = []
+    for first, count, values in rows:
+        ranked = first.system not in supervised
+        cells = [first.system if ranked else first.system + "\\*"]
+        if with_settings:
+            cells.append(f"`{describe(first.settings)}`" if first.settings else "")
+        cells += ["-" if first.iterations is None else str(first.iterations), str(count)]
+        for name in shown:
+            value, text = values[name], _text(name, values[name])
+            is_best = ranked and value is not None and value.mean == best[name]
+            cells.append(f"**{text}**" if is_best else text)
+        lines.append(cells)
+    text = tabulate(lines, head, tablefmt="pipe", colalign=sides, disable_numparse=True)
+    note = "\n" + _SUPERVISED if any(first.system in supervised for first, _, _ in rows) else ""
+    return f"## {table.title}\n\n{text}\n{note}"
+
+
+def _best(name: str, rows: Sequence[Mapping[str, Spread | None]]) -> float | None:
+    """The highest mean of a score, None where all are equal."""
+    means = [value.mean for row in rows if (value := row[name]) is not None]
+    return max(means) if name in _SCORES and means and max(means) > min(means) else None
+
+
+def _text(name: str, value: Spread | None) -> str:
+    if value is None:
+        return "-"
+    if name == "params":
+        return f"{value.mean / 1e6:.2f} M"
+    digits, unit = {"train_seconds": (0, " s"), "seconds_per_image": (3, " s")}.get(name, (1, ""))
+    deviation = "" if value.std is None else f" ± {value.std:.{digits}f}"
+    return f"{value.mean:.{digits}f}{deviation}{unit}"

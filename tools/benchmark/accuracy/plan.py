@@ -1,0 +1,199 @@
+"""From tables to runs: rows with the same training share it, rows with the same evaluation too."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.accuracy.rows import Commands, Definition, Row, Settings, describe
+from benchmark.accuracy.runs import Job, Kind
+from detectron2.config import CfgNode
+
+from zsk.data.register import get_vocabulary
+from zsk.errors import UserError
+from zsk.load import config_hash, load_config, trained_names
+from zsk.vocabulary import Vocabulary
+
+_ROOT = Path(__file__).resolve().parents[3]
+_DIGITS = 12  # of a hash in a folder's name
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row with one seed.
+
+    Attributes:
+        row, seed: see there.
+        train: the run that trained it, None for an untrained row.
+        evaluate: the run whose scores count; `train` where its own last evaluation does.
+        cfg: the configuration of `evaluate`.
+        vocabulary: of the test data set's own split, whatever the row was trained on.
+    """
+
+    row: Row
+    seed: int
+    train: Job | None
+    evaluate: Job
+    cfg: CfgNode
+    vocabulary: Vocabulary
+
+    @property
+    def dataset(self) -> str:
+        return self.cfg.DATASETS.TEST[0]
+
+    @property
+    def inference(self) -> Path:
+        """The folder of the evaluation's files."""
+        return self.evaluate.folder / "inference" / self.dataset
+
+
+class Plan:
+    """The trials of a definition's selected tables, and the jobs that they need, each once.
+
+    Attributes:
+        jobs: each after those that it needs.
+        trials: in the order of the tables.
+
+    Raises:
+        UserError: naming table and row, for a configuration that cannot be read, an unknown key or
+            placeholder, a program that is not there, or not exactly one test data set.
+    """
+
+    def __init__(self, definition: Definition, work: str | os.PathLike[str]) -> None:
+        self._work = Path(os.path.abspath(work))
+        self._definition = definition
+        self._jobs: dict[Path, Job] = {}
+        self._common = {"work": str(self._work)}
+        self._common_needs = self._prepare(definition.prepare, self._common, "prepare", ())
+        self.trials = []
+        for row in definition.selected_rows():
+            for seed in definition.seeds[: row.seeds if row.trained else 1]:
+                with _named(row):
+                    self.trials.append(self._trial(row, seed))
+        self.jobs = list(self._jobs.values())
+
+    def _trial(self, row: Row, seed: int) -> Trial:
+        places = {**self._common, "seed": str(seed), "config": row.config}
+        needs = self._prepare(row.prepare, places, f"prepare {row.system}", self._common_needs)
+        options = _words(_training_settings(self._definition, row), places)
+        options += ["SEED", str(seed), "TEST.DUMP", "['png']"]
+        cfg = load_config(row.config, options)
+        if len(cfg.DATASETS.TEST) != 1:
+            raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
+        training = config_hash(cfg)
+        folder = self._work / "runs" / f"{Path(row.config).stem}-{training[:_DIGITS]}"
+        name = f"{row.system} {describe(row.settings)}".rstrip() + f", seed {seed}"
+        if row.trained:
+            train = evaluate = self._job("train", name, folder, row.config, options, needs)
+            options = options + _words(row.evaluate, places)
+            cfg = load_config(row.config, options)
+            if config_hash(cfg) != training:  # else the training ends with this evaluation
+                options += ["MODEL.WEIGHTS", str(folder / "model_final.pth")]
+                needs = (folder, *needs)
+                folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
+                name += f", {describe(row.evaluate)}"
+                evaluate = self._job("evaluate", name, folder, row.config, options, needs)
+        else:
+            train = None
+            evaluate = self._job("evaluate", name, folder, row.config, options, needs)
+        return Trial(row, seed, train, evaluate, cfg, get_vocabulary(cfg.DATASETS.TEST[0]))
+
+    def _job(
+        self,
+        kind: Kind,
+        name: str,
+        folder: Path,
+        config: str,
+        options: Sequence[str],
+        needs: tuple[Path, ...],
+    ) -> Job:
+        """A run of train_net.py; the one that is planned already where there is one."""
+        flags = ["--eval-only"] if kind == "evaluate" else []
+        arguments = ("--config-file", config, *flags, *options, "OUTPUT_DIR", str(folder))
+        job = Job(f"{kind} {name}", kind, folder, _ROOT / "train_net.py", arguments, needs)
+        return self._jobs.setdefault(folder, job)
+
+    def _prepare(
+        self, commands: Commands, places: dict[str, str], what: str, needs: tuple[Path, ...]
+    ) -> tuple[Path, ...]:
+        """Plan preparations and add their outputs to `places`, under their names.
+
+        Each waits for `needs` and for those before it. Returns `needs` and their folders.
+        """
+        for name, words in commands.items():
+            # the words and the configuration decide what is written; the checkout's place does not
+            unplaced = {**places, "output": "{output}", "config": "{config}"}
+            content = [_fill(word, unplaced) for word in words]
+            if "config" in places and any("{config}" in word for word in words):
+                content.append(config_hash(load_config(places["config"])))
+            digest = hashlib.sha256("\0".join(content).encode()).hexdigest()[:_DIGITS]
+            folder = self._work / "prepared" / f"{name}-{digest}"
+            program = _ROOT / words[0]
+            if not program.is_file():
+                raise UserError(f"prepare.{name}: there is no program {words[0]}")
+            output = str(folder / name)
+            arguments = tuple(_fill(word, {**places, "output": output}) for word in words[1:])
+            job = Job(f"{what}: {name}", "prepare", folder, program, arguments, needs)
+            self._jobs.setdefault(folder, job)
+            places[name] = output
+            needs = (*needs, folder)
+        return needs
+
+
+def supervised_systems(definition: Definition) -> set[str]:
+    """Names of the systems that are trained on masks of every class of a split with unseen ones."""
+    return {
+        row.system
+        for table in definition.tables
+        for row in table.rows
+        if row.trained and _is_supervised(definition, row)
+    }
+
+
+def _training_settings(definition: Definition, row: Row) -> Settings:
+    """Configuration keys of a row's training."""
+    iterations = definition.iterations
+    budget = {} if iterations is None else {"SOLVER.MAX_ITER": iterations}
+    return {**definition.settings, **budget, **row.settings}
+
+
+def _is_supervised(definition: Definition, row: Row) -> bool:
+    # placeholders may stay: none of them names a data set
+    options = [str(w) for item in _training_settings(definition, row).items() for w in item]
+    with _named(row):
+        cfg = load_config(row.config, options)
+        own = get_vocabulary(cfg.DATASETS.TEST[0])
+    trained = Vocabulary.from_trained(own.names, own.prompt_names, trained_names(cfg))
+    return not all(own.seen) and all(trained.seen)
+
+
+@contextmanager
+def _named(row: Row) -> Iterator[None]:
+    """Mistakes name the row."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{row.where}: {error}") from error
+
+
+def _words(settings: Settings, places: Mapping[str, str]) -> list[str]:
+    """Configuration keys and values as words of a command line."""
+    return [word for key, value in settings.items() for word in (key, _fill(str(value), places))]
+
+
+def _fill(text: str, places: Mapping[str, str]) -> str:
+    """Replace {name} by `places[name]`."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in places:
+            raise UserError(
+                f"{text!r} has the placeholder {match[0]}: known are {', '.join(places)}"
+            )
+        return places[match[1]]
+
+    return re.sub(r"\{(\w+)\}", value, text)

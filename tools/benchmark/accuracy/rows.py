@@ -1,0 +1,112 @@
+"""What a benchmark consists of: tables of rows, a row being a configuration and its settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Settings = Mapping[str, Any]
+Commands = Mapping[str, tuple[str, ...]]
+"""Programs to run before: name → words."""
+RowKey = tuple[str, str, str]
+"""What `identity` gives."""
+
+CURVES = "learning curves"
+"""The value of a table's key `plot` that draws scores over iterations."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration in a table.
+
+    Attributes:
+        table, system: names; together with `shown_settings` they identify the row.
+        config: absolute path of the configuration file.
+        settings: configuration keys that change the training.
+        evaluate: configuration keys that change the evaluation only.
+        trained: False: the system is evaluated as it is.
+        prepare: run before the training.
+        seeds: how many of the benchmark's seeds the row takes at most, None for all.
+    """
+
+    table: str
+    system: str
+    config: str
+    settings: Settings = field(default_factory=dict)
+    evaluate: Settings = field(default_factory=dict)
+    trained: bool = True
+    prepare: Commands = field(default_factory=dict)
+    seeds: int | None = None
+
+    @property
+    def shown_settings(self) -> dict[str, Any]:
+        """All settings of the row, with placeholders as they were written."""
+        return {**self.settings, **self.evaluate}
+
+    @property
+    def identity(self) -> RowKey:
+        return identity(self.table, self.system, self.shown_settings)
+
+    @property
+    def where(self) -> str:
+        """The row's name in messages."""
+        return f"table {self.table}, row {self.system!r} {describe(self.shown_settings)}".rstrip()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; `plot` is "" (none), CURVES, or the key that its rows vary, the plot's x axis."""
+
+    name: str
+    title: str
+    plot: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A picture of the predictions of a table's systems, () for all, on the first images."""
+
+    table: str
+    images: int
+    systems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A benchmark.
+
+    Attributes:
+        name: the file's name.
+        tables: all of them.
+        selected: names of those to run.
+        seeds: of every trained row; an untrained one is evaluated with the first.
+        iterations: SOLVER.MAX_ITER of every training, None for the configurations' own.
+        settings: configuration keys of every row.
+        prepare: run once, before all rows.
+        grid: None for no picture.
+    """
+
+    name: str
+    tables: tuple[Table, ...]
+    selected: tuple[str, ...]
+    seeds: tuple[int, ...]
+    iterations: int | None
+    settings: Settings
+    prepare: Commands
+    grid: Grid | None
+
+    def selected_rows(self) -> list[Row]:
+        return [row for table in self.tables if table.name in self.selected for row in table.rows]
+
+
+def describe(settings: Settings) -> str:
+    """Settings on one line, "" for none."""
+    return ", ".join(f"{key} {repr(v) if v == '' else v}" for key, v in settings.items())
+
+
+def identity(table: str, system: str, settings: Settings) -> RowKey:
+    """Equal for two results of one row, whatever the order of its settings."""
+    return table, system, json.dumps(settings, sort_keys=True)

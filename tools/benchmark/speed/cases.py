@@ -1,0 +1,126 @@
+"""The cases of the speed benchmark, in the order of its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parents[3]
+ZSK = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+ZS_MASKFORMER = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"
+EMBEDDED = "configs/embedded/zsk_lite2.yaml"
+
+INFERENCE, TRAINING, EMBEDDED_MODEL = "inference", "training step", "embedded model"
+NAMES, PROPOSALS, SIDE = GROWTH = ("names", "proposals", "image side")
+# what --only takes, and the measure that each word stands for
+GROUPS = {
+    "inference": INFERENCE,
+    "training": TRAINING,
+    "names": NAMES,
+    "proposals": PROPOSALS,
+    "side": SIDE,
+    "embedded": EMBEDDED_MODEL,
+}
+REFERENCE = "reference: ZS-MaskFormer, a loop over crops"
+CROPS, ONE_PASS = "ours: crops, all classified", "ours: one-pass"
+QUERIES, KERNELS = "ZS-MaskFormer head", "dynamic-kernel head"
+# the variants that the others of a measure are compared with
+REFERENCES = {INFERENCE: REFERENCE, TRAINING: QUERIES}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One variant under one setting.
+
+    Attributes:
+        measure, variant, settings: its place on the page.
+        kind: what a run is (`subjects.build`).
+        config, opts: the configuration, relative to the checkout, and KEY VALUE … over it.
+        photo: (H,W) of the photo, of both photos in training.
+        names: number of class names.
+        cached: the text embeddings are on disk before the case starts.
+    """
+
+    measure: str
+    variant: str
+    settings: dict[str, Any]
+    kind: Literal["reference", "inference", "training", "look", "other words", "same words"]
+    config: str
+    opts: tuple[str, ...]
+    photo: tuple[int, int]
+    names: int = 20
+    half: bool = False
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the cases are; `opts` are over all configurations but the embedded model's."""
+
+    photo: tuple[int, int] = (512, 680)
+    training: tuple[int, int] = (512, 512)
+    names: tuple[int, ...] = (20, 200, 2000)
+    proposals: tuple[int, ...] = (50, 100, 200)
+    sides: tuple[int, ...] = (256, 512, 1024)
+    opts: tuple[str, ...] = ()
+
+
+_TINY = """
+MODEL.BACKBONE.NAME build_timm_backbone MODEL.TIMM.NAME test_resnet MODEL.TIMM.FREEZE none
+MODEL.KERNELS.NUM_KERNELS 6 MODEL.KERNELS.DIM 32 MODEL.KERNELS.NUM_STAGES 1
+MODEL.KERNELS.DIM_FEEDFORWARD 32 MODEL.SEM_SEG_HEAD.ASPP_CHANNELS 32
+MODEL.MASK_FORMER.NUM_QUERIES 6 MODEL.MASK_FORMER.DIM 32 MODEL.MASK_FORMER.NUM_LAYERS 1
+MODEL.MASK_FORMER.DIM_FEEDFORWARD 32 MODEL.MASK_FORMER.CONV_DIM 32 MODEL.MASK_FORMER.MASK_DIM 16
+"""
+QUICK = Sizes((96, 128), (96, 96), (20, 40), (4, 6), (96, 128), tuple(_TINY.split()))
+
+
+def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUPS)) -> list[Case]:
+    """The cases of some groups (keys of GROUPS).
+
+    Args:
+        clip: file with CLIP's weights.
+        gpu: also in half precision where inference is compared.
+    """
+    # Random masks may be empty. At this threshold every proposal is encoded, as the whole photo.
+    common = ("MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", clip, "MODEL.CLIP.MASK_THRESHOLD", "1e-9")
+    image = {"image": "{}×{}".format(*sizes.photo)}
+    crops, one_pass = (
+        Case(
+            *(INFERENCE, variant, image, "inference", ZSK),
+            (*common, *sizes.opts, "MODEL.CLIP.REGION_MODE", mode),
+            sizes.photo,
+        )
+        for variant, mode in ((CROPS, "crop"), (ONE_PASS, "one_pass"))
+    )
+    head = (*common, *sizes.opts, "MODEL.ENSEMBLE.MODE", "head")
+    reference = Case(INFERENCE, REFERENCE, image, "reference", ZS_MASKFORMER, head, sizes.photo)
+    listed = [reference, crops, one_pass]
+    for case in (crops, one_pass) if gpu else ():
+        opts = (*case.opts, "MODEL.TEST_DTYPE", "float16")
+        listed.append(replace(case, variant=f"{case.variant}, half", opts=opts, half=True))
+
+    batch = {"batch": 2, "image": "{}×{}".format(*sizes.training)}
+    for variant, config in ((QUERIES, ZS_MASKFORMER), (KERNELS, ZSK)):
+        listed.append(Case(TRAINING, variant, batch, "training", config, head, sizes.training))
+
+    for n in sizes.names:
+        listed.append(replace(_grown(one_pass, NAMES, n), names=n, cached=True))
+    for n in sizes.proposals:
+        opts = (*one_pass.opts, "MODEL.KERNELS.NUM_KERNELS", str(n))
+        listed.append(replace(_grown(one_pass, PROPOSALS, n), opts=opts))
+    listed += [replace(_grown(one_pass, SIDE, n), photo=(n, n)) for n in sizes.sides]
+
+    look = Case(EMBEDDED_MODEL, "a photo, 20 words", image, "look", EMBEDDED, (), sizes.photo)
+    most = sizes.names[-1]
+    many = replace(look, variant=f"then {most:,} words, text cached", kind="same words")
+    others = replace(look, variant="then 20 other words", kind="other words")
+    listed += [look, others, replace(many, names=most, cached=True)]
+    wanted = {GROUPS[group] for group in groups}
+    return [case for case in listed if case.measure in wanted]
+
+
+def _grown(case: Case, measure: str, value: int) -> Case:
+    return replace(case, measure=measure, settings={measure: value})

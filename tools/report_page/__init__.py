@@ -1,0 +1,1 @@
+"""The HTML page about evaluations, run from a checkout (tools/report.py)."""

@@ -1,0 +1,150 @@
+"""One HTML page about one or several evaluations, with every picture inside it and as a PNG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+from report_page.confusion import draw_confusion
+from report_page.photo_grid import GridRow
+from report_page.reported import Benchmark, find_benchmark
+from report_page.saved import SavedEvaluation
+from report_page.tables import (
+    class_name,
+    confusion_table,
+    headline_table,
+    per_class_table,
+    provenance_table,
+)
+
+from zsk.evaluation.chart import draw_per_class_iou
+from zsk.evaluation.report import CONFUSION_FILE, write_atomically
+
+PAGE_FILE = "report.html"
+
+
+def write_page(
+    evaluations: Sequence[SavedEvaluation], rows: Sequence[GridRow], folder: Path, today: str
+) -> Path:
+    """Write report.html and its pictures; the same arguments give the same page.
+
+    Evaluations of different data sets, numbers of images or vocabularies get sections of their own:
+    only what can be compared stands in one table.
+
+    Args:
+        evaluations: at least one.
+        rows: photos whose panels are photo, ground truth, then one prediction per evaluation.
+        folder: where the page goes, with per_class_iou_<n>.png, confusion_<n>.png (n counts
+            evaluations from 1) and grid_<name>.png; made where it is missing.
+        today: the date that the page carries.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks: dict[object, list[tuple[int, SavedEvaluation]]] = {}
+    for numbered in enumerate(evaluations, start=1):
+        tasks.setdefault(numbered[1].task, []).append(numbered)
+    for row in rows:
+        row.strip().save(folder / f"grid_{row.name}.png")
+    several = len(evaluations) > 1
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(jpeg=_jpeg)
+    page = environment.get_template("page.html.j2").render(
+        title="Zero-shot segmentation of " + ", ".join({e.dataset: None for e in evaluations}),
+        today=today,
+        count=len(evaluations),
+        sections=[_section(members, folder) for members in tasks.values()],
+        confusion_file=CONFUSION_FILE,
+        photos=rows,
+        predicted=[f"prediction, {e.label}" if several else "prediction" for e in evaluations],
+        class_name=lambda label: class_name(evaluations[0].vocabulary, label),
+        provenance=provenance_table(evaluations),
+    )
+    write_atomically(folder / PAGE_FILE, page.encode())
+    return folder / PAGE_FILE
+
+
+def _section(numbered: Sequence[tuple[int, SavedEvaluation]], folder: Path) -> dict[str, Any]:
+    """All about evaluations of one task; draws their charts."""
+    evaluations = [evaluation for _, evaluation in numbered]
+    first = evaluations[0]
+    benchmark = find_benchmark(first.dataset, first.vocabulary)
+    labelled = {name for evaluation in evaluations for name in evaluation.iou}
+    return {
+        "first": first,
+        "members": [_member(evaluation, number, folder) for number, evaluation in numbered],
+        "headline": headline_table(evaluations, benchmark),
+        "notes": _notes(evaluations, benchmark, labelled),
+        "per_class": per_class_table(evaluations) if labelled else None,
+        "absent": [name for name in first.vocabulary.names if name not in labelled],
+    }
+
+
+def _member(evaluation: SavedEvaluation, number: int, folder: Path) -> dict[str, Any]:
+    """An evaluation with its two charts and its confusions, None where there is nothing to show."""
+    vocabulary, conf = evaluation.vocabulary, evaluation.conf
+    member: dict[str, Any] = {
+        "evaluation": evaluation,
+        "chart": None,
+        "matrix": None,
+        "confusions": None,
+    }
+    title = f"{evaluation.dataset} ({evaluation.label})"
+    if evaluation.iou:
+        path = folder / f"per_class_iou_{number}.png"
+        draw_per_class_iou(evaluation.iou, vocabulary, path, title)
+        member["chart"] = _uri("png", path.read_bytes())
+    if conf is not None and conf[:-1].any():
+        path = folder / f"confusion_{number}.png"
+        draw_confusion(conf, vocabulary, path, title)
+        member["matrix"] = _uri("png", path.read_bytes())
+        member["confusions"] = confusion_table(conf, vocabulary)
+    return member
+
+
+def _notes(
+    evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None, labelled: set[str]
+) -> list[str]:
+    """The paragraphs below the headline table."""
+    first = evaluations[0]
+    notes = []
+    if len(evaluations) > 1:
+        notes.append("Bold: the best of the evaluations in this table.")
+    if benchmark is not None:
+        notes.append(
+            f"Rows marked “reported” are what the method's source reports on {benchmark.title}; "
+            "none of them was measured with this code."
+        )
+        notes += [f"* {r.method}: {r.note}" for r in benchmark.results if r.note]
+        if first.images != benchmark.images:
+            notes.append(
+                f"The reported numbers are over {benchmark.images} images, these over "
+                f"{first.images}: they do not compare."
+            )
+    vocabulary = first.vocabulary
+    for group, wanted in (("seen", True), ("unseen", False)):
+        members = {n for n, seen in zip(vocabulary.names, vocabulary.seen) if seen == wanted}
+        if not members & labelled:
+            notes.append(
+                f"No {group} class has ground truth here, so its means and hIoU are missing."
+            )
+    return notes
+
+
+def _jpeg(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return _uri("jpeg", buffer.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()

@@ -1,0 +1,132 @@
+"""Photo, ground truth and predictions of an image side by side, from files.
+
+Letters: H×W label map, K classes, R predictions.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from zsk.data.images import read_image, read_label
+from zsk.data.labels import check_label
+from zsk.data.register import IMAGE_SUFFIXES
+from zsk.errors import UserError
+from zsk.palette import palette
+from zsk.visualization import draw_overlay
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+
+_PANEL_SIDE = 640  # pixels of a panel's longer side
+_SMALLEST_SHARE = 0.5  # percent of a map; smaller regions are left out of the legend
+_GAP, _BACKGROUND = 8, (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A class of one image.
+
+    Attributes:
+        label: the class's id.
+        colour: "#rrggbb", as in the panels.
+        shares: percent of the ground truth, then of each of the R predictions.
+    """
+
+    label: int
+    colour: str
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """One image: its photo, its ground truth and then R predictions, all of one size (RGB)."""
+
+    name: str
+    panels: tuple[Image.Image, ...]
+    legend: tuple[LegendEntry, ...]
+
+    def strip(self) -> Image.Image:
+        """All panels in one picture."""
+        width, height = self.panels[0].size
+        picture = Image.new("RGB", ((width + _GAP) * len(self.panels) - _GAP, height), _BACKGROUND)
+        for position, panel in enumerate(self.panels):
+            picture.paste(panel, (position * (width + _GAP), 0))
+        return picture
+
+
+def make_row(
+    name: str,
+    photo_root: Path,
+    label_root: Path,
+    prediction_roots: Sequence[Path],
+    vocabulary: Vocabulary,
+) -> GridRow:
+    """Read one image's files and draw them.
+
+    Args:
+        name: the stem that its files share.
+        photo_root: folder of the photos.
+        label_root: folder of the ground truth, PNGs of joint ids, 255 where there is none.
+        prediction_roots: R folders of label PNGs of the same kind.
+        vocabulary: the joint one, K classes.
+
+    Raises:
+        UserError: naming the file, when one is missing, cannot be read, is not of the photo's size
+            or holds an id outside the vocabulary.
+    """
+    photo_file = _find_photo(name, photo_root)
+    photo = read_image(photo_file)
+    maps = []
+    for root in (label_root, *prediction_roots):
+        path = root / f"{name}.png"
+        maps.append(read_label(path))
+        record = {"file_name": photo_file, "sem_seg_file_name": path}
+        check_label(maps[-1], record, photo.shape[:2], len(vocabulary))
+    panels = draw_panels(photo, maps, vocabulary, _PANEL_SIDE)
+    return GridRow(name, tuple(panels), tuple(_legend(maps, len(vocabulary))))
+
+
+def draw_panels(
+    photo: np.ndarray, maps: Sequence[np.ndarray], vocabulary: Vocabulary, side: int
+) -> list[Image.Image]:
+    """The photo, and over it each label map in colours with names.
+
+    Args:
+        photo: (H,W,3) uint8 RGB.
+        maps: (H,W) uint8 ids of the vocabulary; 255 has no colour.
+        side: pixels of a panel's longer side.
+    """
+    height, width = photo.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    # an overlay leaves negative labels without a colour
+    signed = (np.where(labels == IGNORE_LABEL, -1, labels.astype(int)) for labels in maps)
+    return [small, *(draw_overlay(small, labels, vocabulary.names) for labels in signed)]
+
+
+def _find_photo(name: str, root: Path) -> Path:
+    found = sorted(root.glob(f"{glob.escape(name)}.*"))
+    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not found:
+        endings = " or ".join(IMAGE_SUFFIXES)
+        raise UserError(
+            f"there is no photo {name} ({endings}) in {root}: "
+            "give names without their ending, and the folder with --photos"
+        )
+    return found[0]
+
+
+def _legend(maps: Sequence[np.ndarray], num_classes: int) -> list[LegendEntry]:
+    """The classes that show in any map, those with most ground truth first."""
+    counts = [np.bincount(labels.ravel(), minlength=num_classes)[:num_classes] for labels in maps]
+    shares = 100.0 * np.array(counts) / maps[0].size  # (1+R,K)
+    shown = np.flatnonzero((shares >= _SMALLEST_SHARE).any(axis=0))
+    return [
+        LegendEntry(int(k), "#" + palette()[k].tobytes().hex(), tuple(shares[:, k].tolist()))
+        for k in sorted(shown, key=lambda k: tuple(-shares[:, k]))
+    ]

@@ -1,0 +1,160 @@
+"""Reads the files of an evaluation: metrics.json and the confusion matrix beside it.
+
+Letter: K classes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsk.errors import UserError
+from zsk.evaluation.report import CONFUSION_FILE, METRICS_FILE
+from zsk.vocabulary import Vocabulary
+
+_NUMBERS = ("metrics", "IoU", "Acc")
+_KINDS = {"dataset": str, "images": int, "provenance": dict, **dict.fromkeys(_NUMBERS, dict)}
+_ADVICE = "give OUTPUT_DIR/inference/<data set>/metrics.json (OUTPUT_DIR's own is a training log)"
+
+
+@dataclass(frozen=True)
+class SavedEvaluation:
+    """One metrics.json.
+
+    Attributes:
+        label: tells it from the others on a page.
+        dataset: the data set's name.
+        images: how many images were evaluated.
+        vocabulary: the joint one, K classes; prompt names are the names.
+        metrics, iou, acc: name → percent; classes without ground truth are absent.
+        conf: (K+1,K+1) int64, None where no confusion matrix was saved.
+        provenance: "git_revision", "versions", "config_hash", …, as far as the file has them.
+        written: the day (UTC) of the file's last change.
+    """
+
+    label: str
+    dataset: str
+    images: int
+    vocabulary: Vocabulary
+    metrics: dict[str, float]
+    iou: dict[str, float]
+    acc: dict[str, float]
+    conf: np.ndarray | None
+    provenance: dict[str, Any]
+    written: str
+
+    @property
+    def task(self) -> tuple[object, ...]:
+        """Evaluations compare only where this is equal."""
+        return self.dataset, self.images, self.vocabulary
+
+
+def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[SavedEvaluation]:
+    """Read several metrics.json, labelled by the part of their folders that tells them apart.
+
+    Raises:
+        UserError: naming the file, when one is missing, given twice, or is no evaluation's.
+    """
+    files = [Path(os.path.abspath(path)) for path in paths]
+    for given, file in zip(paths, files):
+        if files.count(file) > 1:
+            raise UserError(f"{given} is given twice: give each metrics.json once")
+    return [_read(Path(path), label) for path, label in zip(paths, _labels(files))]
+
+
+def _labels(files: list[Path]) -> list[str]:
+    """Paths less their common front and back parts; a single file is its folder."""
+    if len(files) == 1:
+        return [files[0].parent.name]
+    stems = {file.stem for file in files}
+    paths = [file.parent.parts if len(stems) == 1 else file.with_suffix("").parts for file in files]
+    shortest = min(map(len, paths))
+    # at least one part stays of the shortest
+    front = min(len(os.path.commonprefix(paths)), shortest - 1)
+    back = len(os.path.commonprefix([parts[::-1] for parts in paths]))
+    back = min(back, shortest - front - 1)
+    return ["/".join(parts[front : len(parts) - back]) for parts in paths]
+
+
+def _read(path: Path, label: str) -> SavedEvaluation:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
+        _check(report)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {_ADVICE}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not what an evaluation writes ({error}): {_ADVICE}") from error
+    vocabulary = _vocabulary(report, path)
+    for key in ("IoU", "Acc"):
+        foreign = sorted(report[key].keys() - set(vocabulary.names))
+        if foreign:
+            raise UserError(f"{path} has an {key} of {foreign[0]!r}, which is none of its classes")
+    return SavedEvaluation(
+        label=label,
+        dataset=report["dataset"],
+        images=report["images"],
+        vocabulary=vocabulary,
+        metrics=report["metrics"],
+        iou=report["IoU"],
+        acc=report["Acc"],
+        conf=_read_confusion(path, len(vocabulary)),
+        provenance=report["provenance"],
+        written=written,
+    )
+
+
+def _check(report: Any) -> None:
+    """Raise a ValueError that says what is wrong with the file's form."""
+    if not isinstance(report, dict):
+        raise ValueError("it holds no table of keys")
+    for key, kind in _KINDS.items():
+        if key not in report:
+            raise ValueError(f"it has no {key!r}")
+        if not isinstance(report[key], kind):
+            raise ValueError(f"its {key!r} is of another kind")
+    for key in _NUMBERS:
+        for name, value in report[key].items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{name!r} in its {key!r} is no number")
+
+
+def _vocabulary(report: dict[str, Any], path: Path) -> Vocabulary:
+    if "classes" not in report or "unseen" not in report:
+        raise UserError(
+            f"{path} does not say which of its classes are unseen, as files of earlier versions: "
+            "evaluate again"
+        )
+    try:
+        classes, unseen = tuple(report["classes"]), set(report["unseen"])
+        if not unseen <= set(classes):
+            raise UserError(f"unseen {min(unseen - set(classes))!r} is no class")
+        return Vocabulary(classes, classes, tuple(name not in unseen for name in classes))
+    except (TypeError, AttributeError, UserError) as error:
+        raise UserError(f"{path} has broken 'classes' or 'unseen' ({error})") from error
+
+
+def _read_confusion(metrics: Path, num_classes: int) -> np.ndarray | None:
+    path = metrics.with_name(CONFUSION_FILE)
+    # several renamed copies may lie in one folder, and the matrix belongs to one of them
+    if metrics.name != METRICS_FILE or not path.exists():
+        return None
+    try:
+        conf = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}): evaluate again") from error
+    size = num_classes + 1
+    if conf.shape != (size, size) or conf.dtype != np.int64:
+        raise UserError(
+            f"{path} holds {conf.dtype} of shape {conf.shape} instead of int64 of shape "
+            f"{(size, size)}: evaluate again"
+        )
+    return conf

@@ -1,0 +1,220 @@
+"""PerPixelNet: look at a photo, name its places, label the pixels; in training, the loss.
+
+The systems without mask proposals that ZSK-Net is compared with, by MODEL.ENSEMBLE.MODE:
+    clip      dense features of the vision-language model, in a sliding window; nothing is trained
+    head      an FCN that was trained on seen classes with text embeddings as classifier weights
+    ensemble  their geometric ensemble per pixel, with the exponents of section 4
+
+Shape letters: B images, H x W image, h x w feature map, K classes, E text embedding width.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
+
+from zsk.batched_inputs import (
+    Record,
+    groups_of_one_size,
+    padded_images,
+    padded_labels,
+    shared_vocabulary,
+)
+from zsk.classification.build import build_encoder
+from zsk.classification.text_classifier import TextClassifier, build_text_classifier
+from zsk.errors import UserError
+from zsk.label_map import RowResize, labels_by_strips
+from zsk.regions import Ensemble, geometric_ensemble
+from zsk.vocabulary import Vocabulary
+
+from .dense_clip import DenseClip, Windows, build_dense_clip
+from .text_fcn_head import TextFCNHead
+
+TENSORS_AT_ONCE = 8  # of a strip's K scores per pixel, in the ensemble: two powers and a product
+
+
+class Places(NamedTuple):
+    """What one look at a photo leaves; nothing in it depends on the class names."""
+
+    head: Tensor | None  # (E,h,w) float32, unit columns
+    clip: Windows | None
+
+
+@META_ARCH_REGISTRY.register()
+class PerPixelNet(nn.Module):
+    """Names every pixel by itself: by the text-aligned scores of an FCN, by CLIP, or by both."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone | None,
+        sem_seg_head: TextFCNHead | None,
+        dense_clip: DenseClip | None,
+        text_classifier: TextClassifier,
+        ensemble: Ensemble = Ensemble(),
+        pixel_mean: list[float],
+        pixel_std: list[float],
+    ):
+        """
+        Args:
+            backbone, sem_seg_head: None in mode clip.
+            dense_clip: None in mode head.
+            pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.sem_seg_head = sem_seg_head
+        self.dense_clip = dense_clip
+        self.text_classifier = text_classifier
+        self.ensemble = ensemble
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        _check_options(cfg)
+        settings, clip = cfg.MODEL.ENSEMBLE, cfg.MODEL.CLIP
+        ensemble = Ensemble(settings.MODE, settings.LAMBDA, settings.SEEN_PENALTY)
+        encoder = build_encoder(clip.NAME, temperature=clip.TEMPERATURE)
+        backbone = head = dense_clip = None
+        if ensemble.mode != "clip":
+            backbone, head = _build_fcn(cfg, encoder.embed_dim)
+        if ensemble.mode != "head":
+            dense_clip = build_dense_clip(encoder)
+        return {
+            "backbone": backbone,
+            "sem_seg_head": head,
+            "dense_clip": dense_clip,
+            "text_classifier": build_text_classifier(clip, encoder),
+            "ensemble": ensemble,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Losses by name in training; in evaluation one result per record.
+
+        Args:
+            batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
+                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
+                and 255 for ignored pixels; in evaluation "height" and "width" of the result.
+        Returns:
+            in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        if self.sem_seg_head is None:
+            raise ValueError("mode clip has nothing to train: call it in evaluation mode")
+        text = self.text_classifier(shared_vocabulary(batched_inputs))
+        embeddings = self.embed([record["image"] for record in batched_inputs])
+        logits = self.sem_seg_head.class_logits(embeddings, text)
+        return self.sem_seg_head.losses(logits, padded_labels(batched_inputs, self.device))
+
+    def embed(self, images: Sequence[Tensor]) -> Tensor:
+        """Normalise, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
+        assert self.backbone is not None and self.sem_seg_head is not None
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        return self.sem_seg_head(self.backbone(pixels))
+
+    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
+        """Look, name and label."""
+        looks = self.look([record["image"] for record in batched_inputs])
+        return [
+            {
+                "pred_labels": self.label(
+                    places, record["vocabulary"], (record["height"], record["width"])
+                )
+            }
+            for record, places in zip(batched_inputs, looks)
+        ]
+
+    @torch.inference_mode()
+    def look(self, images: Sequence[Tensor]) -> list[Places]:
+        """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`."""
+        heads: list[Tensor | None] = [None] * len(images)
+        for indices in groups_of_one_size(images) if self.sem_seg_head is not None else ():
+            for i, embeddings in zip(indices, self.embed([images[i] for i in indices])):
+                heads[i] = embeddings
+        windows = [
+            None if self.dense_clip is None else self.dense_clip(image.to(self.device))
+            for image in images
+        ]
+        return [Places(*place) for place in zip(heads, windows)]
+
+    @torch.inference_mode()
+    def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
+        text = self.text_classifier(vocabulary)
+        seen = vocabulary.seen_mask.to(self.device)
+        resized = windows = None
+        if places.head is not None:
+            assert self.sem_seg_head is not None
+            penalty = self.ensemble.seen_penalty * seen[:, None, None]
+            logits = self.sem_seg_head.class_logits(places.head, text) - penalty
+            resized = RowResize(logits, size)
+        if places.clip is not None:
+            assert self.dense_clip is not None
+            windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
+
+        def probabilities(top: int, bottom: int) -> Tensor:
+            clip = None if windows is None else windows.rows(size, top, bottom)
+            if resized is None:
+                assert clip is not None
+                return clip
+            head = resized(top, bottom).softmax(dim=0)
+            return head if clip is None else ensemble_of_pixels(head, clip, seen, self.ensemble.lam)
+
+        return labels_by_strips(probabilities, size, TENSORS_AT_ONCE * len(text))
+
+
+def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> Tensor:
+    """`geometric_ensemble` with pixels for proposals: (K,H,W) twice, seen (K,) -> (K,H,W)."""
+    head_rows, clip_rows = head.flatten(1).T, clip.flatten(1).T
+    everywhere = torch.ones(len(head_rows), dtype=torch.bool, device=head.device)
+    scores = geometric_ensemble(head_rows, clip_rows, everywhere, seen, lam)
+    return scores.T.unflatten(1, head.shape[1:])
+
+
+def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, TextFCNHead]:
+    backbone = build_backbone(cfg)
+    name = cfg.MODEL.SEM_SEG_HEAD.NAME
+    head = SEM_SEG_HEADS_REGISTRY.get(name)(cfg, backbone.output_shape(), embed_dim)
+    if not isinstance(head, TextFCNHead):
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NAME is {name}, but MODEL.META_ARCHITECTURE PerPixelNet takes "
+            "TextFCNHead only"
+        )
+    return backbone, head
+
+
+def _check_options(cfg: CfgNode) -> None:
+    """Raises UserError for what this model cannot do: now, not at the first evaluation."""
+    if cfg.MODEL.TEST_DTYPE != "float32":
+        raise UserError(
+            f"MODEL.TEST_DTYPE is {cfg.MODEL.TEST_DTYPE!r}, but MODEL.META_ARCHITECTURE "
+            "PerPixelNet computes in float32 only: take it out"
+        )
+    for key, wanted in (
+        ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
+        ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
+        ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
+        ("MODEL.CLIP.FURTHER_THRESHOLDS", cfg.MODEL.CLIP.FURTHER_THRESHOLDS),
+        ("MODEL.ENSEMBLE.MASK_SOFTMAX", cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),
+    ):
+        if wanted:
+            raise UserError(
+                f"{key} is about mask proposals, which MODEL.META_ARCHITECTURE PerPixelNet has "
+                "none of: switch it off"
+            )

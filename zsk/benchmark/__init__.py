@@ -1,1 +1,0 @@
-"""Tables of configurations, trained with the same budget and seeds, and what they came to."""

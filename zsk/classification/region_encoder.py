@@ -1,0 +1,139 @@
+"""Region encoders: masks and the photo → an embedding per proposal (method, section 3).
+
+Letters: N proposals, h×w mask size, H×W image, L thresholds, R masks with a pixel, E embedding
+width.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zsk.errors import UserError
+
+from .crops import cut
+from .encoder import VisionLanguageEncoder
+
+CHUNK_SIZE = 32  # crops that are encoded together: bounds the memory
+
+
+class RegionEncoder(nn.Module, ABC):
+    """What every proposal shows, as the frozen encoder sees it.
+
+    Args:
+        encoder: the frozen image side.
+        mask_thresholds: one or more in (0,1), at which the sigmoid of the masks is binarised.
+            Several thresholds give several looks at a proposal: a low one shows more of its
+            surroundings, a high one less of the object. The embedding is their mean, whose logits
+            are the mean of the looks' logits.
+
+    Raises UserError for a number outside its range.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        encoder: VisionLanguageEncoder,
+        mask_thresholds: Sequence[float] = (0.5,),
+    ) -> None:
+        super().__init__()
+        self.logit_thresholds = tuple(map(logit_threshold, dict.fromkeys(mask_thresholds)))
+        self.encoder = encoder
+        mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
+        self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed the proposals of one image.
+
+        Args:
+            image: (3,H,W) uint8 or float, RGB in 0–255, without padding.
+            mask_logits: (N,h,w) float, over the whole image at any resolution.
+
+        Returns:
+            embeddings (N,E) float32, the mean of unit rows over the thresholds at which a mask has
+            a pixel; valid (N,) bool, False and a row of 0 where it has none at any.
+        """
+        with torch.autocast(self.pixel_mean.device.type, enabled=False):
+            pixels = (image.float() - self.pixel_mean) / self.pixel_std
+            embeddings, shown = self.looks(pixels, mask_logits)
+        counts = shown.sum(dim=0)[:, None]
+        return embeddings.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0
+
+    @abstractmethod
+    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """What the masks show at each of the L thresholds.
+
+        Args:
+            pixels: (3,H,W) float32, normalised.
+            mask_logits: as in `forward`.
+
+        Returns:
+            (L,N,E) float32 unit rows, 0 where `shown` (L,N) bool is False: the mask has no pixel.
+        """
+
+
+class CropEncoder(RegionEncoder):
+    """Encodes a masked crop of each proposal; masks are binarised at the size of the image."""
+
+    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+        count, size = len(mask_logits), self.encoder.input_size
+        rows = pixels.new_zeros(len(self.logit_thresholds), count, self.encoder.embed_dim)
+        shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
+        for look, threshold in enumerate(self.logit_thresholds):
+            for indices in torch.arange(count, device=pixels.device).split(CHUNK_SIZE):
+                crops, has_pixel = cut(pixels, mask_logits[indices], threshold, size)
+                rows[look, indices[has_pixel]] = self.encoder.encode_image(crops)
+                shown[look, indices] = has_pixel
+        return rows, shown
+
+
+class OnePassEncoder(RegionEncoder):
+    """Encodes the photo once and pools under each mask, binarised at the size of the masks."""
+
+    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+        masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
+        shown = masks.flatten(2).any(dim=2)
+        rows = pixels.new_zeros(*shown.shape, self.encoder.embed_dim)
+        rows[shown] = self.encoder.encode_regions(pixels, masks[shown].float())
+        return rows, shown
+
+
+def logit_threshold(mask_threshold: float) -> float:
+    """The logit whose sigmoid is the threshold. Raises UserError outside (0,1)."""
+    if not (isinstance(mask_threshold, (int, float)) and 0 < mask_threshold < 1):
+        raise UserError(
+            "MODEL.CLIP.MASK_THRESHOLD and all of FURTHER_THRESHOLDS have to be between 0 and 1, "
+            f"but one is {mask_threshold!r}"
+        )
+    return math.log(mask_threshold / (1 - mask_threshold))
+
+
+REGION_MODES = {"crop": CropEncoder, "one_pass": OnePassEncoder}
+
+
+def build_region_encoder(
+    mode: str,
+    encoder: VisionLanguageEncoder,
+    mask_thresholds: Sequence[float],
+) -> RegionEncoder:
+    """The region encoder that MODEL.CLIP.REGION_MODE names.
+
+    Raises:
+        UserError: there is no such mode, or the encoder does not support it.
+    """
+    if mode not in REGION_MODES:
+        known = ", ".join(REGION_MODES)
+        raise UserError(f"MODEL.CLIP.REGION_MODE is {mode!r}: choose one of {known}")
+    if mode == "one_pass" and not encoder.takes_regions:
+        raise UserError(
+            "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
+        )
+    return REGION_MODES[mode](encoder, mask_thresholds)

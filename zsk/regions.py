@@ -1,0 +1,139 @@
+"""What one look at a photo leaves, and naming it: pure functions (method, sections 2 to 4).
+
+Nothing in `Regions` depends on the class names, so one look serves any number of vocabularies.
+
+Letters: N proposals, h×w masks, E embedding widths, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from zsk.errors import UserError
+
+EnsembleMode = Literal["ensemble", "head", "clip"]
+ClassLogits = Callable[[Tensor, Tensor], Tensor]
+"""Embeddings (N,E) and text (K,E) → logits (N,K+1), no-object last: `ProposalHead.class_logits`."""
+
+
+class Regions(NamedTuple):
+    """The mask proposals of one photo and what they show.
+
+    masks: (N,h,w) float32 mask logits over the whole photo.
+    head_embeddings: (N,E) float32, of the proposal head.
+    clip_embeddings: (N,E) float32, of the region encoder; None where CLIP did not look.
+    valid: (N,) bool, whether a proposal has a CLIP embedding; None where CLIP did not look.
+    """
+
+    masks: Tensor
+    head_embeddings: Tensor
+    clip_embeddings: Tensor | None = None
+    valid: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """How the opinions of the head and of CLIP are combined (MODEL.ENSEMBLE).
+
+    Attributes:
+        mode: "ensemble", or "head" or "clip" for one of them alone.
+        lam: λ in [0,1], see `geometric_ensemble`.
+        seen_penalty: ≥ 0, taken off the head's logits of seen classes, see `head_probabilities`.
+
+    Raises UserError for another mode or a number outside its range.
+    """
+
+    mode: EnsembleMode = "ensemble"
+    lam: float = 0.7
+    seen_penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(EnsembleMode):
+            known = ", ".join(get_args(EnsembleMode))
+            raise UserError(f"MODEL.ENSEMBLE.MODE is {self.mode!r}: choose one of {known}")
+        if not 0 <= self.lam <= 1:
+            raise UserError(f"MODEL.ENSEMBLE.LAMBDA is {self.lam}, but has to be between 0 and 1")
+        if not self.seen_penalty >= 0:
+            raise UserError(
+                f"MODEL.ENSEMBLE.SEEN_PENALTY is {self.seen_penalty}, but must not be < 0"
+            )
+
+
+def name_regions(
+    regions: Regions,
+    text: Tensor,
+    seen: Tensor,
+    *,
+    class_logits: ClassLogits,
+    clip_temperature: float,
+    ensemble: Ensemble,
+) -> Tensor:
+    """Class scores of all proposals.
+
+    Args:
+        text: (K,E) float32 unit rows, the embeddings of the class names.
+        seen: (K,) bool, the classes that training had masks of.
+        class_logits: of the proposal head.
+        clip_temperature: τ, the factor on CLIP's cosines.
+
+    Returns:
+        (N,K) float32 in [0,1]. A row need not sum to 1.
+    """
+    if ensemble.mode != "clip":
+        logits = class_logits(regions.head_embeddings, text)
+        head = head_probabilities(logits, seen, ensemble.seen_penalty)
+        if ensemble.mode == "head":
+            return head
+    assert regions.clip_embeddings is not None and regions.valid is not None
+    clip = (clip_temperature * regions.clip_embeddings @ text.float().T).softmax(dim=-1)
+    if ensemble.mode == "clip":
+        return clip * regions.valid[:, None]
+    return geometric_ensemble(head, clip, regions.valid, seen, ensemble.lam)
+
+
+def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Tensor:
+    """Class probabilities of the head: the softmax over K+1 columns without the no-object column.
+
+    The penalty is calibrated stacking (Chao et al., ECCV 2016): a constant is subtracted from the
+    logits of seen classes, which a head that was trained on them prefers. It moves probability
+    between the names; that of no-object stays. Everything is computed in log space: 1 - p(no
+    object) rounds to 0 in float32 where the exact value still counts in the ensemble.
+
+    Args:
+        logits: (…,K+1) float, no-object last.
+        seen: (K,) bool.
+        seen_penalty: ≥ 0, in units of the logits; 0 is the method.
+
+    Returns:
+        (…,K) in [0,1].
+    """
+    names = logits[..., :-1]
+    log_object = names.logsumexp(dim=-1, keepdim=True) - logits.logsumexp(dim=-1, keepdim=True)
+    penalty = seen.to(logits.device) * seen_penalty
+    return (log_object + (names - penalty).log_softmax(dim=-1)).exp()
+
+
+def geometric_ensemble(
+    head: Tensor, clip: Tensor, valid: Tensor, seen: Tensor, lam: float
+) -> Tensor:
+    """head^λ · clip^(1-λ) for seen classes, head^(1-λ) · clip^λ for unseen ones (section 4).
+
+    Args:
+        head: (N,K) float32 in [0,1].
+        clip: (N,K) float32 in [0,1].
+        valid: (N,) bool; an invalid proposal keeps its head probabilities, since a constant in
+            place of `clip` would favour empty proposals.
+        seen: (K,) bool.
+        lam: λ in [0,1].
+
+    Returns:
+        (N,K) float32 in [0,1], not normalised.
+    """
+    exponent = torch.where(seen.to(head.device), lam, 1 - lam)
+    scores = head**exponent * clip ** (1 - exponent)
+    return torch.where(valid[:, None], scores, head)
