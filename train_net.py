@@ -80,7 +80,7 @@ class Trainer(DefaultTrainer):
             initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS)
 
     def run_step(self) -> None:
-        # before the forward pass, which then needs less memory (Detectron2 does it after that)
+        # Detectron2 frees the gradients after the forward pass, which takes more memory
         self._trainer.optimizer.zero_grad()
         try:
             super().run_step()
@@ -89,7 +89,7 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         state = {**super().state_dict(), "random_state": random_state()}
-        # Detectron2 0.6 forgets the optimizer here (and with it Adam's moments and the rate)
+        # Detectron2 0.6 leaves out the optimizer, with Adam's moments and the learning rate
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
 
@@ -97,7 +97,7 @@ class Trainer(DefaultTrainer):
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
         set_random_state(state_dict["random_state"])
-        if not comm.is_main_process():  # whose state that is: nobody else may repeat its draws
+        if not comm.is_main_process():  # the saved state is the main process's: other draws here
             seed_all_rng(int(torch.randint(2**31, ())) + comm.get_rank())
 
 

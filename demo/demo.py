@@ -15,20 +15,15 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo_files import (  # noqa: E402
-    find_photos,
-    name_results,
-    read_ahead,
-    sample_photos,
-    write_results,
-)
+from demo_files import find_photos, name_results, sample_photos, write_results  # noqa: E402
 
+from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 
-# one list for all sample photos: what they show, and as many things that they do not
+# one list for all sample photos: what is on them, and as many other things
 SAMPLE_NAMES = (
     "cat, person, motorcycle, cup, saucer, spoon, table, bench, shelf, floor, flag, helmet, "
     "dog, horse, bus, bicycle, sofa, tree, grass, sky"
@@ -65,26 +60,37 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read."""
-    arguments = parse_arguments(argv)
-    samples = sample_photos() if arguments.sample_photos else {}
-    photos, failed = gather_photos(arguments.input, alone=not samples)
-    output = _make_folder(arguments.output)
-    segmenter = Segmenter(
-        arguments.config_file, arguments.weights, arguments.device, arguments.opts
-    )
-    if arguments.class_names is not None:
-        class_names = arguments.class_names
-    else:
-        class_names = SAMPLE_NAMES if samples else default_vocabulary(segmenter.cfg)
+    args = parse_arguments(argv)
+    photos: dict[Path, str] = {}
+    missing = []
+    for pattern in args.input:
+        try:
+            photos |= {photo: photo.stem for photo in find_photos(pattern)}
+        except UserError as error:
+            missing.append(error)
+    if args.sample_photos:
+        photos |= sample_photos()
+    if not photos:
+        raise missing[0]
+    for error in missing:
+        print(f"error: {error}", file=sys.stderr)
+    output = Path(args.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
+
+    segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
+    class_names = args.class_names
+    if class_names is None:
+        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         print(EMBEDDED_NOTE)
-    run = {
-        "config": str(arguments.config_file or DEFAULT_CONFIG),
-        "weights": segmenter.cfg.MODEL.WEIGHTS,
-    }
-    jobs = name_results({**{photo: photo.stem for photo in photos}, **samples}, output)
-    wanted = len(jobs) + failed
-    failed += segment_all(segmenter, class_names, jobs, arguments.batch_size, run)
+    config = str(args.config_file or DEFAULT_CONFIG)
+    origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
+    jobs = name_results(photos, output)
+    failed = len(missing) + segment_all(segmenter, class_names, jobs, args.batch_size, origin)
+    wanted = len(missing) + len(jobs)
     print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
 
@@ -94,65 +100,34 @@ def segment_all(
     class_names: str | Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
-    run: Mapping[str, str],
+    origin: Mapping[str, str],
 ) -> int:
-    """Segment photos, write their results, print a line each; how many could not be read.
-
-    The seconds of a line are the batch's for each of its photos.
+    """Segment photos, write their results, print a line each; returns how many cannot be read.
 
     Args:
         jobs: photo → path of its results without their endings.
         batch_size: photos that go through the model together.
-        run: what else the JSON files say.
+        origin: further entries of the JSON files.
     """
-    number = failed = 0
-    start = time.perf_counter()
-    for batch in read_ahead(jobs, batch_size):
-        images = {photo: loaded for photo, loaded in batch if not isinstance(loaded, UserError)}
-        found = dict(zip(images, segmenter.together(list(images.values()), class_names)))
-        lines = []
-        for photo, loaded in batch:
-            number += 1
-            if isinstance(loaded, UserError):
+    numbered = list(enumerate(jobs, 1))
+    failed = 0
+    for first in range(0, len(jobs), batch_size):
+        start = time.perf_counter()
+        batch = {}
+        for number, photo in numbered[first : first + batch_size]:
+            try:
+                batch[photo] = number, read_image(photo)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
                 failed += 1
-                print(f"error: {loaded}", file=sys.stderr)
-                continue
-            write_results(jobs[photo], photo, loaded, found[photo], run)
-            lines.append(f"[{number}/{len(jobs)}] {photo.name}: {_largest(found[photo])}")
-        seconds, start = (time.perf_counter() - start) / len(batch), time.perf_counter()
-        for line in lines:
+        found = segmenter.together([image for _, image in batch.values()], class_names)
+        for (photo, (_, image)), segmentation in zip(batch.items(), found):
+            write_results(jobs[photo], photo, image, segmentation, origin)
+        seconds = (time.perf_counter() - start) / max(1, len(batch))
+        for (photo, (number, _)), segmentation in zip(batch.items(), found):
+            line = f"[{number}/{len(jobs)}] {photo.name}: {_largest(segmentation)}"
             print(f"{line} ({seconds:.1f} s)")
-        del batch, images, found, loaded  # or the next ones are read and labelled beside them
     return failed
-
-
-def gather_photos(patterns: Sequence[str], *, alone: bool) -> tuple[list[Path], int]:
-    """The photos behind all patterns, and how many patterns had none: each is an error line.
-
-    Raises:
-        UserError: there is no photo at all, and `alone` says that there are no others.
-    """
-    photos: list[Path] = []
-    mistakes = []
-    for pattern in patterns:
-        try:
-            photos += find_photos([pattern])
-        except UserError as error:
-            mistakes.append(error)
-    if mistakes and not photos and alone:
-        raise mistakes[0]
-    for mistake in mistakes:
-        print(f"error: {mistake}", file=sys.stderr)
-    return photos, len(mistakes)
-
-
-def _make_folder(name: str) -> Path:
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {name} cannot be made a folder: {error.strerror}") from error
-    return folder
 
 
 def _largest(segmentation: Segmentation) -> str:

@@ -14,16 +14,9 @@ import yaml
 from zsk.data.class_names import COCO_STUFF_NAMES
 from zsk.data.splits import coco_stuff_value_table, make_vocabulary
 
-# the classes that the example calls otherwise than COCO-Stuff does
-RENAMED = {
-    "sky": "sky-other",
-    "building": "building-other",
-    "floor": "floor-other",
-    "wood floor": "floor-wood",
-    "ceiling": "ceiling-other",
-    "door": "door-stuff",
-    "wall": "wall-concrete",
-}
+# the classes that have other names in the example than in COCO-Stuff
+RENAMED = {name: f"{name}-other" for name in ("sky", "building", "floor", "ceiling")}
+RENAMED |= {"wood floor": "floor-wood", "door": "door-stuff", "wall": "wall-concrete"}
 
 
 def test_the_example_reads_the_right_values(checkout: Path) -> None:

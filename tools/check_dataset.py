@@ -29,9 +29,7 @@ from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
-FOLDERS = "folders"
-"""What a pair of folders is called that no split describes."""
-
+FOLDERS = "folders"  # name of the data set of --images and --labels
 DATA_ERROR_EXIT_CODE = 1
 
 
@@ -67,7 +65,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def register(args: argparse.Namespace) -> list[str]:
-    """Register what was asked for; the names to check, each once."""
+    """Register the data sets of the arguments; returns the names to check, each once."""
     register_all(datasets_root())
     described: list[str] = []
     if args.config_file:
@@ -75,29 +73,20 @@ def register(args: argparse.Namespace) -> list[str]:
         described += [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST]
     if args.split_file:
         described += register_split_file(args.split_file)
-    names: list[str] = args.names or described  # names choose from what the files describe
+    names: list[str] = args.names or described  # names select from the described data sets
     if args.images:
         for option, folder in (("--images", args.images), ("--labels", args.labels)):
             if not os.path.isdir(folder):
                 raise UserError(f"{option} {folder} is not a folder")
-        register_zero_shot_split(
-            FOLDERS, args.images, args.labels, _folder_classes(args.class_names), training=False
-        )
+        classes = args.class_names or [f"id {k}" for k in range(IGNORE_LABEL)]
+        vocabulary = Vocabulary.from_words(classes)
+        register_zero_shot_split(FOLDERS, args.images, args.labels, vocabulary, training=False)
         names = [*names, FOLDERS]
     if not names:
         raise UserError(f"config file {args.config_file} names no data set to check")
     for name in names:
-        split_metadata(name)  # a wrong name is told before an hour of reading
+        split_metadata(name)  # a wrong name is an error before an hour of reading
     return list(dict.fromkeys(names))
-
-
-def _folder_classes(class_names: str | None) -> Vocabulary:
-    """The user's names, or "id 0", "id 1", … for every id that a label may hold."""
-    if class_names:
-        words = [word.strip() for word in class_names.split(",")]
-    else:
-        words = [f"id {k}" for k in range(IGNORE_LABEL)]
-    return Vocabulary.from_words(words, trained=words)
 
 
 def report(check: DatasetCheck) -> None:
@@ -105,7 +94,7 @@ def report(check: DatasetCheck) -> None:
     print(class_table(check))
     for note in notes(check):
         print(f"note: {note}")
-    sys.stdout.flush()  # the problems below follow on another stream
+    sys.stdout.flush()  # before the problems, which are on another stream
     for problem in check.problems:
         print(f"error: {problem}", file=sys.stderr)
 
@@ -130,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         check = check_dataset(name, workers=args.workers)
         if name == FOLDERS:
-            check.seen = None  # nobody said which classes are
+            check.seen = None  # unknown
         report(check)
         problems += len(check.problems)
         if args.sheet:

@@ -1,7 +1,7 @@
 """Class scores of proposals and their masks -> a label map: pure functions (section 4).
 
-score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is made
-in blocks, for which most of many classes can be left out, so scores of K x H x W never exist.
+score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is
+made in blocks, in which most of many classes can be left out, so scores of K x H x W never exist.
 
 Shape letters: N proposals, K classes, h x w masks, H x W image, Y x X blocks.
 """

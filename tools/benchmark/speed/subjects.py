@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count, repeat
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ from torch import nn
 
 from zsk.batched_inputs import Record
 from zsk.load import load_config
-from zsk.norm_folding import fold_batch_norms
-from zsk.segmenter import Segmentation, Segmenter
+from zsk.segmenter import Segmenter
 from zsk.solver import build_optimizer
 from zsk.vocabulary import Vocabulary
 
@@ -45,7 +44,6 @@ def build(case: Case) -> Step:
     record = _record(case, names)
     if case.kind == "reference":
         return lambda: published_labels(model, record, cfg.MODEL.CLIP.MASK_THRESHOLD)
-    fold_batch_norms(model.backbone)
     return lambda: model([record])
 
 
@@ -70,21 +68,13 @@ def _embedded(case: Case) -> Step:
     segmenter = Segmenter(str(ROOT / case.config), opts=case.opts)
     photo, first = _photo(case.photo), words(case.names)
     if case.kind == "look":
-        return lambda: looked_at(segmenter, photo)(first)
-    ask = looked_at(segmenter, photo)
+        return lambda: segmenter.look(photo).segment(first)
+    ask = segmenter.look(photo).segment
     ask(first)
     if case.kind == "same words":
         return lambda: ask(first)
     others = (words(case.names, f"thing {number}") for number in count())  # never asked before
     return lambda: ask(next(others))
-
-
-def looked_at(segmenter: Segmenter, photo: np.ndarray) -> Callable[[Sequence[str]], Segmentation]:
-    """Look at a photo; the function that is returned labels it with any words.
-
-    The only place that knows how a photo is asked for further words.
-    """
-    return lambda class_names: segmenter(photo, class_names)
 
 
 def words(number: int, kind: str = "object") -> list[str]:
