@@ -47,13 +47,6 @@ def test_prompt_names_are_friendlier_unless_switched_off() -> None:
     assert not any("-" in name for name in stuff.prompt_names)
 
 
-def test_unknown_split_lists_the_known_ones() -> None:
-    with pytest.raises(
-        UserError, match="no split 'ade': choose one of coco_stuff, synthetic_objects, "
-    ):
-        get_split("ade")
-
-
 @pytest.mark.parametrize(
     "unseen, prompts, message",
     [

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog
 from label_files import contents, snapshot, write_label_png, write_voc_originals
 
+from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.images import read_label
-from zsk.data.listing import list_records
+from zsk.data.register import register_evaluation_set
 
 # VOC's values: 1–15 are seen, 16–20 unseen; SBD adds c
 VOC = {"a": [[0, 1]], "b": [[16, 2]], "d": [[3, 3]]}
@@ -190,7 +192,7 @@ def test_ade20k_and_pascal_context(tmp_path: Path, run_main, run_program) -> Non
     ],
 )
 def test_cityscapes_pairs_photos_and_labels_by_relative_links(
-    tmp_path: Path, run_main, ending: str, values: list[list[int]], ids: list[list[int]]
+    tmp_path: Path, run_main, empty_catalogs, ending: str, values: list, ids: list
 ) -> None:
     for city, stem in (("ulm", "ulm_1"), ("bonn", "bonn_1")):
         photo = tmp_path / "a" / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"
@@ -203,7 +205,8 @@ def test_cityscapes_pairs_photos_and_labels_by_relative_links(
         assert code == 0, err
     (tmp_path / "a").rename(tmp_path / "b")  # the links stay right
     photos, prepared = (str(tmp_path / "b" / "zsk" / name) for name in ("val_photos", "val"))
-    records = list_records(photos, prepared, file_list=None, image_suffixes=(".png",))
+    register_evaluation_set("city", photos, prepared, EVALUATION_SETS["cityscapes_19"])
+    records = DatasetCatalog.get("city")
     assert [record["image_id"] for record in records] == ["bonn_1", "ulm_1"]
     for record in records:
         assert read_label(record["file_name"]).tolist() == [[1, 2, 3]]
