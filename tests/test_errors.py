@@ -66,7 +66,8 @@ def test_a_user_error_from_a_loader_worker_loses_torchs_wrapping(
 def test_a_tool_without_the_clip_package_says_how_to_install_it(tool: str) -> None:
     run = "import runpy, sys; sys.modules['clip'] = None; runpy.run_path(sys.argv[1])"
     done = subprocess.run(
-        [sys.executable, "-c", run, str(ROOT / "tools" / tool)],
+        [sys.executable, "-c", run, tool],
+        cwd=ROOT / "tools",  # on sys.path, as a program's own folder is
         capture_output=True,
         text=True,
         timeout=120,
