@@ -46,7 +46,12 @@ def test_a_defect_keeps_its_traceback() -> None:
 @pytest.mark.parametrize("tool", ["train_clip.py", "finetune_clip.py"])
 def test_a_tool_without_the_clip_package_says_how_to_install_it(checkout, tool: str) -> None:
     run = "import runpy, sys; sys.modules['clip'] = None; runpy.run_path(sys.argv[1])"
-    command = [sys.executable, "-c", run, str(checkout / "tools" / tool)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", run, tool],
+        cwd=checkout / "tools",  # on sys.path, as a program's own folder is
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2
     assert "pip install openai-clip" in done.stderr and "Traceback" not in done.stderr
