@@ -1,0 +1,43 @@
+"""Every link, file and configuration key that the README and the pages of docs/ name exists."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+from detectron2.config import get_cfg
+
+from zsk.config import add_zsk_config
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "datasets/README.md", *CHECKOUT.glob("docs/*.md")]
+FOLDERS = "zsk|tools|tests|docs|configs|datasets|demo|requirements"
+# the reader of docs/own_data.md makes datasets/my_data
+FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/(?!my_data)[\w./*-]*")
+KEY = re.compile(r"\b(?:MODEL|DATASETS|INPUT|SOLVER|DATALOADER|TEST)(?:\.[A-Z\d_]+)+")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_what_a_page_names_exists(page: Path) -> None:
+    text, missing = page.read_text(), []
+    for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append(f"{file}#{anchor}")
+    if page.parent.name != "datasets":  # which shows the folders of data sets
+        files = {name.rstrip(".") for name in FILE.findall(text)}
+        missing += [file for file in files if not any(CHECKOUT.glob(file))]
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    for key in set(KEY.findall(text)):
+        try:
+            functools.reduce(getattr, key.split("."), cfg)
+        except AttributeError:
+            missing.append(key)
+    assert not missing, f"{page}: {', '.join(sorted(missing))}"
