@@ -92,9 +92,8 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.FOCAL_WEIGHT = 20.0
     criterion.DICE_WEIGHT = 1.0
     criterion.NO_OBJECT_WEIGHT = 0.1
-    criterion.REGION_PURITY = (
-        0.0  # > 0: unmatched proposals learn the class that they cover (our choice)
-    )
+    # over 0: unmatched proposals learn the class that they cover (our choice)
+    criterion.REGION_PURITY = 0.0
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 
@@ -115,9 +114,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
-    cfg.MODEL.ENSEMBLE.SEEN_PENALTY = (
-        0.0  # subtracted from the head's logits of seen classes (our choice)
-    )
+    # subtracted from the head's logits of seen classes (our choice)
+    cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0
     # 0.0: a mask votes by its sigmoid (section 4); s > 0: by a softmax over the masks of s times
     # their logits (our choice)
     cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0

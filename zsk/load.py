@@ -56,7 +56,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu":
         cfg.SOLVER.AMP.ENABLED = False
-        cfg.MODEL.TEST_DTYPE = "float32"  # half precision is slower there (measured)
+        cfg.MODEL.TEST_DTYPE = "float32"  # half precision is slower on a CPU
     return cfg
 
 

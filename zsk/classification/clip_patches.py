@@ -55,8 +55,8 @@ def patch_coverage(masks: Tensor, size: Sequence[int]) -> Tensor:
         size: (h,w).
 
     Returns:
-        (R,P) float32 in [0,1], 1 in each row's best patch: the shares of a mask that is smaller
-        than every patch would otherwise leave it hardly anything to see (our choice).
+        (R,P) float32 in [0,1], 1 in the best patch of each row. Without this scaling, a choice of
+        this project, a mask smaller than every patch would attend to itself almost only.
     """
     rows, columns = (
         _shares(old, new, masks.device) for old, new in zip(masks.shape[-2:], size, strict=True)

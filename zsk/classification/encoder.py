@@ -169,7 +169,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     @contextmanager
     def _frozen_arithmetic(self) -> Iterator[None]:
-        """No gradients, and the encoder's own precision whatever the caller's autocast says."""
+        """No gradients, and the precision of the encoder under autocast, too."""
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             yield
 

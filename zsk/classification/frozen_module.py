@@ -1,4 +1,4 @@
-"""How networks that are never trained ride along in a model."""
+"""Frozen networks inside a model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 
 class FrozenModule(nn.Module):
-    """A module whose networks follow `.to(device)` and nothing else.
+    """A module with networks that follow `.to(device)` only.
 
-    They are in none of parameters(), state_dict() and train(), so an optimiser, a checkpoint or a
-    distributed wrapper of a model that contains this module never sees them.
+    The networks are not in parameters() and state_dict(), and train() does not change them, so
+    optimisers, checkpoints and distributed wrappers of the model leave them out.
     """
 
     def __init__(self) -> None:
