@@ -1,5 +1,6 @@
 """Fixtures that every part of the tests shares."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,17 +66,41 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_program() -> RunProgram:
+def program_server() -> Iterator["subprocess.Popen[str]"]:
+    """See program_server.py."""
+    command = [sys.executable, "-c", "import program_server as s; s.preload(); s.serve()"]
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests")])
+    env = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as server:
+        yield server
+        server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def run_program(
+    program_server: "subprocess.Popen[str]", tmp_path_factory: pytest.TempPathFactory
+) -> RunProgram:
     """Run a program of the checkout as a user would; output is captured, nothing is asserted."""
+    folder = tmp_path_factory.mktemp("programs")
 
     def run(*args: object, **env: object) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, *map(str, args)],
-            cwd=CHECKOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "2", **{k: str(v) for k, v in env.items()}},
-            capture_output=True,
-            text=True,
-            timeout=540,
-        )
+        argv = list(map(str, args))
+        environment = {**os.environ, "OMP_NUM_THREADS": "2", **{k: str(v) for k, v in env.items()}}
+        if not argv[0].endswith(".py"):  # python -m, python -c
+            command = [sys.executable, *argv]
+            return subprocess.run(
+                command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=540
+            )
+        outputs = {name: folder / name for name in ("stdout", "stderr")}
+        for file in outputs.values():
+            file.write_text("")
+        files = {name: str(file) for name, file in outputs.items()}
+        job = {"argv": argv, "env": environment, "cwd": str(CHECKOUT), **files}
+        print(json.dumps(job), file=program_server.stdin, flush=True)
+        code = int(program_server.stdout.readline())
+        texts = {name: file.read_text() for name, file in outputs.items()}
+        return subprocess.CompletedProcess(argv, code, **texts)
 
     return run

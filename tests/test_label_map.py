@@ -43,6 +43,15 @@ def test_the_lowest_class_wins_a_tie():
     assert label_map([(probs, torch.zeros(1, 2, 2))], (1, 1)).tolist() == [[1]]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
+    masks = torch.tensor([[[9.0] * 8] * 8, [[1.0] * 8] * 8])
+    masks[0, 0, 0] = value
+    labels = label_map([(torch.eye(2), masks)], (64, 64))
+    assert (labels[12:] == 0).all() and (labels[:, 12:] == 0).all()
+    assert labels[0, 0] == (0 if value > 0 else 1)
+
+
 def test_masks_are_resized_to_the_image():
     masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
     assert label_map([(torch.eye(2), masks)], (2, 4)).tolist() == [[0, 0, 1, 1]] * 2

@@ -88,6 +88,7 @@ def test_the_head_alone_needs_no_look_of_clip():
         (("ensemble", 1.1), "LAMBDA is 1.1"),
         (("ensemble", float("nan")), "LAMBDA is nan"),
         (("head", 0.5, -1.0), "SEEN_PENALTY is -1.0"),
+        (("head", 0.5, float("inf")), "SEEN_PENALTY is inf"),
     ],
 )
 def test_settings_out_of_range_name_the_key(arguments, words):

@@ -72,8 +72,10 @@ def test_seen_lookup_maps_everything_else_to_ignore() -> None:
 
 def test_seen_lookup_at_the_limit_of_8_bits() -> None:
     names = tuple(f"class {k}" for k in range(256))
-    table = Vocabulary(names[:255], names[:255], (True,) * 255).seen_lookup()
-    assert table.tolist() == list(range(256))
+    table = Vocabulary(names[:255], names[:255], (True,) * 254 + (False,)).seen_lookup()
+    assert table.tolist() == [*range(254), 255, 255]
+    with pytest.raises(UserError, match="at most 254 seen classes"):  # no-object has the next id
+        Vocabulary(names[:255], names[:255], (True,) * 255).seen_lookup()
     with pytest.raises(UserError, match="at most 255 classes"):
         Vocabulary(names, names, (True,) * 256).seen_lookup()
 

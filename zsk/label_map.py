@@ -1,7 +1,8 @@
 """Class scores of proposals and their masks -> a label map: pure functions (section 4).
 
 score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is
-made in blocks, in which most of many classes can be left out, so scores of K x H x W never exist.
+made in blocks. Bounds of the scores in a block leave most of many classes out, so 2,000 names stay
+affordable and scores of K x H x W never exist. With competing masks all classes are scored.
 
 Shape letters: N proposals, K classes, h x w masks, H x W image, Y x X blocks.
 """
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK = 32  # pixels along a side
-ROUNDING = 1e-5  # of the largest possible score: closer bounds are not told apart
+LARGE = 1e4  # stands for infinite logits
+ROUNDING = 1e-5  # tolerance of the bounds, as a share of the largest possible score
 STRIP_VALUES = 32_000_000  # floats in the largest tensor of a strip of rows: 128 MB
 
 
@@ -123,14 +125,15 @@ class RowResize:
     """Maps (N,h,w) resized to (H,W), some rows at a time: bilinear, corners not aligned."""
 
     def __init__(self, maps: Tensor, size: tuple[int, int]) -> None:
-        self._down, across = (
+        # in a matrix product infinity and NaN would spread over whole rows and columns
+        self._maps = maps.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
+        self._down, self._across = (
             _interpolation(cells, side, maps) for cells, side in zip(maps.shape[1:], size)
         )
-        self._wide = maps @ across.T  # (N,h,W)
 
     def __call__(self, top: int, bottom: int) -> Tensor:
         """The rows [top, bottom): (N,bottom-top,W)."""
-        return self._down[top:bottom] @ self._wide
+        return (self._down[top:bottom] @ self._maps) @ self._across.T
 
 
 def _interpolation(cells: int, side: int, like: Tensor) -> Tensor:

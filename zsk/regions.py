@@ -2,7 +2,7 @@
 
 Nothing in `Regions` depends on the class names, so one look serves any number of vocabularies.
 
-Letters: N proposals, h×w masks, E embedding widths, K classes.
+Letters: N proposals, h×w masks, E embedding width, K classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Regions(NamedTuple):
     """The mask proposals of one photo and what they show.
 
     masks: (N,h,w) float32 mask logits over the whole photo.
-    head_embeddings: (N,E) float32, of the proposal head.
+    head_embeddings: (N,E) float32, of the proposal head (another width with CLASSIFIER linear).
     clip_embeddings: (N,E) float32, of the region encoder; None where CLIP did not look.
     valid: (N,) bool, whether a proposal has a CLIP embedding; None where CLIP did not look.
     """
@@ -58,9 +58,10 @@ class Ensemble:
             raise UserError(f"MODEL.ENSEMBLE.MODE is {self.mode!r}: choose one of {known}")
         if not 0 <= self.lam <= 1:
             raise UserError(f"MODEL.ENSEMBLE.LAMBDA is {self.lam}, but has to be between 0 and 1")
-        if not self.seen_penalty >= 0:
+        if not 0 <= self.seen_penalty < float("inf"):
             raise UserError(
-                f"MODEL.ENSEMBLE.SEEN_PENALTY is {self.seen_penalty}, but must not be < 0"
+                f"MODEL.ENSEMBLE.SEEN_PENALTY is {self.seen_penalty}, but has to be a finite "
+                "number, 0.0 or more"
             )
 
 

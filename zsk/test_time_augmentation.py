@@ -20,7 +20,8 @@ from zsk.zsk_net import ZSKNet
 class ZSKNetWithTTA(nn.Module):
     """A ZSKNet in evaluation that looks at every photo several times.
 
-    One view at a time goes through the model, so the memory is that of the largest view.
+    One view at a time goes through the network; the masks of all views are kept until the photo
+    is labelled.
     """
 
     def __init__(self, model: ZSKNet, min_sizes: Sequence[int], max_size: int, flip: bool):

@@ -87,15 +87,21 @@ class Vocabulary:
         label map with the table cannot let an unseen id through.
 
         Raises:
-            UserError: no class is seen, or there are more than the 255 that a label image holds.
+            UserError: no class is seen, more than 254 are, or there are more than 255 classes.
         """
         if len(self) > IGNORE_LABEL:
             raise UserError(
                 f"a label image holds at most {IGNORE_LABEL} classes (8 bits, 255 is ignore), "
                 f"but the vocabulary has {len(self)}"
             )
+        seen = len(self.seen_only())
+        if seen >= IGNORE_LABEL:  # training gives the next id to no-object
+            raise UserError(
+                f"training takes at most {IGNORE_LABEL - 1} seen classes, but the vocabulary has "
+                f"{seen}: mark some as unseen"
+            )
         table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-        table[np.flatnonzero(self.seen)] = np.arange(len(self.seen_only()), dtype=np.uint8)
+        table[np.flatnonzero(self.seen)] = np.arange(seen, dtype=np.uint8)
         return table
 
     def fingerprint(self) -> str:

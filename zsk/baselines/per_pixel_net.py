@@ -34,7 +34,7 @@ from zsk.vocabulary import Vocabulary
 from .dense_clip import DenseClip, Windows, build_dense_clip
 from .text_fcn_head import TextFCNHead
 
-TENSORS_AT_ONCE = 8  # of a strip's K scores per pixel, in the ensemble: two powers and a product
+TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
 
 
 class Places(NamedTuple):

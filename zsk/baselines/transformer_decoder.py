@@ -56,8 +56,8 @@ class TransformerDecoderLayer(nn.Module):
     def forward(self, states: Tensor, queries: Tensor, keys: Tensor, memory: Tensor) -> Tensor:
         """states, queries (B,N,D), keys, memory (B,h*w,D) -> states (B,N,D).
 
-        `queries` are added to the states wherever these ask or are asked, never to what is passed
-        on; `keys` are the memory with its positions.
+        `queries` are added to the queries and keys of self-attention and to the queries of
+        cross-attention, not to values and residuals; `keys` are the memory with its positions.
         """
         asking = states + queries
         found = self.self_attention(asking, asking, states, need_weights=False)[0]
@@ -103,7 +103,7 @@ class TransformerDecoder(nn.Module):
     def forward(self, feature: Tensor) -> list[Tensor]:
         """Backbone feature (B,C,h,w) -> L states (B,N,D), the last layer's last.
 
-        All of them go through the one LayerNorm, which the next layer's input does not.
+        One LayerNorm is applied to every output; the next layer gets the state before it.
         """
         memory = self.input_proj(feature)
         _, dim, height, width = memory.shape

@@ -6,7 +6,6 @@ Letters: K classes, T templates, E width of the text space.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -52,7 +51,7 @@ class TextClassifier(FrozenModule):
             self.hold("prompts", prompts)
         else:
             self.templates = tuple(prompts)
-        self._cache: OrderedDict[tuple[tuple[str, ...], str], Tensor] = OrderedDict()
+        self._cache: dict[tuple[tuple[str, ...], str], Tensor] = {}
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
         """Learned context vectors stay in float32."""
@@ -64,17 +63,18 @@ class TextClassifier(FrozenModule):
         class whose prompt is too long for the encoder.
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
-        if key not in self._cache:
-            self._cache[key] = self._kept_or_encoded(vocabulary)
-            if len(self._cache) > CACHED_VOCABULARIES:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+        rows = self._cache.pop(key, None)
+        if rows is None:
+            rows = self._kept_or_encoded(vocabulary)
+        self._cache[key] = rows  # the last used is the last
+        while len(self._cache) > CACHED_VOCABULARIES:
+            self._cache.pop(list(self._cache)[0], None)
+        return rows
 
     def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
         if self.disk_cache is None:
             return self._encode(vocabulary)
-        with torch.inference_mode(False):  # for what comes from the disk, as below
+        with torch.inference_mode(False):  # rows that a test reads have to serve in training, too
             return self.disk_cache.rows(
                 self.encoder,
                 self.templates,
@@ -82,7 +82,7 @@ class TextClassifier(FrozenModule):
                 lambda: self._encode(vocabulary),
             )
 
-    @torch.inference_mode(False)  # or rows first made in a test could not serve in training
+    @torch.inference_mode(False)  # as above
     @torch.no_grad()
     def _encode(self, vocabulary: Vocabulary) -> Tensor:
         names = vocabulary.prompt_names

@@ -13,7 +13,11 @@ from .masks import resize_masks
 
 
 class FineFusion(nn.Module):
-    """Fuses F with an early backbone feature (stride 4 with res2), as DeepLabV3+ does."""
+    """Fuses F with an early backbone feature (stride 4 with res2), in the manner of DeepLabV3+.
+
+    The early feature is reduced without a norm where its channels do not divide into the 32 groups
+    of GN.
+    """
 
     def __init__(self, fine_channels: int, dim: int, norm: str, reduced_channels: int = 48):
         super().__init__()

@@ -53,7 +53,7 @@ def pairwise_mask_losses(logits: Tensor, targets: Tensor, valid: Tensor) -> tupl
     prob = logits.sigmoid()
     overlap = prob @ inside
     total = prob @ labelled + inside.sum(dim=1, keepdim=True)
-    # focal loss of each logit were its target 1 and were it 0: -log(1 - p) is x - log(p)
+    # focal loss of each logit for target 1 and for target 0; -log(1 - p) is x - log(p)
     positive = F.logsigmoid(logits).neg_()
     negative = (positive + logits).mul_(prob).mul_(prob)
     other = prob.neg_().add_(1)

@@ -12,7 +12,7 @@ from torch import Tensor
 class Proposals(NamedTuple):
     """The proposals of one stage, before any class name is known."""
 
-    embeddings: Tensor  # (B,N,E) float32: what class scores are computed from
+    embeddings: Tensor  # (B,N,E) float32 for class scores; with CLASSIFIER linear of another width
     masks: Tensor  # (B,N,h,w) mask logits
 
 
@@ -30,4 +30,8 @@ class ProposalHead(Protocol):
         """Backbone features -> the proposals of every supervised stage, the final ones last."""
 
     def class_logits(self, embeddings: Tensor, text: Tensor, stage: int = -1) -> Tensor:
-        """Embeddings (…,N,E) of a stage, text (K,E) unit rows -> logits (…,N,K+1) float32."""
+        """Embeddings (…,N,E), text (K,E) unit rows -> logits (…,N,K+1) float32.
+
+        `stage` says which of the proposals the embeddings are from; -1, the last, is used at
+        inference.
+        """

@@ -1,0 +1,51 @@
+"""Runs programs of the checkout in copies of a process that has imported torch and Detectron2.
+
+The imports take longer than most programs of the tests. So this process imports once and forks for
+every line on stdin: {"argv", "env", "cwd", "stdout", "stderr"} as JSON. The copy runs argv[0] as
+`python argv[0] …` would; its exit code is written to stdout, a line each.
+"""
+
+import json
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+TIMEOUT = 540  # seconds
+
+
+def preload() -> None:
+    """Import what nearly every program needs."""
+    import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
+    import scipy.optimize  # noqa: F401
+
+    import train_net  # noqa: F401
+
+
+def run(job: dict) -> None:
+    """Become the program."""
+    for descriptor, path in ((0, os.devnull), (1, job["stdout"]), (2, job["stderr"])):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
+    sys.stdin = open(0, closefd=False)
+    signal.alarm(TIMEOUT)
+    os.environ.clear()
+    os.environ.update(job["env"])
+    os.chdir(job["cwd"])
+    import torch
+
+    torch.set_num_threads(int(job["env"]["OMP_NUM_THREADS"]))
+    sys.argv = job["argv"]
+    sys.path[0] = str(Path(job["argv"][0]).resolve().parent)
+    runpy.run_path(job["argv"][0], run_name="__main__")
+
+
+def serve() -> None:
+    """Answer one line after the other until stdin ends."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            run(json.loads(line))
+            return
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
