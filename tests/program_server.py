@@ -5,12 +5,15 @@ every line on stdin: {"argv", "env", "cwd", "stdout", "stderr"} as JSON. The cop
 `python argv[0] …` would; its exit code is written to stdout, a line each.
 """
 
+import atexit
 import json
 import os
 import runpy
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 TIMEOUT = 540  # seconds
 
@@ -23,7 +26,7 @@ def preload() -> None:
     import train_net  # noqa: F401
 
 
-def run(job: dict) -> None:
+def run(job: dict) -> NoReturn:
     """Become the program."""
     for descriptor, path in ((0, os.devnull), (1, job["stdout"]), (2, job["stderr"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), descriptor)
@@ -37,7 +40,18 @@ def run(job: dict) -> None:
     torch.set_num_threads(int(job["env"]["OMP_NUM_THREADS"]))
     sys.argv = job["argv"]
     sys.path[0] = str(Path(job["argv"][0]).resolve().parent)
-    runpy.run_path(job["argv"][0], run_name="__main__")
+    code = 0
+    try:
+        runpy.run_path(job["argv"][0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the interpreter's own end would copy the memory of all modules
 
 
 def serve() -> None:
@@ -46,6 +60,5 @@ def serve() -> None:
         pid = os.fork()
         if not pid:
             run(json.loads(line))
-            return
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
