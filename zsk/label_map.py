@@ -34,12 +34,13 @@ def label_map(
     Returns:
         (H,W) int64 in [0,K), the lowest class where several are best.
     """
+    # NaN would win every argmax, and infinity becomes NaN between two cells
+    views = [(probs, m.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)) for probs, m in views]
     labels = torch.empty(size, dtype=torch.int64, device=views[0][0].device)
     possible = possible_classes(views, size, mask_softmax)
     rows, columns = (_block_edges(side) for side in size)
-    resized = [RowResize(masks, size) for _, masks in views]
     for y, (top, bottom) in enumerate(pairwise(rows)):
-        strips = [votes(resize(top, bottom), mask_softmax) for resize in resized]
+        strips = [votes(resize_rows(masks, size, top, bottom), mask_softmax) for _, masks in views]
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
             scores = torch.zeros((), device=labels.device)
@@ -121,22 +122,15 @@ def labels_by_strips(
     return torch.cat([scores(top, min(top + rows, height)).argmax(dim=0) for top in tops])
 
 
-class RowResize:
-    """Maps (N,h,w) resized to (H,W), some rows at a time: bilinear, corners not aligned."""
-
-    def __init__(self, maps: Tensor, size: tuple[int, int]) -> None:
-        # in a matrix product infinity and NaN would spread over whole rows and columns
-        self._maps = maps.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
-        self._down, self._across = (
-            _interpolation(cells, side, maps) for cells, side in zip(maps.shape[1:], size)
-        )
-
-    def __call__(self, top: int, bottom: int) -> Tensor:
-        """The rows [top, bottom): (N,bottom-top,W)."""
-        return (self._down[top:bottom] @ self._maps) @ self._across.T
-
-
-def _interpolation(cells: int, side: int, like: Tensor) -> Tensor:
-    """The weights of `cells` cells for each of `side` pixels: (side,cells)."""
-    unit = torch.eye(cells, dtype=like.dtype, device=like.device)
-    return F.interpolate(unit[None], side, mode="linear", align_corners=False)[0].T
+def resize_rows(maps: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
+    """Rows [top, bottom) of (N,h,w) resized to `size` (H,W): bilinear, corners not aligned."""
+    h = maps.shape[1]
+    rows = torch.arange(top, bottom, device=maps.device, dtype=torch.float32)
+    source = ((rows + 0.5) * (h / size[0]) - 0.5).clamp(min=0)
+    above = source.floor().long().clamp(max=h - 1)
+    below = (above + 1).clamp(max=h - 1)
+    weight = (source - above)[:, None].to(maps.dtype)
+    strip = torch.lerp(maps[:, above], maps[:, below], weight)
+    return F.interpolate(
+        strip[None], size=(bottom - top, size[1]), mode="bilinear", align_corners=False
+    )[0]

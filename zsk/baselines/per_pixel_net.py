@@ -27,7 +27,7 @@ from zsk.batched_inputs import (
 from zsk.classification.build import build_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.errors import UserError
-from zsk.label_map import RowResize, labels_by_strips
+from zsk.label_map import labels_by_strips, resize_rows
 from zsk.regions import Ensemble, geometric_ensemble
 from zsk.vocabulary import Vocabulary
 
@@ -158,22 +158,21 @@ class PerPixelNet(nn.Module):
         """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
         text = self.text_classifier(vocabulary)
         seen = vocabulary.seen_mask.to(self.device)
-        resized = windows = None
+        logits = windows = None
         if places.head is not None:
             assert self.sem_seg_head is not None
             penalty = self.ensemble.seen_penalty * seen[:, None, None]
             logits = self.sem_seg_head.class_logits(places.head, text) - penalty
-            resized = RowResize(logits, size)
         if places.clip is not None:
             assert self.dense_clip is not None
             windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
 
         def probabilities(top: int, bottom: int) -> Tensor:
             clip = None if windows is None else windows.rows(size, top, bottom)
-            if resized is None:
+            if logits is None:
                 assert clip is not None
                 return clip
-            head = resized(top, bottom).softmax(dim=0)
+            head = resize_rows(logits, size, top, bottom).softmax(dim=0)
             return head if clip is None else ensemble_of_pixels(head, clip, seen, self.ensemble.lam)
 
         return labels_by_strips(probabilities, size, TENSORS_AT_ONCE * len(text))
