@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK = 32  # pixels along a side
+FEW_CLASSES = 64
 LARGE = 1e4  # stands for infinite logits
 ROUNDING = 1e-5  # tolerance of the bounds, as a share of the largest possible score
 STRIP_VALUES = 32_000_000  # floats in the largest tensor of a strip of rows: 128 MB
@@ -65,12 +66,12 @@ def possible_classes(
 
     In a block every vote lies between a least and a greatest value, and so does every score. A
     class is left out where its upper bound is below the lower bound of another class, so no class
-    that wins a pixel is left out. Arguments as in `label_map`; votes of competing masks are not
-    bounded, and every class is possible.
+    that wins a pixel is left out. Arguments as in `label_map`. Few classes are not worth the bounds,
+    and votes of competing masks are not bounded: all classes are then possible.
     """
     grid = tuple(len(_block_edges(side)) - 1 for side in size)
     num_classes, device = views[0][0].shape[1], views[0][0].device
-    if mask_softmax:
+    if mask_softmax or num_classes <= FEW_CLASSES:
         return torch.ones(*grid, num_classes, dtype=torch.bool, device=device)
     middle = spread = slack = torch.zeros((), device=device)
     for probs, masks in views:
