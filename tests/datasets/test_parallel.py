@@ -1,9 +1,6 @@
-"""Many files in several processes: order, errors, and workers that die or are left behind."""
+"""Many files in several processes: order, errors, and workers that die."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -45,30 +42,3 @@ def test_no_worker_and_a_killed_worker_are_one_sentence() -> None:
         map_files(squared, PATHS, workers=0, description="squares")
     with pytest.raises(UserError, match="worker process was killed during deaths.*--workers"):
         map_files(dies, PATHS, workers=2, description="deaths")
-
-
-def test_workers_end_with_a_killed_program(checkout: Path) -> None:
-    program = """
-import time
-from pathlib import Path
-from preparation.parallel import map_files
-
-def wait(path):
-    print("working", flush=True)
-    time.sleep(600)
-
-map_files(wait, [Path(str(number)) for number in range(12)], workers=3, description="waits")
-"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=checkout / "datasets",
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "working\n"
-    process.send_signal(signal.SIGKILL)
-    # the pipe ends when the last process that can write to it has ended
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL

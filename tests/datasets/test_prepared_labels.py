@@ -1,9 +1,9 @@
-"""Prepared labels: values by hand, counts, workers, and mistakes that name the file."""
+"""Prepared labels: values by hand, counts, and mistakes that name the file."""
 
 from pathlib import Path
 
 import pytest
-from label_files import contents, write_label_png
+from label_files import write_label_png
 from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
 
@@ -12,9 +12,9 @@ from zsk.data.splits import get_split, voc_value_table
 from zsk.errors import UserError
 
 
-def prepare(sources: list[Path], root: Path, workers: int = 1) -> LabelCounts:
+def prepare(sources: list[Path], root: Path) -> LabelCounts:
     folders = {"joint_folder": root / "all", "seen_folder": root / "seen"}
-    return prepare_labels(sources, voc_value_table(), get_split("voc"), **folders, workers=workers)
+    return prepare_labels(sources, voc_value_table(), get_split("voc"), **folders, workers=1)
 
 
 def test_values_and_counts_by_hand(tmp_path: Path) -> None:
@@ -31,22 +31,7 @@ def test_values_and_counts_by_hand(tmp_path: Path) -> None:
     assert counts == LabelCounts(images=3, seen_pixels=2, unseen_pixels=4, images_without_seen=2)
 
 
-def test_several_workers_write_and_count_what_one_does(tmp_path: Path) -> None:
-    # every fourth image holds unseen 16 and background alone
-    rows = [[0, 255, 16, 16 if k % 4 == 0 else 1 + k % 15] for k in range(21)]
-    sources = [
-        write_label_png(tmp_path / "in" / f"{k:02}.png", [row]) for k, row in enumerate(rows)
-    ]
-    alone = prepare(sources, tmp_path / "alone")
-    several = prepare(sources, tmp_path / "several", workers=3)
-    # 21 images, of which 0, 4, …, 20 are the fourth ones
-    assert alone == several == LabelCounts(21, 15, 27, 6)
-    assert contents(tmp_path / "alone") == contents(tmp_path / "several")
-
-
-def test_a_failed_write_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> None:
     source = write_label_png(tmp_path / "in" / "a.png", [[1]])
 
     def full(self: Image.Image, path: Path, **_: object) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import yaml
 from benchmark.accuracy.definition import read_definition
-from benchmark.accuracy.rows import describe
 
 from zsk.errors import UserError
 
@@ -16,9 +15,9 @@ ROW = {"system": "A", "config": "a.yaml"}
 def write(tmp_path: Path):
     """Write a definition beside a configuration a.yaml."""
     (tmp_path / "a.yaml").write_text("VERSION: 2\n")
+    path = tmp_path / "tables.yaml"
 
     def write(content) -> Path:
-        path = tmp_path / "tables.yaml"
         path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
         return path
 
@@ -33,20 +32,10 @@ def with_key(**keys) -> dict:
     return {**one_table(), **keys}
 
 
-def test_defaults(write, tmp_path: Path) -> None:
-    definition = read_definition(write(one_table()))
-    (row,) = definition.selected_rows()
-    assert (row.table, row.system, row.config) == ("t", "A", str(tmp_path / "a.yaml"))
-    assert row.trained and not row.shown_settings
-    assert definition.seeds == (1, 2, 3) and definition.iterations is None
-    assert definition.tables[0].title == "t"
-
-
 def test_quick_replaces_and_adds(write) -> None:
     content = {
         "seeds": [4, 5],
         "settings": {"X": 1, "Y": 1},
-        "prepare": {"clip": ["make.py", "{output}"]},
         "tables": {"t": {"rows": [ROW]}, "u": {"rows": [ROW]}},
         "quick": {"tables": ["u"], "seeds": [7], "iterations": 9, "settings": {"Y": 2}},
     }
@@ -57,14 +46,8 @@ def test_quick_replaces_and_adds(write) -> None:
     assert [row.table for row in quick.selected_rows()] == ["u"]
     assert (quick.seeds, quick.iterations) == ((7,), 9)
     assert quick.settings == {"X": 1, "Y": 2}
-    assert quick.prepare == {"clip": ("make.py", "{output}")}
     chosen = read_definition(write(content), quick=True, tables=["t"], seeds=[0])
     assert chosen.selected == ("t",) and chosen.seeds == (0,)
-
-
-def test_settings_on_one_line() -> None:
-    assert describe({}) == ""
-    assert describe({"A.B": 1, "C": "", "D": [1, 2]}) == "A.B 1, C '', D [1, 2]"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Both kinds of image tower, tiny, learn in seconds to embed regions as their crops are."""
+"""One-pass training: tiny image towers of both kinds learn in seconds; regions to learn from."""
 
 import itertools
 import math
@@ -7,17 +7,9 @@ import pytest
 import torch
 from clip.model import CLIP
 from torch.nn import functional as F
-from training.one_pass import (
-    REGIONS,
-    OnePassStudent,
-    TaughtPhoto,
-    distillation_loss,
-    encode_held_out,
-    likeness,
-    save_one_pass,
-    teach,
-    train_one_pass,
-)
+from training import one_pass
+from training.one_pass import OnePassStudent, distillation_loss, likeness
+from training.regions import MIN_SHARE, draw_regions
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.errors import UserError
@@ -43,14 +35,11 @@ def encoder(weights):
     return ClipEncoder(weights, one_pass_size=96, masked_layers=1)
 
 
-def record(seed, label=0, height=48, width=64):
-    """A photo of three flat colours, left unlabelled, middle `label`, right another one."""
+def record(seed):
+    """A photo of three flat colours, the left one unlabelled."""
     colours = torch.rand(3, 3, generator=torch.Generator().manual_seed(seed)) * 255
-    sem_seg = torch.full((height, width), 255)
-    image = colours[:, :1, None].repeat(1, height, width)
-    for colour, (left, right), value in ((1, (20, 40), label), (2, (40, 64), 9)):
-        image[:, :, left:right] = colours[:, colour, None, None]
-        sem_seg[:, left:right] = value
+    image = colours[:, None].repeat_interleave(torch.tensor([20, 20, 24]), dim=2).repeat(1, 48, 1)
+    sem_seg = torch.tensor([255] * 20 + [0] * 20 + [9] * 24).repeat(48, 1)
     return {"image": image.to(torch.uint8), "sem_seg": sem_seg}
 
 
@@ -60,7 +49,7 @@ def batches(size=2):
 
 def train(encoder, student, photos, **changed):
     settings = {"steps": 25, "learning_rate": 0.002, "seed": 0, **changed}
-    return train_one_pass(student, encoder, photos, TEXT, **settings)
+    return one_pass.train_one_pass(student, encoder, photos, TEXT, **settings)
 
 
 def test_the_loss_by_hand():
@@ -76,22 +65,16 @@ def test_the_loss_by_hand():
 def test_likeness_by_hand():
     """Cosines 1 and 0; the first of two regions is named the same."""
     rows = torch.eye(2)
-    photo = TaughtPhoto(torch.zeros(3, 2, 2), torch.ones(2, 2, 2, dtype=torch.bool), rows[[0, 1]])
+    masks = torch.ones(2, 2, 2, dtype=torch.bool)
+    photo = one_pass.TaughtPhoto(torch.zeros(3, 2, 2), masks, rows)
     assert likeness(lambda pixels, masks: rows[[0, 0]], [photo], rows) == (0.5, 0.5)
-
-
-def test_a_fresh_student_answers_as_the_encoder_does(encoder):
-    photo = teach(encoder, **record(0), generator=torch.Generator().manual_seed(0))
-    assert 0 < len(photo.masks) <= REGIONS and photo.features.shape == (len(photo.masks), 32)
-    features = OnePassStudent(encoder)(photo.pixels, photo.masks)
-    expected = encoder.encode_regions(photo.pixels, photo.masks.float())
-    torch.testing.assert_close(features, expected)
 
 
 def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_path):
     student, frozen = OnePassStudent(encoder), encoder.fingerprint()
     statistics = {k: b.clone() for k, b in student.visual.named_buffers()}
-    held_out = encode_held_out(encoder, [record(1000 + i)["image"] for i in range(6)], seed=5)
+    photos = [record(1000 + i)["image"] for i in range(6)]
+    held_out = one_pass.encode_held_out(encoder, photos, seed=5)
     before = likeness(student, held_out, TEXT)
     losses = train(encoder, student, batches())
     after = likeness(student, held_out, TEXT)
@@ -102,7 +85,7 @@ def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_
     encoder._fingerprint = None
     assert encoder.fingerprint() == frozen
     # the file is a CLIP with another image tower and the same texts, in half precision
-    save_one_pass(student, encoder, tmp_path / "one_pass.pt")
+    one_pass.save_one_pass(student, encoder, tmp_path / "one_pass.pt")
     loaded = ClipEncoder(str(tmp_path / "one_pass.pt"), one_pass_size=96, masked_layers=1)
     texts = (clip.encode_text(["a red circle"]) for clip in (loaded, encoder))
     torch.testing.assert_close(*texts, rtol=0, atol=2e-3)
@@ -113,20 +96,44 @@ def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_
     torch.testing.assert_close(look, learned, rtol=0, atol=2e-2)
 
 
-def test_the_seed_decides_and_the_names_of_labels_do_not(encoder):
-    """Only outlines of seen segments are read: another class, the same weights."""
-    runs = []
-    for label, seed in ((0, 0), (3, 0), (0, 1)):
-        student = OnePassStudent(encoder)
-        photos = [[record(0, label)], [record(1, label)]]
-        losses = train(encoder, student, photos, steps=2, seed=seed)
-        runs.append((losses, torch.cat([p.detach().flatten() for p in student.parameters()])))
-    assert runs[0][0] == runs[1][0] != runs[2][0]
-    assert torch.equal(runs[0][1], runs[1][1])
-
-
 def test_numbers_that_run_away_are_reported(encoder):
     student = OnePassStudent(encoder)
     student.visual.conv1.weight.data.fill_(float("nan"))
     with pytest.raises(UserError, match="diverged at step 0"):
         train(encoder, student, batches(), steps=2)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(height, width):
+    return torch.randn(3, height, width, generator=generator(7))
+
+
+def test_unlabelled_outlines_and_ids_of_labels_are_not_read():
+    """The unlabelled square has the colour of its surroundings: no region can know of it."""
+    photo = noise(48, 48)
+    labels = torch.zeros(48, 48, dtype=torch.int64)
+    labels[:5] = 1
+    labels[10:30, 10:30] = 255
+    renamed = F.embedding(labels.clamp(max=2), torch.tensor([[5], [9], [255]]))[..., 0]
+    for seed in range(5):
+        regions = draw_regions(photo, labels, 99, generator(seed))
+        assert not any(torch.equal(region, labels == 255) for region in regions)
+        assert torch.equal(regions, draw_regions(photo, renamed, 99, generator(seed)))
+
+
+def test_small_regions_and_a_limit():
+    photo, labels = noise(64, 64), torch.full((64, 64), 255)
+    labels[0, 0] = 0  # one pixel: too small
+    regions = draw_regions(photo, labels, 3, generator())
+    assert 1 <= len(regions) <= 3
+    assert (regions.flatten(1).float().mean(dim=1) >= MIN_SHARE).all()
+    assert draw_regions(photo, labels, 0, generator()).shape == (0, 64, 64)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300)])
+def test_an_unlabelled_photo_is_partitioned(size):
+    regions = draw_regions(noise(*size), torch.full(size, 255), 99, generator())
+    assert torch.equal(regions.sum(dim=0), torch.ones(size, dtype=torch.int64))

@@ -2,19 +2,20 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from benchmark.accuracy.outputs import learning_curve, read_result, split_scores
 from benchmark.accuracy.plan import Trial
 from benchmark.accuracy.rows import Row
 from benchmark.accuracy.runs import Job
+from detectron2.config import CfgNode
 
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 NAMES = ("cat", "dog", "sheep", "cow")
 SPLIT = Vocabulary(NAMES, NAMES, (True, True, False, False))
+IOU = {"cat": 80.0, "dog": 40.0, "sheep": 20.0}  # no cow in the ground truth
 LOG = """
 1,234 trained parameters
 Total inference pure compute time: 0:00:09 (9.5 s / iter per device, on 1 devices)
@@ -24,9 +25,8 @@ Total inference pure compute time: 0:00:01 (1.5 s / iter per device, on 1 device
 
 
 def test_split_scores_by_hand() -> None:
-    iou = {"cat": 80.0, "dog": 40.0, "sheep": 20.0}  # no cow in the ground truth
     # seen (80 + 40) / 2 = 60, unseen 20, hIoU 2 * 60 * 20 / 80 = 30
-    assert split_scores(iou, SPLIT) == (pytest.approx(30), 60, 20)
+    assert split_scores(IOU, SPLIT) == (pytest.approx(30), 60, 20)
     assert split_scores({"cat": 80.0}, SPLIT) == (None, 80, None)
     assert split_scores({"cat": 80.0, "cow": 0.0}, SPLIT) == (0, 80, 0)
 
@@ -35,19 +35,12 @@ def test_split_scores_by_hand() -> None:
 def trial(tmp_path: Path) -> Trial:
     """A finished run of 40 iterations of a system that was trained on all classes."""
     job = Job("run", "train", tmp_path / "run", Path("train_net.py"), ())
-    cfg = SimpleNamespace(
-        DATASETS=SimpleNamespace(TEST=("set",)),
-        SOLVER=SimpleNamespace(MAX_ITER=40),
-        TEST=SimpleNamespace(IMS_PER_BATCH=3),
-    )
+    cfg = CfgNode({"DATASETS": {"TEST": ("set",)}, "SOLVER": {"MAX_ITER": 40}})
+    cfg.TEST = CfgNode({"IMS_PER_BATCH": 3})
     row = Row("t", "A", "a.yaml", settings={"X": "{work}/x"}, evaluate={"Y": 1})
     trial = Trial(row, 7, job, job, cfg, SPLIT)  # type: ignore[arg-type]
     trial.inference.mkdir(parents=True)
-    report = {
-        "metrics": {"pAcc": 77.0, "mIoU-trained-names": 50.0},
-        "IoU": {"cat": 80.0, "dog": 40.0, "sheep": 20.0},
-        "provenance": {"git_revision": "abc"},
-    }
+    report = {"metrics": {"pAcc": 77.0}, "IoU": IOU, "provenance": {"git_revision": "abc"}}
     (trial.inference / "metrics.json").write_text(json.dumps(report))
     (job.folder / "benchmark.log").write_text(LOG)
     cat, sheep = "sem_seg/IoU-cat", "sem_seg/IoU-sheep"
@@ -68,9 +61,7 @@ def test_result_of_a_supervised_run_is_split_like_the_others(trial: Trial) -> No
     (trial.inference / "proposals.json").write_text(json.dumps({"classes": classes}))
     result = read_result(trial)
     assert (result.miou_seen, result.miou_unseen) == (60, 20)
-    assert result.hiou == pytest.approx(30)
     assert (result.proposal_recall_seen, result.proposal_recall_unseen) == (60, None)
-    assert (result.table, result.system, result.seed) == ("t", "A", 7)
     assert result.settings == {"X": "{work}/x", "Y": 1}  # no path of this machine
     assert (result.pacc, result.params, result.seconds_per_image) == (77, 1234, 0.5)
     assert (result.train_seconds, result.iterations, result.revision) == (100, 40, "abc")
@@ -78,7 +69,6 @@ def test_result_of_a_supervised_run_is_split_like_the_others(trial: Trial) -> No
 
 def test_learning_curve(trial: Trial) -> None:
     curve = learning_curve(trial)
-    assert (curve["system"], curve["settings"]["Y"], curve["seed"]) == ("A", 1, 7)
     assert curve["points"] == [(20, 10, 10, 10), (40, pytest.approx(18), 90, 10)]  # 2*90*10 / 100
 
 

@@ -21,12 +21,10 @@ def config(checkout: Path) -> str:
 
 
 def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
-    """Four stages and the ensemble are the configuration's own: only the head's scores are new."""
+    """Four stages are the configuration's own: only the head's scores are new."""
     rows = (
-        Row("t", "A", config),
         Row("t", "A", config, settings={STAGES: 4}),
         Row("t", "A", config, settings={STAGES: 2}),
-        Row("t", "A", config, evaluate={MODE: "ensemble"}),
         Row("t", "A", config, evaluate={MODE: "head"}),
         Row("t", "B", config, evaluate={MODE: "head"}),
         Row("t", "C", config, trained=False, settings={MODE: "clip"}),
@@ -36,9 +34,8 @@ def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
     kinds = [job.kind for job in plan.jobs]
     assert kinds.count("train") == 5  # two numbers of stages with two seeds, another rate with one
     assert kinds.count("evaluate") == 3  # the head with two seeds, the untrained one
-    first, same, other, again, head, named = plan.trials[:12:2]
-    assert first.train is same.train is first.evaluate is again.evaluate
-    assert other.train is not first.train
+    first, other, head, named = plan.trials[:8:2]
+    assert other.train is not first.train is first.evaluate
     assert head.train is first.train and head.evaluate is named.evaluate
     assert head.evaluate.needs == (first.train.folder,)
     words = head.evaluate.arguments
@@ -46,14 +43,12 @@ def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
     assert "--eval-only" in words and weights == str(first.train.folder / "model_final.pth")
     assert first.cfg.SOLVER.MAX_ITER == 7
     assert first.dataset == "voc_zs_val" and first.vocabulary.seen.count(False) == 5
-    untrained, once = plan.trials[12:]
+    untrained, once = plan.trials[8:]
     assert untrained.train is None and "MODEL.WEIGHTS" not in untrained.evaluate.arguments
     assert (once.row.system, once.seed) == ("D", 1)
 
 
-def test_preparations_are_shared_and_named_by_their_words(
-    config: str, tmp_path: Path, checkout: Path
-) -> None:
+def test_preparations_are_shared_and_named_by_their_words(config: str, tmp_path: Path) -> None:
     words = (PROGRAM, "{config}", "{seed}", "{clip}.pt", "{output}.pth")
     settings = {"MODEL.WEIGHTS": "{prompts}.pth"}
 
@@ -65,12 +60,10 @@ def test_preparations_are_shared_and_named_by_their_words(
     plan = plan_with(PROGRAM, "-o", "{output}.pt")
     assert [job.kind for job in plan.jobs] == ["prepare", "prepare", "train", "prepare", "train"]
     shared, first, train, second, _ = plan.jobs
-    assert shared.program == checkout / PROGRAM
     assert shared.arguments == ("-o", f"{shared.folder}/clip.pt")
     assert first.arguments[:3] == (config, "1", f"{shared.folder}/clip.pt")
     assert second.arguments[1] == "2" and second.folder != first.folder
-    assert train.needs == (shared.folder, first.folder)
-    assert shared.needs == () and first.needs == second.needs == (shared.folder,)
+    assert train.needs == (shared.folder, first.folder) and first.needs == (shared.folder,)
     cfg = plan.trials[0].cfg
     assert cfg.MODEL.CLIP.NAME == f"{shared.folder}/clip.pt"
     assert cfg.MODEL.WEIGHTS == f"{first.folder}/prompts.pth"
@@ -83,15 +76,6 @@ def test_preparations_are_shared_and_named_by_their_words(
     moved = plan_with(PROGRAM, "-o", "{output}.pt", config=str(copied))
     assert {job.folder for job in moved.jobs} == folders  # found again from another checkout
     assert moved.jobs[1].arguments[0] == str(copied)
-
-
-def test_an_evaluation_waits_for_what_it_alone_needs(config: str, tmp_path: Path) -> None:
-    evaluate = {"MODEL.CLIP.PROMPT_WEIGHTS": "{prompts}.pth"}
-    prepare = {"prompts": (PROGRAM, "{output}.pth")}
-    rows = (Row("t", "A", config), Row("t", "B", config, evaluate=evaluate, prepare=prepare))
-    train, prompts, evaluation = Plan(define(*rows, seeds=(1,)), tmp_path).jobs
-    assert (train.kind, prompts.kind, evaluation.kind) == ("train", "prepare", "evaluate")
-    assert train.needs == () and set(evaluation.needs) == {train.folder, prompts.folder}
 
 
 @pytest.mark.parametrize(

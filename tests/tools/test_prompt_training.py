@@ -59,11 +59,8 @@ def test_every_segment_is_encoded_once_under_its_mask(monkeypatch, chunk, batche
     expected = torch.tensor([green, red, green, red])
     torch.testing.assert_close(features, expected, rtol=0, atol=0.06)
     assert encoder.batches == batches
-
-
-def test_no_segment_at_all():
     with pytest.raises(UserError, match="no image of DATASETS.TRAIN has a labelled pixel"):
-        encode_segments(ColourEncoder(), RECORDS[1:2])
+        encode_segments(encoder, RECORDS[1:2])
 
 
 def test_context_starts_from_the_tokens_next_to_the_name(encoder):
@@ -85,7 +82,8 @@ def test_a_context_that_cannot_be(encoder, template, prefix, suffix, message):
         initial_prompts(encoder, template, prefix, suffix, seed=0)
 
 
-def separable_segments(encoder):
+@pytest.fixture
+def segments(encoder):
     """Ten segments a class, where the template puts another class's name."""
     with torch.no_grad():
         rows = photo_prompts(encoder)(encoder, PETS.prompt_names)
@@ -100,33 +98,31 @@ def train(encoder, prompts, segments, **changed):
     return train_prompts(prompts, encoder, PETS, segments, **settings)
 
 
-def test_training_names_more_segments_right(encoder):
-    segments, prompts = separable_segments(encoder), photo_prompts(encoder)
-    frozen = encoder.fingerprint()
-    with torch.no_grad():
-        before = accuracy(segments, prompts(encoder, PETS.prompt_names))
+@torch.no_grad()
+def share_right(encoder, prompts, segments):
+    return accuracy(segments, prompts(encoder, PETS.prompt_names))
+
+
+def test_training_names_more_segments_right(encoder, segments):
+    prompts, frozen = photo_prompts(encoder), encoder.fingerprint()
+    assert share_right(encoder, prompts, segments) == 0
     losses = train(encoder, prompts, segments)
-    with torch.no_grad():
-        after = accuracy(segments, prompts(encoder, PETS.prompt_names))
-    assert before == 0 and after > 0.6  # with any constant answer: a third
+    assert share_right(encoder, prompts, segments) > 0.6  # with any constant answer: a third
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
     encoder._fingerprint = None
     assert encoder.fingerprint() == frozen
     assert prompts.trained_on == ("cat", "hot dog", "tv", "tv screen")
 
 
-def test_a_seed_gives_the_same_vectors_again(encoder):
-    segments = separable_segments(encoder)
-    trained = []
-    for seed in (0, 0, 1):
-        prompts = photo_prompts(encoder)
-        train(encoder, prompts, segments, steps=3, seed=seed)
-        trained.append(prompts.prefix.detach())
-    assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], trained[2])
+def test_a_seed_gives_the_same_vectors_again(encoder, segments):
+    trained = [photo_prompts(encoder) for _ in range(3)]
+    for seed, learned in zip((0, 0, 1), trained):
+        train(encoder, learned, segments, steps=3, seed=seed)
+    assert torch.equal(trained[0].prefix, trained[1].prefix)
+    assert not torch.equal(trained[0].prefix, trained[2].prefix)
 
 
-def test_divergence_and_too_long_a_name_are_one_sentence(encoder):
-    segments = separable_segments(encoder)
+def test_divergence_and_too_long_a_name_are_one_sentence(encoder, segments):
     broken = LearnedPrompts(torch.full((1, 64), float("nan")), torch.zeros(0, 64))
     with pytest.raises(UserError, match="diverged at step 0"):
         train(encoder, broken, segments, steps=2)

@@ -5,18 +5,13 @@ import re
 import pytest
 
 
-@pytest.fixture
-def few_photos(real_data, tmp_path):
+@pytest.mark.slow
+def test_it_prints_one_line_per_prompts_and_choice(real_data, tmp_path, run_program):
     for folder, suffix in (("train2017", "jpg"), ("stuffthingmaps/train2017", "png")):
         (tmp_path / "coco" / folder).mkdir(parents=True)
         for file in sorted((real_data / "coco" / folder).glob(f"*.{suffix}"))[:3]:
             (tmp_path / "coco" / folder / file.name).symlink_to(file)
-    return tmp_path
-
-
-@pytest.mark.slow
-def test_it_prints_one_line_per_prompts_and_choice(few_photos, run_program):
-    arguments = ("--encoder", "embedded:lite0", "--prompts", "single", "vild", "--data", few_photos)
+    arguments = ("--encoder", "embedded:lite0", "--prompts", "single", "vild", "--data", tmp_path)
     done = run_program("tools/benchmark/region_naming.py", *arguments)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -1,12 +1,27 @@
-"""The list of results: merging, reading back, means and deviations by hand."""
+"""The list of results: merging, reading back, means by hand; its page, CSV file and plots."""
 
+import csv
+import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from benchmark.accuracy.pages import as_csv, markdown
+from benchmark.accuracy.plots import draw_plots, merge_curves
 from benchmark.accuracy.results import merge, read_results, spread, write_results
-from examples import result
+from benchmark.accuracy.rows import CURVES, Row, Table
+from examples import define, result
+from PIL import Image
 
 from zsk.errors import UserError
+
+RESULTS = [
+    result("A", 1, 48.0, miou_seen=60.0),
+    result("A", 2, 52.0, miou_seen=62.0, train_seconds=104.0),
+    result("B", 1, 40.0, settings={"K": 2}, proposal_recall_seen=75.25),
+    result("Full", 1, 80.0, miou_seen=90.0, revision="def"),
+]
 
 
 def test_mean_and_sample_deviation_by_hand() -> None:
@@ -42,3 +57,67 @@ def test_written_and_read_again(tmp_path: Path, checkout: Path) -> None:
         (tmp_path / "accuracy.json").write_text(content)
         with pytest.raises(UserError, match="accuracy.json cannot be read"):
             read_results(tmp_path)
+
+
+def test_markdown() -> None:
+    """In the definition's order; the best of those that compare in bold; "-" where there is none.
+
+    A: hIoU 48 and 52 is 50 ± sqrt((4 + 4) / 1) = 2.8; mIoU 60 and 62: 61 ± 1.4; 100 s and 104 s.
+    """
+    rows = (Row("t", "B", "b", settings={"K": 2}), Row("t", "A", "a"), Row("t", "Full", "f"))
+    tables = (Table("t", "Title", "", rows), Table("empty", "Nothing", "", ()))
+    definition = define(tables=tables, settings={"X": "{clip}"})
+    page = markdown([*RESULTS, result("C", table="gone")], definition, {"Full"})
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    b, a, full, gone = (row for row in cells if row and row[-1].startswith("0.250"))
+    assert b[:8] == ["B", "`K 2`", "300", "1", "40.0", "60.0", "40.0", "70.0"]
+    assert b[8:] == ["75.2", "1.25 M", "100 s", "0.250 s"]
+    assert a[:6] == ["A", "", "300", "2", "**50.0 ± 2.8**", "**61.0 ± 1.4**"]
+    assert a[6:] == ["40.0 ± 0.0", "70.0 ± 0.0", "-", "1.25 M", "102 ± 3 s", "0.250 ± 0.000 s"]
+    assert full[:7] == ["Full\\*", "", "300", "1", "80.0", "90.0", "40.0"]
+    assert gone[0] == "C" and "fully supervised" in page
+    assert "seeds 1, 2; code abc, def." in page and "`X {clip}`" in page
+    assert "## Title" in page and "## gone" in page and "## Nothing" not in page
+
+
+def test_untrained_row_without_scores() -> None:
+    untrained = result(hiou=None, iterations=None, train_seconds=None, params=None)
+    page = markdown([untrained], define(), set())
+    assert not any(word in page for word in ("hIoU", "training |", "params"))
+    assert re.search(r"\| A +\| +- \| +1 \|", page)
+
+
+def test_csv() -> None:
+    lines = list(csv.DictReader(io.StringIO(as_csv(RESULTS))))
+    assert [line["system"] for line in lines] == ["A", "B", "Full"]
+    assert (lines[0]["seeds"], lines[0]["iterations"]) == ("2", "300")
+    assert float(lines[0]["hiou_mean"]) == 50.0
+    assert float(lines[0]["hiou_std"]) == pytest.approx(8**0.5)
+    assert lines[1]["settings"] == "K 2" and lines[1]["hiou_std"] == ""
+    assert lines[0]["proposal_recall_seen_mean"] == ""
+
+
+def curve(seed: int = 1, system: str = "A", points=((10, 1.0, 2.0, None), (20, 3.0, 4.0, None))):
+    points = [list(point) for point in points]
+    return {"table": "t", "system": system, "settings": {}, "seed": seed, "points": points}
+
+
+@pytest.mark.parametrize(
+    "plot, values, points, drawn",
+    [("K", (0, 2), 0, 1), ("K", ("sum", "mean"), 0, 1), ("K", (0,), 0, 0), (CURVES, (), 1, 0)],
+)
+def test_at_least_two_points_are_drawn(tmp_path: Path, plot, values, points, drawn) -> None:
+    results = [result(seed=seed, settings={"K": value}) for seed in (1, 2) for value in values]
+    curves = [curve(points=[(10, 1, 1, 1)] * points)]
+    found = draw_plots(define(plot=plot), results, curves, tmp_path)
+    assert found == list(tmp_path.iterdir()) == [tmp_path / "t.png"] * drawn
+    for path in found:  # lines, not text alone
+        assert np.ptp(np.asarray(Image.open(path).convert("RGB")).astype(int), axis=2).max() > 90
+
+
+def test_curves_are_merged(tmp_path: Path) -> None:
+    assert len(merge_curves(tmp_path, [curve(1), curve(2)])) == 2
+    merged = merge_curves(tmp_path, [curve(2, points=[(10, 9.0, 9.0, 9.0)]), curve(1, "B")])
+    found = [(c["system"], c["seed"], len(c["points"])) for c in merged]
+    assert found == [("A", 1, 2), ("A", 2, 1), ("B", 1, 2)]
+    assert merge_curves(tmp_path, []) == merged

@@ -26,17 +26,6 @@ def order(tmp_path: Path) -> str:
     return (tmp_path / "order.txt").read_text()
 
 
-def test_each_after_what_it_needs_and_only_once(job, tmp_path: Path) -> None:
-    a = job("a")
-    b, c = job("b", needs=[a]), job("c")
-    assert run_jobs([a, b, c], workers=2) == []
-    assert sorted(order(tmp_path)) == ["a", "b", "c"]
-    assert order(tmp_path).index("a") < order(tmp_path).index("b")
-    assert run_jobs([a, b, c], workers=2) == []
-    assert len(order(tmp_path)) == 3
-    assert (a.folder / "benchmark.log").read_text() == "['KEY', '1']\n"
-
-
 def test_a_failure_is_told_and_the_others_go_on(job, tmp_path: Path) -> None:
     a = job("a", "print(*range(9), sep='\\n')\nsys.exit('error: no such thing')")
     b, c = job("b", needs=[a]), job("c")
