@@ -45,12 +45,7 @@ def convert_maskformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of transformers' MaskFormer -> state of a `ZSMaskFormerHead` with a linear classifier.
 
     `state` has the names of MaskFormerForInstanceSegmentation.state_dict() in transformers 5: leave
-    out its backbone (model.pixel_level_module.encoder.) and its criterion. Tensors are not copied,
-    but for the attentions' projections.
-
-    Raises:
-        ValueError: a name that no MaskFormer head has.
-        KeyError: a query projection without those of key and value.
+    out its backbone (model.pixel_level_module.encoder.) and its criterion.
     """
     converted = {}
     for name, tensor in state.items():

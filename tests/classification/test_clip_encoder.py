@@ -37,16 +37,6 @@ def test_another_temperature_than_the_weights_own(weights):
         build_encoder(str(weights), temperature=-1.0)
 
 
-def test_single_precision_weights_are_not_rounded(weights):
-    # build_model of the clip package converts to half precision on the way
-    encoder = ClipEncoder(str(weights))
-    held = encoder.network("clip").state_dict()
-    assert list(held) == list(make_tiny_clip().state_dict())
-    for key, tensor in make_tiny_clip().state_dict().items():
-        assert held[key].dtype == torch.float32
-        assert torch.equal(held[key], tensor), key
-
-
 def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
     encoder = ClipEncoder(str(weights))
     crops = torch.randn(2, 3, 64, 64)
@@ -117,20 +107,22 @@ def test_a_broken_file_is_named(weights, tmp_path, content):
         build_encoder(str(file))
 
 
-@pytest.mark.parametrize("keep", ["one tensor", "no projection", "no layer", "other shape", "list"])
-def test_a_file_without_a_whole_model_is_named(weights, tmp_path, keep):
-    state = torch.load(weights, weights_only=True)
-    if keep == "one tensor":
-        state = {"weight": torch.zeros(2)}
-    elif keep == "no projection":
-        del state["text_projection"]
-    elif keep == "no layer":
-        del state["transformer.resblocks.0.mlp.c_fc.weight"]
-    elif keep == "other shape":
-        state["visual.proj"] = torch.zeros(2, 2)
-    else:
-        state = list(state.values())[:2]
-    torch.save(state, tmp_path / "partial.pt")
+def without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: {"weight": torch.zeros(2)},
+        lambda state: without(state, "text_projection"),
+        lambda state: without(state, "transformer.resblocks.0.mlp.c_fc.weight"),
+        lambda state: state | {"visual.proj": torch.zeros(2, 2)},
+        lambda state: list(state.values())[:2],
+    ],
+)
+def test_a_file_without_a_whole_model_is_named(weights, tmp_path, change):
+    torch.save(change(torch.load(weights, weights_only=True)), tmp_path / "partial.pt")
     with pytest.raises(UserError, match="partial.pt"):
         build_encoder(str(tmp_path / "partial.pt"))
 

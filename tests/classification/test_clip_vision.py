@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
-from zsk.classification.region_encoder import build_region_encoder
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -84,23 +83,22 @@ def test_dense_features_of_a_resnet_are_the_poolings_values():
     torch.testing.assert_close(features[:, 2, 1], expected)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (50, 107), (3, 200), (1, 1)])
-def test_dense_columns_have_unit_length_at_any_size(encoder, size):
-    columns = encoder.encode_dense(random_photo(*size))
-    patch = 32 if is_resnet(encoder) else 16
+def random_masks(number, height=11, width=13):
+    random = torch.rand(number, height, width, generator=torch.Generator().manual_seed(1))
+    return (random - 0.7).clamp(min=0) * 3  # soft, most of it 0
+
+
+@pytest.mark.parametrize("size", [(64, 64), (50, 107), (1, 1), (3, 200), (200, 3)])
+def test_features_have_unit_length_for_photos_of_any_size(encoder, size):
+    photo, patch = random_photo(*size), 32 if is_resnet(encoder) else 16
+    columns = encoder.encode_dense(photo)
     assert encoder.takes_dense and columns.dtype == torch.float32
     assert columns.shape == (32, *(max(1, round(side / patch)) for side in size))
     torch.testing.assert_close(columns.norm(dim=0), torch.ones(columns.shape[1:]))
-
-
-def test_a_photo_is_resized_to_whole_patches_and_left_alone_where_it_fits():
-    photo = random_photo(32, 48)
-    assert fit_to_patches(photo, 16) is photo
-    flat = torch.ones(3, 39, 41) * torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1)
-    fitted = fit_to_patches(flat, 16)
-    assert fitted.shape == (3, 32, 48)
-    torch.testing.assert_close(fitted.mean(dim=(1, 2)), torch.tensor([0.0, 1.0, 2.0]))
-    assert fit_to_patches(photo[:, :2, :2], 16).shape == (3, 16, 16)
+    rows = encoder.encode_regions(photo, random_masks(3))
+    assert rows.shape == (3, 32) and rows.dtype == torch.float32
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
+    assert encoder.encode_regions(photo, torch.zeros(0, 5, 5)).shape == (0, 32)
 
 
 def test_positions_stay_where_they_are():
@@ -223,11 +221,6 @@ def test_a_region_that_covers_everything_gets_the_photos_own_embedding(encoder):
     torch.testing.assert_close(encoder.encode_regions(photo, masks), own.expand(2, -1))
 
 
-def random_masks(number, height=11, width=13):
-    random = torch.rand(number, height, width, generator=torch.Generator().manual_seed(1))
-    return (random - 0.7).clamp(min=0) * 3  # soft, most of it 0
-
-
 def test_regions_neither_see_each_other_nor_stand_in_an_order(encoder):
     photo, masks = random_photo(70, 100), random_masks(5)
     rows = encoder.encode_regions(photo, masks)
@@ -248,36 +241,14 @@ def test_a_region_smaller_than_any_patch_sees_its_patch(encoder):
     torch.testing.assert_close(dot, whole)
 
 
-def test_with_a_single_layer_nothing_outside_the_mask_counts():
-    """Two rows of four patches; the mask is the right end of the lower one."""
-    vision, photo = clip_vision(make_model("vit", layers=1).visual, 1), random_photo(32, 64)
-    mask = torch.zeros(1, 4, 8)
-    mask[:, 2:, 6:] = 1
-    outside, inside = photo.clone(), photo.clone()
-    outside[:, :16] += 1
-    outside[:, :, :48] += 1
-    inside[:, 16:, 48:] += 1
-    with torch.no_grad():
-        row, *changed = (vision.regions(pixels, mask) for pixels in (photo, outside, inside))
-    torch.testing.assert_close(changed[0], row)
-    assert (changed[1] - row).abs().max() > 0.01
-
-
-@pytest.mark.parametrize("size", [(50, 107), (1, 1), (3, 200), (200, 3)])
-def test_regions_of_photos_of_any_size(encoder, size):
-    rows = encoder.encode_regions(random_photo(*size), random_masks(3))
-    assert rows.shape == (3, 32) and rows.dtype == torch.float32
-    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
-
-
-def test_no_regions(encoder):
-    assert encoder.encode_regions(random_photo(9, 9), torch.zeros(0, 5, 5)).shape == (0, 32)
-
-
 def test_the_photo_is_brought_to_one_size_and_is_never_too_long():
     sizes = [(64, 64), (128, 170), (30, 20), (10, 1000), (1000, 10)]
     fitted = [tuple(fit_to_patches(torch.zeros(3, *s), 16, 64).shape[1:]) for s in sizes]
     assert fitted == [(64, 64), (64, 80), (96, 64), (64, 256), (256, 64)]
+    flat = torch.ones(3, 39, 41) * torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1)
+    whole_patches = fit_to_patches(flat, 16)
+    assert whole_patches.shape == (3, 32, 48) and fit_to_patches(whole_patches, 16) is whole_patches
+    torch.testing.assert_close(whole_patches.mean(dim=(1, 2)), torch.tensor([0.0, 1.0, 2.0]))
 
 
 def test_a_larger_one_pass_size_makes_more_patches(weights):
@@ -299,27 +270,13 @@ def test_the_gpus_precision_gives_nearly_the_same_features(weights):
     torch.testing.assert_close(encoder.encode_dense(photo), columns, atol=1e-2, rtol=0)
 
 
-def test_a_whole_photo_is_embedded_as_its_crop_is(encoder):
-    image = torch.randint(0, 256, (3, SIDE, SIDE), generator=torch.Generator().manual_seed(2))
-    logits = torch.stack([torch.full((8, 8), 2.0), torch.full((8, 8), -2.0)])
-    one_pass, crops = (
-        build_region_encoder(mode, encoder, [0.5])(image, logits) for mode in ("one_pass", "crop")
-    )
-    assert one_pass[1].tolist() == crops[1].tolist() == [True, False]
-    torch.testing.assert_close(one_pass[0], crops[0], atol=1e-4, rtol=0)
-
-
 def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
-    cfg = tiny_config("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
-    one_pass = ["MODEL.CLIP.ONE_PASS_SIZE", 96]
-    cfg.merge_from_list(["MODEL.CLIP.REGION_MODE", "one_pass", *one_pass])
-    model = build_model(cfg).eval()
-    encoder = model.region_encoder.encoder
-    assert encoder.one_pass_size == 96
-    image = torch.zeros(3, 40, 50, dtype=torch.uint8)
-    names = ("cat", "sky")
-    record = {"image": image, "height": 40, "width": 50}
-    record["vocabulary"] = Vocabulary(names, names, (True, False))
+    one_pass = ("MODEL.CLIP.REGION_MODE", "one_pass", "MODEL.CLIP.ONE_PASS_SIZE", 96)
+    zsk_net = ("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
+    model = build_model(tiny_config(*zsk_net, *one_pass)).eval()
+    assert model.region_encoder.encoder.one_pass_size == 96
+    record = {"image": torch.zeros(3, 40, 50, dtype=torch.uint8), "height": 40, "width": 50}
+    record["vocabulary"] = Vocabulary(("cat", "sky"), ("cat", "sky"), (True, False))
     with torch.no_grad():
         labels = model([record])[0]["pred_labels"]
     assert labels.shape == (40, 50) and labels.max() <= 1

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-from zsk.classification.crops import binary_masks, cut, tight_boxes
+from zsk.classification.crops import cut
 
 
 def crops_of(pixels: Tensor, masks: Tensor, size: int) -> Tensor:
@@ -32,20 +31,16 @@ def test_one_pixel_fills_the_crop():
     torch.testing.assert_close(crops_of(pixels, mask, 1)[0, :, 0, 0], pixels[:, 2, 3])
 
 
-def test_a_full_mask_gives_the_whole_image():
-    pixels = torch.rand(3, 8, 12)
-    mask = torch.ones(1, 8, 12, dtype=torch.bool)
-    # 2 × 3 pixels fall into each pixel of the crop, whose value is their mean
-    torch.testing.assert_close(crops_of(pixels, mask, 4)[0], F.avg_pool2d(pixels, (2, 3)))
-
-
 def test_a_crop_is_the_one_an_image_library_makes():
     values = torch.randint(0, 256, (20, 30), dtype=torch.uint8)
-    mask = torch.zeros(1, 20, 30, dtype=torch.bool)
-    mask[0, 4:16, 5:29] = True  # 12 rows, 24 columns, to 6 × 6: whole pixels fall together
-    crop = crops_of(values.expand(3, 20, 30).float(), mask, 6)[0, 0]
-    box = Image.fromarray(values.numpy()).convert("F").resize((6, 6), Image.BOX, (5, 4, 29, 16))
-    torch.testing.assert_close(crop, torch.from_numpy(np.array(box)), atol=1e-3, rtol=0)
+    masks = torch.zeros(2, 20, 30, dtype=torch.bool)
+    masks[0, 4:16, 5:29] = True  # 12 rows, 24 columns, to 6 × 6: whole pixels fall together
+    masks[1, 2:, :] = True  # 18 rows, 30 columns
+    crops = crops_of(values.expand(3, 20, 30).float(), masks, 6)[:, 0]
+    image = Image.fromarray(values.numpy()).convert("F")
+    for crop, box in zip(crops, ((5, 4, 29, 16), (0, 2, 30, 20))):
+        expected = torch.from_numpy(np.array(image.resize((6, 6), Image.BOX, box)))
+        torch.testing.assert_close(crop, expected, atol=1e-3, rtol=0)
 
 
 def test_masks_without_a_pixel_are_not_cut():
@@ -53,17 +48,3 @@ def test_masks_without_a_pixel_are_not_cut():
     masks[3], masks[17] = 1.0, 1.0  # in different groups of masks that are enlarged together
     crops, shown = cut(torch.rand(3, 8, 8), masks, 0.0, 5)
     assert crops.shape == (2, 3, 5, 5) and shown.nonzero().flatten().tolist() == [3, 17]
-
-
-def test_boxes_of_several_shapes():
-    masks = torch.zeros(2, 5, 9, dtype=torch.bool)
-    masks[0, 1, 2] = masks[0, 3, 7] = True
-    masks[1, :, 8] = True
-    assert tight_boxes(masks).tolist() == [[2.0, 1.0, 8.0, 4.0], [8.0, 0.0, 9.0, 5.0]]
-
-
-def test_low_resolution_masks_cover_the_whole_image():
-    mask = torch.tensor([[[10.0, -10.0], [10.0, -10.0]]])
-    left = torch.zeros(6, 8, dtype=torch.bool)
-    left[:, :4] = True
-    assert torch.equal(binary_masks(mask, (6, 8), 0.0)[0], left)

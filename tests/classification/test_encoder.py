@@ -25,22 +25,14 @@ def test_a_model_shows_nothing_of_the_frozen_network():
     assert not any(p.requires_grad for p in model.encoder.network("scale").parameters())
 
 
-def test_training_mode_leaves_the_frozen_network_in_evaluation_mode():
-    model = Model().train()
-    assert model.encoder.training
-    assert not model.encoder.network("scale").training
-
-
-def test_the_frozen_network_follows_the_device():
-    model = Model().to("meta")
-    assert model.encoder.device.type == "meta"
-    assert model.encoder.network("scale").weight.device.type == "meta"
-
-
-def test_the_frozen_network_does_not_follow_the_precision():
-    model = Model().double()
+def test_the_frozen_network_follows_the_device_but_not_the_precision_nor_the_training_mode():
+    model = Model().train().double()
+    assert model.encoder.training and not model.encoder.network("scale").training
     assert model.layer.weight.dtype == torch.float64
     assert model.encoder.network("scale").weight.dtype == torch.float32
+    twin = copy.deepcopy(model).to("meta")
+    assert twin.encoder.device.type == twin.encoder.network("scale").weight.device.type == "meta"
+    assert model.encoder.network("scale").weight.device.type == "cpu"
 
 
 def test_precision_is_half_on_a_gpu_and_single_elsewhere():
@@ -51,13 +43,6 @@ def test_precision_is_half_on_a_gpu_and_single_elsewhere():
     assert network.weight.dtype == torch.float32
 
 
-def test_a_copy_has_its_own_network():
-    model = Model()
-    twin = copy.deepcopy(model).to("meta")
-    assert twin.encoder.network("scale").weight.device.type == "meta"
-    assert model.encoder.network("scale").weight.device.type == "cpu"
-
-
 def test_nothing_in_nothing_out():
     encoder = ColourEncoder()
     assert encoder.encode_text([]).shape == (0, 3)
@@ -65,16 +50,10 @@ def test_nothing_in_nothing_out():
     assert encoder.batches == []
 
 
-def test_rows_have_length_one():
-    rows = ColourEncoder().encode_text(["yellow", "red"])
-    half = 0.5**0.5
-    torch.testing.assert_close(rows, torch.tensor([[half, half, 0.0], [1.0, 0.0, 0.0]]))
-
-
-def test_many_texts_keep_their_order():
-    encoder = ColourEncoder()
-    rows = encoder.encode_text(["red"] * TEXT_BATCH + ["green"])
-    assert rows.argmax(dim=1).tolist() == [0] * TEXT_BATCH + [1]
+def test_rows_of_many_texts_have_length_one_and_keep_their_order():
+    rows, half = ColourEncoder().encode_text(["red"] * TEXT_BATCH + ["yellow"]), 0.5**0.5
+    expected = [[1.0, 0.0, 0.0]] * TEXT_BATCH + [[half, half, 0.0]]
+    torch.testing.assert_close(rows, torch.tensor(expected))
 
 
 def test_crops_get_no_gradient_and_no_autocast():

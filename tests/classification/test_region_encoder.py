@@ -5,11 +5,7 @@ import torch
 from tiny_clip import ColourEncoder
 
 from zsk.classification import region_encoder
-from zsk.classification.region_encoder import (
-    CropEncoder,
-    OnePassEncoder,
-    build_region_encoder,
-)
+from zsk.classification.region_encoder import CropEncoder, OnePassEncoder, build_region_encoder
 from zsk.errors import UserError
 
 KINDS = pytest.mark.parametrize("kind", [CropEncoder, OnePassEncoder])
@@ -68,12 +64,6 @@ def test_the_encoder_gets_normalised_pixels():
     assert encoder.crops[0, :, 0, 0].tolist() == [8.0, 4.0, 2.0]
 
 
-def test_one_pixel_is_enough():
-    mask = torch.zeros(6, 7, dtype=torch.bool)
-    mask[2, 3] = True
-    assert CropEncoder(ColourEncoder())(torch.rand(3, 6, 7), logits(mask))[1].tolist() == [True]
-
-
 @KINDS
 def test_the_threshold_is_one_of_the_sigmoid(kind):
     weak = torch.full((1, 8, 8), 1.0)  # sigmoid(1) = 0.73
@@ -116,13 +106,6 @@ def test_numbers_out_of_range():
     for threshold in (1.0, 0, "a"):
         with pytest.raises(UserError, match=f"FURTHER_THRESHOLDS.*one is {threshold!r}"):
             CropEncoder(ColourEncoder(), mask_thresholds=[0.5, threshold])
-
-
-def test_nothing_is_saved_and_all_follows_the_device():
-    regions = CropEncoder(ColourEncoder())
-    assert not regions.state_dict() and not list(regions.parameters())
-    regions.to("meta")
-    assert regions.encoder.device.type == regions.pixel_mean.device.type == "meta"
 
 
 def test_modes_by_name():

@@ -32,11 +32,7 @@ def convert_knet_stage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of one K-Net update head -> state of a `KernelUpdateStage`; the tensors are not copied.
 
     `state` has mmsegmentation's names from the head on: cut "decode_head.kernel_update_head.0." off
-    a published checkpoint's names. The stage has to be built with gather_activation "softmax",
-    gather_reduction "sum" and feature_transform True, which is what the weights were trained with.
-
-    Raises:
-        ValueError: a name that no K-Net update head has.
+    a published checkpoint's names.
     """
     blocks = sum(name.startswith("mask_fcs.") for name in state) // MASK_BLOCK
     renames = RENAMES | {"fc_mask.": f"mask_kernels.{MASK_BLOCK * blocks}."}

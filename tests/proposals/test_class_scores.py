@@ -31,22 +31,6 @@ def test_scores_are_cosines_times_the_temperature_with_no_object_last():
     torch.testing.assert_close(logits, expected)
 
 
-@pytest.mark.parametrize("num_classes", [1, 7, 3])
-def test_the_vocabulary_may_change_from_call_to_call(num_classes):
-    scores = scores_of_two_numbers()
-    logits = scores(torch.ones(2, 5, 2), torch.ones(num_classes, 2))
-    assert logits.shape == (2, 5, num_classes + 1)
-
-
-def test_the_mlp_takes_kernels_to_the_width_of_the_text():
-    torch.manual_seed(0)
-    scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)
-    logits = scores(scores.embed(torch.randn(1, 4, 8)), torch.eye(3))
-    assert logits.shape == (1, 4, 4)
-    # the rows of the identity are an orthonormal basis: the squared cosines add up to 1
-    torch.testing.assert_close((logits[..., :3] / 100).square().sum(-1), torch.ones(1, 4))
-
-
 def test_scores_are_float32_under_autocast():
     torch.manual_seed(0)
     scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)

@@ -15,7 +15,7 @@ CLASS, FOCAL, DICE, NO_OBJECT = 1.5, 20.0, 2.0, 0.1
 
 
 def pair_losses(logits, truth, valid):
-    """One mask, one segment: focal and dice loss."""
+    """Focal and dice."""
     prob = logits.sigmoid()
     focal = torch.where(
         truth > 0,
@@ -83,6 +83,7 @@ def test_losses_and_gradients(ignore_aware):
         ignore_aware=ignore_aware,
     )
     losses = criterion(stages, segments, ["a.jpg", "b.jpg", "c.jpg"])
+    assert len(losses) == 9
     if not ignore_aware:
         segments = [image._replace(valid=torch.ones_like(image.valid)) for image in segments]
     for stage, suffix in zip(stages, ("_0", "_1", "")):

@@ -58,20 +58,3 @@ def test_the_golden_numbers_tell_the_ways_of_gathering_apart(changes):
     with torch.no_grad():
         kernels, _ = stage(golden["features"], golden["kernels"], golden["mask_logits"])
     assert (kernels - golden["out_kernels"]).abs().max() > 0.1
-
-
-def test_the_golden_numbers_tell_the_norms_apart():
-    weights, golden = load("same_size")
-    norms = [name for name, tensor in weights.items() if tensor.ndim == 1 and "weight" in name]
-    assert len(norms) == 8
-    for one, other in zip(norms, norms[1:] + norms[:1]):
-        stage = build_stage(weights | {one: weights[other], other: weights[one]}, 1)
-        with torch.no_grad():
-            *_, masks = stage(golden["features"], golden["kernels"], golden["mask_logits"])
-        assert (masks - golden["out_masks"]).abs().max() > 0.01, (one, other)
-
-
-def test_names_that_knet_does_not_have_are_refused():
-    weights, _ = load("same_size")
-    with pytest.raises(ValueError, match="'fc_cls.weight' is no weight of a K-Net"):
-        convert_knet_stage(weights | {"fc_cls.weight": torch.zeros(1)})

@@ -1,5 +1,6 @@
 """Mask and class losses, by hand."""
 
+import itertools
 import math
 
 import pytest
@@ -11,7 +12,6 @@ from zsk.data.targets import UNNAMED
 from zsk.proposals.losses import class_loss, mask_losses, pairwise_mask_losses
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
-EVERYWHERE = torch.ones(1, 2)
 
 
 def paired_losses(logits, targets, valid):
@@ -25,14 +25,6 @@ def focal_loss(logits, targets, valid):
 
 def dice_loss(logits, targets, valid):
     return paired_losses(logits, targets, valid)[1]
-
-
-def pairwise_focal(logits, targets, valid):
-    return pairwise_mask_losses(logits[None], targets[None], valid[None])[0][0]
-
-
-def pairwise_dice(logits, targets, valid):
-    return pairwise_mask_losses(logits[None], targets[None], valid[None])[1][0]
 
 
 @pytest.mark.parametrize(
@@ -49,47 +41,30 @@ def test_focal_loss_of_one_pixel(logit, target, expected):
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_focal_loss_is_the_mean_over_valid_pixels():
-    logits, targets = torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([[1.0, 0.0, 0.0]])
-    valid = torch.tensor([[1.0, 1.0, 0.0]])
-    expected = (0.25 + 0.75) / 2 * 0.25 * LN2
-    assert focal_loss(logits, targets, valid).item() == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize(
+    "logits, valid, expected",
+    [
+        ([0.0, 0.0], [1.0, 1.0], 1 / 3),  # 1 - (2 * 0.5 + 1) / (1 + 1 + 1)
+        ([0.0, 0.0], [1.0, 0.0], 0.2),  # 1 - (2 * 0.5 + 1) / (0.5 + 1 + 1)
+        ([50.0, -50.0], [1.0, 1.0], 0.0),
+        ([-50.0, 50.0], [1.0, 1.0], 1 - 1 / 3),
+        ([0.0, -50.0], [0.0, 1.0], 0.0),  # nothing against nothing
+    ],
+)
+def test_dice_loss_against_the_left_of_two_pixels(logits, valid, expected):
+    loss = dice_loss(torch.tensor([logits]), torch.tensor([[1.0, 0.0]]), torch.tensor([valid]))
+    assert loss.item() == pytest.approx(expected, abs=2e-7)
 
 
-def test_dice_loss_of_half_sure_pixels():
-    logits, targets = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
-    # overlap 0.5; 1 - (2 * 0.5 + 1) / (1 + 1 + 1)
-    assert dice_loss(logits, targets, EVERYWHERE).item() == pytest.approx(1 / 3)
-    # with the second pixel ignored: 1 - (2 * 0.5 + 1) / (0.5 + 1 + 1)
-    assert dice_loss(logits, targets, torch.tensor([[1.0, 0.0]])).item() == pytest.approx(0.2)
-
-
-def test_dice_loss_of_right_and_wrong_masks():
-    targets = torch.tensor([[1.0, 0.0]])
-    right = torch.tensor([[50.0, -50.0]])
-    assert dice_loss(right, targets, EVERYWHERE).item() == pytest.approx(0.0, abs=1e-6)
-    assert dice_loss(-right, targets, EVERYWHERE).item() == pytest.approx(1 - 1 / 3)
-
-
-def test_dice_loss_of_nothing_against_nothing_is_zero():
-    logits = torch.full((1, 2), -50.0)
-    assert dice_loss(logits, torch.zeros(1, 2), EVERYWHERE).item() == pytest.approx(0.0, abs=1e-6)
-
-
-@pytest.mark.parametrize("loss", [focal_loss, dice_loss])
-def test_masks_without_a_valid_pixel_cost_nothing(loss):
-    assert loss(torch.ones(1, 2), torch.ones(1, 2), torch.zeros(1, 2)).tolist() == [0.0]
-
-
-def random_pairs(count=3, pixels=40):
-    logits = 4 * torch.randn(count, pixels)
-    targets, valid = torch.rand(count, pixels) > 0.5, torch.rand(count, pixels) > 0.3
-    valid[-1] = False  # a mask without a label
-    return logits, targets, valid
+def test_masks_without_a_valid_pixel_cost_nothing():
+    losses = paired_losses(torch.ones(1, 2), torch.ones(1, 2), torch.zeros(1, 2))
+    assert [loss.tolist() for loss in losses] == [[0.0], [0.0]]
 
 
 def test_focal_loss_is_that_of_torchvision():
-    logits, targets, valid = random_pairs()
+    logits = 4 * torch.randn(3, 40)
+    targets, valid = torch.rand(3, 40) > 0.5, torch.rand(3, 40) > 0.3
+    valid[-1] = False  # a mask without a label
     expected = sigmoid_focal_loss(logits, targets.float(), alpha=0.25, gamma=2) * valid
     expected = expected.sum(1) / valid.sum(1).clamp(min=1)
     torch.testing.assert_close(focal_loss(logits, targets, valid), expected)
@@ -112,58 +87,32 @@ def test_large_logits_have_finite_losses_and_gradients(loss):
     assert torch.isfinite(value).all() and torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize(
-    "pairwise, single", [(pairwise_focal, focal_loss), (pairwise_dice, dice_loss)]
-)
-def test_pairwise_losses_equal_the_losses_of_every_pair(pairwise, single):
-    torch.manual_seed(0)
-    logits, targets = 3 * torch.randn(4, 10), (torch.rand(3, 10) > 0.5).float()
-    valid = (torch.rand(10) > 0.3).float()
-    assert 0 < valid.sum() < 10
-    costs = pairwise(logits, targets, valid)
-    assert costs.shape == (4, 3)
-    for n in range(4):
-        for g in range(3):
-            one = single(logits[n : n + 1], targets[g : g + 1], valid[None])
-            torch.testing.assert_close(costs[n, g], one[0])
-
-
-def test_pairwise_losses_of_a_batch_are_those_of_its_images():
-    torch.manual_seed(0)
-    logits, targets = torch.randn(2, 4, 10), (torch.rand(2, 3, 10) > 0.5).float()
+def test_pairwise_losses_equal_the_losses_of_every_pair():
+    logits, targets = 3 * torch.randn(2, 4, 10), (torch.rand(2, 3, 10) > 0.5).float()
     valid = (torch.rand(2, 10) > 0.3).float()
-    both = pairwise_mask_losses(logits, targets, valid)
-    for i in range(2):
-        alone = pairwise_mask_losses(logits[i : i + 1], targets[i : i + 1], valid[i : i + 1])
-        torch.testing.assert_close([part[i] for part in both], [part[0] for part in alone])
+    valid[1] = 0  # all is zero
+    costs = pairwise_mask_losses(logits, targets, valid)
+    for i, n, g in itertools.product(range(2), range(4), range(3)):
+        one = paired_losses(logits[i, n : n + 1], targets[i, g : g + 1], valid[i : i + 1])
+        torch.testing.assert_close([cost[i, n, g] for cost in costs], [loss[0] for loss in one])
+    assert all(cost[0].all() and not cost[1].any() for cost in costs)
+    none = pairwise_mask_losses(logits, targets[:, :0], valid)
+    assert [cost.shape for cost in none] == [(2, 4, 0)] * 2
 
 
-@pytest.mark.parametrize("pairwise", [pairwise_focal, pairwise_dice])
-def test_pairwise_losses_without_a_segment_are_empty(pairwise):
-    assert pairwise(torch.zeros(4, 10), torch.zeros(0, 10), torch.ones(10)).shape == (4, 0)
-
-
-@pytest.mark.parametrize("pairwise", [pairwise_focal, pairwise_dice])
-def test_pairwise_losses_without_a_valid_pixel_are_zero(pairwise):
-    assert pairwise(torch.ones(1, 2), torch.ones(1, 2), torch.zeros(2)).tolist() == [[0.0]]
-
-
-def test_class_loss_weighs_no_object_down():
-    logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])  # K=1: class 0, then no object
-    # cross-entropies ln 2 and -ln 0.75, of weights 1 and 0.1
-    expected = (LN2 + 0.1 * math.log(4 / 3)) / 1.1
-    assert class_loss(logits, torch.tensor([0, 1]), 0.1).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_class_loss_of_no_objects_alone_is_their_mean():
+@pytest.mark.parametrize(
+    "targets, expected",
+    [
+        ([0, 1], (LN2 + 0.1 * math.log(4 / 3)) / 1.1),  # K=1: no object, 1, weighs 0.1
+        ([1, 1], (LN2 + math.log(4 / 3)) / 2),
+        ([0, 255], LN2),
+    ],
+)
+def test_class_loss_weighs_no_object_down_and_leaves_out_ignored_rows(targets, expected):
     logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])
-    expected = (LN2 + math.log(4 / 3)) / 2
-    assert class_loss(logits, torch.tensor([1, 1]), 0.1).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_class_loss_leaves_out_ignored_rows():
-    logits = torch.tensor([[0.0, 0.0], [0.0, LN3]])
-    assert class_loss(logits, torch.tensor([0, 255]), 0.1).item() == pytest.approx(LN2, rel=1e-5)
+    assert class_loss(logits, torch.tensor(targets), 0.1).item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_class_loss_without_a_row_that_counts_is_zero_in_the_graph():

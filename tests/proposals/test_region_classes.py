@@ -1,5 +1,6 @@
 """Classes of unmatched proposals by the pixels they lie on (our choice beside the method)."""
 
+import pytest
 import torch
 
 from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
@@ -18,26 +19,28 @@ def mask(*columns):
     return logits
 
 
-def classes(*masks, purity=0.7, labels=LABELS):
-    return region_classes(
-        torch.stack(masks), segments_from_sem_seg(labels), purity, NO_OBJECT
-    ).tolist()
+@pytest.mark.parametrize(
+    "columns, purity, expected",
+    [
+        ([0, 1], 0.7, 3),
+        ([3], 0.7, 7),
+        ([2, 3], 0.7, NO_OBJECT),  # half and half
+        ([1, 2, 3], 0.7, NO_OBJECT),  # two thirds
+        ([1, 2, 3], 0.6, 3),
+        ([0, 4], 0.7, 3),  # the pixel with a label decides where it is half of the mask
+        ([0, 4, 5], 0.7, 255),
+        ([4, 5], 0.7, 255),
+        ([], 0.7, NO_OBJECT),
+    ],
+)
+def test_a_mask_gets_the_class_of_most_of_its_pixels(columns, purity, expected):
+    segments = segments_from_sem_seg(LABELS)
+    assert region_classes(mask(*columns)[None], segments, purity, NO_OBJECT).tolist() == [expected]
 
 
-def test_a_mask_on_one_class_gets_that_class():
-    assert classes(mask(0, 1), mask(3)) == [3, 7]
-
-
-def test_a_mixed_mask_is_no_object_below_the_purity():
-    assert classes(mask(2, 3), purity=0.7) == [NO_OBJECT]  # half and half
-    assert classes(mask(1, 2, 3), purity=0.7) == [NO_OBJECT]  # two thirds
-    assert classes(mask(1, 2, 3), purity=0.6) == [3]
-
-
-def test_unlabelled_pixels_do_not_count_but_a_mask_mostly_on_them_learns_nothing():
-    assert classes(mask(0, 4)) == [3]  # its one labelled pixel is of class 3; half is labelled
-    assert classes(mask(0, 4, 5)) == [255]
-    assert classes(mask(4, 5)) == [255]
+def test_nothing_labelled():
+    segments, masks = segments_from_sem_seg(torch.full((1, 6), 255)), torch.stack([mask(0), mask()])
+    assert region_classes(masks, segments, 0.7, NO_OBJECT).tolist() == [255, NO_OBJECT]
 
 
 def test_a_mask_on_a_segment_without_a_name_is_unnamed():
@@ -45,14 +48,6 @@ def test_a_mask_on_a_segment_without_a_name_is_unnamed():
     segments = with_unnamed(segments_from_sem_seg(LABELS), unnamed)
     found = region_classes(torch.stack([mask(0), mask(4, 5)]), segments, 0.7, NO_OBJECT)
     assert found.tolist() == [3, UNNAMED]
-
-
-def test_an_empty_mask_is_no_object():
-    assert classes(mask()) == [NO_OBJECT]
-
-
-def test_nothing_labelled():
-    assert classes(mask(0), mask(), labels=torch.full((1, 6), 255)) == [255, NO_OBJECT]
 
 
 def test_the_criterion_uses_them_for_unmatched_proposals_alone():
