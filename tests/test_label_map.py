@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zsk import label_map as module
-from zsk.label_map import RowResize, label_map, possible_classes
+from zsk.label_map import label_map
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
@@ -38,11 +38,6 @@ def test_a_proposal_without_scores_takes_no_part():
     assert label_map([(probs, masks)], (2, 2)).tolist() == [[1, 1], [1, 1]]
 
 
-def test_the_lowest_class_wins_a_tie():
-    probs = torch.tensor([[0.1, 0.4, 0.4]])
-    assert label_map([(probs, torch.zeros(1, 2, 2))], (1, 1)).tolist() == [[1]]
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
     masks = torch.tensor([[[9.0] * 8] * 8, [[1.0] * 8] * 8])
@@ -50,11 +45,6 @@ def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
     labels = label_map([(torch.eye(2), masks)], (64, 64))
     assert (labels[12:] == 0).all() and (labels[:, 12:] == 0).all()
     assert labels[0, 0] == (0 if value > 0 else 1)
-
-
-def test_masks_are_resized_to_the_image():
-    masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
-    assert label_map([(torch.eye(2), masks)], (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
 
 
 def test_scores_are_averaged_over_views_of_any_size():
@@ -99,29 +89,3 @@ def test_no_class_that_wins_a_pixel_is_left_out(sharpness, grid, size):
     views = [(probs, sharpness * torch.randn(30, *grid)) for _ in range(2)]
     winners = whole_scores(views, size).argmax(dim=0)
     assert torch.equal(label_map(views, size), winners)
-
-
-def test_most_of_many_classes_are_left_out():
-    """Four square masks, each with a class of its own that is far more probable than 2,000."""
-    probs = torch.full((4, 2000), 1e-4)
-    probs[torch.arange(4), 100 * torch.arange(4)] = 0.8
-    masks = torch.full((4, 16, 16), -9.0)
-    for n in range(4):
-        masks[n, 8 * (n // 2) : 8 * (n // 2) + 8, 8 * (n % 2) : 8 * (n % 2) + 8] = 9.0
-    possible = possible_classes([(probs, masks)], (128, 128))
-    assert possible.shape == (4, 4, 2000)
-    corners = [possible[y, x].nonzero().flatten().tolist() for y in (0, 3) for x in (0, 3)]
-    assert corners == [[0], [100], [200], [300]]
-
-
-@pytest.mark.parametrize(
-    "source, target",
-    [((7, 5), (29, 31)), ((7, 5), (3, 2)), ((7, 5), (7, 11)), ((1, 1), (4, 6)), ((7, 5), (1, 1))],
-)
-def test_resized_rows_are_those_of_the_whole_resize(source, target):
-    maps = torch.randn(2, *source)
-    whole = F.interpolate(maps[None], target, mode="bilinear", align_corners=False)[0]
-    resize = RowResize(maps, target)
-    for row in range(target[0]):
-        strip = resize(row, row + 1)
-        torch.testing.assert_close(strip, whole[:, row : row + 1], rtol=0, atol=1e-6)
