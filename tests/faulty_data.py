@@ -40,12 +40,9 @@ def write_data(folder: Path) -> tuple[Path, Path]:
 def plant(fault: str, photos: Path, labels: Path) -> None:
     """Spoil the pair b (or a whole folder)."""
     photo, label = photos / "b.jpg", labels / "b.png"
-    if fault == "colours":
-        Image.new("RGB", (8, 5), (0, 128, 0)).save(label)
-    elif fault == "outside":
-        Image.new("L", (8, 5), 3).save(label)
-    elif fault == "size":
-        Image.new("L", (6, 5)).save(label)
+    drawn = {"colours": ("RGB", (8, 5)), "outside": ("L", (8, 5), 3), "size": ("L", (6, 5))}
+    if fault in drawn:
+        Image.new(*drawn[fault]).save(label)
     elif fault == "turned":
         exif = Image.Exif()
         exif[0x0112] = 6

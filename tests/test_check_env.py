@@ -17,19 +17,22 @@ def test_a_package_has_its_version_or_the_command_that_installs_it() -> None:
     assert row == Row("nothing", "missing", "pip install no-such-one")
 
 
-def test_clip_weights_are_found_in_the_cache_and_in_the_folder_of_the_environment(
+def test_weights_are_found_in_the_caches_and_in_the_folder_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
     monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
     assert clip_row().found == "missing" and "clip.load('ViT-B/16')" in clip_row().remedy
+    assert backbone_row().found == "missing"
     cached, own = tmp_path / ".cache" / "clip" / "RN50.pt", tmp_path / "own" / "ViT-B-16.pt"
-    for file in (cached, own):
+    backbone = tmp_path / "detectron2" / "DeepLab" / "R-103.pkl"
+    for file in (cached, own, backbone):
         file.parent.mkdir(parents=True)
         file.touch()
     assert clip_row() == Row("CLIP weights", str(cached))
     monkeypatch.setenv("ZSK_CLIP_DIR", str(own.parent))
-    assert clip_row().found == f"{cached}\n{own}"
+    assert clip_row().found == f"{cached}\n{own}" and backbone_row().found == str(backbone)
 
 
 def test_without_the_clip_package_the_row_tells_how_to_install_it(monkeypatch) -> None:
@@ -38,18 +41,7 @@ def test_without_the_clip_package_the_row_tells_how_to_install_it(monkeypatch) -
     assert clip_row().found == "missing" and "pip install openai-clip" in clip_row().remedy
 
 
-def test_backbone_weights_are_looked_for_in_the_download_cache(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
-    assert backbone_row().found == "missing"
-    file = tmp_path / "detectron2" / "DeepLab" / "R-103.pkl"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    assert backbone_row().found == str(file)
-
-
-def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(
-    tmp_path: Path, run_program
-) -> None:
+def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(tmp_path, run_program):
     for folder in ("JPEGImages", "zsk/val"):
         (tmp_path / "VOC2012" / folder).mkdir(parents=True)
     places = {"HOME": tmp_path, "DETECTRON2_DATASETS": tmp_path, "FVCORE_CACHE": tmp_path / "cache"}

@@ -40,13 +40,9 @@ def test_the_page_followed_literally(checkout: Path, real_data: Path, tmp_path: 
     commands = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(commands) == 4
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(commands)],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path, "DETECTRON2_DATASETS": str(real_data)},
-        capture_output=True,
-        text=True,
-    )
+    env = {**os.environ, "PATH": path, "DETECTRON2_DATASETS": str(real_data)}
+    words = ["bash", "-e", "-c", "\n".join(commands)]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     output = tmp_path / "output" / "my_data"
     report = json.loads((output / "inference" / "photos30_val" / "metrics.json").read_text())

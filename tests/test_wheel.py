@@ -58,9 +58,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     assert names == expected
 
 
-def test_an_installed_wheel_segments_a_photo_from_another_folder(
-    wheel: Path, checkout: Path, tmp_path: Path
-) -> None:
+def test_an_installed_wheel_segments_a_photo_from_another_folder(wheel, checkout, tmp_path) -> None:
     venv, elsewhere = tmp_path / "venv", tmp_path / "elsewhere"
     run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
     packages = next(venv.glob("lib/*/site-packages"))

@@ -11,15 +11,8 @@ from zsk.proposals.outputs import ScoredProposals
 EMBED_DIM = 12
 FEATURES = ["res2", "res3", "res4", "res5"]
 # options of `tiny_config` that put ZSMaskFormerHead in the kernels' place: N=6, D=32, L=3
-_MASK_FORMER = {
-    "NUM_QUERIES": 6,
-    "DIM": 32,
-    "NUM_LAYERS": 3,
-    "NUM_HEADS": 2,
-    "DIM_FEEDFORWARD": 32,
-    "CONV_DIM": 32,
-    "MASK_DIM": 16,
-}
+_MASK_FORMER = {"NUM_QUERIES": 6, "DIM": 32, "NUM_LAYERS": 3, "NUM_HEADS": 2}
+_MASK_FORMER |= {"DIM_FEEDFORWARD": 32, "CONV_DIM": 32, "MASK_DIM": 16}
 QUERIES = (
     *("MODEL.SEM_SEG_HEAD.NAME", "ZSMaskFormerHead"),
     *("MODEL.RESNETS.OUT_FEATURES", FEATURES, "MODEL.SEM_SEG_HEAD.IN_FEATURES", FEATURES),
@@ -36,17 +29,10 @@ def tiny_config(*opts):
     cfg.MODEL.TIMM.NAME = "test_efficientnet"
     cfg.MODEL.RESNETS.OUT_FEATURES = ["res2", "res5"]
     head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
-    head.NAME = "DynamicKernelHead"
-    head.IN_FEATURES = ["res5"]
-    head.NORM = "GN"
-    head.ASPP_CHANNELS = 32
-    head.ASPP_DILATIONS = [1, 2, 3]
-    kernels.NUM_KERNELS = 6
-    kernels.CLUSTER_COUNTS = [2, 4]
-    kernels.DIM = 32
-    kernels.NUM_STAGES = 2
-    kernels.NUM_HEADS = 2
-    kernels.DIM_FEEDFORWARD = 32
+    head.NAME, head.IN_FEATURES, head.NORM = "DynamicKernelHead", ["res5"], "GN"
+    head.ASPP_CHANNELS, head.ASPP_DILATIONS = 32, [1, 2, 3]
+    kernels.NUM_KERNELS, kernels.CLUSTER_COUNTS, kernels.DIM = 6, [2, 4], 32
+    kernels.NUM_STAGES, kernels.NUM_HEADS, kernels.DIM_FEEDFORWARD = 2, 2, 32
     cfg.merge_from_list(list(opts))
     return cfg
 

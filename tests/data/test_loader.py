@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
@@ -57,22 +56,12 @@ def ids(loaded) -> list[list[str]]:
     return [[record["image_id"] for record in batch] for batch in loaded]
 
 
-def test_the_seed_fixes_images_and_augmentation() -> None:
-    cfg = small_cfg("pets")
-    first, second = batches(cfg, 3), batches(cfg, 3)
-    for one, two in zip(itertools.chain(*first), itertools.chain(*second)):
-        assert one["image_id"] == two["image_id"]
-        assert torch.equal(one["image"], two["image"])
-        assert torch.equal(one["sem_seg"], two["sem_seg"])
-    cfg.SEED = 4
-    assert ids(first) != ids(batches(cfg, 3))
-
-
 def test_an_epoch_shows_every_image_once_and_no_unseen_id() -> None:
     shown = list(itertools.chain(*batches(small_cfg("pets"), 5)))
     stems = [record["image_id"] for record in shown]
     assert sorted(stems[:5]) == sorted(stems[5:]) == list(LABELS)
     labels = {r["image_id"]: set(r["sem_seg"].unique().tolist()) - {255} for r in shown}
+    assert all(r["image"].shape == (3, 16, 16) for r in shown)
     # cow is gone, dog has moved up to id 1
     assert labels == {"a": {0}, "b": set(), "c": {1}, "d": set(), "e": {0}}
 
@@ -116,17 +105,6 @@ def test_testing_goes_through_all_images_in_order(workers: int) -> None:
     cfg.TEST.IMS_PER_BATCH = 0
     with pytest.raises(UserError, match="TEST.IMS_PER_BATCH is 0"):
         build_test_loader(cfg, "pets")
-
-
-def test_two_processes_share_the_test_images(monkeypatch) -> None:
-    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
-    cfg = small_cfg()
-    cfg.TEST.IMS_PER_BATCH = 2
-    shares = []
-    for rank in (0, 1):
-        monkeypatch.setattr("detectron2.utils.comm.get_rank", lambda rank=rank: rank)
-        shares.append(ids(build_test_loader(cfg, "pets")))
-    assert shares == [[["a", "b"], ["c"]], [["d", "e"]]]
 
 
 def test_a_worker_reports_the_file(tmp_path: Path) -> None:

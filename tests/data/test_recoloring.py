@@ -12,11 +12,6 @@ IMAGE = np.full((4, 4, 3), 100, dtype=np.uint8)
 IMAGE[:, :2] += np.where(np.indices((4, 2)).sum(axis=0) % 2, 10, 246).astype(np.uint8)[..., None]
 
 
-def test_with_probability_0_nothing_changes() -> None:
-    image, labels, unnamed = recolor_segments(IMAGE, LABELS, 0.0, default_rng(0))
-    assert (image == IMAGE).all() and (labels == LABELS).all() and (unnamed == 255).all()
-
-
 def test_with_probability_1_every_segment_loses_its_name_and_keeps_its_outline() -> None:
     before = IMAGE.copy(), LABELS.copy()
     image, labels, unnamed = recolor_segments(IMAGE, LABELS, 1.0, default_rng(0))

@@ -1,5 +1,6 @@
 """Registering, pairing of files, the data sets of the project, vocabularies across data sets."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,35 +60,21 @@ def test_records_and_metadata(folders: tuple[Path, Path]) -> None:
     assert (metadata.ignore_label, metadata.evaluator_type) == (255, "zero_shot")
     assert metadata.stuff_classes == ["cat", "dog"]
     assert (metadata.image_root, metadata.sem_seg_root) == (str(photos), str(labels))
-    register_zero_shot_split("pets2", photos, labels, PETS, training=True)
-    assert "label_values" not in DatasetCatalog.get("pets2")[0]
 
 
-def test_twice_is_once_but_redefining_is_refused(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = {
-        "image_root": folders[0],
-        "label_root": folders[1],
-        "vocabulary": PETS,
-        "training": True,
-    }
+def test_twice_is_once_but_redefining_is_refused(folders, tmp_path, monkeypatch) -> None:
+    given = {"image_root": folders[0], "label_root": folders[1]}
+    given |= {"vocabulary": PETS, "training": True}
     register_zero_shot_split("pets", **given)
     monkeypatch.chdir(tmp_path)  # the same folders, given otherwise, are equal arguments
     register_zero_shot_split("pets", **{**given, "image_root": "photos", "label_root": "labels/"})
-    for key, value, told in (
-        ("label_root", tmp_path, "sem_seg_root"),
-        ("image_root", tmp_path, "image_root"),
-        ("vocabulary", Vocabulary(PETS.names, PETS.names, PETS.seen), "vocabulary"),
-        ("training", False, "training"),
-        ("file_list", "list.txt", "file_list"),
-        ("label_values", {"cat": 1, "dog": 2}, "label_values"),
-    ):
-        with pytest.raises(UserError, match=f"'pets' is registered already with another {told}"):
+    other = {"image_root": tmp_path, "label_root": tmp_path, "training": False}
+    other |= {"file_list": "list.txt", "label_values": {"cat": 1, "dog": 2}}
+    other |= {"vocabulary": Vocabulary(PETS.names, PETS.names, PETS.seen)}
+    for key, value in other.items():
+        told = f"registered already with another {key.replace('label_root', 'sem_seg_root')}"
+        with pytest.raises(UserError, match=f"'pets' is {told}"):
             register_zero_shot_split("pets", **{**given, key: value})
-    DatasetCatalog.register("taken", list)  # by another project
-    with pytest.raises(UserError, match="'taken' is registered already"):
-        register_zero_shot_split("taken", **given)
     register_evaluation_set("street", *folders, STREET)
     with pytest.raises(UserError, match="registered already with another evaluation_classes"):
         register_evaluation_set("street", *folders, make_evaluation_classes(["road"]))
@@ -97,7 +84,6 @@ def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
     unseen = Vocabulary(("cat",), ("cat",), (False,))
     with pytest.raises(UserError, match="none of the 1 classes"):
         register_zero_shot_split("pets", *folders, unseen, training=True)
-    register_zero_shot_split("pets", *folders, unseen, training=False)
     many = Vocabulary(MANY, MANY, (True,) * 256)
     with pytest.raises(UserError, match="256 classes"):
         register_zero_shot_split("many", *folders, many, training=False)
@@ -108,12 +94,9 @@ def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"cat": 1}, "no value for the class 'dog'"),
         ({"cat": 1, "dog": 3, "hen": 4}, "has 'hen', which is not"),
-        ({"cat": 1, "dog": 1}, "'cat' and 'dog' the same value 1"),
         ({"cat": 1, "dog": 255}, "'dog' the value 255: give one of 0–254"),
         ({"cat": -1, "dog": 3}, "'cat' the value -1"),
-        ({"cat": True, "dog": 3}, "'cat' the value True"),
     ],
 )
 def test_bad_values_name_the_class(values: dict[str, int], message: str) -> None:
@@ -124,22 +107,17 @@ def test_bad_values_name_the_class(values: dict[str, int], message: str) -> None
 @pytest.mark.parametrize(
     "remove, add, message",
     [
-        (["labels/b.png"], [], r"image .*b.JPEG has no label .*b.png: do this"),
-        (["photos/a.jpg"], [], r"label .*a.png has no image a \(.jpg or .jpeg or .png\) in .*phot"),
-        ([], ["photos/a.png"], r"share the stem 'a'"),
-        (["labels/a.png", "labels/b.png"], [], r"labels .*labels holds no file ending in .png"),
-        (["photos/a.jpg", "photos/b.JPEG"], [], r"photos .*photos holds no file"),
-        (["photos/a.jpg", "photos/b.JPEG", "photos"], [], r"photos .* does not exist: do this"),
+        ("labels/b.png", None, r"image .*b.JPEG has no label .*b.png: do this"),
+        (None, "photos/a.png", r"share the stem 'a'"),
+        ("photos/*", None, r"photos .*photos holds no file"),
     ],
 )
-def test_odd_files_are_named_when_listing(
-    folders: tuple[Path, Path], remove: list[str], add: list[str], message: str
-) -> None:
+def test_odd_files_are_named_when_listing(folders, remove, add, message) -> None:
     root = folders[0].parent
-    for path in [root / name for name in remove]:
-        path.rmdir() if path.is_dir() else path.unlink()
-    for name in add:
-        (root / name).touch()
+    for path in list(root.glob(remove)) if remove else ():
+        path.unlink()
+    if add:
+        (root / add).touch()
     register_zero_shot_split("pets", *folders, PETS, training=True, advice="do this")
     with pytest.raises(UserError, match=message):
         DatasetCatalog.get("pets")
@@ -171,17 +149,12 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
     register_all(datasets_root())
     assert get_vocabulary("voc_zs_val") == get_split("voc")
     assert get_vocabulary("voc_zs_val", friendly=False) == get_split("voc", friendly=False)
-    assert get_vocabulary("photos_zs_train") == get_split("coco_stuff")
     assert all(get_vocabulary("coco_stuff_supervised_train").seen)
     assert MetadataCatalog.get("coco_stuff_zs_train").training
     assert not MetadataCatalog.get("coco_stuff_zs_val").training
-    for name, script in (
-        ("voc_zs_train", "voc"),
-        ("coco_stuff_zs_val", "coco_stuff"),
-        ("pascal_context_59_val", "pascal_context"),
-        ("ade20k_150_val", "ade20k"),
-        ("cityscapes_19_val", "cityscapes"),
-    ):
+    sets = "voc_zs_train coco_stuff_zs_val pascal_context_59_val ade20k_150_val cityscapes_19_val"
+    for name in sets.split():
+        script = re.sub("_(zs|59|150|19)_.*", "", name)
         with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}.py"):
             DatasetCatalog.get(name)
     for name, classes in EVALUATION_SETS.items():
@@ -189,12 +162,6 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
         assert vocabulary.names == classes.names
     with pytest.raises(UserError, match="'voc_zs_train' is registered already"):
         register_all(tmp_path)
-
-
-def test_photo_lists_are_disjoint(checkout: Path) -> None:
-    train, val = (read_stems(checkout / "datasets" / f"photos_{p}.txt") for p in ("train", "val"))
-    assert (len(train), len(val)) == (80, 20) and not set(train) & set(val)
-    assert train == sorted(train) and val == sorted(val)
 
 
 @pytest.fixture
@@ -224,9 +191,7 @@ def test_questions_about_data_sets_that_cannot_be_answered(farm_and_street) -> N
         get_vocabulary("street", trained_on=["pet"])
 
 
-def test_a_split_that_the_training_contradicts_is_cross_dataset(
-    folders: tuple[Path, Path], farm_and_street
-) -> None:
+def test_a_split_that_the_training_contradicts_is_cross_dataset(folders, farm_and_street) -> None:
     same = Vocabulary(("car", "sofa"), ("car", "sofa"), (True, False))
     contaminated = Vocabulary(("car", "sofa"), ("car", "sofa"), (False, True))
     register_zero_shot_split("same", *folders, same, training=False)

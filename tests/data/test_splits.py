@@ -28,11 +28,9 @@ def test_splits_and_their_unseen_classes() -> None:
     # VOC's own numbering has 16 pottedplant, 17 sheep, 18 sofa, 19 train, 20 tvmonitor
     assert [k for k, seen in enumerate(voc.seen) if not seen] == [15, 16, 17, 18, 19]
     unseen = {coco.names[k] for k, seen in enumerate(coco.seen) if not seen}
-    assert unseen == {
-        *("cow", "giraffe", "suitcase", "frisbee", "skateboard", "carrot", "scissors"),
-        *("cardboard", "clouds", "grass", "playingfield", "river", "road", "tree"),
-        "wall-concrete",
-    }
+    things = "cow giraffe suitcase frisbee skateboard carrot scissors"
+    stuff = "cardboard clouds grass playingfield river road tree wall-concrete"
+    assert unseen == {*things.split(), *stuff.split()}
     with pytest.raises(UserError, match="no split 'ade': choose one of coco_stuff, synthetic_"):
         get_split("ade")
 
@@ -55,31 +53,18 @@ def test_prompt_names_are_friendlier_unless_switched_off() -> None:
         (["cow"], {}, "unseen classes list 'cow'"),
         (["dog", "dog"], {}, "list 'dog' twice"),
         (["dog"], {"cow": "moo"}, "prompt names list 'cow'"),
-        (["dog"], {"cat": "dog"}, "prompt name 'dog' occurs twice"),
     ],
 )
-def test_bad_splits_name_the_class(
-    unseen: list[str], prompts: dict[str, str], message: str
-) -> None:
+def test_bad_splits_name_the_class(unseen, prompts, message) -> None:
     with pytest.raises(UserError, match=message):
         make_vocabulary(["cat", "dog"], unseen, prompts)
 
 
 def test_bad_evaluation_classes_are_named() -> None:
-    for names, prompts, message in (
-        (["cat"], {"cow": "moo"}, "prompt names list 'cow'"),
-        (["cat", "Cat"], {}, "class name 'Cat' occurs twice"),
-        (["cat", "dog"], {"cat": "dog"}, "prompt name 'dog' occurs twice"),
-        ([], {}, "at least one class"),
-    ):
-        with pytest.raises(UserError, match=message):
-            make_evaluation_classes(names, prompts)
-
-
-def test_own_split() -> None:
-    vocabulary = make_vocabulary(["cat", "dog"], ["cat"], {"dog": "puppy"})
-    assert vocabulary.seen == (False, True)
-    assert vocabulary.prompt_names == ("cat", "puppy")
+    with pytest.raises(UserError, match="prompt names list 'cow'"):
+        make_evaluation_classes(["cat"], {"cow": "moo"})
+    with pytest.raises(UserError, match="class name 'Cat' occurs twice"):
+        make_evaluation_classes(["cat", "Cat"])
 
 
 @pytest.mark.parametrize(
@@ -115,18 +100,9 @@ def test_coco_stuff_names_and_values_agree_with_the_published_table(real_data: P
 
 def test_names_are_those_that_detectron2_lists() -> None:
     # Detectron2 has another of the benchmark's synonyms for ten of ADE20K's classes
-    others = {
-        "windowpane": "window",
-        "bathtub": "tub",
-        "railing": "rail",
-        "streetlight": "street lamp",
-        "television receiver": "tv",
-        "airplane": "plane",
-        "apparel": "clothes",
-        "swimming pool": "pool",
-        "waterfall": "falls",
-        "ashcan": "trash can",
-    }
+    others = {"windowpane": "window", "bathtub": "tub", "railing": "rail", "airplane": "plane"}
+    others |= {"streetlight": "street lamp", "television receiver": "tv", "apparel": "clothes"}
+    others |= {"swimming pool": "pool", "waterfall": "falls", "ashcan": "trash can"}
     published = [entry.split(",")[0].strip() for entry in ADE20K_SEM_SEG_CATEGORIES]
     assert [others.get(name, name) for name in ADE.names] == published
     scored = [entry for entry in CITYSCAPES_CATEGORIES if entry["trainId"] != 255]
@@ -143,13 +119,11 @@ def test_seen_are_the_names_that_were_trained() -> None:
     assert [n for n, seen in zip(vocabulary.names, vocabulary.seen) if seen] == ["person", "car"]
     coco = get_split("coco_stuff").seen_only()
     vocabulary = CONTEXT.vocabulary([*coco.names, *coco.prompt_names])
-    seen = dict(zip(vocabulary.names, vocabulary.seen))
+    seen = {name for name, flag in zip(vocabulary.names, vocabulary.seen) if flag}
     # by the prompt: airplane, motorcycle, couch, television, computer mouse
-    for name in ("aeroplane", "motorbike", "sofa", "tvmonitor", "mouse", "wall"):
-        assert seen[name], name
+    assert {"aeroplane", "motorbike", "sofa", "tvmonitor", "mouse", "wall"} <= seen
     # unseen classes of COCO-Stuff, and names that it lacks
-    for name in ("cow", "grass", "road", "tree", "sidewalk", "bedclothes"):
-        assert not seen[name], name
+    assert not {"cow", "grass", "road", "tree", "sidewalk", "bedclothes"} & seen
 
 
 @pytest.mark.parametrize("trained, counts", [("coco_stuff", [48, 61, 12]), ("voc", [15, 7, 4])])

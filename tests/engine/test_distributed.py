@@ -72,22 +72,6 @@ def test_torchruns_process_joins_over_gloo_and_leaves_no_thread(torchrun):
     assert not gloo_threads()
 
 
-def test_without_torchrun_one_process_joins_nobody_and_reports_its_mistakes(
-    without_torchrun, monkeypatch, capsys
-):
-    gpus(monkeypatch, 0)
-
-    def main(args):
-        join_processes("cpu")
-        assert args.num_gpus == 8 and not distributed.is_initialized()
-        raise UserError("file x is wrong")
-
-    with pytest.raises(SystemExit) as leaving:
-        run_in_processes(main, arguments(num_gpus=8))
-    assert leaving.value.code == 2
-    assert capsys.readouterr().err == "error: file x is wrong\n"
-
-
 @pytest.mark.parametrize("options", [{"num_gpus": 2}, {"num_machines": 2}])
 def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, options):
     with pytest.raises(UserError, match="torchrun started 1 processes already"):

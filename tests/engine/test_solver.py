@@ -10,33 +10,21 @@ from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError
 
 
-class Head(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(2, 2)
-        self.norm = nn.LayerNorm(2)
-        self.init_kernels = nn.Parameter(torch.zeros(3, 2))
-        self.no_object = nn.Parameter(torch.zeros(1, 2))
-        self.query_embed = nn.Parameter(torch.zeros(3, 2))
+def layers():
+    backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1))
+    backbone[2].requires_grad_(False)
+    head = nn.ModuleDict({"fc": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
+    for name in ("init_kernels", "no_object", "query_embed"):
+        head.register_parameter(name, nn.Parameter(torch.zeros(3, 2)))
+    return nn.ModuleDict({"backbone": backbone, "sem_seg_head": head})
 
 
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1))
-        self.backbone[2].requires_grad_(False)
-        self.sem_seg_head = Head()
-
-
-class Pair(nn.Module):
+def pair():
     """One number in the backbone and one in the head, both 0."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = nn.Linear(1, 1, bias=False)
-        self.sem_seg_head = nn.Linear(1, 1, bias=False)
-        for parameter in self.parameters():
-            nn.init.zeros_(parameter)
+    parts = {name: nn.Linear(1, 1, bias=False) for name in ("backbone", "sem_seg_head")}
+    for layer in parts.values():
+        nn.init.zeros_(layer.weight)
+    return nn.ModuleDict(parts)
 
 
 def config(*opts):
@@ -49,7 +37,7 @@ def config(*opts):
 
 
 def test_rates_and_decays():
-    model = Model()
+    model = layers()
     optimizer = build_optimizer(config(), model)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     settings = [
@@ -58,19 +46,14 @@ def test_rates_and_decays():
         for parameter in group["params"]
     ]
     assert len(settings) == 11  # none is optimised twice
+    decayed, plain = ("fc.weight", "fc.bias"), ("norm.weight", "norm.bias")
+    plain += ("init_kernels", "no_object", "query_embed")
     assert dict(settings) == {
-        "backbone.0.weight": (0.05, 0.25),
-        "backbone.0.bias": (0.05, 0.25),
-        "backbone.1.weight": (0.05, 0.0),
-        "backbone.1.bias": (0.05, 0.0),
+        **{f"backbone.0.{name}": (0.05, 0.25) for name in ("weight", "bias")},
+        **{f"backbone.1.{name}": (0.05, 0.0) for name in ("weight", "bias")},
         # backbone.2 is frozen
-        "sem_seg_head.fc.weight": (0.5, 0.25),
-        "sem_seg_head.fc.bias": (0.5, 0.25),
-        "sem_seg_head.norm.weight": (0.5, 0.0),
-        "sem_seg_head.norm.bias": (0.5, 0.0),
-        "sem_seg_head.init_kernels": (0.5, 0.0),
-        "sem_seg_head.no_object": (0.5, 0.0),
-        "sem_seg_head.query_embed": (0.5, 0.0),
+        **{f"sem_seg_head.{name}": (0.5, 0.25) for name in decayed},
+        **{f"sem_seg_head.{name}": (0.5, 0.0) for name in plain},
     }
 
 
@@ -80,7 +63,7 @@ LIMIT = "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM"
 
 @pytest.mark.parametrize("limit, norm", [(0.01, 0.01), (1.0, 1.0), (0.0, 5e6), (1e7, 5e6)])
 def test_the_gradient_is_clipped_over_the_whole_model(limit, norm):
-    model = Pair()
+    model = pair()
     optimizer = build_optimizer(config(*SGD, LIMIT, limit), model)
     for parameter, gradient in zip(model.parameters(), (3e6, 4e6)):
         parameter.grad = torch.full_like(parameter, gradient)
@@ -91,7 +74,7 @@ def test_the_gradient_is_clipped_over_the_whole_model(limit, norm):
 
 
 def test_mixed_precision_is_unscaled_before_clipping():
-    model = Pair()
+    model = pair()
     optimizer = build_optimizer(config(LIMIT, 0.01), model)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     loss = 0.003 * model.backbone.weight.sum() + 0.004 * model.sem_seg_head.weight.sum()
@@ -121,4 +104,4 @@ def test_a_step_is_that_of_torchs_plain_optimizer(name, kind, limit):
 
 def test_an_unknown_optimizer_names_the_choices():
     with pytest.raises(UserError, match="SOLVER.OPTIMIZER is 'LION': choose ADAMW or SGD"):
-        build_optimizer(config("SOLVER.OPTIMIZER", "LION"), Model())
+        build_optimizer(config("SOLVER.OPTIMIZER", "LION"), layers())

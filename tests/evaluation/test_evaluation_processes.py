@@ -17,13 +17,6 @@ VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, Tru
 NAME = "process_test"
 
 
-def make_images(folder, count):
-    rng = np.random.default_rng(3)
-    for index in range(count):
-        gt = rng.choice([0, 1, 2, 255], (6, 5)).astype(np.uint8)
-        Image.fromarray(gt).save(folder / f"{index}.png")
-
-
 def run_evaluators(folder, indices, output_dir):
     """Evaluate the images with these numbers; predictions and masks depend on the number only."""
     register_zero_shot_split(NAME, folder, folder, VOCABULARY, training=False)
@@ -34,13 +27,9 @@ def run_evaluators(folder, indices, output_dir):
             "pred_labels": torch.randint(0, 3, (6, 5), generator=generator),
             "pred_masks": torch.randn(4, 3, 3, generator=generator),
         }
-        record = {
-            "file_name": f"{index}.jpg",
-            "sem_seg_file_name": os.path.join(folder, f"{index}.png"),
-            "height": 6,
-            "width": 5,
-            "vocabulary": VOCABULARY,
-        }
+        label = os.path.join(folder, f"{index}.png")
+        record = {"file_name": f"{index}.jpg", "sem_seg_file_name": label, "height": 6, "width": 5}
+        record["vocabulary"] = VOCABULARY
         labels.process([record], [output])
         proposals.process([record], [output])
     return labels.evaluate(), proposals.evaluate()
@@ -48,34 +37,29 @@ def run_evaluators(folder, indices, output_dir):
 
 def worker(rank, folder, cases, results):
     torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
+    place = f"file://{folder}/rendezvous"
+    distributed.init_process_group("gloo", init_method=place, rank=rank, world_size=2)
     for name, shares in cases.items():
         try:
-            outcome = run_evaluators(folder, shares[rank], os.path.join(folder, name))
+            results[name, rank] = run_evaluators(folder, shares[rank], os.path.join(folder, name))
         except UserError as error:
-            outcome = str(error)
-        results[name, rank] = outcome
+            results[name, rank] = str(error)
     distributed.barrier()
     distributed.destroy_process_group()
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one(tmp_path):
-    from detectron2.data import DatasetCatalog, MetadataCatalog  # in the children zsk comes first
-
+def test_two_processes_equal_one(tmp_path, empty_catalogs):
     cases = {"odd": ([0, 1], [2]), "none": ([0, 1, 2], []), "padded": ([0, 1], [2, 0])}
-    make_images(tmp_path, 3)
+    rng = np.random.default_rng(3)
+    for index in range(3):
+        gt = rng.choice([0, 1, 2, 255], (6, 5)).astype(np.uint8)
+        Image.fromarray(gt).save(tmp_path / f"{index}.png")
     with multiprocessing.Manager() as manager:
         results = manager.dict()
         multiprocessing.spawn(worker, (str(tmp_path), cases, results), nprocs=2)
         results = dict(results)
-    try:
-        alone = run_evaluators(str(tmp_path), [0, 1, 2], str(tmp_path / "alone"))
-    finally:
-        DatasetCatalog.remove(NAME)
-        MetadataCatalog.remove(NAME)
+    alone = run_evaluators(str(tmp_path), [0, 1, 2], str(tmp_path / "alone"))
     for name in ("odd", "none"):
         assert results[name, 0] == alone and results[name, 1] == (None, None)
         for file in ("metrics.json", "confusion.npy"):

@@ -5,13 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from zsk.evaluation.metrics import (
-    NAME_GROUPS,
-    confusion_matrix,
-    harmonic_mean,
-    summarise,
-    summarise_seen_only,
-)
+from zsk.evaluation.metrics import confusion_matrix, harmonic_mean, summarise
 from zsk.vocabulary import Vocabulary
 
 AB = Vocabulary(("a", "b"), ("a", "b"), (True, False))
@@ -56,8 +50,6 @@ def test_confusion_matrix_refuses_what_it_cannot_count(pred, gt, message):
 
 # a: 1 hit of 2 true, 1 predicted; b: 2 hits of 2 true, 3 predicted
 FOUR_PIXELS = confusion_matrix(row(0, 1, 1, 1), row(0, 0, 1, 1), 2)
-IOU = {"a": 50.0, "b": pytest.approx(200 / 3)}
-ACC = {"a": 50.0, "b": 100.0}
 
 
 def test_four_pixels():
@@ -71,31 +63,9 @@ def test_four_pixels():
         "pAcc-unseen": 100.0,
         "mAcc": 75.0,
         "fwIoU": pytest.approx(175 / 3),
-        "IoU": IOU,
-        "Acc": ACC,
+        "IoU": {"a": 50.0, "b": pytest.approx(200 / 3)},
+        "Acc": {"a": 50.0, "b": 100.0},
     }
-
-
-def test_across_data_sets_the_groups_have_their_own_names_and_no_harmonic_mean():
-    metrics = summarise(FOUR_PIXELS, AB, NAME_GROUPS)
-    groups = {key: value for key, value in metrics.items() if "-" in key}
-    assert groups == {
-        "mIoU-trained-names": 50.0,
-        "mIoU-new-names": pytest.approx(200 / 3),
-        "pAcc-trained-names": 50.0,
-        "pAcc-new-names": 100.0,
-    }
-    assert "hIoU" not in metrics and metrics["mIoU"] == pytest.approx(175 / 3)
-
-
-def test_seen_only_metrics_have_names_of_their_own(caplog):
-    vocabulary = Vocabulary(("a", "b"), ("a", "b"), (True, True))
-    with caplog.at_level(logging.WARNING):
-        metrics = summarise_seen_only(FOUR_PIXELS, vocabulary)
-    numbers = {"mIoU": 175 / 3, "pAcc": 75.0, "mAcc": 75.0, "fwIoU": 175 / 3}
-    named = {f"{name}-seen-only": pytest.approx(value) for name, value in numbers.items()}
-    assert metrics == {**named, "IoU": IOU, "Acc": ACC}
-    assert not caplog.records
 
 
 def test_a_class_without_ground_truth_lowers_only_the_class_it_was_taken_from(caplog):

@@ -2,21 +2,17 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from PIL import Image
+from label_records import label_record
 
-from zsk.data.evaluation_sets import make_evaluation_classes
-from zsk.data.register import register_evaluation_set, register_zero_shot_split
-from zsk.evaluation import ProposalRecall, proposal_recall
+from zsk.data.register import register_zero_shot_split
+from zsk.evaluation import ProposalRecall
 from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
 NAME = "recall_test"
-OTHER = "recall_test_other"
 
 
 def logits(*masks):
@@ -44,32 +40,14 @@ def test_each_segment_takes_its_best_proposal(masks, gt, expected):
     assert best_overlaps(masks, torch.tensor(gt)) == pytest.approx(expected)
 
 
-def test_slices_change_nothing(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    masks = torch.randn(7, 4, 5, generator=generator)
-    gt = torch.randint(0, 3, (9, 11), generator=generator)
-    whole = best_overlaps(masks, gt)
-    monkeypatch.setattr(proposal_recall, "_CHUNK_ELEMENTS", 2 * gt.numel())
-    assert best_overlaps(masks, gt) == whole
-
-
 @pytest.fixture
-def evaluator(tmp_path):
+def evaluator(tmp_path, empty_catalogs):
     register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
-    yield ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
 
 
-def add(evaluator, folder, stem, gt, masks, vocabulary=VOCABULARY):
-    Image.fromarray(np.array(gt, dtype=np.uint8)).save(folder / f"{stem}.png")
-    record = {
-        "file_name": f"{stem}.jpg",
-        "sem_seg_file_name": str(folder / f"{stem}.png"),
-        "height": len(gt),
-        "width": len(gt[0]),
-        "vocabulary": vocabulary,
-    }
+def add(evaluator, folder, stem, gt, masks):
+    record = label_record(folder, stem, gt, VOCABULARY)
     evaluator.process([record], [{"pred_masks": masks}])
 
 
@@ -98,21 +76,3 @@ def test_means_are_over_segments_and_written(evaluator, tmp_path):
     add(evaluator, tmp_path, "three", [[0, 1]], logits([[1, 0]]))
     results = evaluator.evaluate()["proposals"]
     assert results == {"segments": 2.0, "bestIoU": 50.0, "bestIoU-seen": 50.0}
-
-
-def test_across_data_sets_the_groups_have_their_own_names(evaluator, tmp_path):
-    register_evaluation_set(OTHER, tmp_path, tmp_path, make_evaluation_classes(["cat", "cow"]))
-    try:
-        crossed = ProposalRecall(OTHER, [NAME])
-    finally:
-        DatasetCatalog.remove(OTHER)
-        MetadataCatalog.remove(OTHER)
-    # cat was trained on, cow was not
-    vocabulary = Vocabulary(*(("cat", "cow"),) * 2, (True, False))
-    add(crossed, tmp_path, "one", [[0, 1]], logits([[1, 0]]), vocabulary)
-    assert crossed.evaluate()["proposals"] == {
-        "segments": 2.0,
-        "bestIoU": 50.0,
-        "bestIoU-trained-names": 100.0,
-        "bestIoU-new-names": 0.0,
-    }
