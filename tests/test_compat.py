@@ -78,3 +78,11 @@ def test_a_detectron2_that_lacks_a_package_of_its_own_says_so(run: Run) -> None:
 def test_pillow_gets_linear_only_where_it_is_missing(run: Run, pillow: str, linear: str) -> None:
     script = "from PIL import Image; print(Image.LINEAR)"
     assert run(script, pillow=pillow, detectron2=None).stdout == f"{linear}\n"
+
+
+def test_importing_prints_no_warnings_that_users_cannot_act_on() -> None:
+    command = "import zsk, clip, detectron2.engine, detectron2.model_zoo"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
