@@ -66,8 +66,9 @@ def possible_classes(
 
     In a block every vote lies between a least and a greatest value, and so does every score. A
     class is left out where its upper bound is below the lower bound of another class, so no class
-    that wins a pixel is left out. Arguments as in `label_map`. Few classes are not worth the bounds,
-    and votes of competing masks are not bounded: all classes are then possible.
+    that wins a pixel is left out. Arguments as in `label_map`. All classes are possible where they
+    are few, since bounds would cost more than they save, and where masks compete, since their votes
+    are not bounded.
     """
     grid = tuple(len(_block_edges(side)) - 1 for side in size)
     num_classes, device = views[0][0].shape[1], views[0][0].device
