@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,6 +9,11 @@ import numpy as np
 from PIL import Image
 
 from zsk.errors import UserError
+from zsk.files import replacing
+
+DATA_ROOT_HINT = (
+    "the data root has to be writable, a folder of links to the data will do (datasets/README.md)"
+)
 
 
 def make_folder(folder: Path) -> None:
@@ -21,7 +25,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise UserError(f"{folder} cannot be made: {error.strerror}; {DATA_ROOT_HINT}") from error
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
@@ -44,19 +48,8 @@ def write_stems(path: Path, stems: Iterable[str]) -> None:
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:
-    """`save` under a temporary name, then rename: an interrupted run leaves no half file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write {path} ({error.strerror or error}): the data root has to be writable; "
-        "a folder of links to the data will do (datasets/README.md)"
-    )
+        with replacing(path) as unfinished:
+            save(unfinished)
+    except UserError as error:
+        raise UserError(f"{error}; {DATA_ROOT_HINT}") from error

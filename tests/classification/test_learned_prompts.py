@@ -111,7 +111,7 @@ def test_a_file_gives_the_prompts_back_to_the_same_encoder_alone(encoder, tmp_pa
     other = ClipEncoder(str(save_tiny_clip(tmp_path / "other.pt", seed=1)))
     with pytest.raises(UserError, match="prompts.pth.*another encoder"):
         load_prompts("learned", file, other)
-    with pytest.raises(UserError, match="cannot be written to .*none/prompts.pth"):
+    with pytest.raises(UserError, match="none/prompts.pth cannot be written"):
         save_prompts(str(tmp_path / "none" / "prompts.pth"), prompts, encoder)
 
 

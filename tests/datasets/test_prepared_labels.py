@@ -39,7 +39,9 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch) -> No
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(UserError, match=r"cannot write .*a.png \(No space left on device\)"):
+    with pytest.raises(
+        UserError, match="a.png cannot be written: No space left on device; the data"
+    ):
         prepare([source], tmp_path)
     assert list((tmp_path / "all").iterdir()) == []
 
@@ -55,5 +57,5 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     assert list((tmp_path / "all").iterdir()) == []
     (tmp_path / "file").mkdir()
     (tmp_path / "file" / "all").write_text("a file where the folder should be")
-    with pytest.raises(UserError, match="cannot write .*all .*writable"):
+    with pytest.raises(UserError, match="all cannot be made: .*writable"):
         prepare([tmp_path / "in" / "a.png"], tmp_path / "file")

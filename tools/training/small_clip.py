@@ -5,7 +5,6 @@ Letters: R images, K names in a batch, E width of the shared space, P side of an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from zsk.classification.clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 from zsk.classification.clip_file import read_clip_file
 from zsk.errors import UserError
+from zsk.files import replacing
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
@@ -189,6 +189,5 @@ def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
 def save(state: Mapping[str, Tensor], file: Path) -> None:
     """Write a CLIP's state dict, OpenAI's names in half precision, whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".partial")
-    torch.save({name: value.half().cpu() for name, value in state.items()}, partial)
-    os.replace(partial, file)
+    with replacing(file) as unfinished:
+        torch.save({name: value.half().cpu() for name, value in state.items()}, unfinished)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zsk.errors import UserError
+from zsk.files import replacing
 
 from .encoder import VisionLanguageEncoder
 from .prompts import get_templates
@@ -90,14 +90,8 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
         "trained_on": list(prompts.trained_on),
         "encoder": encoder.fingerprint(),
     }
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no such folder
-        raise UserError(f"the prompts cannot be written to {path} ({error})") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        torch.save(content, unfinished)
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from pycocotools import mask as coco_mask
 
 from zsk.errors import UserError
+from zsk.files import replacing
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 
@@ -100,8 +101,8 @@ class PredictionDump(DatasetEvaluator):
         if not comm.is_main_process():
             return
         parts = [self._part(rank) for rank in range(comm.get_world_size())]
-        partial = self._folder / (RLE_FILE + ".partial")
-        with open(partial, "w", encoding="utf-8") as file:
+        target = self._folder / RLE_FILE
+        with replacing(target) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             separator = "[\n"
             for part in parts:
                 if not part.is_file():
@@ -114,7 +115,6 @@ class PredictionDump(DatasetEvaluator):
                         file.write(separator + line.rstrip("\n"))
                         separator = ",\n"
             file.write("\n]\n" if separator == ",\n" else "[]\n")
-        os.replace(partial, self._folder / RLE_FILE)
         for part in parts:
             part.unlink()
 

@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
+from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
 METRICS_FILE = "metrics.json"
@@ -98,9 +99,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that `path` holds either all of it or what it held before."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def percent(values: Mapping[str, float], key: str) -> str:

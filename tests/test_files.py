@@ -1,0 +1,49 @@
+"""Result files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from zsk.errors import UserError
+from zsk.files import remove_unfinished, replacing
+
+
+def test_a_file_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        with replacing(file) as unfinished:
+            unfinished.write_text("hal")
+            assert unfinished.suffix == ".json" and file.read_text() == "old"
+            raise KeyboardInterrupt
+    assert file.read_text() == "old"
+    with replacing(file) as unfinished:
+        unfinished.write_text("new")
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none/a.pth cannot be written: "):
+        with replacing(tmp_path / "none" / "a.pth") as unfinished:
+            torch.save(1, unfinished)
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with pytest.raises(UserError, match="taken cannot be written: Is a directory"):
+        with replacing(folder) as unfinished:
+            unfinished.write_text("new")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
+    old, new = tmp_path / ".unfinished-1.png", tmp_path / ".unfinished-2.png"
+    for file in (old, new):
+        file.write_text("half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]

@@ -1,0 +1,50 @@
+"""Result files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zsk.errors import UserError
+
+UNFINISHED_AGE = 3600.0  # seconds after which an unfinished file is nobody's any more
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new name beside `path`, which becomes `path` when the block ends without an error.
+
+    The name keeps the ending of `path`, since writers take the format from it. After an error the
+    new file is removed and an older `path` stays as it was.
+
+    Raises:
+        UserError: naming `path`, for an OSError in the block or in the renaming; for a RuntimeError
+            too, as which torch reports a full disk.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".unfinished-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be written: {reason}") from error
+    finally:
+        try:
+            unfinished.unlink(missing_ok=True)
+        except OSError:
+            pass  # the first error says what is wrong
+
+
+def remove_unfinished(folder: str | os.PathLike[str]) -> None:
+    """Remove the files that a killed process left behind in `replacing`."""
+    for file in Path(folder).glob(".unfinished-*"):
+        try:
+            if time.time() - file.stat().st_mtime > UNFINISHED_AGE:
+                file.unlink()
+        except OSError:
+            continue  # another process has removed it, or the folder is read-only
