@@ -16,6 +16,8 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
+    # keep model_best.pth, by the largest value of this metric ("hIoU", "IoU-cat"); "": none
+    cfg.TEST.BEST_METRIC = ""
     cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)

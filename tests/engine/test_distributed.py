@@ -2,7 +2,6 @@
 
 import os
 import socket
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,20 @@ from detectron2.engine import defaults
 from detectron2.utils import comm
 from torch import distributed
 
-from zsk.engine.distributed import join_processes, launched_by_torchrun, run_in_processes
+from zsk.engine.distributed import (
+    argument_parser,
+    join_processes,
+    launched_by_torchrun,
+    run_in_processes,
+)
 from zsk.errors import UserError
 
 TASKS = Path("/proc/self/task")
 
 
 def arguments(num_gpus=1, num_machines=1):
-    return Namespace(num_gpus=num_gpus, num_machines=num_machines, machine_rank=0, dist_url="auto")
+    options = ["--num-gpus", str(num_gpus), "--num-machines", str(num_machines)]
+    return argument_parser().parse_args([*options, "--dist-url", "auto"])
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_torchruns_process_joins_over_gloo_and_leaves_no_thread(torchrun):
     seen = []
 
     def main(args):
-        join_processes("cpu")
+        join_processes("cpu", timeout=30)
         seen.append((distributed.get_backend(), comm.get_local_rank(), comm.get_local_size()))
         model = torch.nn.Linear(1, 1)
         assert defaults.create_ddp_model(model) is model  # one process
@@ -96,10 +101,10 @@ def test_more_processes_than_gpus(torchrun, monkeypatch):
     monkeypatch.setitem(os.environ, "LOCAL_RANK", "1")
     monkeypatch.setitem(os.environ, "LOCAL_WORLD_SIZE", "2")
     with pytest.raises(UserError, match="started 2 processes on a machine with 1 GPUs"):
-        join_processes("cuda")
+        join_processes("cuda", timeout=30)
 
 
 def test_processes_for_gpus_do_not_compute_on_the_cpu(without_torchrun, monkeypatch):
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     with pytest.raises(UserError, match="MODEL.DEVICE is cpu"):
-        join_processes("cpu")
+        join_processes("cpu", timeout=30)
