@@ -147,7 +147,7 @@ def test_a_signal_at_any_moment_leaves_a_checkpoint(train, tmp_path: Path, monke
             train(output, *options)
         assert stopped.value.code == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
         assert (output / "last_checkpoint").read_text() == last
-        told = f"stopped by {number.name} after iteration {int(last[6:13])}: the checkpoint"
+        told = f"stopped by {number.name} after iteration {int(last[6:13])}: --resume goes on from"
         assert told in (output / "log.txt").read_text()
         train(output, "--resume", *options)
         assert_identical(weights(output), weights(tmp_path / "whole"))

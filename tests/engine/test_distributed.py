@@ -14,6 +14,7 @@ from zsk.engine.distributed import (
     argument_parser,
     join_processes,
     launched_by_torchrun,
+    lost_processes_named,
     run_in_processes,
 )
 from zsk.errors import UserError
@@ -108,3 +109,22 @@ def test_processes_for_gpus_do_not_compute_on_the_cpu(without_torchrun, monkeypa
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     with pytest.raises(UserError, match="MODEL.DEVICE is cpu"):
         join_processes("cpu", timeout=30)
+
+
+@pytest.mark.parametrize(
+    "raised, sentence",
+    [
+        ("[third_party/gloo/pair.cc:534] Connection closed by peer", "another of .* has ended"),
+        ("[third_party/gloo/x.cc:81] Timed out waiting 1ms", "not answered .*--process-timeout"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", "fewer DATALOADER.NUM_WORKERS"),
+    ],
+)
+def test_a_lost_process_is_a_sentence(monkeypatch, raised, sentence):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    with pytest.raises(UserError, match=sentence), lost_processes_named():
+        raise RuntimeError(raised)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="size mismatch"), lost_processes_named():
+        raise RuntimeError("size mismatch")

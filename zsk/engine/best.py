@@ -58,9 +58,14 @@ class BestCheckpoint:
         path = os.path.join(self.checkpointer.save_dir, f"{BEST_NAME}.pth")
         if not os.path.isfile(path):
             return None
-        best = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("best", {})
-        if best.get("metric") == self.metric:
-            logger.info(f"{path} has {self.metric} {best['value']:.2f}, which is to be surpassed")
-            return float(best["value"])
-        logger.warning(f"{path} was chosen by {best.get('metric')}, and is going to be replaced")
-        return None
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            metric, value = content["best"]["metric"], float(content["best"]["value"])
+        except Exception as error:  # torch, pickle and zip have their own kinds
+            logger.warning(f"{path} cannot be read ({error!r:.80}), and is going to be replaced")
+            return None
+        if metric != self.metric:
+            logger.warning(f"{path} was chosen by {metric}, and is going to be replaced")
+            return None
+        logger.info(f"{path} has {metric} {value:.2f}, which is to be surpassed")
+        return value

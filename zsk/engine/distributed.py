@@ -63,8 +63,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
                 f"torchrun started {os.environ['WORLD_SIZE']} processes already: leave out "
                 "--num-gpus and --num-machines"
             )
-        with lost_processes_named():
-            main(args)
+        _run(main, args)
         # not after a failure: the other processes may never answer, and torchrun ends them
         if distributed.is_initialized():
             distributed.destroy_process_group()
@@ -90,25 +89,32 @@ def run_in_processes(main: Main, args: Namespace) -> None:
 
 @contextmanager
 def lost_processes_named() -> Iterator[None]:
-    """Turn the error of a collective operation into a sentence.
+    """Turn the error of waiting for another process into a sentence.
 
     Raises:
-        UserError: another process ended, or did not answer in time.
+        UserError: another process of the training, or a worker of its loader, ended or did not
+            answer in time.
     """
     try:
         yield
     except RuntimeError as error:
-        # gloo's errors have no class of their own
-        lost = "gloo" in str(error) or isinstance(error, distributed.DistError)
-        if not lost or comm.get_world_size() == 1:
+        # neither gloo's errors nor those of the loader have a class of their own
+        text = str(error).lower()
+        again = "see what was reported before, then start again (a training with --resume)"
+        if "dataloader worker" in text:
+            raise UserError(
+                f"a worker that loads images has ended ({' '.join(str(error).split())}), often for "
+                f"want of memory: {again}, with fewer DATALOADER.NUM_WORKERS"
+            ) from error
+        if comm.get_world_size() == 1 or not (
+            "gloo" in text or isinstance(error, distributed.DistError)
+        ):
             raise
-        happened = "has not answered in time (--process-timeout)"
-        if "timed out" not in str(error).lower() and "timeout" not in str(error).lower():
-            happened = "has ended"
+        late = "timed out" in text or "timeout" in text
+        happened = "has not answered in time (--process-timeout)" if late else "has ended"
         raise UserError(
-            f"another of the {comm.get_world_size()} processes {happened}, and this one "
-            f"(rank {comm.get_rank()}) cannot go on alone: see what the others reported, then "
-            "start again (a training with --resume)"
+            f"another of the {comm.get_world_size()} processes {happened}, and this one (rank "
+            f"{comm.get_rank()}) cannot go on alone: {again}"
         ) from error
 
 
@@ -142,7 +148,12 @@ def join_processes(device: str, timeout: float) -> None:
 
 def _report_mistakes(main: Main, args: Namespace) -> None:
     """`main` in a started process, whose exceptions would reach the first one as tracebacks."""
-    run_cli(partial(main, args))
+    run_cli(partial(_run, main, args))
+
+
+def _run(main: Main, args: Namespace) -> None:
+    with lost_processes_named():
+        main(args)
 
 
 def _gpus_to_use(args: Namespace) -> int:

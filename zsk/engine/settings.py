@@ -75,6 +75,6 @@ def drawn_seed(output_dir: str, resume: bool) -> int:
     if resume and path.is_file():
         checkpoint = path.with_name(path.read_text().strip())
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        if "settings" in saved["trainer"]:
-            return int(saved["trainer"]["settings"]["SEED"])
+        if "configuration" in saved["trainer"]:
+            return int(saved["trainer"]["configuration"]["SEED"])
     return comm.shared_random_seed()

@@ -57,16 +57,16 @@ class ResumableTrainer(DefaultTrainer):
             )
         metric, resumed = self.cfg.TEST.BEST_METRIC, self.start_iter > 0
         self.best = BestCheckpoint(metric, self.checkpointer, resumed) if metric else None
-        try:
-            with self.signals:
+        with self.signals:
+            try:
                 return super().train()
-        except Stopped as stopped:
-            self.save_unless_saved()
-            logger.warning(
-                f"stopped by {stopped.signal_name} after iteration {self.trained}: the checkpoint "
-                f"{self.checkpointer.get_checkpoint_file()} is whole, --resume goes on from it"
-            )
-            raise
+            except Stopped as stopped:
+                self.save_unless_saved()
+                logger.warning(
+                    f"stopped by {stopped.signal_name} after iteration {self.trained}: --resume "
+                    f"goes on from the checkpoint {self.checkpointer.get_checkpoint_file()}"
+                )
+                raise
 
     def before_step(self) -> None:
         super().before_step()
@@ -101,7 +101,7 @@ class ResumableTrainer(DefaultTrainer):
         state = {
             # Detectron2 0.6 leaves it out: Adam's moments
             "_trainer": self._trainer.state_dict(),
-            "settings": self.settings,
+            "configuration": self.settings,
         }
         return {**super().state_dict(), **state, "iteration": self.trained}
 
@@ -114,7 +114,7 @@ class ResumableTrainer(DefaultTrainer):
             self._trainer.grad_scaler.load_state_dict(inner["grad_scaler"])
         if self.trained + 1 < self.cfg.SOLVER.MAX_ITER:
             set_iteration(self.scheduler, self.trained + 1)
-        changed = changes(state_dict.get("settings", self.settings), self.settings)
+        changed = changes(state_dict.get("configuration", self.settings), self.settings)
         if changed:
             logger.warning(f"resumed with settings other than the checkpoint's: {changed}")
 
