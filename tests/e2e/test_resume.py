@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,6 @@ SMALL = {
     **{"NUM_QUERIES": 8, "DIM": 32, "NUM_LAYERS": 2, "DIM_FEEDFORWARD": 32},
     **{"CONV_DIM": 32, "MASK_DIM": 32},
 }
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 
 
 @pytest.fixture
@@ -169,28 +169,19 @@ def send_when_called(patch: pytest.MonkeyPatch, name: str, number: signal.Signal
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_two_processes_stop_together_and_go_on_exactly(
-    words: list[str], voc_root: Path, checkout: Path, tmp_path: Path, number: int, code: int
-) -> None:
-    """One of them gets the signal. Both draw dropout and views of their own."""
+def test_two_processes_stop_together_and_go_on_exactly(start, tmp_path: Path, number, code) -> None:
+    """One of them gets the signal. Both have workers, and draw dropout and views of their own."""
+    options = ("SOLVER.MAX_ITER", 30, "DATALOADER.NUM_WORKERS", 2, "TEST.EVAL_PERIOD", 20)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    options = ("SOLVER.MAX_ITER", "30", "DATALOADER.NUM_WORKERS", "2", "TEST.EVAL_PERIOD", "20")
-    common = (checkout, voc_root, words, *options)
-    with start(*common, "OUTPUT_DIR", whole, launcher=(*TORCHRUN, "2")) as process:
-        output = process.communicate(timeout=500)[0]
-    assert process.returncode == 0, output[-2000:]
-    with start(*common, "OUTPUT_DIR", stopped, launcher=(*TORCHRUN, "2")) as process:
-        wait_for(stopped / "model_0000003.pth", process)
-        os.kill(children(process.pid)[1], number)
-        output = process.communicate(timeout=200)[0]
-    assert f"exitcode  : {code}" in output and "stopped by" in output, output[-2000:]
+    assert end(start(whole, *options)) == [0, 0]
+    processes = start(stopped, *options)
+    wait_for(stopped / "model_0000003.pth", processes)
+    processes[1].send_signal(number)
+    assert end(processes) == [code, code], printed(stopped)
     last = (stopped / "last_checkpoint").read_text()
     assert 2 < int(last[6:13]) < 29
-    with start(
-        *common, "OUTPUT_DIR", stopped, launcher=(*TORCHRUN, "2"), flags=("--resume",)
-    ) as process:
-        output = process.communicate(timeout=500)[0]
-    assert process.returncode == 0, output[-2000:]
+    assert f"stopped by {number.name} after iteration {int(last[6:13])}" in printed(stopped)
+    assert end(start(stopped, "--resume", *options)) == [0, 0]
     assert_identical(weights(stopped), weights(whole))
 
 
@@ -200,41 +191,55 @@ def test_two_processes_stop_together_and_go_on_exactly(
     [(signal.SIGKILL, "has ended"), (signal.SIGSTOP, "has not answered in time")],
 )
 def test_a_process_without_its_peer_ends_with_a_sentence(
-    words: list[str], voc_root: Path, checkout: Path, tmp_path: Path, number: int, sentence: str
+    start, tmp_path: Path, number: signal.Signals, sentence: str
 ) -> None:
-    common = (checkout, voc_root, words, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_ITER", "100000")
-    timeout = ("--process-timeout", "0.2")
-    with start(*common, launcher=(*TORCHRUN, "2"), flags=timeout) as process:
-        wait_for(tmp_path / "model_0000001.pth", process)
-        began = time.monotonic()
-        os.kill(children(process.pid)[1], number)
-        output = process.communicate(timeout=120)[0]
-    assert time.monotonic() - began < 60
-    assert f"error: another of the 2 processes {sentence}" in output, output[-3000:]
+    processes = start(tmp_path / "out", "--process-timeout", 0.2, "SOLVER.MAX_ITER", 100000)
+    wait_for(tmp_path / "out" / "model_0000001.pth", processes)
+    processes[1].send_signal(number)
+    assert processes[0].wait(60) == 2
+    assert f"error: another of the 2 processes {sentence}" in printed(tmp_path / "out")
 
 
-def start(
-    checkout: Path,
-    data: Path,
-    words: list[str],
-    *options: object,
-    launcher: tuple[str, ...] = (),
-    flags: tuple[str, ...] = (),
-) -> "subprocess.Popen[str]":
-    env = {**os.environ, "DETECTRON2_DATASETS": str(data), "OMP_NUM_THREADS": "1"}
-    line = (*launcher, "train_net.py", "--config-file", CONFIG, *flags, *words, *options)
-    command = [sys.executable, *map(str, line)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=checkout, env=env, **pipes)
+@pytest.fixture
+def start(checkout: Path, voc_root: Path, words: list[str]):
+    """Start two processes of a training without torchrun, which would end one after the other."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(output: Path, *arguments: object) -> "list[subprocess.Popen[bytes]]":
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        split = next(i for i, word in enumerate(arguments) if str(word)[0].isupper())
+        line = ["train_net.py", "--config-file", CONFIG, *arguments[:split], *words]
+        line += ["OUTPUT_DIR", output, *arguments[split:]]
+        settings = {"DETECTRON2_DATASETS": voc_root, "OMP_NUM_THREADS": 1, "MASTER_PORT": port}
+        settings |= {"MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        for rank in range(2):
+            values = {**settings, "RANK": rank, "LOCAL_RANK": rank}
+            env = {**os.environ, **{key: str(value) for key, value in values.items()}}
+            command = [sys.executable, *map(str, line)]
+            with open(output.with_suffix(".txt"), "a") as log:
+                process = subprocess.Popen(command, cwd=checkout, env=env, stdout=log, stderr=log)
+            started.append(process)
+        return started[-2:]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
 
 
-def wait_for(file: Path, process: "subprocess.Popen[str]") -> None:
+def wait_for(file: Path, processes: "list[subprocess.Popen[bytes]]") -> None:
     end = time.monotonic() + 240
-    while not file.is_file() and process.poll() is None and time.monotonic() < end:
+    while not file.is_file() and time.monotonic() < end:
+        assert all(process.poll() is None for process in processes), printed(file.parent)
         time.sleep(0.05)
-    assert file.is_file(), process.communicate(timeout=60)[0][-3000:] if process.poll() else ""
+    assert file.is_file()
 
 
-def children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()]
+def end(processes: "list[subprocess.Popen[bytes]]") -> list[int]:
+    return [process.wait(400) for process in processes]
+
+
+def printed(output: Path) -> str:
+    return output.with_suffix(".txt").read_text()
