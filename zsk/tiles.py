@@ -95,15 +95,14 @@ class ZSKNetInTiles(SeveralLooks):
 
     def _tiles(self, image: Tensor) -> list[Tile]:
         height, width = image.shape[-2:]
-        return [
-            Tile(
-                self.model.look([image[:, top:bottom, left:right]])[0],
-                (top / height, bottom / height),
-                (left / width, right / width),
-            )
-            for top, bottom in tile_edges(height, self.side)
-            for left, right in tile_edges(width, self.side)
-        ]
+        tiles = []
+        for top, bottom in tile_edges(height, self.side):
+            for left, right in tile_edges(width, self.side):
+                (regions,) = self.model.look([image[:, top:bottom, left:right]])
+                masks = regions.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
+                rows, columns = (top / height, bottom / height), (left / width, right / width)
+                tiles.append(Tile(regions._replace(masks=masks), rows, columns))
+        return tiles
 
     @torch.inference_mode()
     def label(self, look: Sequence[Tile], vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
@@ -115,9 +114,9 @@ class ZSKNetInTiles(SeveralLooks):
             top, bottom = (round(edge * size[0]) for edge in tile.rows)
             left, right = (round(edge * size[1]) for edge in tile.columns)
             if left < right:  # a result that is much smaller than the photo has no pixel of some
-                masks = tile.regions.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
                 probs = self.model.name(tile.regions, vocabulary)
-                placed.append(PlacedScores(probs, masks, top, left, (bottom - top, right - left)))
+                here = (bottom - top, right - left)
+                placed.append(PlacedScores(probs, tile.regions.masks, top, left, here))
         depth = max(len(vocabulary), *(len(tile.masks) for tile in placed))
         scores = partial(tile_scores, placed, size[1], self.model.mask_softmax)
         return labels_by_strips(scores, size, depth)
@@ -141,12 +140,12 @@ def tile_scores(
 
     The sum over the tiles at a pixel has the argmax of their mean.
     """
-    probs = tiles[0].probs
-    scores = probs.new_zeros(probs.shape[1], bottom - top, width)
+    classes = tiles[0].probs.shape[1]
+    scores = tiles[0].probs.new_zeros(bottom - top, width, classes)  # argmax is faster so
     for probs, masks, first, left, size in tiles:
         start, end = max(top, first), min(bottom, first + size[0])
         if start < end:
             rows = votes(resize_rows(masks, size, start - first, end - first), mask_softmax)
-            place = scores[:, start - top : end - top, left : left + size[1]]
-            place += torch.einsum("nrc,nk->krc", rows, probs)
-    return scores
+            place = scores[start - top : end - top, left : left + size[1]]
+            place += torch.einsum("nrc,nk->rck", rows, probs)
+    return scores.permute(2, 0, 1)
