@@ -90,7 +90,7 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         state = {**super().state_dict(), "random_state": random_state()}
-        state["network"] = network_settings(self.cfg)
+        state["settings"] = network_settings(self.cfg)
         # Detectron2 0.6 leaves out the optimizer, with Adam's moments and the learning rate
         state.setdefault("_trainer", self._trainer.state_dict())
         return state

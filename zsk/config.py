@@ -17,8 +17,8 @@ def add_zsk_config(cfg: CfgNode) -> None:
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
     cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
-    # side in pixels of the overlapping tiles of a photo, which is first resized to INPUT.MIN_SIZE_TEST
-    # and MAX_SIZE_TEST; 0: the whole photo at once
+    # side in pixels of a photo's overlapping tiles, after the resize of INPUT.MIN_SIZE_TEST and
+    # MAX_SIZE_TEST; 0: the whole photo at once
     cfg.TEST.TILES = 0
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)

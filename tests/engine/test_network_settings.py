@@ -37,7 +37,7 @@ def check(tmp_path, caplog, trained, opts):
 
 
 def notes(*opts):
-    return {"trainer": {"network": network_settings(configured(*opts))}}
+    return {"trainer": {"settings": network_settings(configured(*opts))}}
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
         assert all(part in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("trained", [{}, {"trainer": {}}, {"trainer": {"network": {}}}])
+@pytest.mark.parametrize("trained", [{}, {"trainer": {}}, {"trainer": {"settings": {}}}])
 def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
     opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
     assert check(tmp_path, caplog, trained, opts) == []
 
 
-def test_the_notes_are_plain_text(tmp_path):
-    settings = network_settings(configured(*LINEAR))
+def test_the_notes_are_of_plain_types(tmp_path):
+    settings = network_settings(configured())
     torch.save(settings, tmp_path / "notes.pth")
     assert torch.load(tmp_path / "notes.pth", weights_only=True) == settings
     assert set(NETWORK_KEYS) < set(settings)
@@ -82,7 +82,7 @@ def test_the_notes_are_plain_text(tmp_path):
 
 def test_a_linear_classifier_of_other_classes_is_refused(tmp_path, caplog):
     trained = notes(*LINEAR)
-    names = trained["trainer"]["network"]["classes"]
+    names = trained["trainer"]["settings"]["classes"]
     assert check(tmp_path, caplog, trained, LINEAR) == [] and len(names) == 20
     names[0], names[1] = names[1], names[0]
     with pytest.raises(UserError, match="classes bicycle, aeroplane, .* has aeroplane, bicycle,"):

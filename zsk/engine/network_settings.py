@@ -28,15 +28,13 @@ MODEL.KERNELS.NUM_HEADS MODEL.KERNELS.GATHER_ACTIVATION MODEL.KERNELS.GATHER_RED
 MODEL.KERNELS.MASK_UPDATE MODEL.KERNELS.INIT MODEL.KERNELS.CLUSTER_COUNTS
 MODEL.KERNELS.CLUSTER_FEATURES MODEL.KERNELS.CLUSTER_LOGIT MODEL.MASK_FORMER.NUM_HEADS
 """.split()
-CLASSES = "classes"  # of a linear classifier, whose columns have no names of their own
+CLASSES = "classes"  # a linear classifier's columns have no names of their own
 
 
 def network_settings(cfg: CfgNode) -> dict[str, Any]:
-    """The values of NETWORK_KEYS as text, and the classes of a linear classifier: plain types."""
-    settings: dict[str, Any] = {key: _text(cfg, key) for key in NETWORK_KEYS}
-    if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
-        settings[CLASSES] = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
-    return settings
+    """What a checkpoint notes: the values of NETWORK_KEYS and the classes, all of plain types."""
+    classes = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
+    return {CLASSES: classes, **{key: _plain(cfg, key) for key in NETWORK_KEYS}}
 
 
 def check_network_settings(cfg: CfgNode) -> None:
@@ -51,22 +49,25 @@ def check_network_settings(cfg: CfgNode) -> None:
     if not zipfile.is_zipfile(path):  # torch's format since 1.6
         return
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    trained = content.get("trainer", {}).get("network", {})
-    classes, names = trained.get(CLASSES, []), list(default_vocabulary(cfg).names)
-    # another number of classes is refused by the classifier itself
-    if CLASSES in network_settings(cfg) and len(classes) == len(names) and classes != names:
-        raise UserError(
-            f"weights file {path} has a linear classifier of the classes {', '.join(classes)}, but "
-            f"the data set has {', '.join(names)}: evaluate it on the classes of its training"
-        )
+    trained = content.get("trainer", {}).get("settings", {})
     for key in NETWORK_KEYS:
-        if trained.get(key, _text(cfg, key)) != _text(cfg, key):
+        if key in trained and trained[key] != _plain(cfg, key):
             logger.warning(
                 f"weights file {path} was trained with {key} {trained[key]}, but the configuration "
-                f"has {_text(cfg, key)}: the scores will be wrong"
+                f"has {_plain(cfg, key)}: the scores will be wrong"
+            )
+    classes = trained.get(CLASSES, [])
+    if classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
+        names = list(default_vocabulary(cfg).names)
+        # another number of classes is refused by the classifier itself
+        if len(classes) == len(names) and classes != names:
+            raise UserError(
+                f"weights file {path} has a linear classifier of the classes {', '.join(classes)}, "
+                f"but the data set has {', '.join(names)}: evaluate it on the classes of its "
+                "training"
             )
 
 
-def _text(cfg: CfgNode, key: str) -> str:
+def _plain(cfg: CfgNode, key: str) -> Any:
     value = reduce(lambda node, part: node[part], key.split("."), cfg)
-    return str(list(value) if isinstance(value, tuple) else value)
+    return list(value) if isinstance(value, tuple) else value
