@@ -1,6 +1,7 @@
 """Weights of the same shapes from another network are noticed."""
 
 import logging
+from argparse import Namespace
 
 import pytest
 import torch
@@ -67,7 +68,10 @@ def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
         assert all(part in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("trained", [{}, {"trainer": {}}, {"trainer": {"settings": {}}}])
+@pytest.mark.parametrize(
+    "trained",
+    [{}, {"trainer": {}}, {"trainer": {"settings": {}}}, {"args": Namespace(lr=1.0)}],
+)
 def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
     opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
     assert check(tmp_path, caplog, trained, opts) == []

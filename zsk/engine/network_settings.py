@@ -5,6 +5,7 @@ notes the values of its training.
 """
 
 import logging
+import pickle
 import zipfile
 from functools import reduce
 from typing import Any
@@ -48,7 +49,10 @@ def check_network_settings(cfg: CfgNode) -> None:
     path = cfg.MODEL.WEIGHTS
     if not zipfile.is_zipfile(path):  # torch's format since 1.6
         return
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:  # holds more than our trainings write
+        return
     trained = content.get("trainer", {}).get("settings", {})
     for key in NETWORK_KEYS:
         if key in trained and trained[key] != _plain(cfg, key):
