@@ -25,6 +25,7 @@ from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
+from zsk.engine.network_settings import check_network_settings
 from zsk.engine.settings import drawn_seed, refuse_to_replace
 from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
@@ -116,6 +117,7 @@ def main(args: Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
+        check_network_settings(cfg)
         Trainer.test(cfg, model)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)

@@ -11,6 +11,7 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from zsk.engine.network_settings import network_settings
 from zsk.errors import UserError
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
@@ -46,10 +47,10 @@ def refuse_to_replace(output_dir: str) -> None:
 
 
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
-    """Flat key → value of what decides a training, as plain values; "processes" among them."""
+    """Flat key → value of what decides a training, as plain values, with processes and classes."""
     flat = dict(_flat(yaml.safe_load(cfg.dump())))
     kept = {k: v for k, v in flat.items() if not k.startswith(NOT_OF_TRAINING)}
-    return {"processes": processes, **kept}
+    return {"processes": processes, **kept, **network_settings(cfg)}
 
 
 def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -61,11 +62,11 @@ def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """The settings that differ, "" where none does: "KEY 2 (was 1), …"."""
+    """The settings of both that differ, "" where none does: "KEY 2 (was 1), …"."""
     return ", ".join(
-        f"{key} {given.get(key, 'absent')} (was {saved.get(key, 'absent')})"
-        for key in sorted({*saved, *given})
-        if saved.get(key, "absent") != given.get(key, "absent")
+        f"{key} {given[key]} (was {saved[key]})"
+        for key in sorted(saved.keys() & given.keys())
+        if saved[key] != given[key]
     )
 
 
@@ -75,6 +76,6 @@ def drawn_seed(output_dir: str, resume: bool) -> int:
     if resume and path.is_file():
         checkpoint = path.with_name(path.read_text().strip())
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        if "configuration" in saved["trainer"]:
-            return int(saved["trainer"]["configuration"]["SEED"])
+        if "SEED" in saved["trainer"].get("settings", {}):
+            return int(saved["trainer"]["settings"]["SEED"])
     return comm.shared_random_seed()

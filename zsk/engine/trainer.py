@@ -101,7 +101,7 @@ class ResumableTrainer(DefaultTrainer):
         state = {
             # Detectron2 0.6 leaves it out: Adam's moments
             "_trainer": self._trainer.state_dict(),
-            "configuration": self.settings,
+            "settings": self.settings,
         }
         return {**super().state_dict(), **state, "iteration": self.trained}
 
@@ -114,7 +114,7 @@ class ResumableTrainer(DefaultTrainer):
             self._trainer.grad_scaler.load_state_dict(inner["grad_scaler"])
         if self.trained + 1 < self.cfg.SOLVER.MAX_ITER:
             set_iteration(self.scheduler, self.trained + 1)
-        changed = changes(state_dict.get("configuration", self.settings), self.settings)
+        changed = changes(state_dict.get("settings", {}), self.settings)
         if changed:
             logger.warning(f"resumed with settings other than the checkpoint's: {changed}")
 
