@@ -6,14 +6,14 @@ torchrun --nproc_per_node 2 train_net.py --config-file configs/voc-11k-15/zsk_R1
 """
 
 import logging
-import os
+import weakref
 from argparse import Namespace
 from typing import Any
 
 import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup
+from detectron2.engine import DefaultTrainer, HookBase, default_argument_parser, default_setup
 from detectron2.evaluation import DatasetEvaluators
 from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
@@ -27,9 +27,11 @@ from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import join_processes, run_in_processes
 from zsk.engine.random_state import random_state, set_random_state
+from zsk.engine.resume import TrainingCheckpointer, next_iteration
 from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators
+from zsk.files import remove_unfinished
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
 
@@ -73,11 +75,19 @@ class Trainer(DefaultTrainer):
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
 
+    def build_hooks(self) -> list[HookBase]:
+        trainer = weakref.proxy(self)
+        self.checkpointer = TrainingCheckpointer(
+            self._trainer.model, self.cfg.OUTPUT_DIR, trainer=trainer
+        )
+        return super().build_hooks()  # which hold the checkpointer
+
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume=True)
         else:
-            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS)
+            share = self.cfg.MODEL.WEIGHTS_MIN_SHARE
+            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS, share)
 
     def run_step(self) -> None:
         # Detectron2 frees the gradients after the forward pass, which takes more memory
@@ -101,16 +111,6 @@ class Trainer(DefaultTrainer):
             seed_all_rng(int(torch.randint(2**31, ())) + comm.get_rank())
 
 
-def next_iteration(output_dir: str) -> int:
-    """The iteration a resumed run starts with: one after the last checkpoint's, 0 without one."""
-    pointer = os.path.join(output_dir, "last_checkpoint")
-    if not os.path.isfile(pointer):
-        return 0
-    with open(pointer) as file:
-        path = os.path.join(output_dir, file.read().strip())
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["iteration"] + 1
-
-
 def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     cfg.freeze()
@@ -125,6 +125,8 @@ def main(args: Namespace) -> None:
         load_weights(model, cfg.MODEL.WEIGHTS)
         Trainer.test(cfg, model)
         return
+    if comm.is_main_process():
+        remove_unfinished(cfg.OUTPUT_DIR)
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()
