@@ -1,6 +1,7 @@
 """`train_net.py` as a user runs it: train, checkpoint, resume, evaluate, and its errors."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,6 +66,16 @@ def test_resume_continues_iteration_rate_images_and_random_state(
     assert resumed["iteration"] == wanted["iteration"] == 3
     for key, value in wanted["model"].items():
         torch.testing.assert_close(resumed["model"][key], value, msg=key)
+
+
+def test_resume_into_another_configuration(train, straight: Path, tmp_path: Path) -> None:
+    for name in ("last_checkpoint", "model_final.pth"):
+        shutil.copy(straight / name, tmp_path)
+    done = train(tmp_path, "--resume", "MODEL.KERNELS.NUM_KERNELS", 12, max_iter=6)
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[-1]
+    for word in ("model_final.pth is of another configuration", "(8, 32)", "(12, 32)"):
+        assert word in error
 
 
 def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:

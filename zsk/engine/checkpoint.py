@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
@@ -139,11 +140,15 @@ class _InitialWeights(DetectionCheckpointer):
         return {"model": weights}
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        incompatible = super()._load_model(checkpoint)
-        self.loaded = self.model.state_dict().keys() - set(incompatible.missing_keys)
+        wanted, weights = self.model.state_dict(), checkpoint["model"]
+        if checkpoint.pop("matching_heuristics", False):
+            caffe2 = checkpoint.get("__author__") == "Caffe2"
+            weights = align_and_update_state_dicts(wanted, weights, c2_conversion=caffe2)
+        # which takes out of `weights` what does not fit, and the prefix of distributed models
+        incompatible = super()._load_model({**checkpoint, "model": weights})
+        self.loaded = weights.keys() & wanted.keys()
         misfits = [key for key, *_ in incompatible.incorrect_shapes]
-        names = [*self.loaded, *incompatible.unexpected_keys, *misfits]
-        self.file_parts = {name.partition(".")[0] for name in names}
+        self.file_parts = {name.partition(".")[0] for name in [*weights, *misfits]}
         return incompatible
 
 
