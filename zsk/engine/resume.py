@@ -18,6 +18,7 @@ from zsk.safe_load import one_line, read_file
 logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"  # Detectron2's file with the name of the last checkpoint
+CHECKPOINTS = "model_*.pth"
 STATE = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": set()}  # entries of each parameter
 
 
@@ -57,7 +58,7 @@ class TrainingCheckpointer(DetectionCheckpointer):
             UserError: it is damaged, or of another model, optimizer or precision.
         """
         logger.info(f"resuming from {path}")
-        content = _read_last(path)
+        content = read_checkpoint(path)
         trainer = self.checkpointables["trainer"]
         try:
             _check_model(self.model, content["model"], path)
@@ -85,7 +86,7 @@ def last_checkpoint(folder: str) -> str:
         if name and Path(folder, name).is_file():
             return str(Path(folder, name))
         fault = f"{pointer} names no checkpoint (it holds {name[:80]!r})"
-    elif not glob.glob("*.pth", root_dir=folder):
+    elif not glob.glob(CHECKPOINTS, root_dir=folder):
         return ""
     else:
         fault = f"{pointer} is missing"
@@ -110,10 +111,15 @@ def next_iteration(folder: str) -> int:
         UserError: the last checkpoint is damaged, or holds no training.
     """
     path = last_checkpoint(folder)
-    return _read_last(path)["iteration"] + 1 if path else 0
+    return read_checkpoint(path)["iteration"] + 1 if path else 0
 
 
-def _read_last(path: str) -> dict[str, Any]:
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """The content of the checkpoint to resume.
+
+    Raises:
+        UserError: it is damaged, or holds no training; naming the newest whole one beside it.
+    """
     try:
         return _read(path)
     except UserError as error:
@@ -147,7 +153,7 @@ def _read(path: str) -> dict[str, Any]:
 def _newest_whole(folder: str) -> tuple[str, int] | None:
     """Name and iteration of the whole checkpoint that is furthest on."""
     found = []
-    for name in glob.glob("*.pth", root_dir=folder):
+    for name in glob.glob(CHECKPOINTS, root_dir=folder):
         try:
             found.append((_read(str(Path(folder, name)))["iteration"], name))
         except UserError:
