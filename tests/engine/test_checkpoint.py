@@ -77,6 +77,7 @@ def test_imagenet_weights_with_detectrons_names_fill_the_backbone(tmp_path, sour
             initial_weights(model, str(file))
         assert same_backbone(model, source)
         assert torch.equal(model["sem_seg_head"][0].weight, before)
+    assert "stay random" not in caplog.text  # the file has nothing of the head
     assert "loaded 265 of 269 tensors (backbone 265 of 265, sem_seg_head 0 of 4)" in caplog.text
 
 
@@ -108,12 +109,16 @@ def test_a_checkpoint_fills_the_whole_model(tmp_path, source, caplog) -> None:
         ),
     ],
 )
-def test_weights_of_another_model_are_refused_unless_told(tmp_path, source, change, words) -> None:
+def test_weights_of_another_model_are_refused_unless_told(
+    tmp_path, source, change, words, caplog
+) -> None:
     file = str(tmp_path / "a.pth")
     torch.save({"model": change(source.state_dict())}, file)
     with pytest.raises(UserError, match=f"a.pth is of another model: {words}.*WEIGHTS_MIN_SHARE"):
         initial_weights(make_model(), file)
-    initial_weights(make_model(), file, min_share=0.0)
+    with caplog.at_level(logging.WARNING, "zsk"):
+        initial_weights(make_model(), file, min_share=0.0)
+    assert "stay random, " in caplog.text
 
 
 def test_a_file_that_does_not_start_a_training(tmp_path) -> None:

@@ -170,3 +170,6 @@ def _check_share(loader: _InitialWeights, path: str, min_share: float) -> None:
                 f"tensors of {part} fit ({shares}); give other weights, '' for random ones, or a "
                 f"MODEL.WEIGHTS_MIN_SHARE under {min_share}"
             )
+    left = [n for n in names if n.partition(".")[0] in needed and n not in loader.loaded]
+    if left:
+        logger.warning(f"{len(left)} tensors of these parts stay random, {left[0]} among them")
