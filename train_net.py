@@ -6,7 +6,6 @@ torchrun --nproc_per_node 2 train_net.py --config-file configs/voc-11k-15/zsk_R1
 """
 
 import logging
-import os
 from argparse import Namespace
 from typing import Any
 
@@ -26,11 +25,13 @@ from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.network_settings import check_network_settings
+from zsk.engine.resume import next_iteration
 from zsk.engine.settings import drawn_seed, refuse_to_replace
 from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators, check_best_metric
+from zsk.files import remove_unfinished
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
 
@@ -78,7 +79,8 @@ class Trainer(ResumableTrainer):
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume=True)
         else:
-            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS)
+            share = self.cfg.MODEL.WEIGHTS_MIN_SHARE
+            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS, share)
 
     def run_step(self) -> None:
         # Detectron2 frees the gradients after the forward pass, which takes more memory
@@ -87,16 +89,6 @@ class Trainer(ResumableTrainer):
             super().run_step()
         except FloatingPointError as error:
             raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
-
-
-def next_iteration(output_dir: str) -> int:
-    """The iteration a resumed run starts with: one after the last checkpoint's, 0 without one."""
-    pointer = os.path.join(output_dir, "last_checkpoint")
-    if not os.path.isfile(pointer):
-        return 0
-    with open(pointer) as file:
-        path = os.path.join(output_dir, file.read().strip())
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)["iteration"] + 1
 
 
 def main(args: Namespace) -> None:
@@ -120,6 +112,8 @@ def main(args: Namespace) -> None:
         check_network_settings(cfg)
         Trainer.test(cfg, model)
         return
+    if comm.is_main_process():
+        remove_unfinished(cfg.OUTPUT_DIR)
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

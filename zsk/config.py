@@ -42,6 +42,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     _add_head_config(cfg)
     _add_criterion_config(cfg)
     _add_classification_config(cfg)
+    # share of the tensors of a part (the backbone; the head where the file has one) that training
+    # has to find in MODEL.WEIGHTS; 0.0: files of other models are accepted
+    cfg.MODEL.WEIGHTS_MIN_SHARE = 0.5
     # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
     # is float16 on a GPU in any case)
     cfg.MODEL.TEST_DTYPE = "float32"

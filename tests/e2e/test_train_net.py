@@ -1,6 +1,7 @@
 """`train_net.py` as a user runs it: train, checkpoint, resume, evaluate, and its errors."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +49,16 @@ def test_training_reports_and_says_that_it_runs_on_the_cpu(straight: Path) -> No
     losses = [line for line in scalars if "loss_dice_0" in line]
     assert losses[-1]["iteration"] == 3
     assert any("sem_seg/hIoU" in line for line in scalars)
+
+
+def test_resume_into_another_configuration(train, straight: Path, tmp_path: Path) -> None:
+    for name in ("last_checkpoint", "model_final.pth"):
+        shutil.copy(straight / name, tmp_path)
+    done = train(tmp_path, "--resume", "MODEL.KERNELS.NUM_KERNELS", 12, max_iter=6)
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[-1]
+    for word in ("model_final.pth is of another configuration", "(8, 32)", "(12, 32)"):
+        assert word in error
 
 
 def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:

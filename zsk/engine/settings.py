@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from zsk.engine.network_settings import network_settings
+from zsk.engine.resume import last_checkpoint, read_checkpoint
 from zsk.errors import UserError
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
@@ -72,10 +72,9 @@ def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 def drawn_seed(output_dir: str, resume: bool) -> int:
     """The seed for a negative SEED: that of the training to resume, else a new one, for all."""
-    path = Path(output_dir, "last_checkpoint")
-    if resume and path.is_file():
-        checkpoint = path.with_name(path.read_text().strip())
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        if "SEED" in saved["trainer"].get("settings", {}):
-            return int(saved["trainer"]["settings"]["SEED"])
+    checkpoint = last_checkpoint(output_dir) if resume else ""
+    if checkpoint:
+        saved = read_checkpoint(checkpoint)["trainer"].get("settings", {})
+        if "SEED" in saved:
+            return int(saved["SEED"])
     return comm.shared_random_seed()

@@ -6,6 +6,7 @@ Subclasses say how model, optimizer, scheduler, loaders and evaluators are built
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -14,6 +15,7 @@ from detectron2.utils import comm
 
 from zsk.engine.best import BestCheckpoint
 from zsk.engine.distributed import lost_processes_named
+from zsk.engine.resume import TrainingCheckpointer
 from zsk.engine.seeds import seed_iteration
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
@@ -36,7 +38,13 @@ class ResumableTrainer(DefaultTrainer):
         self.settings = training_settings(self.cfg, comm.get_world_size())
 
     def build_hooks(self) -> list[Any]:
-        """Detectron2's, with a look for signals between the checkpoint and the evaluation."""
+        """Detectron2's, with a look for signals between the checkpoint and the evaluation.
+
+        The hooks hold the checkpointer, so it is made here.
+        """
+        self.checkpointer = TrainingCheckpointer(
+            self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
         found = super().build_hooks()
         at = next(i for i, hook in enumerate(found) if isinstance(hook, hooks.EvalHook))
         evaluation = EvaluationHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
