@@ -71,7 +71,7 @@ def test_the_shortest_file_and_names_from_a_text_file(tmp_path: Path) -> None:
         ("[cat, cow, dog]", "[cat, cow, no]", "key classes: entry 3 is False, not a name: quote"),
         ("[cat, cow, dog]", "none.txt", "key classes: .*none.txt cannot be read"),
         ("unseen: [cow]", "unseen: [zebra]", "key unseen: 'zebra' is not one of the classes"),
-        ("unseen: [cow]", "unseen: []", "a split needs an unseen class"),
+        ("unseen: [cow]", "unseen: [cat, cow, dog]", "a split needs a seen class"),
         ("{cow: brown cow}", "{hen: red hen}", "key prompt_names: 'hen' is not one of the"),
         ("{cow: brown cow}", "{cow: 7}", "key prompt_names.cow is 7, but has to be a text"),
         ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),

@@ -48,7 +48,6 @@ def test_prompt_names_are_friendlier_unless_switched_off() -> None:
 @pytest.mark.parametrize(
     "unseen, prompts, message",
     [
-        ([], {}, "needs an unseen class"),
         (["cat", "dog"], {}, "needs a seen class"),
         (["cow"], {}, "unseen classes list 'cow'"),
         (["dog", "dog"], {}, "list 'dog' twice"),

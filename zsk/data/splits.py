@@ -68,12 +68,13 @@ def make_vocabulary(
 
     Args:
         names: K class names; the label id of a class is its position.
-        unseen: the classes without masks in training; at least one, not all.
+        unseen: the classes without masks in training; not all, and none for training without
+            zero-shot numbers.
         prompt_names: class name → prompt name; other classes are prompted by their name.
 
     Raises:
         UserError: naming the class, when `unseen` or `prompt_names` holds an unknown one, a name
-            or prompt name occurs twice, or no class is seen or none unseen.
+            or prompt name occurs twice, or no class is seen.
     """
     hidden = tuple(unseen)
     friendlier = dict(prompt_names or {})
@@ -89,8 +90,6 @@ def make_vocabulary(
         tuple(friendlier.get(name, name) for name in names),
         tuple(name not in hidden for name in names),
     )
-    if not hidden:
-        raise UserError(f"a split needs an unseen class, but all {len(names)} classes are seen")
     if len(hidden) == len(names):
         raise UserError(f"a split needs a seen class, but all {len(names)} classes are unseen")
     return vocabulary
