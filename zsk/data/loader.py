@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import get_vocabulary
+from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
 from zsk.errors import UserError
 
 
@@ -35,12 +36,12 @@ class ContinuedSampler(TrainingSampler):
         yield from itertools.islice(super().__iter__(), self.start, None)
 
 
-def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
+def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | SkippedFiles:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
     Args:
-        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS and
-            SEED are read. SEED fixes the order of images; augmentations draw from the global
+        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS,
+            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED fixes the order of images; augmentations draw from the global
             random state.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
@@ -59,14 +60,29 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
         )
     # a negative SEED asks for a random one, the sampler's None
     seed = cfg.SEED if cfg.SEED >= 0 else None
-    return build_detection_train_loader(
+    mapper: Callable[[dict[str, Any]], dict[str, Any]]
+    mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
+    if share := _share_to_skip(cfg):
+        mapper = ReplaceUnreadable(mapper, records)
+    loader = build_detection_train_loader(
         records,
-        mapper=ZeroShotMapper(cfg, is_train=True, dataset_name=names[0]),
+        mapper=mapper,
         sampler=ContinuedSampler(len(records), seed, start_iter * (batch // processes)),
         total_batch_size=batch,
         aspect_ratio_grouping=False,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
+    return SkippedFiles(loader, len(records), share) if share else loader
+
+
+def _share_to_skip(cfg: CfgNode) -> float:
+    share = cfg.DATALOADER.SKIP_UNREADABLE
+    if not 0 <= share < 1:
+        raise UserError(
+            f"DATALOADER.SKIP_UNREADABLE is {share}: give a share of the training images, 0.0 (the "
+            "first unreadable file ends the run) to less than 1"
+        )
+    return float(share)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

@@ -69,6 +69,7 @@ def summarise(
         "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …);
         with SPLIT_GROUPS "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU"
         and "Acc": class name → value. A number without ground truth is absent, with a warning.
+        Where all classes are seen there are no numbers of groups.
 
     Raises:
         ValueError: the matrix does not fit the vocabulary.
@@ -85,7 +86,9 @@ def summarise(
 
     metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
-    members_of = {"": np.ones(k, dtype=bool), f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
+    members_of = {"": np.ones(k, dtype=bool)}
+    if not seen.all():
+        members_of |= {f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
     for suffix, group in members_of.items():
         members = group & present
         if not members.any():
