@@ -93,7 +93,7 @@ def test_class_255_counts_in_the_class_loss(count: int) -> None:
 def test_evaluation_scores_every_id_and_dumps_16_bits(cfg, tmp_path: Path) -> None:
     cfg.TEST.DUMP = ["png"]
     given = ZeroShotMapper(cfg, False, "many")(record(tmp_path))
-    pred = torch.from_numpy(LABEL.astype(np.int64)).repeat_interleave(10, 0).repeat_interleave(10, 1)
+    pred = torch.from_numpy(LABEL.repeat(10, 0).repeat(10, 1).astype(np.int64))
     pred[pred == NONE] = 0
     pred[:10, 10:20] = 256  # half of class 255
     evaluators = build_evaluators(cfg, "many")

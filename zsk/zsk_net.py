@@ -122,7 +122,7 @@ class ZSKNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and `ignore_label` for other pixels, and "unnamed" (H,W) in all records or in none; in
+                and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
                 evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and

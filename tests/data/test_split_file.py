@@ -124,7 +124,7 @@ def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
         (SPLIT, "- a list", "it holds no keys"),
         ("name: pets", "name: [", "it cannot be read as YAML"),
         ("name: pets", "name: pets\nsub_folders: 3", "key sub_folders is 3, but has to be yes or"),
-        ("name: pets", "name: pets\nlabel_suffix: 3", "key label_suffix is 3, but has to be a text"),
+        ("name: pets", "name: pets\nlabel_suffix: 3", "key label_suffix is 3, but has to be a"),
         ("name: pets", "name: pets\nlabel_suffix: ''", "key label_suffix is empty"),
         ("name: pets", "name: pets\nlabel_orientation: up", "label_orientation is 'up': choose"),
         ("[cat, cow, dog]", "[0, 1, 2]", "key classes: entry 1 is 0, not a name: quote it"),

@@ -118,7 +118,8 @@ def test_cocos_polygons_and_run_lengths(folder: Path, commands, capsys) -> None:
     assert read_label(folder / "labels" / "x" / "a.png").tolist() == [[0, 1, 2, 0], [0, 0, 2, 0]]
     assert printed(capsys)["classes"] == ["cat", "dog", "background"]
     convert_labels.main(["--coco", "instances.json", "--output", "without"])
-    assert read_label(folder / "without" / "x" / "a.png").tolist() == [[0, 1, 255, 0], [0, 0, 255, 0]]
+    label = read_label(folder / "without" / "x" / "a.png")
+    assert label.tolist() == [[0, 1, 255, 0], [0, 0, 255, 0]]
 
 
 @pytest.mark.parametrize(

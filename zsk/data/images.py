@@ -72,7 +72,8 @@ def read_label(path: PathLike) -> np.ndarray:
     """
     with _opened(path, "label") as stored:
         _check_label_file(stored, path)
-        raw_mode = stored.tile[0].args if stored.tile else ""
+        tiles = getattr(stored, "tile", None)
+        raw_mode = tiles[0][3] if tiles else None
         stored.load()
         _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
         ids = np.array(stored)
@@ -136,7 +137,7 @@ def _orientation(stored: Image.Image) -> int:
         orientation = stored.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # whatever Pillow's parser stumbles over
         return 1
-    return orientation if orientation in range(1, 9) else 1
+    return int(orientation) if orientation in range(1, 9) else 1
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
 
     Args:
         cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS,
-            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED fixes the order of images; augmentations draw from the global
-            random state.
+            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED fixes the order of images;
+            augmentations draw from the global random state.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:

@@ -20,7 +20,7 @@ from zsk.vocabulary import ignore_label
 
 @dataclass(frozen=True)
 class LabelledOutput:
-    """One image's label file, its ground truth (H,W) uint8 or uint16 and the model's result for it."""
+    """One image's label file, its ground truth (H,W) of joint ids and the model's result."""
 
     file_name: str
     ground_truth: np.ndarray
