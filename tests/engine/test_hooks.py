@@ -27,7 +27,7 @@ def warnings(losses: list[float], caplog) -> list[str]:
 
 
 def test_a_loss_of_exactly_zero_is_told(caplog) -> None:
-    (first, second) = warnings([1.0] + [0.0] * 100, caplog)
+    first, second = warnings([1.0] + [0.0] * 100, caplog)
     assert "0 for 50 iterations: the labels show no pixel of a seen class" in first
     assert "0 for 100 iterations" in second
     assert warnings([0.0] * 49 + [1e-8] + [0.0] * 49, caplog) == []

@@ -60,10 +60,11 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
             )
             values.update(found or ())
         uncertain = doubt_of(metadata, values)
+        told = f"of {len(decoded)} labels that were read: {uncertain}"
         if uncertain and 0 in values:  # a mask of 0 and 255: nothing would be learned
-            problems.append(uncertain)
+            problems.append(told)
         elif uncertain:
-            logger.warning(f"{name}: in the {len(decoded)} labels that were read, {uncertain}")
+            logger.warning(f"{name}: {told}")
         if problems:
             more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
             raise UserError(

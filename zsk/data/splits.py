@@ -117,7 +117,7 @@ def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarra
 
 
 def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
-    """(H,W) uint8 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
+    """(H,W) uint8 or uint16 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
 
     Args:
         table: (256,) int16, value -> id, -1 where the benchmark has no such value.
@@ -130,9 +130,10 @@ def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndar
 
 
 def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
-    """Raise a UserError when a label (H,W) uint8 holds a value that `table` (256,) has not."""
+    """Raise a UserError when a label (H,W) holds a value that `table` (256,) has not."""
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    unknown = present[table[present] == FORBIDDEN_VALUE]
+    forbidden = table[present.clip(max=len(table) - 1)] == FORBIDDEN_VALUE
+    unknown = present[forbidden | (present >= len(table))]
     if unknown.size:
         raise UserError(
             f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
