@@ -27,6 +27,7 @@ from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
+from zsk.engine.network_settings import check_network_settings, network_settings
 from zsk.engine.random_state import random_state, set_random_state
 from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError, run_cli
@@ -91,6 +92,7 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         state = {**super().state_dict(), "random_state": random_state()}
+        state["settings"] = network_settings(self.cfg)
         # Detectron2 0.6 leaves out the optimizer, with Adam's moments and the learning rate
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
@@ -127,6 +129,7 @@ def main(args: Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
+        check_network_settings(cfg)
         Trainer.test(cfg, model)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
