@@ -16,6 +16,8 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
+    # keep model_best.pth, by the largest value of this metric ("hIoU", "IoU-cat"); "": none
+    cfg.TEST.BEST_METRIC = ""
     cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
     # side in pixels of a photo's overlapping tiles, after the resize of INPUT.MIN_SIZE_TEST and
     # MAX_SIZE_TEST; 0: the whole photo at once
@@ -43,6 +45,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     _add_head_config(cfg)
     _add_criterion_config(cfg)
     _add_classification_config(cfg)
+    # share of the tensors of a part (the backbone; the head where the file has one) that training
+    # has to find in MODEL.WEIGHTS; 0.0: files of other models are accepted
+    cfg.MODEL.WEIGHTS_MIN_SHARE = 0.5
     # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
     # is float16 on a GPU in any case)
     cfg.MODEL.TEST_DTYPE = "float32"

@@ -73,7 +73,7 @@ def read_label(path: PathLike) -> np.ndarray:
     with _opened(path, "label") as stored:
         _check_label_file(stored, path)
         tiles = getattr(stored, "tile", None)
-        raw_mode = tiles[0][3] if tiles else None
+        raw_mode = tiles[0][3] if tiles else ""
         stored.load()
         _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
         ids = np.array(stored)
@@ -134,10 +134,10 @@ def read_label_size(path: PathLike) -> tuple[int, int]:
 def _orientation(stored: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
     try:  # Pillow decodes a PNG to find its EXIF data
-        orientation = stored.getexif().get(ExifTags.Base.Orientation)
+        orientation: int = stored.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # whatever Pillow's parser stumbles over
         return 1
-    return int(orientation) if orientation in range(1, 9) else 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 @contextmanager
