@@ -24,6 +24,7 @@ from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
+from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
 from zsk.engine.resume import next_iteration
 from zsk.engine.settings import drawn_seed, refuse_to_replace
@@ -46,6 +47,7 @@ class Trainer(ResumableTrainer):
         super().__init__(cfg)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        self.register_hooks(telling_hooks(self._trainer.data_loader))
         trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
         logger.info(f"{sum(trained):,} trained parameters")
 
@@ -105,7 +107,9 @@ def main(args: Namespace) -> None:
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
-    check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
+    if not args.eval_only:
+        check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=cfg.DATALOADER.SKIP_UNREADABLE > 0)
+    check_at_start(cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)

@@ -29,6 +29,9 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 
 def _add_data_config(cfg: CfgNode) -> None:
+    # largest share of the training images whose photo or label may be unreadable: such an image is
+    # replaced by the next one of the list and counted; 0.0: the first one ends the run
+    cfg.DATALOADER.SKIP_UNREADABLE = 0.0
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
