@@ -224,11 +224,11 @@ def faults_that_end_training(root: Path, report: Report) -> None:
     os.kill(int(children.stdout.split()[-1]), signal.SIGKILL)
     ends_in_a_sentence("a loader worker is killed", starved, report)
 
-    for fault, number, options in (
+    for fault, number, flags in (
         ("one of two processes is killed", signal.SIGKILL, []),
-        ("one of two processes is suspended", signal.SIGSTOP, ["SOLVER.TIMEOUT", "20"]),
+        ("one of two processes is suspended", signal.SIGSTOP, ["--process-timeout", "0.3"]),
     ):
-        pair = Training(root / f"peer-{number.name}", processes=2, options=options).start()
+        pair = Training(root / f"peer-{number.name}", processes=2).start(*flags)
         pair.until(pair.training_began)
         time.sleep(1.0)
         pair.started[1].send_signal(number)
