@@ -51,7 +51,6 @@ class Training:
     output: Path
     processes: int = 1
     workers: int = 0
-    options: list[str] = field(default_factory=list)
     file_limit: int | None = None  # bytes that a file may have: a full disk
     seconds: float = 0.0  # that it took
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -65,7 +64,6 @@ class Training:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags, *OPTIONS]
         command += ["DATALOADER.NUM_WORKERS", str(self.workers), "OUTPUT_DIR", str(self.output)]
-        command += self.options
         self.started = []
         for rank in range(self.processes):
             env = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -197,7 +197,7 @@ def test_two_processes_stop_together_and_go_on_exactly(start, tmp_path: Path, nu
 def test_a_process_without_its_peer_ends_with_a_sentence(
     start, tmp_path: Path, number: signal.Signals, sentence: str
 ) -> None:
-    processes = start(tmp_path / "out", "--process-timeout", 0.2, "SOLVER.MAX_ITER", 100000)
+    processes = start(tmp_path / "out", "--process-timeout", 0.4, "SOLVER.MAX_ITER", 100000)
     wait_for(tmp_path / "out" / "model_0000001.pth", processes)
     processes[1].send_signal(number)
     assert processes[0].wait(60) == 2
