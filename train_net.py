@@ -14,7 +14,7 @@ import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup
-from detectron2.evaluation import DatasetEvaluators
+from detectron2.evaluation import DatasetEvaluators, verify_results
 from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -26,6 +26,7 @@ from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import join_processes, run_in_processes
+from zsk.engine.output import check_output_folder, report_mistakes_once
 from zsk.engine.random_state import random_state, set_random_state
 from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError, run_cli
@@ -113,6 +114,8 @@ def next_iteration(output_dir: str) -> int:
 
 def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
+    check_output_folder(cfg.OUTPUT_DIR)
+    report_mistakes_once()
     cfg.freeze()
     join_processes(cfg.MODEL.DEVICE)
     default_setup(cfg, args)
@@ -123,7 +126,9 @@ def main(args: Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
-        Trainer.test(cfg, model)
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(cfg, results)
         return
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)

@@ -29,7 +29,7 @@ from train_net import Trainer  # noqa: E402
 from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
-from zsk.errors import run_cli  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
@@ -54,7 +54,12 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
     all_labels = (
         {"sem_seg_file_name": file, "label_values": metadata.label_values} for file in files
     )
-    ids = commonest_ids(all_labels, len(joint), count)
+    ids = commonest_ids(all_labels, len(joint), max(count, 0) or len(joint))
+    if not 0 < count <= len(ids):
+        raise UserError(
+            f"--count {count}, but {len(ids)} names of {dataset} cover {MIN_SHARE:.1%} of some "
+            f"photo: give a number of 1 to {len(ids)}"
+        )
     table = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, dtype=np.uint8)
     table[ids] = np.arange(len(ids))
     for record in DatasetCatalog.get(dataset):
@@ -85,6 +90,8 @@ def main() -> None:
     args = parser.parse_args()
     setup_logger(name="zsk")
     cfg = load_config(args.config_file, args.opts)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name a registered data set")
     with tempfile.TemporaryDirectory() as folder:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
         model = build_model(cfg)

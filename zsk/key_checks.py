@@ -17,8 +17,12 @@ DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (c
 
 
 def all_keys(cfg: CfgNode) -> dict[str, Any]:
-    """Full name -> value."""
-    return {".".join(key): value for key, value in flat(cfg)}
+    """Full name -> value, with lists for tuples, as a file has them."""
+    return {".".join(key): _lists(value) for key, value in flat(cfg)}
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
@@ -36,7 +40,7 @@ def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
         if rule is not None:
             if not rule.holds(value):
                 raise UserError(f"{key} is {value!r}, but has to be {rule.wanted}")
-        elif key in theirs and value not in (defaults[key], theirs[key] if dumped else defaults[key]):
+        elif key in theirs and value != defaults[key] and not (dumped and value == theirs[key]):
             reason = FIXED[max((name for name in FIXED if key.startswith(name)), key=len)]
             raise UserError(f"{key} is {value!r}, but it {reason}; take it out")
 
@@ -46,7 +50,8 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
 
     One with the default value, or beside an ENABLED False in `given`, is let pass.
     """
-    given, values, defaults = set(given), all_keys(cfg), all_keys(default_config())
+    given = set(given)
+    values, defaults = all_keys(cfg), all_keys(default_config())
     for condition in CONDITIONS:
         switch = condition.switch
         if condition.holds(values[switch]) or (switch in given and switch.endswith(".ENABLED")):

@@ -19,7 +19,7 @@ _COMPARE = {
 class Rule(NamedTuple):
     """Whether a value is allowed, and what it has to be, in words."""
 
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], object]
     wanted: str
 
 

@@ -3,6 +3,15 @@
 A key of Detectron2 without a rule is fixed: nothing would read another value.
 """
 
+import re
+
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    SEM_SEG_HEADS_REGISTRY,
+)
+from fvcore.common.registry import Registry
+
 from zsk.compat import compiled_ops_available
 
 from .key_rules import Condition, Rule, each, number, one_of, whole
@@ -21,10 +30,22 @@ RESULT = Rule(
     "[task, metric, value, tolerance]",
 )
 
+
+def _model(registry: Registry, known: str) -> Rule:
+    """A registered name, but none of Detectron2's own models, which take other inputs."""
+    return Rule(
+        lambda name: name in registry
+        and not registry.get(name).__module__.startswith("detectron2."),
+        f"{known} or another that was registered before",
+    )
+
+
 _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "": [(WORD, "OUTPUT_DIR"), (whole("<= 2147483647"), "SEED"), (ANY, "CUDNN_BENCHMARK")],
     "MODEL.": [
-        (WORD, "META_ARCHITECTURE DEVICE BACKBONE.NAME"),
+        (_model(META_ARCH_REGISTRY, "ZSKNet, PerPixelNet"), "META_ARCHITECTURE"),
+        (Rule(BACKBONE_REGISTRY.__contains__, "a registered backbone"), "BACKBONE.NAME"),
+        (Rule(re.compile(r"cpu|(cuda|mps|xpu)(:\d+)?").fullmatch, "cuda, cuda:0 or cpu"), "DEVICE"),
         (ANY, "WEIGHTS"),
         (each(number(), 3, 3), "PIXEL_MEAN"),
         (each(POSITIVE, 3, 3), "PIXEL_STD"),
@@ -56,7 +77,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("none", "norm", "all"), "FREEZE"),
     ],
     "MODEL.SEM_SEG_HEAD.": [
-        (WORD, "NAME"),
+        (_model(SEM_SEG_HEADS_REGISTRY, "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead"), "NAME"),
         (each(WORD), "IN_FEATURES CLASS_FEATURES"),
         (ANY, "FINE_FEATURE"),
         (one_of("text", "linear"), "CLASSIFIER"),

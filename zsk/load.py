@@ -62,7 +62,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         check_read(cfg, opts[::2])
     if cfg.DATASETS.SPLIT_FILE:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
-    if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu":
         cfg.SOLVER.AMP.ENABLED = False
