@@ -47,7 +47,7 @@ def test_the_table_has_every_key_of_ours_and_none_that_does_not_exist() -> None:
     for start in (*FIXED, *(key for condition in CONDITIONS for key in condition.keys)):
         assert any(key.startswith(start) for key in KEYS), start
     assert {condition.switch for condition in CONDITIONS} <= set(RULES)
-    assert all(rule.holds(KEYS[key]) for key, rule in RULES.items())
+    assert all(rule.allows(KEYS[key]) for key, rule in RULES.items())
 
 
 def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) -> None:
@@ -70,6 +70,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"], "has to be ZSKNet, PerPixelNet or"),
         (["MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"], "has to be DynamicKernelHead, "),
         (["MODEL.BACKBONE.NAME", "resnet"], "has to be a registered backbone"),
+        (["MODEL.DEVICE", None], "MODEL.DEVICE is None, but has to be cuda"),
         (["MODEL.DEVICE", "gpu"], "has to be cuda, cuda:0 or cpu"),
         (["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [True] * 4], "has no compiled operators"),
         (["MODEL.KERNELS.NUM_KERNELS", 0], "has to be a whole number >= 1"),

@@ -38,7 +38,7 @@ def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
     for key, value in all_keys(cfg).items():
         rule = RULES.get(key)
         if rule is not None:
-            if not rule.holds(value):
+            if not rule.allows(value):
                 raise UserError(f"{key} is {value!r}, but has to be {rule.wanted}")
         elif key in theirs and value != defaults[key] and not (dumped and value == theirs[key]):
             reason = FIXED[max((name for name in FIXED if key.startswith(name)), key=len)]

@@ -22,6 +22,12 @@ class Rule(NamedTuple):
     holds: Callable[[Any], object]
     wanted: str
 
+    def allows(self, value: Any) -> bool:
+        try:
+            return bool(self.holds(value))
+        except TypeError:  # a value of another type
+            return False
+
 
 class Condition(NamedTuple):
     """Keys are read only for some values of another key.
