@@ -82,8 +82,11 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["MODEL.CLIP.NAME", None], "MODEL.CLIP.NAME is None"),
         (["INPUT.MIN_SIZE_TRAIN", ()], "has to be a list of 1 or more entries"),
         (["INPUT.CROP.SIZE", [0, 5]], "a list of 2 entries, each a whole number >= 1"),
+        (["SOLVER.STEPS", (20, 10)], "an ascending list of iterations"),
         (["SOLVER.MAX_ITER", 0], "has to be a whole number >= 1"),
         (["SOLVER.IMS_PER_BATCH", 0], "has to be a whole number >= 1"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
+        (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9]], "takes two"),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         (["TEST.EXPECTED_RESULTS", [["sem_seg", 1]]], "[task, metric, value, tolerance]"),
     ],
@@ -98,8 +101,9 @@ def test_a_value_that_cannot_be(config: Path, opts: list[object], words: str) ->
         (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
         (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
         (["MODEL.MASK_FORMER.DIM", 8], "NAME is not DynamicKernelHead or TextFCNHead"),
-        (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is > 0"),
-        (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has > 0 entries"),
+        (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is not 0"),
+        (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has not 0 entries"),
+        (["MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32], "IN_FEATURES has 1 entries"),
         (["SOLVER.MOMENTUM", 0.5], "SOLVER.OPTIMIZER is SGD"),
         (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
     ],
@@ -111,7 +115,9 @@ def test_a_key_that_another_switches_off(config: Path, opts: list[object], needs
 
 def test_the_file_is_judged_before_the_options(config: Path) -> None:
     """MODE head on the command line leaves the LAMBDA of a file without a meaning, rightly."""
-    config.write_text("MODEL: {ENSEMBLE: {LAMBDA: 0.5}}\nTEST: {AUG: {ENABLED: False, FLIP: False}}")
+    config.write_text(
+        "MODEL: {ENSEMBLE: {LAMBDA: 0.5}}\nTEST: {AUG: {ENABLED: False, FLIP: False}}"
+    )
     load_config(str(config), ["MODEL.ENSEMBLE.MODE", "head"])
     config.write_text("MODEL: {ENSEMBLE: {LAMBDA: 0.5, MODE: head}}")
     assert f"config file {config}: MODEL.ENSEMBLE.LAMBDA is 0.5" in message_of(config)

@@ -64,7 +64,21 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
                 )
 
 
+def check_together(cfg: CfgNode) -> None:
+    """Raise a UserError for two keys that contradict each other, in Detectron2's part."""
+    solver, sizes = cfg.SOLVER, cfg.INPUT.MIN_SIZE_TRAIN
+    if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}, but has to be a multiple of "
+            f"SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}"
+        )
+    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
+        raise UserError(
+            f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
+            "two, the smallest and the largest"
+        )
+
+
 def was_dumped(given: Iterable[str]) -> bool:
     """Whether a file with these keys is the whole configuration that a training wrote."""
     return len(set(given)) > DUMPED_SHARE * len(all_keys(default_config()))
-

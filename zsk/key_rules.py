@@ -7,13 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-_COMPARE = {
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-}
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
 
 class Rule(NamedTuple):
@@ -25,7 +19,7 @@ class Rule(NamedTuple):
     def allows(self, value: Any) -> bool:
         try:
             return bool(self.holds(value))
-        except TypeError:  # a value of another type
+        except (TypeError, OverflowError):  # a value of another type, or no float holds it
             return False
 
 
@@ -34,7 +28,7 @@ class Condition(NamedTuple):
 
     keys: beginnings of their names.
     switch: the key that decides.
-    values: "A B", "not A B", or "> 0" for a number or for how many entries a list has.
+    values: its values, such as "A B" or "not A B"; of a list, how many entries it has.
     """
 
     keys: tuple[str, ...]
@@ -42,22 +36,15 @@ class Condition(NamedTuple):
     values: str
 
     def holds(self, value: Any) -> bool:
-        first, _, rest = self.values.partition(" ")
-        if first in _COMPARE:
-            size = len(value) if isinstance(value, list) else value
-            return bool(_COMPARE[first](size, int(rest)))
-        if first == "not":
-            return str(value) not in rest.split()
-        return str(value) in self.values.split()
+        text = str(len(value) if isinstance(value, list) else value)
+        first, *others = self.values.split()
+        return text not in others if first == "not" else text in (first, *others)
 
     def words(self, value: Any) -> str:
         """What has to be so; `value`: that of the switch now."""
-        if isinstance(value, list):
-            return f"{self.switch} has {self.values} entries"
-        first, _, rest = self.values.partition(" ")
-        if first in (*_COMPARE, "not"):
-            return f"{self.switch} is {first} {rest.replace(' ', ' or ')}"
-        return f"{self.switch} is {self.values.replace(' ', ' or ')}"
+        wanted = self.values.replace(" ", " or ").replace("not or", "not")
+        wanted = f"has {wanted} entries" if isinstance(value, list) else f"is {wanted}"
+        return f"{self.switch} {wanted}"
 
 
 def number(*bounds: str, kinds: tuple[type, ...] = (int, float)) -> Rule:
@@ -66,8 +53,7 @@ def number(*bounds: str, kinds: tuple[type, ...] = (int, float)) -> Rule:
 
     def holds(value: Any) -> bool:
         return (
-            isinstance(value, kinds)
-            and not isinstance(value, bool)
+            type(value) in kinds  # not bool, which is a kind of int
             and math.isfinite(value)
             and all(compare(value, limit) for compare, limit in limits)
         )

@@ -25,6 +25,10 @@ NO_DEFORMATION = Rule(
     lambda value: len(value) == 4 and (compiled_ops_available() or not any(value)),
     "[False, False, False, False] where Detectron2 has no compiled operators",
 )
+ASCENDING = Rule(
+    lambda value: all(map(COUNT.allows, value)) and sorted(set(value)) == list(value),
+    "an ascending list of iterations",
+)
 RESULT = Rule(
     lambda value: len(value) == 4 and all(map(number().holds, value[2:])),
     "[task, metric, value, tolerance]",
@@ -77,7 +81,10 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("none", "norm", "all"), "FREEZE"),
     ],
     "MODEL.SEM_SEG_HEAD.": [
-        (_model(SEM_SEG_HEADS_REGISTRY, "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead"), "NAME"),
+        (
+            _model(SEM_SEG_HEADS_REGISTRY, "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead"),
+            "NAME",
+        ),
         (each(WORD), "IN_FEATURES CLASS_FEATURES"),
         (ANY, "FINE_FEATURE"),
         (one_of("text", "linear"), "CLASSIFIER"),
@@ -142,11 +149,14 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (COUNT, "MAX_ITER CHECKPOINT_PERIOD IMS_PER_BATCH"),
         (POSITIVE, "BASE_LR GAMMA"),
         (FROM_0, "BACKBONE_MULTIPLIER BIAS_LR_FACTOR WEIGHT_DECAY WEIGHT_DECAY_NORM POLY_LR_POWER"),
-        (Rule(lambda v: v is None or FROM_0.holds(v), "None or a number >= 0"), "WEIGHT_DECAY_BIAS"),
+        (
+            Rule(lambda v: v is None or FROM_0.holds(v), "None or a number >= 0"),
+            "WEIGHT_DECAY_BIAS",
+        ),
         (BELOW_1, "MOMENTUM"),
         (ANY, "NESTEROV CLIP_GRADIENTS.ENABLED AMP.ENABLED"),
         (FROM_0, "CLIP_GRADIENTS.FULL_MODEL_NORM"),
-        (each(COUNT), "STEPS"),
+        (ASCENDING, "STEPS"),
         (SHARE, "WARMUP_FACTOR POLY_LR_CONSTANT_ENDING"),
         (NOT_NEGATIVE, "WARMUP_ITERS REFERENCE_WORLD_SIZE"),
         (one_of("linear", "constant"), "WARMUP_METHOD"),
@@ -187,21 +197,19 @@ CONDITIONS = (
         _KERNELS,
         "NUM_HEADS DIM_FEEDFORWARD GATHER_ FEATURE_TRANSFORM MASK_UPDATE",
         _KERNELS + "NUM_STAGES",
-        "> 0",
+        "not 0",
     ),
     _read(_KERNELS, "CLUSTER_", _KERNELS + "INIT", "clusters"),
     _read("MODEL.MASK_FORMER.", "", _HEAD + "NAME", "not DynamicKernelHead TextFCNHead"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "NAME", "not ZSMaskFormerHead"),
-    _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "== 1"),
+    _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "1"),
     _read(_HEAD, "NUM_CLASSES", _HEAD + "CLASSIFIER", "linear"),
     _read(_HEAD, "TEMPERATURE", _HEAD + "CLASSIFIER", "text"),
     _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", "not TextFCNHead"),
-    _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "> 0"),
+    _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "not 0"),
     _read("MODEL.CRITERION.", "", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read(_CLIP, "REGION_ ONE_PASS_ MASK_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
-    _read(
-        _CLIP, "TEMPERATURE REGION_ ONE_PASS_ MASK_ FURTHER_", "MODEL.ENSEMBLE.MODE", "not head"
-    ),
+    _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_ FURTHER_", "MODEL.ENSEMBLE.MODE", "not head"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "REGION_MODE", "one_pass"),
     _read(_CLIP, "PROMPT_WEIGHTS", _CLIP + "PROMPT", "learned"),
     _read("MODEL.ENSEMBLE.", "LAMBDA", "MODEL.ENSEMBLE.MODE", "ensemble"),
@@ -209,9 +217,7 @@ CONDITIONS = (
     _read(_SOLVER, "MOMENTUM NESTEROV", "SOLVER.OPTIMIZER", "SGD"),
     _read(_SOLVER, "STEPS GAMMA", "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"),
     _read(_SOLVER, "POLY_", "SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR"),
-    _read(
-        _SOLVER, "CLIP_GRADIENTS.FULL_MODEL_NORM", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"
-    ),
+    _read(_SOLVER, "CLIP_GRADIENTS.FULL_MODEL_NORM", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"),
     _read("INPUT.", "CROP.S", "INPUT.CROP.ENABLED", "True"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
     _read("TEST.", "PRECISE_BN.NUM_ITER", "TEST.PRECISE_BN.ENABLED", "True"),

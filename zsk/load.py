@@ -8,14 +8,15 @@ from contextlib import contextmanager
 
 import torch
 from detectron2.config import CfgNode
+from fvcore.common.config import BASE_KEY
 
 from zsk.config import default_config
-from zsk.config_file import BASE_KEY, SafeConfig, flat, own_content
+from zsk.config_file import SafeConfig, flat, own_content
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.register import get_vocabulary, seen_names
 from zsk.data.split_file import register_split_file
 from zsk.errors import UserError
-from zsk.key_checks import check_read, check_values, was_dumped
+from zsk.key_checks import check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
@@ -60,6 +61,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         cfg.merge_from_list(list(opts))
         check_values(cfg, dumped=dumped)
         check_read(cfg, opts[::2])
+        check_together(cfg)
     if cfg.DATASETS.SPLIT_FILE:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():

@@ -38,7 +38,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
             Without a GPU there is one process, as with num_gpus 1.
 
     Raises:
-        UserError: more GPUs than there are, or less than one; several machines without a GPU, or torchrun together
+        UserError: more GPUs than there are, several machines without a GPU, or torchrun together
             with Detectron2's options.
         SystemExit: a started process failed and has reported it.
     """
@@ -101,7 +101,7 @@ def _report_mistakes(main: Main, args: Namespace) -> None:
 
 def _gpus_to_use(args: Namespace) -> int:
     available = torch.cuda.device_count()
-    if args.num_gpus < 0 or args.num_gpus > max(available, 1):
+    if args.num_gpus > max(available, 1):
         raise UserError(
             f"--num-gpus {args.num_gpus}, but this machine has {available or 'none'}: give "
             f"--num-gpus {available or 1}"
