@@ -26,6 +26,7 @@ from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import join_processes, run_in_processes
+from zsk.engine.network_settings import check_network_settings, network_settings
 from zsk.engine.output import check_output_folder, report_mistakes_once
 from zsk.engine.random_state import random_state, set_random_state
 from zsk.engine.solver import build_optimizer
@@ -90,6 +91,7 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         state = {**super().state_dict(), "random_state": random_state()}
+        state["settings"] = network_settings(self.cfg)
         # Detectron2 0.6 leaves out the optimizer, with Adam's moments and the learning rate
         state.setdefault("_trainer", self._trainer.state_dict())
         return state
@@ -126,6 +128,7 @@ def main(args: Namespace) -> None:
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
+        check_network_settings(cfg)
         results = Trainer.test(cfg, model)
         if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(cfg, results)

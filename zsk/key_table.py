@@ -91,6 +91,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (COUNT, "NUM_CLASSES CONVS_DIM ASPP_CHANNELS"),
         (POSITIVE, "TEMPERATURE"),
         (BELOW_1, "CLASS_DROPOUT"),
+        (each(COUNT), "CLASS_HIDDEN_DIMS"),
         (NORM, "NORM"),
         (each(COUNT, 3, 3), "ASPP_DILATIONS"),
     ],
@@ -118,7 +119,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "MODEL.CLIP.": [
         (WORD, "NAME"),
         (FROM_0, "TEMPERATURE"),
-        (one_of("single", "imagenet", "vild", "learned"), "PROMPT"),
+        (WORD, "PROMPT"),
         (ANY, "PROMPT_WEIGHTS"),
         (one_of("crop", "one_pass"), "REGION_MODE"),
         (NOT_NEGATIVE, "ONE_PASS_SIZE"),
@@ -162,7 +163,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("linear", "constant"), "WARMUP_METHOD"),
     ],
     "TEST.": [
-        (NOT_NEGATIVE, "EVAL_PERIOD"),
+        (NOT_NEGATIVE, "EVAL_PERIOD TILES"),
         (each(RESULT), "EXPECTED_RESULTS"),
         (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE PRECISE_BN.NUM_ITER"),
         (one_of("joint", "seen"), "VOCABULARY"),

@@ -74,7 +74,7 @@ def check_takes_context(encoder: VisionLanguageEncoder) -> None:
     if not encoder.takes_context:
         raise UserError(
             "learned prompts need CLIP's text tower, which MODEL.CLIP.NAME embedded has not: "
-            "choose MODEL.CLIP.PROMPT single, imagenet or vild, or a CLIP model"
+            "choose templates for MODEL.CLIP.PROMPT, such as single, or a CLIP model"
         )
 
 

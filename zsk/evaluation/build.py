@@ -38,10 +38,10 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
         )
     ]
     if cfg.TEST.PROPOSAL_RECALL:
-        if seen_only or cfg.TEST.AUG.ENABLED:
+        if seen_only or cfg.TEST.AUG.ENABLED or cfg.TEST.TILES:
             raise UserError(
-                "TEST.PROPOSAL_RECALL is about one view and the joint vocabulary: switch it off, "
-                "or TEST.AUG.ENABLED off and TEST.VOCABULARY to joint"
+                "TEST.PROPOSAL_RECALL is about one look and the joint vocabulary: switch it off, "
+                "or TEST.AUG.ENABLED off, TEST.TILES to 0 and TEST.VOCABULARY to joint"
             )
         evaluators.append(ProposalRecall(dataset_name, trained_on, folder))
     if cfg.TEST.DUMP:
