@@ -29,12 +29,8 @@ from train_net import Trainer  # noqa: E402
 from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
-<<<<<<< HEAD
-from zsk.errors import UserError, run_cli  # noqa: E402
-=======
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
-from zsk.errors import run_cli  # noqa: E402
->>>>>>> main
+from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 
