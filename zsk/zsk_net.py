@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
