@@ -20,8 +20,9 @@ from demo_files import find_photos, name_results, sample_photos, write_results  
 from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
+from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
+from zsk.words import option_words  # noqa: E402
 
 # one list for all sample photos: what is on them, and as many other things
 SAMPLE_NAMES = (
@@ -43,7 +44,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--input", nargs="+", default=[], metavar="PATH", help="photos, folders or quoted globs")
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
-    add("--class-names", metavar="NAMES", help="separated by commas; default: the configuration's")
+    names_help = "separated by commas, or @FILE with a name per line; default: the configuration's"
+    add("--class-names", metavar="NAMES", help=names_help)
     add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
     add("--config-file", metavar="FILE", help="default: the small embedded model")
     add("--weights", metavar="FILE", help="default: those that the configuration names")
@@ -61,6 +63,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read."""
     args = parse_arguments(argv)
+    words: ClassNames | None = None if args.class_names is None else option_words(args.class_names)
     photos: dict[Path, str] = {}
     missing = []
     for pattern in args.input:
@@ -81,9 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
 
     segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
-    class_names = args.class_names
-    if class_names is None:
-        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
+    if words is None:
+        words = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
+    class_names = segmenter.vocabulary(words)
+    for word, trained in class_names.spellings:
+        print(f'"{word}" counts as the trained class "{trained}"')
+    if len(class_names) == 1:
+        print(f'note: "{class_names.names[0]}" is the only name, so every pixel gets it')
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         print(EMBEDDED_NOTE)
     config = str(args.config_file or DEFAULT_CONFIG)
@@ -97,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def segment_all(
     segmenter: Segmenter,
-    class_names: str | Vocabulary,
+    class_names: Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
     origin: Mapping[str, str],

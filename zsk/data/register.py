@@ -207,6 +207,15 @@ def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the unseen classes of training data sets."""
+    names: list[str] = []
+    for vocabulary in map(get_vocabulary, datasets):
+        kept = [k for k, seen in enumerate(vocabulary.seen) if not seen]
+        names += [words[k] for words in (vocabulary.names, vocabulary.prompt_names) for k in kept]
+    return tuple(names)
+
+
 def _classes(name: str) -> Vocabulary | EvaluationClasses:
     ours = registered_names()
     if name not in ours:
