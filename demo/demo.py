@@ -63,7 +63,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read."""
     args = parse_arguments(argv)
-    words: ClassNames | None = None if args.class_names is None else option_words(args.class_names)
+    class_names: ClassNames | None = None
+    if args.class_names is not None:
+        class_names = option_words(args.class_names)
     photos: dict[Path, str] = {}
     missing = []
     for pattern in args.input:
@@ -84,19 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
 
     segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
-    if words is None:
-        words = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
-    class_names = segmenter.vocabulary(words)
-    for word, trained in class_names.spellings:
+    if class_names is None:
+        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
+    vocabulary = segmenter.vocabulary(class_names)
+    for word, trained in vocabulary.spellings:
         print(f'"{word}" counts as the trained class "{trained}"')
-    if len(class_names) == 1:
-        print(f'note: "{class_names.names[0]}" is the only name, so every pixel gets it')
+    if len(vocabulary) == 1:
+        print(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         print(EMBEDDED_NOTE)
     config = str(args.config_file or DEFAULT_CONFIG)
     origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
     jobs = name_results(photos, output)
-    failed = len(missing) + segment_all(segmenter, class_names, jobs, args.batch_size, origin)
+    failed = len(missing) + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
     wanted = len(missing) + len(jobs)
     print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -104,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def segment_all(
     segmenter: Segmenter,
-    class_names: Vocabulary,
+    vocabulary: Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
     origin: Mapping[str, str],
@@ -127,7 +129,7 @@ def segment_all(
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed += 1
-        found = segmenter.together([image for _, image in batch.values()], class_names)
+        found = segmenter.together([image for _, image in batch.values()], vocabulary)
         for (photo, (_, image)), segmentation in zip(batch.items(), found):
             write_results(jobs[photo], photo, image, segmentation, origin)
         seconds = (time.perf_counter() - start) / max(1, len(batch))

@@ -11,6 +11,10 @@ SILENT_SECONDS = 5.0
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
+class _Bar(tqdm):
+    monitor_interval = 0  # no thread: programs fork later
+
+
+def progress(items: Iterable[Item], what: str) -> Iterable[Item]:
     """The items, with a bar on stderr and the time that is left once they take long."""
-    return tqdm(items, what, total, leave=False, mininterval=2.0, delay=SILENT_SECONDS)
+    return _Bar(items, what, leave=False, mininterval=2.0, miniters=1, delay=SILENT_SECONDS)

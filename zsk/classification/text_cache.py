@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -105,9 +104,8 @@ def _key(encoder: VisionLanguageEncoder, templates: Sequence[str], names: Sequen
 def _read(file: Path, shape: tuple[int, int]) -> Tensor | None:
     """The rows in a file: SHA-256, then float32; None where there is no file or it is damaged."""
     try:
-        status = file.stat()
         size = _DIGEST_BYTES + 4 * shape[0] * shape[1]
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+        if not file.is_file() or file.stat().st_size != size:  # a pipe would never end
             return None
         content = file.read_bytes()
     except OSError:
