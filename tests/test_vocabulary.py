@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.splits import SPLITS
+from zsk.data.splits import SPLITS, get_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 from zsk.words import same_class
@@ -118,7 +118,7 @@ def test_an_unseen_class_keeps_its_name() -> None:
     assert Vocabulary.from_words("cats", ["cat", "cats"], ["cats"]).spellings == ()  # in two sets
 
 
-ALL_CLASSES = {**SPLITS, **EVALUATION_SETS}
+ALL_CLASSES = {**{name: get_split(name) for name in SPLITS}, **EVALUATION_SETS}
 
 
 @pytest.mark.parametrize("name", ALL_CLASSES)

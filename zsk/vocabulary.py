@@ -109,6 +109,13 @@ class Vocabulary:
         table[np.flatnonzero(self.seen)] = np.arange(seen, dtype=np.uint8)
         return table
 
+    def unseen_spellings(self, trained: Iterable[str]) -> dict[str, str]:
+        """Unseen class → the trained name that its name or prompt name spells (`same_class`)."""
+        same = same_class([*self.names, *self.prompt_names], trained)
+        words = zip(self.names, self.prompt_names, self.seen)
+        found = {name: same.get(name, same.get(prompt)) for name, prompt, seen in words if not seen}
+        return {name: spelled for name, spelled in found.items() if spelled is not None}
+
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
         content = json.dumps([self.names, self.prompt_names, self.seen])

@@ -111,8 +111,7 @@ def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> Text
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
     """Warn of unseen classes that the learned prompts were trained on."""
-    again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
-    leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
+    leaked = vocabulary.unseen_spellings(prompts.trained_on)
     if leaked:
         logging.getLogger(__name__).warning(
             "the learned prompts were trained on classes that count as unseen here, so scores of "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -162,6 +163,11 @@ def get_vocabulary(
     if is_cross_dataset(name, trained_on):
         trained = seen_names(trained_on)
         vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+        for word, spelled in vocabulary.unseen_spellings(trained).items():
+            logging.getLogger(__name__).warning(
+                f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
+                "almost alike: where they are one class, make this its prompt name"
+            )
     elif isinstance(classes, Vocabulary):
         vocabulary = classes
     else:
