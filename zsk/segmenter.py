@@ -24,6 +24,7 @@ from detectron2.modeling import build_model
 from zsk.data.augmentations import eval_resize
 from zsk.data.register import unseen_names
 from zsk.engine.checkpoint import load_weights
+from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
 from zsk.resources import find_resource
@@ -112,6 +113,7 @@ class Segmenter:
                 "MODEL.WEIGHTS in the configuration)"
             )
         load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        check_network_settings(self.cfg)
         self._trained = trained_names(self.cfg)
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN)
         self.model = with_test_time_augmentation(self.cfg, self.model)
