@@ -20,8 +20,9 @@ from demo_files import find_photos, name_results, sample_photos, write_results  
 from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
+from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
+from zsk.words import option_words  # noqa: E402
 
 # one list for all sample photos: what is on them, and as many other things
 SAMPLE_NAMES = (
@@ -43,7 +44,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--input", nargs="+", default=[], metavar="PATH", help="photos, folders or quoted globs")
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
-    add("--class-names", metavar="NAMES", help="separated by commas; default: the configuration's")
+    names_help = "separated by commas, or @FILE with a name per line; default: the configuration's"
+    add("--class-names", metavar="NAMES", help=names_help)
     add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
     add("--config-file", metavar="FILE", help="default: the small embedded model")
     add("--weights", metavar="FILE", help="default: those that the configuration names")
@@ -61,6 +63,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read."""
     args = parse_arguments(argv)
+    class_names: ClassNames | None = None
+    if args.class_names is not None:
+        class_names = option_words(args.class_names)
     photos: dict[Path, str] = {}
     missing = []
     for pattern in args.input:
@@ -81,15 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
 
     segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
-    class_names = args.class_names
     if class_names is None:
         class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
+    vocabulary = segmenter.vocabulary(class_names)
+    for word, trained in vocabulary.spellings:
+        print(f'"{word}" counts as the trained class "{trained}"')
+    if len(vocabulary) == 1:
+        print(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         print(EMBEDDED_NOTE)
     config = str(args.config_file or DEFAULT_CONFIG)
     origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
     jobs = name_results(photos, output)
-    failed = len(missing) + segment_all(segmenter, class_names, jobs, args.batch_size, origin)
+    failed = len(missing) + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
     wanted = len(missing) + len(jobs)
     print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -97,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def segment_all(
     segmenter: Segmenter,
-    class_names: str | Vocabulary,
+    vocabulary: Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
     origin: Mapping[str, str],
@@ -120,7 +129,7 @@ def segment_all(
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed += 1
-        found = segmenter.together([image for _, image in batch.values()], class_names)
+        found = segmenter.together([image for _, image in batch.values()], vocabulary)
         for (photo, (_, image)), segmentation in zip(batch.items(), found):
             write_results(jobs[photo], photo, image, segmentation, origin)
         seconds = (time.perf_counter() - start) / max(1, len(batch))

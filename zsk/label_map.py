@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsk.progress import progress
+
 BLOCK = 32  # pixels along a side
 FEW_CLASSES = 64
 LARGE = 1e4  # stands for infinite logits
@@ -40,7 +42,8 @@ def label_map(
     labels = torch.empty(size, dtype=torch.int64, device=views[0][0].device)
     possible = possible_classes(views, size, mask_softmax)
     rows, columns = (_block_edges(side) for side in size)
-    for y, (top, bottom) in enumerate(pairwise(rows)):
+    strips_of_rows = progress(list(pairwise(rows)), "label map")
+    for y, (top, bottom) in enumerate(strips_of_rows):
         strips = [votes(resize_rows(masks, size, top, bottom), mask_softmax) for _, masks in views]
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
