@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from zsk.batched_inputs import Record
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
-from zsk.label_map import label_map
+from zsk.label_map import View, label_map
 from zsk.regions import Regions
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
@@ -75,13 +75,13 @@ class ZSKNetWithTTA(nn.Module):
             yield self.model.look([resized])[0]
             if self.flip:
                 (regions,) = self.model.look([resized.flip(-1)])
-                yield regions._replace(masks=regions.masks.flip(-1))
+                yield regions.mirrored()
 
     def label(
         self, views: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
     ) -> Tensor:
         """Name the regions of all views, then label every pixel by the averaged scores."""
-        named = [(self.model.name(regions, vocabulary), regions.masks) for regions in views]
+        named = [View(self.model.name(r, vocabulary), r.masks, r.box) for r in views]
         return label_map(named, size, self.model.mask_softmax)
 
 
