@@ -9,6 +9,7 @@ from tiny_clip import ColourEncoder
 from tiny_head import make_criterion
 from torch import nn
 
+from zsk.baselines.per_pixel_net import PerPixelNet
 from zsk.batched_inputs import coarsest_stride
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_encoder import CropEncoder
@@ -108,6 +109,32 @@ def test_perfect_masks_give_perfect_labels_and_overlaps():
     assert overlaps == {0: 1.0, 1: 1.0}
     stretched = label_map([View(torch.eye(2), result["pred_masks"])], SIZE)
     assert (stretched == chequers()).float().mean() < 0.9
+
+
+class PerfectFCN(nn.Module):
+    """The more likely class of every cell, without mask proposals."""
+
+    def forward(self, features):
+        return features["cells"][:, :2]
+
+    def class_logits(self, embeddings, text):
+        return 50 * embeddings
+
+
+def test_features_of_systems_without_masks_keep_their_scale():
+    net = PerPixelNet(
+        backbone=Cells(),
+        sem_seg_head=PerfectFCN(),
+        dense_clip=None,
+        text_classifier=TextClassifier(ColourEncoder(), get_templates("single")),
+        ensemble=Ensemble("head"),
+        stride=STRIDE,
+        pixel_mean=[127.5] * 3,
+        pixel_std=[127.5] * 3,
+    ).eval()
+    cells = photo()[:, :33, :49]  # single rows and columns in the last cells
+    (result,) = net([record() | {"image": cells, "height": 33, "width": 49}])
+    assert (result["pred_labels"] != chequers((33, 49))).float().mean() < 0.1
 
 
 def test_clip_sees_the_pixels_under_the_masks():
