@@ -29,6 +29,7 @@ from train_net import Trainer  # noqa: E402
 from zsk.data.labels import read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
+from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
@@ -89,6 +90,7 @@ def main() -> None:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
         model = build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
+        check_network_settings(cfg)
         Trainer.test(cfg, model)
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
+TERMINATED_EXIT_CODE = 143  # 128 + SIGTERM
 
 
 class UserError(Exception):

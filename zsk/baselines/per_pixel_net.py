@@ -221,6 +221,7 @@ def _check_options(cfg: CfgNode) -> None:
     for key, wanted in (
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
         ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
+        ("TEST.TILES", cfg.TEST.TILES),
         ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
         ("MODEL.CLIP.FURTHER_THRESHOLDS", cfg.MODEL.CLIP.FURTHER_THRESHOLDS),
         ("MODEL.ENSEMBLE.MASK_SOFTMAX", cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
+    DatasetFromList,
     build_detection_test_loader,
-    build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import get_vocabulary
+from zsk.data.samples import PositionSampler, SeededSamples
+from zsk.engine.signals import outlive_stop_signals
 from zsk.errors import UserError
-
-
-class ContinuedSampler(TrainingSampler):
-    """Detectron2's endless shuffle without the first `start` indices of this process."""
-
-    def __init__(self, size: int, seed: int | None, start: int):
-        super().__init__(size, seed=seed)
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        yield from itertools.islice(super().__iter__(), self.start, None)
 
 
 def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
@@ -40,8 +29,8 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
 
     Args:
         cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS and
-            SEED are read. SEED fixes the order of images; augmentations draw from the global
-            random state.
+            SEED are read. SEED (a negative one is drawn) alone decides the order of images and
+            their random views: workers, processes and what was drawn before do not change them.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:
@@ -57,15 +46,16 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
             f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
             f"choose a multiple of {processes}"
         )
-    # a negative SEED asks for a random one, the sampler's None
-    seed = cfg.SEED if cfg.SEED >= 0 else None
-    return build_detection_train_loader(
-        records,
-        mapper=ZeroShotMapper(cfg, is_train=True, dataset_name=names[0]),
-        sampler=ContinuedSampler(len(records), seed, start_iter * (batch // processes)),
-        total_batch_size=batch,
-        aspect_ratio_grouping=False,
+    mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    return DataLoader(
+        SeededSamples(DatasetFromList(records, copy=False), mapper, seed),
+        sampler=PositionSampler(len(records), seed, start_iter * (batch // processes)),
+        batch_size=batch // processes,
+        drop_last=True,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=list,
+        worker_init_fn=outlive_stop_signals,
     )
 
 
@@ -87,15 +77,14 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         mapper=mapper,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
-    if cfg.TEST.IMS_PER_BATCH == 1:
-        return singles
-    # Detectron2 0.6 has no argument for the batch size
+    # Detectron2 0.6 has no argument for the batch size and the start of workers
     return DataLoader(
         singles.dataset,
         batch_size=cfg.TEST.IMS_PER_BATCH,
         sampler=singles.batch_sampler.sampler,  # the images of this process
         num_workers=singles.num_workers,
         collate_fn=singles.collate_fn,
+        worker_init_fn=outlive_stop_signals,
     )
 
 
