@@ -22,7 +22,7 @@ help:  ## list the targets
 setup: $(STAMP)  ## create .venv with the pinned packages (6.3 GB, once)
 
 demo: $(STAMP)  ## segment some photos with words of your own into output/demo
-	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo
+	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo --overwrite
 
 # The tensors of the tests are so small that a second thread costs more than it brings.
 test test-slow: export OMP_NUM_THREADS ?= 1

@@ -42,10 +42,13 @@ class FakeSegmenter:
         self.cfg = CfgNode({"MODEL": {"WEIGHTS": weights or "w.pth", "CLIP": clip}})
         FakeSegmenter.batches = []
 
+    def vocabulary(self, class_names):
+        if isinstance(class_names, Vocabulary):
+            return class_names
+        return Vocabulary.from_words(class_names)
+
     def together(self, images, class_names):
         FakeSegmenter.batches.append(len(images))
-        if not isinstance(class_names, Vocabulary):
-            class_names = Vocabulary.from_words(class_names)
         labels = [np.zeros(image.shape[:2], dtype=np.int64) for image in images]
         return [Segmentation(one, class_names) for one in labels]
 
@@ -132,7 +135,7 @@ def test_no_photo_at_all_and_an_output_that_is_a_file_are_refused(run, tmp_path)
     with pytest.raises(UserError, match="none.png"):
         run("--input", tmp_path / "none.png", tmp_path / "nowhere")
     photo = save_photo(tmp_path / "one.png")
-    with pytest.raises(UserError, match="one.png cannot be made a folder"):
+    with pytest.raises(UserError, match="one.png cannot be written: File exists"):
         run("--input", photo, "--output", photo)
 
 

@@ -88,17 +88,23 @@ def reported_mistakes() -> Iterator[None]:
 
 
 def say(line: str, error: bool = False) -> None:
-    """Print a line at once; a closed or full output is no reason to stop, and is said once.
+    """Print one line at once; a closed or full output is no reason to stop, and is said once.
 
-    For programs whose results are files, with `error` on stderr.
+    For programs whose results are files, with `error` on stderr. Line breaks and terminal codes, as
+    files' names may hold them, are printed as escapes.
     """
     stream = sys.stderr if error else sys.stdout
     try:
-        print(line, file=stream, flush=True)
+        print(printable(line), file=stream, flush=True)
     except OSError as problem:
         _drop_broken(stream)
         if not error:
             say(f"note: the output is lost ({problem.strerror}), the run goes on", error=True)
+
+
+def printable(line: str) -> str:
+    """The line with escapes in place of line breaks, control characters and surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def end_quietly() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from zsk.errors import UserError
 
@@ -180,6 +180,7 @@ def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
             f"{name} cannot be read (not enough memory): scale it down or replace the file"
         ) from error
     except Exception as error:
-        # reasons may quote the whole path again
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
+            reason = "no image of a known format"
         raise UserError(f"{name} cannot be read ({reason}): replace the file") from error
