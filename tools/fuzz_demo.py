@@ -31,11 +31,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
-import demo as demo_program  # noqa: E402
 from fuzz.odd_files import make_name_files, make_odd_file, odd_names, sound_photo  # noqa: E402
 from PIL import Image  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+import demo as demo_program  # noqa: E402
 from zsk.errors import UserError, printable, run_cli  # noqa: E402
 
 PER_FOLDER, SOUND = 50, 3

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 128 + signal.SIGINT  # as a shell reports it
@@ -34,7 +34,7 @@ class UserError(Exception):
 
 
 class Terminated(SystemExit):
-    """SIGTERM in a `main` of `run_cli`: `finally` blocks clean up, `except Exception` lets it by."""
+    """SIGTERM in a `main` of `run_cli`: `finally` cleans up, `except Exception` lets it pass."""
 
 
 def run_cli(main: Callable[[], int | None]) -> NoReturn:
@@ -120,15 +120,15 @@ def end_quietly() -> None:
         _install(dict.fromkeys(_ENDINGS, _end_at_once))
 
 
-def _install(handlers: dict[signal.Signals, object]) -> dict[signal.Signals, object]:
+def _install(handlers: dict[signal.Signals, Any]) -> dict[signal.Signals, Any]:
     """Replace the default handlers and `_end_at_once`, no one else's; returns the replaced ones."""
     ours = (signal.SIG_DFL, signal.default_int_handler, _end_at_once)
     if threading.current_thread() is not threading.main_thread():
         return {}
-    replaced = {number: signal.getsignal(number) for number in handlers}
-    replaced = {number: handler for number, handler in replaced.items() if handler in ours}
+    current = {number: signal.getsignal(number) for number in handlers}
+    replaced = {number: handler for number, handler in current.items() if handler in ours}
     for number in replaced:
-        signal.signal(number, handlers[number])  # type: ignore[arg-type]
+        signal.signal(number, handlers[number])
     return replaced
 
 
@@ -148,11 +148,12 @@ def _leave(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _drop_broken(stream: io.TextIOBase | None) -> bool:
+def _drop_broken(stream: TextIO | None) -> bool:
     """Whether a stream cannot be written any more; what is printed on it from now on is lost."""
+    if stream is None:  # closed before Python started
+        return False
     try:
-        if stream is not None:
-            stream.flush()
+        stream.flush()
         return False
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -119,7 +119,21 @@ def make_odd_file(folder: Path, number: int, rng: random.Random) -> Path:
 
 
 _ATOMS = (
-    *("cat", "sofa", "dining_table", "Cats", "", " ", "\n", ";", "@", "😀", "שלום", "e\u0301", "\t"),
+    *(
+        "cat",
+        "sofa",
+        "dining_table",
+        "Cats",
+        "",
+        " ",
+        "\n",
+        ";",
+        "@",
+        "😀",
+        "שלום",
+        "e\u0301",
+        "\t",
+    ),
     *("\udcff", "\x1b[31mred", "<b>", "{}", "%s", "'", '"', "\\", "null", "1", "\u200b", "\ufeff"),
     *("a b c", "x" * 61, "y" * 10_000, "-x", "--", "names.txt", "@names.txt", "@missing.txt"),
     *("@folder", "folder", "@empty.txt", "@bytes.bin", "bytes.bin", "/dev/null", "@/dev/null"),
