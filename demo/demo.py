@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read or its results not written."""
     args = parse_arguments(argv)
+    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.input, args.sample_photos)
     output = Path(args.output)
     jobs = name_results(photos, output)

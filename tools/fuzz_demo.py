@@ -39,6 +39,7 @@ import demo as demo_program  # noqa: E402
 from zsk.errors import UserError, printable, run_cli  # noqa: E402
 
 PER_FOLDER, SOUND = 50, 3
+OPTIONS = ("INPUT.MIN_SIZE_TEST", "64")  # the model sees photos small, to save time
 TIMEOUT = 600  # seconds for a folder or a list of names
 
 
@@ -79,6 +80,7 @@ def fuzz_folder(folder: Path, count: int, rng: random.Random) -> Counter[str]:
         sound_photo(rng).save(photos / f"sound{k}.png")
     command = [sys.executable, str(ROOT / "demo" / "demo.py"), "--input", str(photos)]
     command += ["--output", str(results), "--class-names", "cat, sofa", "--batch-size", "4"]
+    command += ["--opts", *OPTIONS]
     environment = {**os.environ, "PYTHONIOENCODING": rng.choice(("utf-8", "ascii:strict"))}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=TIMEOUT)
@@ -97,7 +99,7 @@ def fuzz_names(folder: Path, count: int, rng: random.Random) -> Counter[str]:
     os.chdir(folder)
     make_name_files(folder)
     sound_photo(rng).save("sound.png")
-    segmenter = demo_program.Segmenter(device="cpu")
+    segmenter = demo_program.Segmenter(device="cpu", opts=OPTIONS)
     demo_program.Segmenter = lambda *_: segmenter
     arguments = ["--input", "sound.png", "--output", "results", "--overwrite", "--class-names"]
     outcomes: Counter[str] = Counter()

@@ -170,10 +170,10 @@ def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist") from error
     except Image.DecompressionBombError as error:
-        pixels = int(re.findall(r"\d+", str(error))[0])
+        pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
         raise UserError(
-            f"{name} has {pixels / 1e6:.0f} million pixels, and the limit is "
-            f"{2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million: scale it down or cut it up"
+            f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
+            "it down or cut it up"
         ) from error
     except MemoryError as error:
         raise UserError(
