@@ -24,7 +24,11 @@ WRAPPED = (
         (UserError(WRAPPED), 2, "error: the file a.jpg is empty\n"),  # torch's wrapping is lost
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: Permission denied\n"),
-        (OSError(28, "No space left"), 2, "error: a file cannot be written: No space left\n"),
+        (
+            OSError(28, "No space left"),
+            2,
+            "error: the output or a file cannot be written: No space left\n",
+        ),
     ],
 )
 def test_a_mistake_and_an_interrupt_are_one_line(capsys, error, code, line) -> None:
@@ -84,7 +88,7 @@ def test_a_closed_and_a_full_output(capsys, monkeypatch, output, reason: str) ->
             run_cli(lambda: print("result"))
         assert stopped.value.code == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: the output cannot be written any more: ") and reason in line
+    assert line.startswith("error: the output or a file cannot be written: ") and reason in line
     with output() as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         say("first")

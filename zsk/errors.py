@@ -73,15 +73,13 @@ def reported_mistakes() -> Iterator[None]:
     except Terminated:
         _leave(_ENDINGS[signal.SIGTERM], TERMINATED_EXIT_CODE)
     except OSError as error:
-        if _drop_broken(sys.stdout) or _drop_broken(sys.stderr):
-            problem = f"the output cannot be written any more: {error.strerror}"
-        elif error.filename is not None:
-            problem = f"{os.fsdecode(error.filename)}: {error.strerror}"
-        elif error.errno in _NO_SPACE:
-            problem = f"a file cannot be written: {error.strerror}"
+        if error.filename is not None:
+            where = os.fsdecode(error.filename)
+        elif error.errno in _NO_SPACE or _drop_broken("\n"):
+            where = "the output or a file cannot be written"
         else:
             raise
-        _leave(f"error: {problem}", USER_ERROR_EXIT_CODE)
+        _leave(f"error: {where}: {error.strerror}", USER_ERROR_EXIT_CODE)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -97,7 +95,7 @@ def say(line: str, error: bool = False) -> None:
     try:
         print(printable(line), file=stream, flush=True)
     except OSError as problem:
-        _drop_broken(stream)
+        _drop(stream)
         if not error:
             say(f"note: the output is lost ({problem.strerror}), the run goes on", error=True)
 
@@ -144,17 +142,24 @@ def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
 def _leave(message: str, code: int) -> NoReturn:
     """Print on stderr as one line: messages may quote another library's many-line error."""
     say(" ".join(message.split()), error=True)
-    _drop_broken(sys.stdout)  # or the interpreter's end would report it again
+    _drop_broken()  # or the interpreter's end would report it again
     sys.exit(code)
 
 
-def _drop_broken(stream: TextIO | None) -> bool:
-    """Whether a stream cannot be written any more; what is printed on it from now on is lost."""
-    if stream is None:  # closed before Python started
-        return False
-    try:
-        stream.flush()
-        return False
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return True
+def _drop_broken(probe: str = "") -> bool:
+    """Whether stdout or stderr takes no output any more; what is printed there from now on is lost.
+
+    Without a buffer only a further write tells, of `probe`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # None: closed before Python started
+                print(end=probe, file=stream, flush=True)
+        except OSError:
+            _drop(stream)
+            return True
+    return False
+
+
+def _drop(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -151,7 +151,9 @@ def test_a_pipe_is_no_photo(tmp_path: Path) -> None:
 def test_a_photo_of_too_many_pixels(tmp_path: Path, monkeypatch) -> None:
     Image.new("1", (20, 10)).save(tmp_path / "x.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
-    with pytest.raises(UserError, match="x.png has 0.0002 million pixels.* 0.000198 million: scale"):
+    with pytest.raises(
+        UserError, match="x.png has 0.0002 million pixels.* 0.000198 million: scale"
+    ):
         read_image(tmp_path / "x.png")
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.errors import UserError
+from zsk.errors import UserError, printable
 
 PathLike = str | os.PathLike[str]
 
@@ -146,7 +146,7 @@ def _count_pages(stored: Image.Image) -> int:
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    logger.warning(message)
+    logger.warning(printable(message))
 
 
 @contextmanager
