@@ -13,8 +13,8 @@ LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
-.PHONY: help setup demo test test-slow fuzz bench-accuracy bench-accuracy-quick bench-speed lint format \
-	wheel lock clean
+.PHONY: help setup demo test test-slow fuzz bench-accuracy bench-accuracy-quick bench-speed \
+	faults lint format wheel lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ bench-accuracy-quick: $(STAMP)  ## the main tables, one seed and short trainings
 
 bench-speed: $(STAMP)  ## compare speed and memory into output/benchmark/speed
 	$(VENV_PYTHON) tools/benchmark_speed.py
+
+faults: $(STAMP)  ## kill, stop and starve trainings, and compare the resumed weights (an hour)
+	$(VENV_PYTHON) tools/fault_injection.py --output output/faults
 
 lint: $(STAMP)  ## check format, imports, style and types
 	$(VENV_PYTHON) -m black --check .

@@ -1,6 +1,9 @@
 """Every configuration below configs/ is read, and so is the definition of the tables."""
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmark.accuracy.definition import read_definition
@@ -29,6 +32,64 @@ def test_every_file_is_read_and_its_data_sets_are_known(path: Path) -> None:
     for name in names:
         get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN)
     assert cfg.OUTPUT_DIR != "./output" or is_base  # runs keep apart
+
+
+PUBLISHED = {  # of ZS-MaskFormer, on both data sets
+    "MODEL.WEIGHTS": "detectron2://DeepLab/R-103.pkl",
+    "MODEL.RESNETS.DEPTH": 101,
+    "MODEL.RESNETS.STEM_TYPE": "deeplab",
+    "MODEL.RESNETS.NORM": "FrozenBN",
+    "MODEL.RESNETS.RES5_DILATION": 1,
+    "MODEL.RESNETS.RES5_MULTI_GRID": [1, 2, 4],
+    "MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS": [1024],
+    "MODEL.SEM_SEG_HEAD.TEMPERATURE": 100.0,
+    "MODEL.MASK_FORMER.NUM_QUERIES": 100,
+    "MODEL.MASK_FORMER.NUM_LAYERS": 6,
+    "MODEL.MASK_FORMER.DROPOUT": 0.1,
+    "MODEL.CRITERION.FOCAL_WEIGHT": 20.0,
+    "MODEL.CRITERION.NO_OBJECT_WEIGHT": 0.1,
+    "MODEL.CRITERION.IGNORE_AWARE": False,
+    "MODEL.CLIP.NAME": "ViT-B/16",
+    "MODEL.ENSEMBLE.MODE": "ensemble",
+    "DATASETS.PROMPT_NAMES": False,
+    "SOLVER.BASE_LR": 0.0001,
+    "SOLVER.BACKBONE_MULTIPLIER": 0.1,
+    "SOLVER.WEIGHT_DECAY": 0.0001,
+    "SOLVER.POLY_LR_POWER": 0.9,
+    "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM": 0.01,
+    "INPUT.MIN_SIZE_TRAIN": tuple(range(320, 961, 64)),
+}
+PUBLISHED_VOC = {
+    "MODEL.ENSEMBLE.LAMBDA": 0.7,
+    "MODEL.CLIP.PROMPT": "sculpture",
+    "SOLVER.IMS_PER_BATCH": 16,
+    "SOLVER.MAX_ITER": 20000,
+    "INPUT.CROP.SIZE": [512, 512],
+    "INPUT.MIN_SIZE_TEST": 512,
+    "INPUT.MAX_SIZE_TEST": 2048,
+}
+PUBLISHED_COCO_STUFF = {
+    "MODEL.ENSEMBLE.LAMBDA": 0.8,
+    "MODEL.CLIP.PROMPT": "learned",
+    "SOLVER.IMS_PER_BATCH": 32,
+    "SOLVER.MAX_ITER": 60000,
+    "INPUT.CROP.SIZE": [640, 640],
+    "INPUT.MIN_SIZE_TEST": 640,
+    "INPUT.MAX_SIZE_TEST": 2560,
+}
+
+
+@pytest.mark.parametrize(
+    "file, published",
+    [
+        ("voc-11k-15/zs_maskformer_R101_bs16_20k.yaml", PUBLISHED_VOC),
+        ("coco-stuff-164k-156/zs_maskformer_R101_bs32_60k.yaml", PUBLISHED_COCO_STUFF),
+    ],
+)
+def test_zs_maskformer_is_configured_as_published(file: str, published: dict[str, Any]) -> None:
+    cfg = load_config(str(CONFIGS / file))
+    values = {key: reduce(getitem, key.split("."), cfg) for key in PUBLISHED | published}
+    assert values == PUBLISHED | published
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -7,6 +7,7 @@ from detectron2.config import get_cfg
 from torch import nn
 
 from zsk import segmenter as module
+from zsk.config import add_zsk_config
 from zsk.errors import UserError
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter
 from zsk.vocabulary import Vocabulary
@@ -34,6 +35,7 @@ def calls(monkeypatch):
     def load_config(config_file, opts):
         asked["config_file"], asked["opts"] = config_file, list(opts)
         cfg = get_cfg()
+        add_zsk_config(cfg)
         cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 64, 128
         cfg.MODEL.WEIGHTS = "default.pth"
         cfg.merge_from_list(asked["opts"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 
+from zsk.config import add_zsk_config
 from zsk.errors import UserError
 from zsk.regions import Regions
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
@@ -87,6 +88,7 @@ def test_views_that_no_photo_can_have_are_refused(sizes, max_size):
 
 def test_the_configuration_decides():
     cfg, model = get_cfg(), Scripted([[[0.0]], [[1.0]]])
+    add_zsk_config(cfg)
     assert with_test_time_augmentation(cfg, model) is model
     cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (2, 3), 5
     with_test_time_augmentation(cfg, model)([record()])

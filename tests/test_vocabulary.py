@@ -45,13 +45,17 @@ def test_seen_lookup_maps_everything_else_to_ignore() -> None:
 
 
 def test_seen_lookup_at_the_limit_of_8_bits() -> None:
-    names = tuple(f"class {k}" for k in range(256))
+    names = tuple(f"class {k}" for k in range(65536))
     table = Vocabulary(names[:255], names[:255], (True,) * 254 + (False,)).seen_lookup()
     assert table.tolist() == [*range(254), 255, 255]
-    with pytest.raises(UserError, match="at most 254 seen classes"):  # no-object has the next id
-        Vocabulary(names[:255], names[:255], (True,) * 255).seen_lookup()
-    with pytest.raises(UserError, match="at most 255 classes"):
-        Vocabulary(names, names, (True,) * 256).seen_lookup()
+    # 256 classes: 255 is one of them, and 65535 stands for none
+    table = Vocabulary(names[:256], names[:256], (True,) * 256).seen_lookup()
+    assert table.dtype == np.uint16 and table.tolist() == [*range(256)] + [65535] * (65536 - 256)
+    # 8 bits are enough for the seen classes alone
+    table = Vocabulary(names[:256], names[:256], (False,) + (True,) * 255).seen_lookup()
+    assert table.dtype == np.uint8 and table.tolist() == [255, *range(255)] + [255] * (65536 - 256)
+    with pytest.raises(UserError, match="less than 65535 classes, but the vocabulary has 65536"):
+        Vocabulary(names, names, (True,) * 65536).seen_lookup()
 
 
 def test_fingerprint_changes_with_every_part() -> None:

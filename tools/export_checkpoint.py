@@ -22,6 +22,7 @@ from detectron2.modeling import build_model  # noqa: E402
 
 from zsk.engine.checkpoint import frozen_backbone_keys, load_weights  # noqa: E402
 from zsk.errors import run_cli  # noqa: E402
+from zsk.files import replacing  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
 
@@ -35,7 +36,8 @@ def main() -> None:
     load_weights(model, args.weights)
     frozen = frozen_backbone_keys(model)
     state = {key: value.cpu() for key, value in model.state_dict().items() if key not in frozen}
-    torch.save({"model": state}, args.output)
+    with replacing(args.output) as unfinished:
+        torch.save({"model": state}, unfinished)
     load_weights(model, args.output)
     size = os.path.getsize(args.output) / 1e6
     print(f"{len(state)} tensors, {len(frozen)} of the frozen backbone left out, {size:.1f} MB")

@@ -10,7 +10,7 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 Record = dict[str, Any]
 
@@ -26,10 +26,9 @@ def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tenso
 
 
 def padded_labels(records: Sequence[Record], device: torch.device, key: str = "sem_seg") -> Tensor:
-    """The label maps (H,W) of B records as (B,H',W'), padded as the images are with 255."""
-    return ImageList.from_tensors(
-        [r[key].to(device) for r in records], pad_value=IGNORE_LABEL
-    ).tensor
+    """The label maps (H,W) of B records as (B,H',W'), padded with the ignore label."""
+    ignore = ignore_label(len(records[0]["vocabulary"]))
+    return ImageList.from_tensors([r[key].to(device) for r in records], pad_value=ignore).tensor
 
 
 def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:

@@ -16,7 +16,12 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
+    # keep model_best.pth, by the largest value of this metric ("hIoU", "IoU-cat"); "": none
+    cfg.TEST.BEST_METRIC = ""
     cfg.TEST.IMS_PER_BATCH = 1  # images that one process evaluates together
+    # side in pixels of a photo's overlapping tiles, after the resize of INPUT.MIN_SIZE_TEST and
+    # MAX_SIZE_TEST; 0: the whole photo at once
+    cfg.TEST.TILES = 0
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
@@ -24,6 +29,9 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 
 def _add_data_config(cfg: CfgNode) -> None:
+    # largest share of the training images whose photo or label may be unreadable: such an image is
+    # replaced by the next one of the list and counted; 0.0: the first one ends the run
+    cfg.DATALOADER.SKIP_UNREADABLE = 0.0
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
@@ -37,6 +45,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     _add_head_config(cfg)
     _add_criterion_config(cfg)
     _add_classification_config(cfg)
+    # share of the tensors of a part (the backbone; the head where the file has one) that training
+    # has to find in MODEL.WEIGHTS; 0.0: files of other models are accepted
+    cfg.MODEL.WEIGHTS_MIN_SHARE = 0.5
     # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
     # is float16 on a GPU in any case)
     cfg.MODEL.TEST_DTYPE = "float32"
@@ -55,6 +66,8 @@ def _add_head_config(cfg: CfgNode) -> None:
     # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
     cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER = "text"
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
+    # hidden widths of the MLP from kernel or query to text space; []: two, as wide as the kernel
+    cfg.MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS = []
     # backbone features to pool under the masks and score instead of the kernels (our choice)
     cfg.MODEL.SEM_SEG_HEAD.CLASS_FEATURES = []
     cfg.MODEL.SEM_SEG_HEAD.CLASS_DROPOUT = 0.5  # of those features
@@ -101,7 +114,7 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
     clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
-    clip.PROMPT = "single"  # single, imagenet, vild or learned
+    clip.PROMPT = "single"  # single, sculpture, imagenet, vild or learned
     clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
     # one_pass with OpenAI's models: shorter side of the photo in pixels; 0: the training size

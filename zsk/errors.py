@@ -59,6 +59,10 @@ def run_cli(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(code)  # type: ignore[arg-type]
 
 
+class UnreadableFile(UserError):
+    """A photo or label that is missing, damaged or no image."""
+
+
 @contextmanager
 def reported_mistakes() -> Iterator[None]:
     """As `run_cli`, for a block of code: imports that fail where a package is missing."""

@@ -22,6 +22,7 @@ from detectron2.modeling import build_model
 
 from zsk.data.augmentations import eval_resize
 from zsk.engine.checkpoint import load_weights
+from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.load import load_config, trained_names
 from zsk.resources import find_resource
@@ -109,6 +110,7 @@ class Segmenter:
                 "MODEL.WEIGHTS in the configuration)"
             )
         load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        check_network_settings(self.cfg)
         self._trained = trained_names(self.cfg)
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels

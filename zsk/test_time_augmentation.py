@@ -8,20 +8,20 @@ from detectron2.data import transforms as T
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zsk.batched_inputs import Record
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
 from zsk.label_map import label_map
 from zsk.regions import Regions
+from zsk.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
 
-class ZSKNetWithTTA(nn.Module):
-    """A ZSKNet in evaluation that looks at every photo several times.
+class ZSKNetWithTTA(SeveralLooks):
+    """Looks at every photo several times.
 
     One view at a time goes through the network; the masks of all views are kept until the photo
-    is labelled.
+    is labelled. The images are on the CPU, and best not resized before.
     """
 
     def __init__(self, model: ZSKNet, min_sizes: Sequence[int], max_size: int, flip: bool):
@@ -35,31 +35,14 @@ class ZSKNetWithTTA(nn.Module):
         Raises:
             UserError: no size, or one that no image can have.
         """
-        super().__init__()
+        super().__init__(model)
         if not min_sizes or min(min_sizes) < 0 or max_size < 1:
             raise UserError(
                 f"TEST.AUG.MIN_SIZES {list(min_sizes)} and TEST.AUG.MAX_SIZE {max_size} give no "
                 "view: list shortest sides in pixels, and a longest side of at least 1"
             )
-        self.model = model
         self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
         self.flip = flip
-
-    def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Look, name, label: per record {"pred_labels": (height,width) int64}.
-
-        Args:
-            batched_inputs: as ZSKNet takes them, "image" on the CPU and best not resized before.
-        """
-        looks = self.look([record["image"] for record in batched_inputs])
-        return [
-            {
-                "pred_labels": self.label(
-                    views, record["vocabulary"], (record["height"], record["width"])
-                )
-            }
-            for record, views in zip(batched_inputs, looks)
-        ]
 
     def look(self, images: Sequence[Tensor]) -> list[list[Regions]]:
         """Images (3,H,W) uint8 on the CPU -> the regions of all views of each."""
@@ -78,18 +61,30 @@ class ZSKNetWithTTA(nn.Module):
                 yield regions._replace(masks=regions.masks.flip(-1))
 
     def label(
-        self, views: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
+        self, look: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
     ) -> Tensor:
         """Name the regions of all views, then label every pixel by the averaged scores."""
-        named = [(self.model.name(regions, vocabulary), regions.masks) for regions in views]
+        named = [(self.model.name(regions, vocabulary), regions.masks) for regions in look]
         return label_map(named, size, self.model.mask_softmax)
 
 
 def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """The model as TEST.AUG wants it: as it is, or looking at several views."""
-    if not cfg.TEST.AUG.ENABLED:
+    """The model as TEST.AUG and TEST.TILES want it: as it is, or looking several times.
+
+    Raises:
+        UserError: both are asked for, or a value of theirs does not suit.
+    """
+    side, views = cfg.TEST.TILES, cfg.TEST.AUG
+    if not side and not views.ENABLED:
         return model
+    if side and views.ENABLED:
+        raise UserError(
+            f"TEST.TILES is {side} and TEST.AUG.ENABLED is True, but one photo is looked at either "
+            "in tiles or in views: set TEST.TILES to 0 or TEST.AUG.ENABLED to False"
+        )
     # distributed training evaluates what it wraps
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     assert isinstance(inner, ZSKNet)
-    return ZSKNetWithTTA(inner, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE, cfg.TEST.AUG.FLIP)
+    if side:
+        return ZSKNetInTiles(inner, side)
+    return ZSKNetWithTTA(inner, views.MIN_SIZES, views.MAX_SIZE, views.FLIP)

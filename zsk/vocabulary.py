@@ -16,7 +16,20 @@ import torch
 from zsk.errors import UserError
 
 IGNORE_LABEL = 255
-"""Label value of pixels that are neither trained on nor scored."""
+"""Label value of pixels that are neither trained on nor scored, for up to 255 classes."""
+
+WIDE_IGNORE_LABEL = 65535
+"""The same for more classes, whose labels have 16 bits."""
+
+
+def ignore_label(num_classes: int) -> int:
+    """The label value that stands for no class beside `num_classes` ids."""
+    return IGNORE_LABEL if num_classes <= IGNORE_LABEL else WIDE_IGNORE_LABEL
+
+
+def label_dtype(num_classes: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds `num_classes` ids and the ignore label."""
+    return np.uint8 if num_classes <= IGNORE_LABEL else np.uint16
 
 
 @dataclass(frozen=True)
@@ -81,27 +94,22 @@ class Vocabulary:
         )
 
     def seen_lookup(self) -> np.ndarray:
-        """(256,) uint8 table: joint label id → id in ``seen_only()``.
+        """(256,) or, over 255 classes, (65536,) table: joint label id → id in ``seen_only()``.
 
-        Unseen ids, ids outside the vocabulary and 255 all become 255 (ignore), so indexing a
-        label map with the table cannot let an unseen id through.
+        Unseen ids, ids outside the vocabulary and the ignore label all become the ignore label of
+        the seen classes, so indexing a label map with the table cannot let an unseen id through.
 
         Raises:
-            UserError: no class is seen, more than 254 are, or there are more than 255 classes.
+            UserError: no class is seen, or there are more classes than 16-bit labels hold.
         """
-        if len(self) > IGNORE_LABEL:
+        if len(self) >= WIDE_IGNORE_LABEL:
             raise UserError(
-                f"a label image holds at most {IGNORE_LABEL} classes (8 bits, 255 is ignore), "
-                f"but the vocabulary has {len(self)}"
+                f"a label image holds less than {WIDE_IGNORE_LABEL} classes, but the vocabulary "
+                f"has {len(self)}"
             )
         seen = len(self.seen_only())
-        if seen >= IGNORE_LABEL:  # training gives the next id to no-object
-            raise UserError(
-                f"training takes at most {IGNORE_LABEL - 1} seen classes, but the vocabulary has "
-                f"{seen}: mark some as unseen"
-            )
-        table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-        table[np.flatnonzero(self.seen)] = np.arange(seen, dtype=np.uint8)
+        table = np.full(ignore_label(len(self)) + 1, ignore_label(seen), label_dtype(seen))
+        table[np.flatnonzero(self.seen)] = np.arange(seen)
         return table
 
     def fingerprint(self) -> str:

@@ -28,7 +28,7 @@ from zsk.label_map import label_map
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
 
@@ -122,7 +122,7 @@ class ZSKNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and 255 for ignored pixels, and "unnamed" (H,W) in all records or in none; in
+                and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
                 evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
@@ -148,11 +148,12 @@ class ZSKNet(nn.Module):
     def segments(self, batched_inputs: list[Record]) -> list[Segments]:
         """The ground truth of the records on the padded images; padding is ignored."""
         labels = padded_labels(batched_inputs, self.device)
-        segments = [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
+        ignore = ignore_label(len(batched_inputs[0]["vocabulary"]))
+        segments = [segments_from_sem_seg(sem_seg, ignore) for sem_seg in labels]
         if "unnamed" not in batched_inputs[0]:
             return segments
         maps = padded_labels(batched_inputs, self.device, "unnamed")
-        return [with_unnamed(*pair, IGNORE_LABEL) for pair in zip(segments, maps)]
+        return [with_unnamed(*pair, ignore) for pair in zip(segments, maps)]
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name, label; results as in `forward`."""

@@ -21,9 +21,9 @@ from maskformer_weights import convert_maskformer
 from tiny_head import scored
 from torch import nn
 
-from zsk.baselines.query_head import ZSMaskFormerHead, mask_embedding
+from zsk.baselines.query_head import ZSMaskFormerHead
 from zsk.baselines.transformer_decoder import TransformerDecoder
-from zsk.proposals.class_scores import LinearScores
+from zsk.proposals.class_scores import LinearScores, mlp
 from zsk.proposals.pixel_decoder import PixelDecoder
 
 GOLDEN = Path(__file__).parent / "golden" / "maskformer_head.npz"
@@ -47,7 +47,7 @@ def build_head():
         ),
         transformer_decoder=TransformerDecoder(CHANNELS["res5"], num_layers=NUM_LAYERS, **sizes),
         memory_feature="res5",
-        mask_embed=mask_embedding(16, 12),
+        mask_embed=mlp(16, [16, 16], 12),
         class_scores=LinearScores(nn.Linear(16, NUM_CLASSES + 1), NUM_CLASSES),
     ).eval()
 

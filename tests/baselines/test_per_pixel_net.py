@@ -184,6 +184,7 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
+        (("TEST.TILES", 640), "TEST.TILES is about mask proposals"),
         (("INPUT.RECOLOR", 0.5), "INPUT.RECOLOR is about mask proposals"),
         (("MODEL.CLIP.FURTHER_THRESHOLDS", [0.7]), "FURTHER_THRESHOLDS is about mask proposals"),
         (("MODEL.ENSEMBLE.MASK_SOFTMAX", 2.0), "MASK_SOFTMAX is about mask proposals"),

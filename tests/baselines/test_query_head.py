@@ -58,6 +58,16 @@ def test_every_layer_gives_masks_of_the_finest_feature_and_scores(opts, size, la
         assert not torch.allclose(before.pred_masks, after.pred_masks, atol=1e-3)
 
 
+@pytest.mark.parametrize("hidden, expected", [([], [32, 32]), ([64], [64]), ([64, 8], [64, 8])])
+def test_the_class_embedding_has_the_widths_that_are_asked_for(hidden, expected):
+    head = build("MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", hidden)[1]
+    linears = [layer for layer in head.class_scores.embedding if isinstance(layer, nn.Linear)]
+    assert [layer.in_features for layer in linears] == [32, *expected]
+    assert [layer.out_features for layer in linears] == [*expected, EMBED_DIM]
+    # a ReLU between them, none at the end
+    assert len(head.class_scores.embedding) == 2 * len(linears) - 1
+
+
 def test_dropout_is_off_in_evaluation_and_on_in_training():
     backbone, head = build()
     decoder = head.transformer_decoder
@@ -131,6 +141,8 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.MASK_FORMER.NUM_LAYERS", 0), "NUM_LAYERS is 0, but has to be at least 1"),
         (("MODEL.MASK_FORMER.NUM_QUERIES", 0), "NUM_QUERIES is 0"),
         (("MODEL.MASK_FORMER.DROPOUT", 1.0), "DROPOUT is 1.0"),
+        (("MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", [8, 0]), "\\[8, 0\\], but each width"),
+        ((*LINEAR, "MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", [8]), "CLASSIFIER linear nothing reads"),
     ],
 )
 def test_impossible_configurations_name_the_key(opts, words):

@@ -1,3 +1,7 @@
+import pickle
+import warnings
+import zipfile
+
 import pytest
 import torch
 from tiny_clip import make_tiny_clip, save_tiny_clip
@@ -6,10 +10,21 @@ from torch.nn import functional as F
 from zsk.classification import clip_encoder
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import CLIP, ClipEncoder
+from zsk.classification.clip_file import read_clip_file
 from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
 
 TEXTS = ["a photo of a cat.", "sky"]
+
+
+class Evil:
+    """Calls something when it is unpickled."""
+
+    def __init__(self, written):
+        self.written = written
+
+    def __reduce__(self):
+        return (open, (str(self.written), "w"))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +71,9 @@ def test_the_input_size_comes_from_the_file(tmp_path):
     assert encoder.encode_image(torch.zeros(1, 3, 96, 96)).shape == (1, 32)
 
 
-@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, but the published files are traced
-def test_a_torchscript_archive_as_published(weights, tmp_path):
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The tiny CLIP as OpenAI publishes its models."""
     import clip
 
     model = make_tiny_clip()
@@ -66,11 +82,50 @@ def test_a_torchscript_archive_as_published(weights, tmp_path):
         model.__dict__.pop(name, None)
         model.register_buffer(name, value)
     example = (torch.zeros(1, 3, 64, 64), clip.tokenize(["x"]))
-    torch.jit.trace(model, example, check_trace=False).save(str(tmp_path / "archive.pt"))
-    encoder = ClipEncoder(str(tmp_path / "archive.pt"))
+    path = tmp_path_factory.mktemp("clip") / "archive.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated
+        traced = torch.jit.trace(model, example, check_trace=False)
+    traced.visual.half()  # the published weights are, on a GPU
+    traced.save(str(path))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")  # loading, too
+def test_a_torchscript_archive_holds_the_tensors_that_torch_reads(archive):
+    wanted = torch.jit.load(str(archive)).state_dict()
+    found = read_clip_file(archive)
+    assert list(found) == list(wanted)
+    for name, value in wanted.items():
+        assert found[name].dtype == value.dtype and torch.equal(found[name], value), name
+
+
+def test_a_torchscript_archive_is_read_without_its_code(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.jit, "load", None)
+    encoder = ClipEncoder(str(archive))
     torch.testing.assert_close(
-        encoder.encode_text(TEXTS), ClipEncoder(str(weights)).encode_text(TEXTS)
+        encoder.encode_text(TEXTS),
+        ClipEncoder(str(save_tiny_clip(tmp_path / "a.pt"))).encode_text(TEXTS),
     )
+
+
+def test_a_torchscript_archive_that_calls_something_is_not_run(archive, tmp_path):
+    evil = pickle.dumps(Evil(tmp_path / "written"), protocol=2)
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(tmp_path / "a.pt", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, evil if name.endswith("/data.pkl") else source.read(name))
+    with pytest.raises(UserError, match="a.pt holds no complete OpenAI CLIP model"):
+        build_encoder(str(tmp_path / "a.pt"))
+    assert not (tmp_path / "written").exists()
+
+
+def test_a_torchscript_archive_with_a_changed_bit_is_refused(archive, tmp_path):
+    data = bytearray(archive.read_bytes())
+    bits = read_clip_file(archive)["ln_final.weight"].numpy().tobytes()
+    data[data.index(bits) + 7] ^= 1
+    (tmp_path / "a.pt").write_bytes(data)
+    with pytest.raises(UserError, match="a.pt cannot be read.*Bad CRC-32"):
+        build_encoder(str(tmp_path / "a.pt"))
 
 
 def test_77_tokens_pass_and_78_do_not(weights):
@@ -128,12 +183,7 @@ def test_a_file_without_a_whole_model_is_named(weights, tmp_path, change):
 
 
 def test_a_saved_program_is_not_run(tmp_path):
-    # weights_only: a pickle that calls something is refused, not executed
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "written"), "w"))
-
-    torch.save({"x": Evil()}, tmp_path / "evil.pt")
+    torch.save({"x": Evil(tmp_path / "written")}, tmp_path / "evil.pt")
     with pytest.raises(UserError, match="evil.pt"):
         build_encoder(str(tmp_path / "evil.pt"))
     assert not (tmp_path / "written").exists()

@@ -11,11 +11,12 @@ def test_a_name_replaces_the_braces_and_nothing_else():
 
 def test_the_lists_are_those_of_the_source(real_data):
     assert TEMPLATES["single"] == ("a photo of a {}.",)
+    assert TEMPLATES["sculpture"] == ("a sculpture of a {}.",)
     for name, file in (("imagenet", "clip_imagenet_templates.txt"), ("vild", "vild_templates.txt")):
         lines = (real_data / "names" / file).read_text().splitlines()
         assert list(get_templates(name)) == lines
 
 
 def test_an_unknown_name():
-    with pytest.raises(UserError, match="'vlid'.*single, imagenet, vild"):
+    with pytest.raises(UserError, match="'vlid'.*single, sculpture, imagenet, vild"):
         get_templates("vlid")

@@ -56,6 +56,10 @@ def ids(loaded) -> list[list[str]]:
     return [[record["image_id"] for record in batch] for batch in loaded]
 
 
+def views(loaded) -> list[list[tuple[str, bytes]]]:
+    return [[(r["image_id"], r["image"].numpy().tobytes()) for r in batch] for batch in loaded]
+
+
 def test_an_epoch_shows_every_image_once_and_no_unseen_id() -> None:
     shown = list(itertools.chain(*batches(small_cfg("pets"), 5)))
     stems = [record["image_id"] for record in shown]
@@ -67,11 +71,29 @@ def test_an_epoch_shows_every_image_once_and_no_unseen_id() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_gets_the_images_that_come_then(workers: int) -> None:
+def test_a_resumed_run_gets_the_images_and_views_that_come_then(workers: int) -> None:
+    whole = batches(small_cfg("pets"), 7)
     cfg = small_cfg("pets", workers=workers)
-    whole = ids(batches(cfg, 7))
-    # with several workers this holds where the start is a multiple of their number, as 4 is of 2
-    assert ids(itertools.islice(build_train_loader(cfg, start_iter=4), 3)) == whole[4:]
+    np.random.seed(99)
+    resumed = list(itertools.islice(build_train_loader(cfg, start_iter=3), 4))
+    assert views(resumed) == views(whole[3:])
+
+
+def test_views_depend_on_seed_and_position_alone(monkeypatch) -> None:
+    """Two processes show in every iteration what one shows; the caller's draws stay its own."""
+    cfg = small_cfg("pets")
+    whole = views(batches(cfg, 5))
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr("detectron2.utils.comm.get_rank", lambda: rank)
+        shares.append(views(batches(cfg, 5)))
+        drawn = np.random.rand()
+        seed_all_rng(cfg.SEED)
+        assert drawn == np.random.rand()
+    assert [first + second for first, second in zip(*shares)] == whole
+    seen = [view for batch in whole for view in batch]
+    assert len({name for name, _ in seen}) == 5 < len(set(seen))  # a new view at every showing
 
 
 def test_several_data_sets_share_one_vocabulary() -> None:

@@ -71,6 +71,12 @@ def test_a_system_is_trained_and_evaluated(run, system: str) -> None:
     assert ("hIoU" in metrics) == (system not in SUPERVISED)
 
 
+@pytest.mark.slow
+def test_scenes_are_evaluated_in_tiles(run) -> None:
+    report = run("zsk_small", "TEST.TILES", "64", "TEST.PROPOSAL_RECALL", "False")[1]
+    assert report["images"] == SCENES and 0 <= report["metrics"]["hIoU"] <= 100
+
+
 def test_clip_alone_needs_no_training(run) -> None:
     trained, report = run("per_pixel_clip", "--eval-only")
     assert trained == {}

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,21 @@ from detectron2.engine import defaults
 from detectron2.utils import comm
 from torch import distributed
 
-from zsk.engine.distributed import join_processes, launched_by_torchrun, run_in_processes
+from zsk.engine.distributed import (
+    argument_parser,
+    join_processes,
+    launched_by_torchrun,
+    lost_processes_named,
+    run_in_processes,
+)
 from zsk.errors import UserError
 
 TASKS = Path("/proc/self/task")
 
 
 def arguments(num_gpus=1, num_machines=1):
-    return Namespace(num_gpus=num_gpus, num_machines=num_machines, machine_rank=0, dist_url="auto")
+    options = ["--num-gpus", str(num_gpus), "--num-machines", str(num_machines)]
+    return argument_parser().parse_args([*options, "--dist-url", "auto"])
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_torchruns_process_joins_over_gloo_and_leaves_no_thread(torchrun):
     seen = []
 
     def main(args):
-        join_processes("cpu")
+        join_processes("cpu", timeout=30)
         seen.append((distributed.get_backend(), comm.get_local_rank(), comm.get_local_size()))
         model = torch.nn.Linear(1, 1)
         assert defaults.create_ddp_model(model) is model  # one process
@@ -96,10 +102,29 @@ def test_more_processes_than_gpus(torchrun, monkeypatch):
     monkeypatch.setitem(os.environ, "LOCAL_RANK", "1")
     monkeypatch.setitem(os.environ, "LOCAL_WORLD_SIZE", "2")
     with pytest.raises(UserError, match="started 2 processes on a machine with 1 GPUs"):
-        join_processes("cuda")
+        join_processes("cuda", timeout=30)
 
 
 def test_processes_for_gpus_do_not_compute_on_the_cpu(without_torchrun, monkeypatch):
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     with pytest.raises(UserError, match="MODEL.DEVICE is cpu"):
-        join_processes("cpu")
+        join_processes("cpu", timeout=30)
+
+
+@pytest.mark.parametrize(
+    "raised, sentence",
+    [
+        ("[third_party/gloo/pair.cc:534] Connection closed by peer", "another of .* has ended"),
+        ("[third_party/gloo/x.cc:81] Timed out waiting 1ms", "not answered .*--process-timeout"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", "fewer DATALOADER.NUM_WORKERS"),
+    ],
+)
+def test_a_lost_process_is_a_sentence(monkeypatch, raised, sentence):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    with pytest.raises(UserError, match=sentence), lost_processes_named():
+        raise RuntimeError(raised)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="size mismatch"), lost_processes_named():
+        raise RuntimeError("size mismatch")

@@ -93,6 +93,7 @@ def test_seen_only_refuses_the_joint_records_and_bad_labels(cfg, tmp_path):
         (["TEST.DUMP", ["jpg"]], "TEST.DUMP lists 'jpg': choose from png, rle"),
         (["TEST.PROPOSAL_RECALL", True, "TEST.VOCABULARY", "seen"], "TEST.PROPOSAL_RECALL"),
         (["TEST.PROPOSAL_RECALL", True, "TEST.AUG.ENABLED", True], "TEST.PROPOSAL_RECALL"),
+        (["TEST.PROPOSAL_RECALL", True, "TEST.TILES", 64], "TEST.PROPOSAL_RECALL"),
     ],
 )
 def test_keys_that_do_not_suit_are_refused(cfg, options, message):

@@ -8,7 +8,7 @@ from zsk.errors import UserError
 from zsk.proposals.class_scores import (
     LinearScores,
     TextAlignedScores,
-    kernel_embedding,
+    mlp,
     pool_regions,
     region_embedding,
 )
@@ -33,12 +33,18 @@ def test_scores_are_cosines_times_the_temperature_with_no_object_last():
 
 def test_scores_are_float32_under_autocast():
     torch.manual_seed(0)
-    scores = TextAlignedScores(kernel_embedding(8, 3), 3, 100.0)
+    scores = TextAlignedScores(mlp(8, [8, 8], 3), 3, 100.0)
     kernels, text = torch.randn(1, 4, 8), torch.eye(3)
     with torch.autocast("cpu", torch.bfloat16):
         logits = scores(scores.embed(kernels), text)
     expected = scores(scores.embed(kernels), text)
     torch.testing.assert_close(logits, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("width", [512, 1024])
+def test_the_no_object_vector_starts_at_the_length_of_a_text_embedding(width):
+    length = TextAlignedScores(nn.Identity(), width, 100.0).no_object.norm().item()
+    assert length == pytest.approx(1, abs=0.15)
 
 
 def test_a_kernel_of_zero_has_finite_scores():

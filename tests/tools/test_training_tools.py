@@ -25,7 +25,7 @@ def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp
         assert 0 <= report[group] <= 100
     assert f"among 32 names: {report['accuracy']:.1f} %" in done.stdout.splitlines()[0]
     # an adapted one encodes texts as before
-    before, after = (torch.load(file) for file in (first, adapted))
+    before, after = (torch.load(file, weights_only=True) for file in (first, adapted))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("visual.") for name in changed)
     assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)

@@ -109,7 +109,7 @@ class PerPixelNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and 255 for ignored pixels; in evaluation "height" and "width" of the result.
+                and `ignore_label` for others; in evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
         """
@@ -208,6 +208,7 @@ def _check_options(cfg: CfgNode) -> None:
     for key, wanted in (
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
         ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
+        ("TEST.TILES", cfg.TEST.TILES),
         ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
         ("MODEL.CLIP.FURTHER_THRESHOLDS", cfg.MODEL.CLIP.FURTHER_THRESHOLDS),
         ("MODEL.ENSEMBLE.MASK_SOFTMAX", cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),

@@ -16,24 +16,13 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from zsk.proposals.build import build_vector_scores
-from zsk.proposals.class_scores import ClassScores
+from zsk.proposals.class_scores import ClassScores, mlp
 from zsk.proposals.masks import convolve_kernels
 from zsk.proposals.outputs import Proposals
 from zsk.proposals.pixel_decoder import PixelDecoder
 
 from .build_query_head import build_pixel_decoder, build_transformer_decoder, check_query_settings
 from .transformer_decoder import TransformerDecoder
-
-
-def mask_embedding(dim: int, mask_dim: int) -> nn.Module:
-    """The MLP that takes a query (…,D) to the weights of its mask (…,M)."""
-    return nn.Sequential(
-        nn.Linear(dim, dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(dim, dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(dim, mask_dim),
-    )
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -58,7 +47,7 @@ class ZSMaskFormerHead(nn.Module):
         """
         Args:
             memory_feature: the backbone feature that the queries look at.
-            mask_embed: see `mask_embedding`.
+            mask_embed: queries (…,D) -> the weights of their masks (…,M).
             class_scores: `TextAlignedScores` or `LinearScores` on queries.
         """
         super().__init__()
@@ -78,7 +67,7 @@ class ZSMaskFormerHead(nn.Module):
             "pixel_decoder": build_pixel_decoder(cfg, input_shape),
             "transformer_decoder": build_transformer_decoder(cfg, input_shape),
             "memory_feature": cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES[-1],
-            "mask_embed": mask_embedding(settings.DIM, settings.MASK_DIM),
+            "mask_embed": mlp(settings.DIM, [settings.DIM, settings.DIM], settings.MASK_DIM),
             "class_scores": build_vector_scores(cfg.MODEL.SEM_SEG_HEAD, settings.DIM, embed_dim),
         }
 

@@ -19,7 +19,7 @@ from zsk.errors import UserError
 from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features
 from zsk.proposals.masks import resize_masks
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -73,11 +73,12 @@ class TextFCNHead(nn.Module):
 
         Args:
             logits: (B,K,h,w), resized to the labels, where small segments survive.
-            sem_seg: (B,H,W) int64, ids below K or 255.
+            sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
         Returns:
             {"loss_sem_seg"}: 0, but in the graph, when nothing is labelled.
         """
+        ignore = ignore_label(logits.shape[1])
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-            total = F.cross_entropy(logits, sem_seg, ignore_index=IGNORE_LABEL, reduction="sum")
-        return {"loss_sem_seg": total / (sem_seg != IGNORE_LABEL).sum().clamp(min=1)}
+            total = F.cross_entropy(logits, sem_seg, ignore_index=ignore, reduction="sum")
+        return {"loss_sem_seg": total / (sem_seg != ignore).sum().clamp(min=1)}

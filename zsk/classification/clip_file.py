@@ -1,47 +1,91 @@
-"""Reads files of OpenAI CLIP's weights."""
+"""Reads files of OpenAI CLIP's weights, without executing the code that OpenAI's archives hold."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.safe_load import one_line, read_file
+
+_STORAGES = {
+    "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64, "IntStorage": torch.int32, "BFloat16Storage": torch.bfloat16,
+}  # fmt: skip
 
 
 def read_clip_file(path: Path) -> dict[str, Tensor]:
     """The tensors of a TorchScript archive as OpenAI publishes them, or of a saved state dict.
 
     Raises:
-        UserError: the file cannot be read, or holds no state dict.
+        UserError: the file cannot be read, is damaged, or holds no state dict.
     """
-    try:
-        state = _read(path)
-    except (
-        OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError,
-        pickle.UnpicklingError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise UserError(
-            f"the CLIP weights file {path} cannot be read, it may be a partial download "
-            f"({type(error).__name__}): fetch it again"
-        ) from error
+    state: Any
+    if zipfile.is_zipfile(path) and _is_script_archive(path):
+        try:
+            state = _read_script_archive(path)
+        except Exception as error:  # pickle, zip and torch have their own kinds
+            raise UserError(
+                f"the CLIP weights file {path} cannot be read, it may be a partial download "
+                f"({type(error).__name__}: {one_line(error)}): fetch it again"
+            ) from error
+    else:
+        state = read_file(path, "CLIP weights file")
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"the file {path} holds no state dict: give OpenAI CLIP's weights")
     # A plain dict has no version numbers, so files from before torch counted batches load, too.
     return dict(state)
 
 
-def _read(file: Path) -> object:
-    if zipfile.is_zipfile(file) and _is_script_archive(file):
-        # loading builds the archive's modules; none of their methods is called
-        return torch.jit.load(str(file), map_location="cpu").state_dict()
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
 def _is_script_archive(file: Path) -> bool:
     """Both kinds are zip files; only TorchScript carries code."""
     with zipfile.ZipFile(file) as archive:
         return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
+
+
+def _read_script_archive(file: Path) -> dict[str, Tensor]:
+    with zipfile.ZipFile(file) as archive:
+        root = archive.namelist()[0].split("/")[0]
+        return dict(_tensors(_ArchiveUnpickler(archive, root).load(), ""))
+
+
+def _tensors(module: _Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, value in module.state.items():
+        if isinstance(value, Tensor):
+            yield prefix + name, value
+        elif isinstance(value, _Inert):
+            yield from _tensors(value, f"{prefix}{name}.")
+
+
+class _Inert:
+    """Stands for every object of an archive that is no tensor, and only keeps its attributes."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+class _ArchiveUnpickler(pickle.Unpickler):
+    """TorchScript's modules as `_Inert`, their parameters and buffers as tensors."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(archive.open(f"{root}/data.pkl"))
+        self._archive, self._root = archive, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, start, size, stride, *_: storage.as_strided(size, stride, start)
+        return _STORAGES.get(name, _Inert) if module == "torch" else _Inert
+
+    def persistent_load(self, storage: tuple[Any, ...]) -> Tensor:
+        _, dtype, key, *_ = storage
+        data = self._archive.read(f"{self._root}/data/{key}")  # compares the checksum
+        return torch.frombuffer(bytearray(data), dtype=dtype)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 from zsk.files import replacing
+from zsk.safe_load import read_file
 
 from .encoder import VisionLanguageEncoder
 from .prompts import get_templates
@@ -74,7 +75,7 @@ def check_takes_context(encoder: VisionLanguageEncoder) -> None:
     if not encoder.takes_context:
         raise UserError(
             "learned prompts need CLIP's text tower, which MODEL.CLIP.NAME embedded has not: "
-            "choose MODEL.CLIP.PROMPT single, imagenet or vild, or a CLIP model"
+            "choose templates for MODEL.CLIP.PROMPT, such as single, or a CLIP model"
         )
 
 
@@ -99,7 +100,7 @@ def _read(path: str) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise UserError(f"the learned prompts {path} (MODEL.CLIP.PROMPT_WEIGHTS) do not exist")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_file(path)
         shapes = [content[key].ndim == 2 for key in ("prefix", "suffix")]
         complete = all(shapes) and {"encoder", "trained_on"} <= content.keys()
     except Exception as error:  # torch, pickle and zip have their own kinds

@@ -1,7 +1,7 @@
 """Prompt templates.
 
 "imagenet" has the 80 of CLIP's release (Radford et al., ICML 2021), "vild" the 14 of ViLD (Gu et
-al., ICLR 2022).
+al., ICLR 2022), "sculpture" the one of ZS-MaskFormer (Xu et al., ECCV 2022).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from zsk.errors import UserError
 
 _SINGLE = ("a photo of a {}.",)
+
+_SCULPTURE = ("a sculpture of a {}.",)
 
 _IMAGENET = (
     "a bad photo of a {}.",
@@ -114,6 +116,7 @@ _VILD = (
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "single": _SINGLE,
+    "sculpture": _SCULPTURE,
     "imagenet": _IMAGENET,
     "vild": _VILD,
 }

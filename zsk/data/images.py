@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.errors import UserError, printable
+from zsk.errors import UnreadableFile, UserError, printable
 
 PathLike = str | os.PathLike[str]
 
@@ -29,14 +29,19 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
+TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
 _WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictures are previews
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 
 def read_image(path: PathLike) -> np.ndarray:
-    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied.
+    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied: see `read_oriented_image`."""
+    return read_oriented_image(path)[0]
+
+
+def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
+    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied, and its EXIF orientation, 1–8.
 
     Grey, palette and CMYK images are converted, an alpha channel is dropped. 16-bit values are
     scaled to 8 bits; those of a 32-bit integer TIFF count as 8 bits where all lie in 0..255, else
@@ -46,8 +51,10 @@ def read_image(path: PathLike) -> np.ndarray:
         UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
             image, of unknown range, or larger than Pillow's limit of 179 million pixels.
     """
-    with _decoded(path, "image") as stored:
+    with _opened(path, "image") as stored:
         orientation = _orientation(stored)
+        stored.load()
+        left = _orientation(stored)  # to be applied: decoding has turned a TIFF
         image = _eight_bits(stored, path) if stored.mode in _WIDE_INTEGER_MODES else stored
         if image.mode == "F":
             raise UserError(
@@ -55,11 +62,11 @@ def read_image(path: PathLike) -> np.ndarray:
                 "convert it to 8-bit RGB"
             )
         image = image.convert("RGB")
-        rgb = np.array(image if orientation == 1 else image.transpose(_TURNS[orientation]))
+        rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
         pages = _count_pages(stored)
     if pages > 1:
         _warn_once(f"image {os.fspath(path)} has {pages} pages or frames: the first one is used")
-    return rgb
+    return rgb, orientation
 
 
 def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
@@ -82,58 +89,73 @@ def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
 
 
 def read_label(path: PathLike) -> np.ndarray:
-    """Read a grey or palette label image as (H,W) uint8 ids, exactly as stored.
+    """Read a grey or palette label image as (H,W) ids, exactly as stored.
 
-    The indices of a palette image are the ids. 16-bit images are read if their ids fit in 8 bits.
+    The indices of a palette image are the ids. Ids are uint8, or uint16 in a file with more bits.
 
     Raises:
-        UserError: naming the file, when it holds colours or ids over 255, or is missing, damaged,
-            truncated or no image.
+        UserError: naming the file, when it holds colours, is compressed with losses or has an EXIF
+            orientation, or ids lie outside 0..65535, or it is missing, damaged or no image.
     """
-    with _decoded(path, "label") as stored:
-        if stored.mode in ("L", "P", "1"):
-            return np.array(stored).astype(np.uint8)
-        if stored.mode not in _WIDE_INTEGER_MODES:
-            raise UserError(
-                f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
-                "instead of class ids: store one 8-bit id per pixel (grey or palette PNG)"
-            )
+    with _opened(path, "label") as stored:
+        _check_label_file(stored, path)
+        tiles = getattr(stored, "tile", None)
+        raw_mode = tiles[0][3] if tiles else ""
+        stored.load()
+        _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
         ids = np.array(stored)
-    if ids.min() < 0 or ids.max() > 255:
+    if stored.mode in ("L", "P", "1"):
+        # Pillow stretches grey values of 2 and 4 bits to 0–255
+        return ids.astype(np.uint8) // {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
+    if ids.min() < 0 or ids.max() > 65535:
         raise UserError(
-            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 255 else ids.min()}: "
-            "ids lie in 0–254, with 255 for ignored pixels"
+            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 0 else ids.min()}: "
+            "ids lie in 0–65535"
         )
-    return ids.astype(np.uint8)
+    return ids.astype(np.uint16)
 
 
-def read_size(path: PathLike, what: str) -> tuple[int, int]:
-    """(height, width) as displayed, from the header of the file (PNG photos are decoded).
+def _check_label_file(stored: Image.Image, path: PathLike) -> None:
+    if stored.format == "JPEG":
+        raise UserError(
+            f"label {os.fspath(path)} is a JPEG, whose compression changes ids: store a PNG"
+        )
+    if stored.mode not in ("L", "P", "1", *_WIDE_INTEGER_MODES):
+        raise UserError(
+            f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
+            "instead of class ids: store one id per pixel (grey or palette PNG), "
+            "tools/convert_labels.py makes them from colours"
+        )
+    if "exif" in stored.info and _orientation(stored) != 1:
+        raise UserError(
+            f"label {os.fspath(path)} has an EXIF orientation, which programs read differently: "
+            "store it as it is displayed, without EXIF data"
+        )
 
-    Args:
-        path: a photo or a label image.
-        what: "image" or "label"; labels are never rotated.
+
+def read_photo_size(path: PathLike) -> tuple[tuple[int, int], int]:
+    """(height, width) of a photo as displayed, and its EXIF orientation, 1–8.
+
+    The header of the file is read; PNG photos are decoded.
 
     Raises:
         UserError: naming the file, when it is missing or its header cannot be read.
     """
-    with _opened(path, what) as stored:
-        # Pillow decodes a PNG to find its EXIF data
-        turned = what == "image" and _orientation(stored) in _TURNED_ORIENTATIONS
-        if turned and stored.format == "TIFF":
-            stored.load()  # which turns it
-            turned = False
+    with _opened(path, "image") as stored:
         width, height = stored.size
-    return (width, height) if turned else (height, width)
+        orientation = _orientation(stored)
+        # the size of a TIFF is the displayed one
+        if orientation in TURNED_ORIENTATIONS and stored.format != "TIFF":
+            width, height = height, width
+    return (height, width), orientation
 
 
-def _orientation(stored: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
-    try:
-        orientation = stored.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # whatever Pillow's parser stumbles over
-        return 1
-    return orientation if orientation in _TURNS else 1
+def read_label_size(path: PathLike) -> tuple[int, int]:
+    """(height, width) of a label from the header of the file; errors as `read_label`."""
+    with _opened(path, "label") as stored:
+        _check_label_file(stored, path)
+        width, height = stored.size
+    return height, width
 
 
 def _count_pages(stored: Image.Image) -> int:
@@ -149,16 +171,18 @@ def _warn_once(message: str) -> None:
     logger.warning(printable(message))
 
 
-@contextmanager
-def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
-    with _opened(path, what) as image:
-        image.load()
-        yield image
+def _orientation(stored: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
+    try:  # Pillow decodes a PNG to find its EXIF data
+        orientation: int = stored.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever Pillow's parser stumbles over
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 @contextmanager
 def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open `path`; whatever Pillow raises on a damaged file becomes a UserError."""
+    """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
     name = f"{what} {os.fspath(path)}"
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
@@ -168,19 +192,19 @@ def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
     except UserError:
         raise
     except FileNotFoundError as error:
-        raise UserError(f"{name} does not exist") from error
+        raise UnreadableFile(f"{name} does not exist") from error
     except Image.DecompressionBombError as error:
         pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
-        raise UserError(
+        raise UnreadableFile(
             f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
             "it down or cut it up"
         ) from error
     except MemoryError as error:
-        raise UserError(
+        raise UnreadableFile(
             f"{name} cannot be read (not enough memory): scale it down or replace the file"
         ) from error
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
             reason = "no image of a known format"
-        raise UserError(f"{name} cannot be read ({reason}): replace the file") from error
+        raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import (
+    DatasetFromList,
     build_detection_test_loader,
-    build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import get_vocabulary
+from zsk.data.samples import PositionSampler, SeededSamples
+from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
+from zsk.engine.signals import outlive_stop_signals
 from zsk.errors import UserError
 
 
-class ContinuedSampler(TrainingSampler):
-    """Detectron2's endless shuffle without the first `start` indices of this process."""
-
-    def __init__(self, size: int, seed: int | None, start: int):
-        super().__init__(size, seed=seed)
-        self.start = start
-
-    def __iter__(self) -> Iterator[int]:
-        yield from itertools.islice(super().__iter__(), self.start, None)
-
-
-def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
+def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | SkippedFiles:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
     Args:
-        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS and
-            SEED are read. SEED fixes the order of images; augmentations draw from the global
-            random state.
+        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS,
+            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED (a negative one is drawn) alone
+            decides the order of images and their random views: workers, processes and what was
+            drawn before do not change them.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:
@@ -57,16 +48,31 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
             f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
             f"choose a multiple of {processes}"
         )
-    # a negative SEED asks for a random one, the sampler's None
-    seed = cfg.SEED if cfg.SEED >= 0 else None
-    return build_detection_train_loader(
-        records,
-        mapper=ZeroShotMapper(cfg, is_train=True, dataset_name=names[0]),
-        sampler=ContinuedSampler(len(records), seed, start_iter * (batch // processes)),
-        total_batch_size=batch,
-        aspect_ratio_grouping=False,
+    mapper: Callable[[dict[str, Any]], dict[str, Any]]
+    mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
+    if share := _share_to_skip(cfg):
+        mapper = ReplaceUnreadable(mapper, records)
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    loader = DataLoader(
+        SeededSamples(DatasetFromList(records, copy=False), mapper, seed),
+        sampler=PositionSampler(len(records), seed, start_iter * (batch // processes)),
+        batch_size=batch // processes,
+        drop_last=True,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=list,
+        worker_init_fn=outlive_stop_signals,
     )
+    return SkippedFiles(loader, len(records), share) if share else loader
+
+
+def _share_to_skip(cfg: CfgNode) -> float:
+    share = cfg.DATALOADER.SKIP_UNREADABLE
+    if not 0 <= share < 1:
+        raise UserError(
+            f"DATALOADER.SKIP_UNREADABLE is {share}: give a share of the training images, 0.0 (the "
+            "first unreadable file ends the run) to less than 1"
+        )
+    return float(share)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
@@ -87,15 +93,14 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         mapper=mapper,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
-    if cfg.TEST.IMS_PER_BATCH == 1:
-        return singles
-    # Detectron2 0.6 has no argument for the batch size
+    # Detectron2 0.6 has no argument for the batch size and the start of workers
     return DataLoader(
         singles.dataset,
         batch_size=cfg.TEST.IMS_PER_BATCH,
         sampler=singles.batch_sampler.sampler,  # the images of this process
         num_workers=singles.num_workers,
         collate_fn=singles.collate_fn,
+        worker_init_fn=outlive_stop_signals,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
-from argparse import Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
 import torch
-from detectron2.engine import launch
-from detectron2.engine.launch import DEFAULT_TIMEOUT
+from detectron2.engine import default_argument_parser, launch
 from detectron2.utils import comm
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException
@@ -21,6 +23,19 @@ from zsk.errors import UserError, run_cli
 Main = Callable[[Namespace], None]
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def argument_parser() -> ArgumentParser:
+    """Detectron2's, with --process-timeout."""
+    parser: ArgumentParser = default_argument_parser()
+    parser.add_argument(
+        "--process-timeout",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="of several processes, how long they wait for one that does not answer (default: 30)",
+    )
+    return parser
 
 
 def launched_by_torchrun() -> bool:
@@ -34,12 +49,12 @@ def run_in_processes(main: Main, args: Namespace) -> None:
     Args:
         main: calls `join_processes` once it knows its device. A function of a module, which started
             processes can import.
-        args: of Detectron2's argument parser: num_gpus, num_machines, machine_rank, dist_url.
+        args: of `argument_parser`: num_gpus, num_machines, machine_rank, dist_url, process_timeout.
             Without a GPU there is one process, whatever num_gpus says.
 
     Raises:
-        UserError: more GPUs than there are, several machines without a GPU, or torchrun together
-            with Detectron2's options.
+        UserError: more GPUs than there are, several machines without a GPU, torchrun together
+            with Detectron2's options, or another process ended or does not answer.
         SystemExit: a started process failed and has reported it.
     """
     if launched_by_torchrun():
@@ -48,7 +63,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
                 f"torchrun started {os.environ['WORLD_SIZE']} processes already: leave out "
                 "--num-gpus and --num-machines"
             )
-        main(args)
+        _run(main, args)
         # not after a failure: the other processes may never answer, and torchrun ends them
         if distributed.is_initialized():
             distributed.destroy_process_group()
@@ -62,16 +77,53 @@ def run_in_processes(main: Main, args: Namespace) -> None:
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
             args=(main, args),
+            timeout=timedelta(minutes=args.process_timeout),
         )
     except ProcessExitedException as error:
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, SystemExit):  # the started processes write a checkpoint first
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
 
 
-def join_processes(device: str) -> None:
+@contextmanager
+def lost_processes_named() -> Iterator[None]:
+    """Turn the error of waiting for another process into a sentence.
+
+    Raises:
+        UserError: another process of the training, or a worker of its loader, ended or did not
+            answer in time.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # neither gloo's errors nor those of the loader have a class of their own
+        text = str(error).lower()
+        again = "see what was reported before, then start again (a training with --resume)"
+        if "dataloader worker" in text:
+            raise UserError(
+                f"a worker that loads images has ended ({' '.join(str(error).split())}), often for "
+                f"want of memory: {again}, with fewer DATALOADER.NUM_WORKERS"
+            ) from error
+        if comm.get_world_size() == 1 or not (
+            "gloo" in text or isinstance(error, distributed.DistError)
+        ):
+            raise
+        late = "timed out" in text or "timeout" in text
+        happened = "has not answered in time (--process-timeout)" if late else "has ended"
+        raise UserError(
+            f"another of the {comm.get_world_size()} processes {happened}, and this one (rank "
+            f"{comm.get_rank()}) cannot go on alone: {again}"
+        ) from error
+
+
+def join_processes(device: str, timeout: float) -> None:
     """Under torchrun, connect to the other processes: over NCCL on GPUs, over gloo on CPUs.
 
     Args:
         device: MODEL.DEVICE; "cuda" becomes the GPU of this process's number on its machine.
+        timeout: minutes that a process waits for one that does not answer.
 
     Raises:
         UserError: more processes than GPUs, or processes of Detectron2's launch (over NCCL) on the
@@ -87,7 +139,7 @@ def join_processes(device: str) -> None:
         return
     if on_gpu:
         _take_gpu(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=DEFAULT_TIMEOUT)
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(minutes=timeout))
     compat.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
     if not on_gpu:
         compat.allow_distributed_cpu_models()
@@ -96,7 +148,12 @@ def join_processes(device: str) -> None:
 
 def _report_mistakes(main: Main, args: Namespace) -> None:
     """`main` in a started process, whose exceptions would reach the first one as tracebacks."""
-    run_cli(partial(main, args))
+    run_cli(partial(_run, main, args))
+
+
+def _run(main: Main, args: Namespace) -> None:
+    with lost_processes_named():
+        main(args)
 
 
 def _gpus_to_use(args: Namespace) -> int:

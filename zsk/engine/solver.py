@@ -1,6 +1,7 @@
 """AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -80,3 +81,20 @@ def _with_full_model_clipping(
             return super().step(closure)
 
     return FullModelClipping
+
+
+def restore_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over what a saved optimizer has gathered; rates and decays stay those given now."""
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
+
+
+def set_iteration(scheduler: Any, iteration: int) -> None:
+    """Put a new scheduler of Detectron2, and its optimizer's rates, to the start of an iteration.
+
+    Those schedulers compute a rate from the iteration alone.
+    """
+    scheduler.last_epoch = iteration
+    rates = scheduler.get_lr()
+    for group, rate in zip(scheduler.optimizer.param_groups, rates):
+        group["lr"] = rate
+    scheduler._last_lr = rates  # what get_last_lr() answers

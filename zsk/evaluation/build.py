@@ -11,6 +11,7 @@ from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.evaluation.proposal_recall import ProposalRecall
+from zsk.evaluation.report import HEADLINE_SEEN_ONLY, headline
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.load import config_hash
 
@@ -38,13 +39,47 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
         )
     ]
     if cfg.TEST.PROPOSAL_RECALL:
-        if seen_only or cfg.TEST.AUG.ENABLED:
+        if seen_only or cfg.TEST.AUG.ENABLED or cfg.TEST.TILES:
             raise UserError(
-                "TEST.PROPOSAL_RECALL is about one view and the joint vocabulary: switch it off, "
-                "or TEST.AUG.ENABLED off and TEST.VOCABULARY to joint"
+                "TEST.PROPOSAL_RECALL is about one look and the joint vocabulary: switch it off, "
+                "or TEST.AUG.ENABLED off, TEST.TILES to 0 and TEST.VOCABULARY to joint"
             )
         evaluators.append(ProposalRecall(dataset_name, trained_on, folder))
     if cfg.TEST.DUMP:
         vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         evaluators.append(PredictionDump(folder, cfg.TEST.DUMP, vocabulary, seen_only=seen_only))
     return DatasetEvaluators(evaluators)
+
+
+def check_best_metric(cfg: CfgNode) -> None:
+    """Check TEST.BEST_METRIC before hours of training.
+
+    Raises:
+        UserError: no evaluation gives that number, or there is one evaluation only, at the end.
+    """
+    metric = cfg.TEST.BEST_METRIC
+    if not metric:
+        return
+    if cfg.TEST.EVAL_PERIOD < 1:
+        raise UserError(
+            f"TEST.BEST_METRIC {metric} needs evaluations during training: give TEST.EVAL_PERIOD, "
+            "their distance in iterations"
+        )
+    names = [n for dataset in cfg.DATASETS.TEST for n in _metric_names(cfg, dataset)]
+    if metric not in names:
+        means = [name for name in names if not name.startswith(("IoU-", "Acc-"))]
+        raise UserError(
+            f"TEST.BEST_METRIC is {metric!r}, which no evaluation of DATASETS.TEST gives: choose "
+            f"{', '.join(dict.fromkeys(means))}, or IoU-<class> or Acc-<class>"
+        )
+
+
+def _metric_names(cfg: CfgNode, dataset_name: str) -> list[str]:
+    seen_only = seen_names_only(cfg)
+    evaluator = ZeroShotEvaluator(dataset_name, trained_on=cfg.DATASETS.TRAIN, seen_only=seen_only)
+    names = [*(HEADLINE_SEEN_ONLY if seen_only else headline(evaluator.groups))]
+    if cfg.TEST.PROPOSAL_RECALL:
+        names += ["bestIoU", *(f"bestIoU-{group}" for group in evaluator.groups)]
+    return names + [
+        f"{key}-{name}" for key in ("IoU", "Acc") for name in evaluator.vocabulary.names
+    ]

@@ -13,7 +13,7 @@ from .class_scores import (
     ClassScores,
     LinearScores,
     TextAlignedScores,
-    kernel_embedding,
+    mlp,
     region_embedding,
 )
 from .image_clusters import ClusterGenerator, ClusterKernels
@@ -100,6 +100,7 @@ def build_class_scores(
     head = cfg.MODEL.SEM_SEG_HEAD
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
+    _refuse_hidden_dims(head, f"CLASS_FEATURES {list(head.CLASS_FEATURES)}")
     channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
     if _is_linear(head):
         embedding = region_embedding(channels, head.NUM_CLASSES + 1, head.CLASS_DROPOUT)
@@ -114,11 +115,26 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     The linear classifier is a single layer, as MaskFormer's is.
 
     Raises:
-        UserError: the classifier is none of the two, or has no class.
+        UserError: the classifier is none of the two, or has no class, or a width is no width.
     """
     if _is_linear(head):
+        _refuse_hidden_dims(head, "CLASSIFIER linear")
         return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)
-    return TextAlignedScores(kernel_embedding(dim, embed_dim), embed_dim, head.TEMPERATURE)
+    if any(width < 1 for width in head.CLASS_HIDDEN_DIMS):
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS is {list(head.CLASS_HIDDEN_DIMS)}, but each "
+            "width has to be at least 1"
+        )
+    embedding = mlp(dim, head.CLASS_HIDDEN_DIMS or [dim, dim], embed_dim)
+    return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
+
+
+def _refuse_hidden_dims(head: CfgNode, setting: str) -> None:
+    if head.CLASS_HIDDEN_DIMS:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS is {list(head.CLASS_HIDDEN_DIMS)}, but with "
+            f"MODEL.SEM_SEG_HEAD.{setting} nothing reads it: set it to []"
+        )
 
 
 def _is_linear(head: CfgNode) -> bool:

@@ -5,6 +5,7 @@ h x w masks.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +18,12 @@ from .image_clusters import region_means
 from .masks import resize_masks
 
 
-def kernel_embedding(dim: int, embed_dim: int) -> nn.Module:
-    """The MLP that takes a kernel (…,D) to the text space (…,E)."""
-    return nn.Sequential(
-        nn.Linear(dim, dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(dim, dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(dim, embed_dim),
-    )
+def mlp(dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Module:
+    """Linear layers with ReLU between them: (…,`dim`) -> (…,`out_dim`)."""
+    layers: list[nn.Module] = []
+    for width, next_width in pairwise([dim, *hidden_dims, out_dim]):
+        layers += [nn.Linear(width, next_width), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])
 
 
 def region_embedding(channels: int, embed_dim: int, dropout: float) -> nn.Module:
@@ -53,14 +51,16 @@ class TextAlignedScores(nn.Module):
     def __init__(self, embedding: nn.Module, embed_dim: int, temperature: float):
         """
         Args:
-            embedding: rows -> (B*N,E), `kernel_embedding` or `region_embedding`.
+            embedding: rows -> (B*N,E), `mlp` or `region_embedding`.
             temperature: tau, the factor on the cosine (100 in the method).
         """
         super().__init__()
         self.temperature = temperature
         self.embedding = embedding
         self.no_object = nn.Parameter(torch.empty(1, embed_dim))
-        nn.init.normal_(self.no_object)
+        # of length 1, as in the published ZS-MaskFormer: AdamW's steps do not grow with a
+        # parameter, so a longer vector would turn more slowly
+        nn.init.normal_(self.no_object, std=embed_dim**-0.5)
 
     def embed(self, vectors: Tensor) -> Tensor:
         """Kernels (B,N,D) or pooled features (B,N,C) -> (B,N,E) float32 unit rows."""

@@ -46,9 +46,8 @@ class Job:
         return (self.folder / FINISHED_FILE).is_file()
 
     def command(self) -> list[str]:
-        """A training that was stopped goes on from its last checkpoint."""
-        stopped = self.kind == "train" and (self.folder / "last_checkpoint").is_file()
-        resume = ["--resume"] if stopped else []
+        """A training that was stopped goes on from its last checkpoint; a new one has none."""
+        resume = ["--resume"] if self.kind == "train" else []
         return [sys.executable, str(self.program), *resume, *self.arguments]
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -1,0 +1,94 @@
+"""Weights of the same shapes from another network are noticed."""
+
+import logging
+from argparse import Namespace
+
+import pytest
+import torch
+from detectron2.config import get_cfg
+
+from zsk.config import add_zsk_config
+from zsk.data.builtin import register_all
+from zsk.engine.network_settings import NETWORK_KEYS, check_network_settings, network_settings
+from zsk.errors import UserError
+
+LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear")
+
+
+@pytest.fixture(autouse=True)
+def registered(empty_catalogs, tmp_path):
+    register_all(tmp_path)
+
+
+def configured(*opts):
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("voc_supervised_train",), ("voc_zs_val",)
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def check(tmp_path, caplog, trained, opts):
+    """The warnings for a checkpoint with the notes `trained` under the options `opts`."""
+    path = tmp_path / "model.pth"
+    torch.save({"model": {}, **trained}, path)
+    with caplog.at_level(logging.WARNING):
+        check_network_settings(configured(*opts, "MODEL.WEIGHTS", str(path)))
+    return [record.message for record in caplog.records]
+
+
+def notes(*opts):
+    return {"trainer": {"settings": network_settings(configured(*opts))}}
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        ((), None),
+        (
+            ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)"),
+            "RES5_MULTI_GRID [1, 2, 4], but .* [1, 1, 1]",
+        ),
+        (("MODEL.RESNETS.RES5_DILATION", 2), "RES5_DILATION 1, but the configuration has 2"),
+        (
+            ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 20.0),
+            "TEMPERATURE 100.0, but the configuration has 20",
+        ),
+        (("MODEL.KERNELS.NUM_HEADS", 4), "NUM_HEADS 8, but the configuration has 4"),
+        (("MODEL.PIXEL_STD", [1.0, 1.0, 2.0]), "PIXEL_STD [1.0, 1.0, 1.0]"),
+        # what an evaluation may choose
+        (("MODEL.ENSEMBLE.LAMBDA", 0.1, "MODEL.CLIP.PROMPT", "vild", "TEST.TILES", 99), None),
+        (("INPUT.MIN_SIZE_TEST", 99, "MODEL.CLIP.NAME", "embedded"), None),
+    ],
+)
+def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
+    warnings = check(tmp_path, caplog, notes(), opts)
+    assert len(warnings) == (words is not None)
+    for part in (words or "").split(" .* "):
+        assert all(part in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [{}, {"trainer": {}}, {"trainer": {"settings": {}}}, {"args": Namespace(lr=1.0)}],
+)
+def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
+    opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
+    assert check(tmp_path, caplog, trained, opts) == []
+
+
+def test_the_notes_are_of_plain_types(tmp_path):
+    settings = network_settings(configured())
+    torch.save(settings, tmp_path / "notes.pth")
+    assert torch.load(tmp_path / "notes.pth", weights_only=True) == settings
+    assert set(NETWORK_KEYS) < set(settings)
+
+
+def test_a_linear_classifier_of_other_classes_is_refused(tmp_path, caplog):
+    trained = notes(*LINEAR)
+    names = trained["trainer"]["settings"]["classes"]
+    assert check(tmp_path, caplog, trained, LINEAR) == [] and len(names) == 20
+    names[0], names[1] = names[1], names[0]
+    with pytest.raises(UserError, match="classes bicycle, aeroplane, .* has aeroplane, bicycle,"):
+        check(tmp_path, caplog, trained, LINEAR)
+    assert check(tmp_path, caplog, trained, ()) == []  # a text classifier reads no order

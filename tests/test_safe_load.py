@@ -1,0 +1,95 @@
+"""Files of weights: what is read, what is refused without being executed, how damage is told."""
+
+import argparse
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from zsk.errors import UserError
+from zsk.safe_load import read_file
+
+HARMLESS = {
+    "tensor": torch.arange(3.0),
+    "scalars": [np.float64(1.5), np.int64(2), np.bool_(True)],
+    "array": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "args": argparse.Namespace(lr=np.float32(0.5), names=["a"]),
+}
+
+
+class Evil:
+    def __init__(self, written) -> None:
+        self.written = written
+
+    def __reduce__(self):
+        return (open, (str(self.written), "w"))
+
+
+def save_pickle(content, path, protocol=2) -> None:
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+
+
+def test_numpys_scalars_and_a_namespace_are_read(tmp_path) -> None:
+    torch.save(HARMLESS, tmp_path / "a.pth")
+    content = read_file(tmp_path / "a.pth")
+    assert content["tensor"].tolist() == [0, 1, 2]
+    assert content["scalars"] == HARMLESS["scalars"] and content["args"] == HARMLESS["args"]
+    assert np.array_equal(content["array"], HARMLESS["array"])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_a_pickle_of_arrays_is_read(tmp_path, protocol: int) -> None:
+    content = {"strided": np.arange(6)[::2], "number": np.float32(2), "tensor": torch.ones(2)}
+    save_pickle({"model": content, "__author__": "x"}, tmp_path / "a.pkl", protocol)
+    model = read_file(tmp_path / "a.pkl")["model"]
+    assert model["strided"].tolist() == [0, 2, 4] and model["number"] == 2
+    assert model["tensor"].tolist() == [1, 1]
+
+
+def test_arrays_of_numpy_1_are_read(tmp_path) -> None:
+    text = pickle.dumps({"a": np.ones(2)}, protocol=0).replace(b"numpy._core", b"numpy.core")
+    assert b"numpy.core.multiarray" in text
+    (tmp_path / "a.pkl").write_bytes(text)
+    assert read_file(tmp_path / "a.pkl")["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name, save", [("a.pth", torch.save), ("a.pkl", save_pickle)])
+def test_what_could_run_code_is_named_and_not_run(tmp_path, name, save) -> None:
+    for content, culprit in (
+        (Evil(tmp_path / "written"), r"io\.open"),
+        (np.array([{}]), r"numpy\.object"),
+        (re.compile("a"), r"re\._compile"),
+    ):
+        save({"model": {}, "x": content}, tmp_path / name)
+        with pytest.raises(
+            UserError, match=f"{name} cannot be read: it holds .* of {culprit}"
+        ) as e:
+            read_file(tmp_path / name)
+        assert "\x1b" not in str(e.value) and "weights_only" not in str(e.value)
+    assert not (tmp_path / "written").exists()
+
+
+def test_damage_is_told(tmp_path) -> None:
+    torch.save({"a": torch.arange(1000.0)}, tmp_path / "a.pth")
+    whole = (tmp_path / "a.pth").read_bytes()
+    middle = whole.index(torch.arange(1000.0).numpy().tobytes()) + 400
+    flipped = bytearray(whole)
+    flipped[middle] ^= 1
+    for content, reason in (
+        (whole[: len(whole) // 2], "its end is missing"),
+        (bytes(flipped), "the checksum of its part a/data/0 is wrong"),
+        (b"", "it is empty"),
+        (b"text", "it is damaged or no checkpoint"),
+    ):
+        (tmp_path / "a.pth").write_bytes(content)
+        with pytest.raises(UserError, match=reason):
+            read_file(tmp_path / "a.pth")
+    with pytest.raises(UserError, match="is no file"):
+        read_file(tmp_path)
+
+
+def test_files_of_the_old_format_are_read(tmp_path) -> None:
+    torch.save(HARMLESS, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    assert read_file(tmp_path / "a.pth")["tensor"].tolist() == [0, 1, 2]

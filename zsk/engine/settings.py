@@ -1,0 +1,80 @@
+"""The settings of a training: kept in its checkpoints, compared when it is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from zsk.engine.network_settings import network_settings
+from zsk.engine.resume import last_checkpoint, read_checkpoint
+from zsk.errors import UserError
+
+# do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
+NOT_OF_TRAINING = (
+    "DATALOADER.NUM_WORKERS",
+    "DATASETS.TEST",
+    "INPUT.MAX_SIZE_TEST",
+    "INPUT.MIN_SIZE_TEST",
+    "MODEL.ENSEMBLE.",
+    "MODEL.TEST_DTYPE",
+    "MODEL.WEIGHTS",
+    "OUTPUT_DIR",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "TEST.",
+    "VERSION",
+    "VIS_PERIOD",
+)
+
+
+def refuse_to_replace(output_dir: str) -> None:
+    """A new training does not overwrite an earlier one.
+
+    Raises:
+        UserError: OUTPUT_DIR holds a checkpoint.
+    """
+    folder = Path(output_dir)
+    found = sorted(p.name for name in ("model_*.pth", "last_checkpoint") for p in folder.glob(name))
+    if found:
+        raise UserError(
+            f"OUTPUT_DIR {output_dir} holds an earlier training ({', '.join(found[:3])}), which "
+            "this one would replace: add --resume to go on with it, or give another OUTPUT_DIR"
+        )
+
+
+def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
+    """Flat key → value of what decides a training, as plain values, with processes and classes."""
+    flat = dict(_flat(yaml.safe_load(cfg.dump())))
+    kept = {k: v for k, v in flat.items() if not k.startswith(NOT_OF_TRAINING)}
+    return {"processes": processes, **kept, **network_settings(cfg)}
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in node.items():
+        nested = isinstance(value, dict)
+        pairs += _flat(value, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", value)]
+    return pairs
+
+
+def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """The settings of both that differ, "" where none does: "KEY 2 (was 1), …"."""
+    return ", ".join(
+        f"{key} {given[key]} (was {saved[key]})"
+        for key in sorted(saved.keys() & given.keys())
+        if saved[key] != given[key]
+    )
+
+
+def drawn_seed(output_dir: str, resume: bool) -> int:
+    """The seed for a negative SEED: that of the training to resume, else a new one, for all."""
+    checkpoint = last_checkpoint(output_dir) if resume else ""
+    if checkpoint:
+        saved = read_checkpoint(checkpoint)["trainer"].get("settings", {})
+        if "SEED" in saved:
+            return int(saved["SEED"])
+    return comm.shared_random_seed()

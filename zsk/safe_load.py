@@ -1,0 +1,119 @@
+"""Reads files of weights: nothing in them is executed, and damage is noticed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import threading
+import zipfile
+from argparse import Namespace
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.serialization import safe_globals
+
+from zsk.errors import UserError
+
+_LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
+
+
+def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
+    """The content, on the CPU, of a file of torch.save or of a .pkl file (Detectron2's model zoo).
+
+    Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
+    argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
+    for every tensor is compared, which torch.load leaves out.
+
+    Raises:
+        UserError: naming `what` and `path`: the file is missing, damaged or holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{what} {path} {'is no file' if path.exists() else 'does not exist'}")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2)
+        if not start:
+            raise pickle.UnpicklingError("it is empty")
+        if start == b"PK":
+            _check_records(path)
+        elif path.suffix == ".pkl":
+            with open(path, "rb") as file:
+                return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
+        with _LOCK, safe_globals([*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch, pickle, zip and numpy have their own kinds
+        raise UserError(f"{what} {path} cannot be read: {_reason(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without line breaks and the codes that colour a terminal."""
+    text = str(error) if str(error) else type(error).__name__
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+
+
+def _check_records(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        raise zipfile.BadZipFile("its end is missing")
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of its part {damaged} is wrong")
+
+
+def _reason(error: Exception) -> str:
+    text = one_line(error)
+    unsafe = re.search(r"GLOBAL ([\w.]+\w)", text)
+    if unsafe:
+        return (
+            f"it holds an object of {unsafe[1]}, which could run code of the file: save the "
+            'weights alone, as torch.save({"model": model.state_dict()}, file)'
+        )
+    # what torch adds before and behind is advice to load the file unsafely
+    text = text.rpartition("WeightsUnpickler error: ")[2].partition(" Check the documentation")[0]
+    return f"it is damaged or no checkpoint ({text.partition(' In PyTorch 2.6')[0]})"
+
+
+def _numeric_dtype(kind: Any, *flags: bool) -> np.dtype[Any]:
+    dtype = np.dtype(kind, *flags)
+    if dtype.kind not in "biufcSU":
+        raise pickle.UnpicklingError(f"GLOBAL numpy.{dtype.name}")
+    return dtype
+
+
+_DTYPES = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdgFDGSU"]
+_NUMPY = {
+    "multiarray.scalar": np.float64(0).__reduce__()[0],
+    "multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
+}
+_ALLOWED: dict[str, Any] = {
+    # numpy 1 and numpy 2 name the same functions
+    **{f"numpy.{core}.{name}": f for core in ("core", "_core") for name, f in _NUMPY.items()},
+    "numpy.dtype": _numeric_dtype,
+    "numpy.ndarray": np.ndarray,
+    "argparse.Namespace": Namespace,
+}
+_ALLOWED_IN_PICKLES: dict[str, Any] = {
+    **_ALLOWED,
+    "collections.OrderedDict": OrderedDict,
+    "_codecs.encode": lambda text, _encoding: text.encode("latin1"),  # how protocol 2 has bytes
+    # backbones that were converted for Detectron2 without numpy
+    "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
+    "torch.storage._load_from_bytes": lambda data: torch.load(io.BytesIO(data), weights_only=True),
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Builds numpy's arrays, torch's tensors and plain containers."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED_IN_PICKLES[f"{module}.{name}"]
+        except KeyError:
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}") from None

@@ -1,0 +1,151 @@
+"""A photo in overlapping tiles (TEST.TILES): each is looked at alone, their scores are averaged.
+
+So a large photo needs no more memory in the network than a tile, and need not be shrunk. A proposal
+lies within one tile.
+
+Letters: H x W result, T tiles, N proposals of a tile, K classes, h x w masks.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zsk.batched_inputs import Record
+from zsk.errors import UserError
+from zsk.label_map import LARGE, labels_by_strips, resize_rows, votes
+from zsk.regions import Regions
+from zsk.vocabulary import Vocabulary
+from zsk.zsk_net import ZSKNet
+
+OVERLAP = 0.25  # of a tile's side, at least
+MIN_SIDE = 64  # pixels; two cells of the coarsest features
+
+
+class Tile(NamedTuple):
+    """The regions of a tile and where it lies, as shares of the photo's height and width."""
+
+    regions: Regions
+    rows: tuple[float, float]  # top and bottom edge in [0,1]
+    columns: tuple[float, float]  # left and right edge
+
+
+class PlacedScores(NamedTuple):
+    """A named tile on the result."""
+
+    probs: Tensor  # (N,K) float32 >= 0
+    masks: Tensor  # (N,h,w) mask logits
+    top: int
+    left: int
+    size: tuple[int, int]  # height, width
+
+
+class SeveralLooks(nn.Module):
+    """A ZSKNet in evaluation that looks at every photo several times."""
+
+    def __init__(self, model: ZSKNet):
+        """`model`: in evaluation mode when it is called."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
+        """Look, name, label: per record {"pred_labels": (height,width) int64}."""
+        looks = self.look([record["image"] for record in batched_inputs])
+        return [
+            {
+                "pred_labels": self.label(
+                    look, record["vocabulary"], (record["height"], record["width"])
+                )
+            }
+            for record, look in zip(batched_inputs, looks)
+        ]
+
+    def look(self, images: Sequence[Tensor]) -> list[Any]:
+        """Images (3,H,W) uint8 -> what `label` takes, whatever the words."""
+        raise NotImplementedError
+
+    def label(self, look: Any, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
+        raise NotImplementedError
+
+
+class ZSKNetInTiles(SeveralLooks):
+    """Looks at a photo tile by tile, one after the other."""
+
+    def __init__(self, model: ZSKNet, side: int):
+        """`side`: of the tiles in pixels; a photo that is no larger is looked at as a whole.
+
+        Raises:
+            UserError: the side is under MIN_SIDE.
+        """
+        super().__init__(model)
+        if side < MIN_SIDE:
+            raise UserError(
+                f"TEST.TILES is {side}, but has to be at least {MIN_SIDE} pixels, or 0 for the "
+                "whole photo at once"
+            )
+        self.side = side
+
+    def look(self, images: Sequence[Tensor]) -> list[list[Tile]]:
+        """Images (3,H,W) uint8 -> the tiles of each, row by row."""
+        return [self._tiles(image) for image in images]
+
+    def _tiles(self, image: Tensor) -> list[Tile]:
+        height, width = image.shape[-2:]
+        tiles = []
+        for top, bottom in tile_edges(height, self.side):
+            for left, right in tile_edges(width, self.side):
+                (regions,) = self.model.look([image[:, top:bottom, left:right]])
+                masks = regions.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
+                rows, columns = (top / height, bottom / height), (left / width, right / width)
+                tiles.append(Tile(regions._replace(masks=masks), rows, columns))
+        return tiles
+
+    @torch.inference_mode()
+    def label(self, look: Sequence[Tile], vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name the regions of all tiles, then label every pixel by the averaged scores."""
+        if len(look) == 1:
+            return self.model.label(look[0].regions, vocabulary, size)
+        placed = []
+        for tile in look:
+            top, bottom = (round(edge * size[0]) for edge in tile.rows)
+            left, right = (round(edge * size[1]) for edge in tile.columns)
+            if left < right:  # a result that is much smaller than the photo has no pixel of some
+                probs = self.model.name(tile.regions, vocabulary)
+                here = (bottom - top, right - left)
+                placed.append(PlacedScores(probs, tile.regions.masks, top, left, here))
+        depth = max(len(vocabulary), *(len(tile.masks) for tile in placed))
+        scores = partial(tile_scores, placed, size[1], self.model.mask_softmax)
+        return labels_by_strips(scores, size, depth)
+
+
+def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
+    """First pixel and end of the tiles along a side, evenly spread, overlapping by OVERLAP or more.
+
+    A side that is no longer than a tile has one tile of its own length.
+    """
+    side = min(side, length)
+    count = 1 + math.ceil((length - side) / max(1, (1 - OVERLAP) * side))
+    starts = [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+    return [(start, start + side) for start in starts]
+
+
+def tile_scores(
+    tiles: Sequence[PlacedScores], width: int, mask_softmax: float, top: int, bottom: int
+) -> Tensor:
+    """The summed scores of the rows [top, bottom) of the result: (K,bottom-top,`width`).
+
+    The sum over the tiles at a pixel has the argmax of their mean.
+    """
+    classes = tiles[0].probs.shape[1]
+    scores = tiles[0].probs.new_zeros(bottom - top, width, classes)  # argmax is faster so
+    for probs, masks, first, left, size in tiles:
+        start, end = max(top, first), min(bottom, first + size[0])
+        if start < end:
+            rows = votes(resize_rows(masks, size, start - first, end - first), mask_softmax)
+            place = scores[start - top : end - top, left : left + size[1]]
+            place += torch.einsum("nrc,nk->rck", rows, probs)
+    return scores.permute(2, 0, 1)
