@@ -26,6 +26,7 @@ from zsk.data.check import split_metadata  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.split_file import register_split_file  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import replacing  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
 from zsk.words import option_words  # noqa: E402
@@ -108,7 +109,8 @@ def save_sheet(check: DatasetCheck, path: Path, photos: int) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        with replacing(path) as unfinished:
+            sheet.save(unfinished)
     except (OSError, ValueError) as error:
         raise UserError(f"--sheet {path} cannot be written: {error}") from error
     print(f"{min(photos, len(check.intact))} photos with their labels: {path}")

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.evaluation.chart import UNSEEN_COLOUR, plain
+from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
 _CELL_INCHES, _FRAME_INCHES = 0.13, 2.6
@@ -109,7 +110,8 @@ def draw_confusion(conf: np.ndarray, vocabulary: Vocabulary, path: Path, title: 
     if left_out:
         heading += f": the {len(ids)} classes with the most pixels, {left_out:,} left out"
     figure.suptitle(heading, fontsize=11)
-    figure.savefig(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _label_axes(axis: Axes, ids: list[int], vocabulary: Vocabulary) -> None:

@@ -175,6 +175,11 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             yield
 
+    def black_and_white(self) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest normalised colour, (3,1,1) each."""
+        mean, std = torch.tensor(self.pixel_mean), torch.tensor(self.pixel_std)
+        return (-mean / std).view(3, 1, 1), ((255 - mean) / std).view(3, 1, 1)
+
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) of the weights; the same on every device."""
         if self._fingerprint is None:

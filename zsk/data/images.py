@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
-import struct
-import zlib
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.errors import UnreadableFile, UserError
+from zsk.errors import UnreadableFile, UserError, printable
 
 PathLike = str | os.PathLike[str]
 
-# raised by Pillow's decoders on damaged files
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    IndexError,
-    TypeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-TURNED_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: height and width change places for display
+logger = logging.getLogger(__name__)
+
+# EXIF orientation → what turns the stored pixels into the displayed ones
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
 _WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictures are previews
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 
 def read_image(path: PathLike) -> np.ndarray:
@@ -39,26 +43,49 @@ def read_image(path: PathLike) -> np.ndarray:
 def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
     """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied, and its EXIF orientation, 1–8.
 
-    Grey, palette and CMYK images are converted, 16-bit values are scaled to 8 bits, an alpha
-    channel is dropped.
+    Grey, palette and CMYK images are converted, an alpha channel is dropped. 16-bit values are
+    scaled to 8 bits; those of a 32-bit integer TIFF count as 8 bits where all lie in 0..255, else
+    as 16 bits. Of several pages the first one is read, with a line in the log.
 
     Raises:
-        UserError: naming the file, when it is missing, damaged, truncated or no image.
+        UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
+            image, of unknown range, or larger than Pillow's limit of 179 million pixels.
     """
     with _opened(path, "image") as stored:
-        orientation = _orientation(stored)  # before decoding, which applies it to a TIFF
+        orientation = _orientation(stored)
         stored.load()
-        image = ImageOps.exif_transpose(stored)
-        if image.mode in _WIDE_INTEGER_MODES:
-            # 65535 = 255 · 257: white becomes 255
-            wide = np.array(image).astype(np.float32).clip(0, 65535)
-            image = Image.fromarray((wide / 257 + 0.5).astype(np.uint8))
-        elif image.mode == "F":
+        left = _orientation(stored)  # to be applied: decoding has turned a TIFF
+        image = _eight_bits(stored, path) if stored.mode in _WIDE_INTEGER_MODES else stored
+        if image.mode == "F":
             raise UserError(
                 f"image {os.fspath(path)} stores floating-point values of unknown range: "
                 "convert it to 8-bit RGB"
             )
-        return np.array(image.convert("RGB")), orientation
+        image = image.convert("RGB")
+        rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
+        pages = _count_pages(stored)
+    if pages > 1:
+        _warn_once(f"image {os.fspath(path)} has {pages} pages or frames: the first one is used")
+    return rgb, orientation
+
+
+def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
+    """A grey image of 12, 16 or 32 bits as "L"; white becomes 255."""
+    values = np.array(stored).astype(np.int64)
+    lowest, highest, tags = values.min(), values.max(), getattr(stored, "tag_v2", {})
+    white = 65535
+    if tags.get(_BITS_PER_SAMPLE) == (12,):
+        white = 4095
+    elif stored.mode == "I" and stored.format == "TIFF" and highest <= 255:
+        white = 255
+    if lowest < 0 or highest > white:
+        raise UserError(
+            f"image {os.fspath(path)} stores values from {lowest} to {highest}, which are neither "
+            "8-bit nor 16-bit grey: convert it to 8-bit RGB"
+        )
+    if tags.get(_PHOTOMETRIC) == 0:  # white is stored as 0, which Pillow leaves so at 16 bits
+        values = white - values
+    return Image.fromarray((values * (255 / white) + 0.5).astype(np.uint8))
 
 
 def read_label(path: PathLike) -> np.ndarray:
@@ -131,6 +158,19 @@ def read_label_size(path: PathLike) -> tuple[int, int]:
     return height, width
 
 
+def _count_pages(stored: Image.Image) -> int:
+    """Pages of a document or frames of an animation; damaged ones after the first are not."""
+    try:
+        return stored.n_frames if stored.format in _PAGED_FORMATS else 1  # type: ignore
+    except Exception:  # as above, or an AttributeError
+        return 1
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning(printable(message))
+
+
 def _orientation(stored: Image.Image) -> int:
     """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
     try:  # Pillow decodes a PNG to find its EXIF data
@@ -142,13 +182,29 @@ def _orientation(stored: Image.Image) -> int:
 
 @contextmanager
 def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open `path`; Pillow's errors on damaged files become an UnreadableFile."""
+    """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
+    name = f"{what} {os.fspath(path)}"
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
+            raise OSError("no regular file")
         with Image.open(path) as image:
             yield image
+    except UserError:
+        raise
     except FileNotFoundError as error:
-        raise UnreadableFile(f"{what} {os.fspath(path)} does not exist") from error
-    except _DECODING_ERRORS as error:
+        raise UnreadableFile(f"{name} does not exist") from error
+    except Image.DecompressionBombError as error:
+        pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
         raise UnreadableFile(
-            f"{what} {os.fspath(path)} cannot be read ({error}): replace the file"
+            f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
+            "it down or cut it up"
         ) from error
+    except MemoryError as error:
+        raise UnreadableFile(
+            f"{name} cannot be read (not enough memory): scale it down or replace the file"
+        ) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
+            reason = "no image of a known format"
+        raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from zsk.evaluation.metrics import SPLIT_GROUPS
+from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
 # two colours of Okabe and Ito's palette, which stay apart in every common kind of colour blindness
@@ -66,7 +67,8 @@ def draw_per_class_iou(
             label = f"{group.replace('-', ' ')}: mean {np.mean(values):.1f} over {len(values)}"
             handles.append(Patch(color=colour, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    figure.savefig(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _draw_column(axis: Axes, iou: Mapping[str, float], colours: Mapping[str, str]) -> None:
