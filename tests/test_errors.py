@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zsk.errors import UserError, run_cli, say
+from zsk.errors import UnreadableFile, UserError, run_cli, say
 
 WRAPPED = (
     "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):"
@@ -22,6 +22,11 @@ WRAPPED = (
     [
         (UserError("a.jpg is empty:\n  give another"), 2, "error: a.jpg is empty: give another\n"),
         (UserError(WRAPPED), 2, "error: the file a.jpg is empty\n"),  # torch's wrapping is lost
+        (
+            UnreadableFile(WRAPPED.replace("UserError", "UnreadableFile")),
+            2,
+            "error: the file a.jpg is empty\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: Permission denied\n"),
         (

@@ -71,7 +71,8 @@ def reported_mistakes() -> Iterator[None]:
         yield
     except UserError as error:
         # from a loader's worker process the message comes behind a traceback
-        _leave(f"error: {str(error).rpartition('UserError: ')[2]}", USER_ERROR_EXIT_CODE)
+        text = str(error).rpartition(f"{type(error).__name__}: ")[2]
+        _leave(f"error: {text}", USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         _leave(_ENDINGS[signal.SIGINT], INTERRUPTED_EXIT_CODE)
     except Terminated:

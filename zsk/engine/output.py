@@ -35,9 +35,9 @@ def check_output_folder(folder: str) -> None:
 
 
 def report_mistakes_once() -> None:
-    """Keep Detectron2 from logging the traceback of a UserError, which `run_cli` reports."""
+    """Keep Detectron2 from logging the traceback of an error that `run_cli` reports."""
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_mistake)
 
 
 def _is_no_mistake(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+    return not (record.exc_info and isinstance(record.exc_info[1], (UserError, OSError)))
