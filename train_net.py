@@ -13,7 +13,7 @@ import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
-from detectron2.evaluation import DatasetEvaluators
+from detectron2.evaluation import DatasetEvaluators, verify_results
 from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -26,6 +26,7 @@ from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
+from zsk.engine.output import check_output_folder, report_mistakes_once
 from zsk.engine.resume import next_iteration
 from zsk.engine.settings import drawn_seed, refuse_to_replace
 from zsk.engine.solver import build_optimizer
@@ -95,6 +96,8 @@ class Trainer(ResumableTrainer):
 
 def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
+    check_output_folder(cfg.OUTPUT_DIR)
+    report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
     if not args.eval_only:
         check_best_metric(cfg)
@@ -114,7 +117,9 @@ def main(args: Namespace) -> None:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
         check_network_settings(cfg)
-        Trainer.test(cfg, model)
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(cfg, results)
         return
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)

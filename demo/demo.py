@@ -30,9 +30,9 @@ from demo_files import (  # noqa: E402
 from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli, say  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
-from zsk.visualization import label_image  # noqa: E402
+from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
+from zsk.words import option_words  # noqa: E402
 
 # one list for all sample photos: what is on them, and as many other things
 SAMPLE_NAMES = (
@@ -54,7 +54,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--input", nargs="+", default=[], metavar="PATH", help="photos, folders or quoted globs")
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
-    add("--class-names", metavar="NAMES", help="separated by commas; default: the configuration's")
+    names_help = "separated by commas, or @FILE with a name per line; default: the configuration's"
+    add("--class-names", metavar="NAMES", help=names_help)
     add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     add("--config-file", metavar="FILE", help="default: the small embedded model")
@@ -73,6 +74,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read or its results not written."""
     args = parse_arguments(argv)
+    class_names: ClassNames | None = None
+    if args.class_names is not None:
+        class_names = option_words(args.class_names)
     # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
     warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.input, args.sample_photos)
@@ -81,11 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_output(output, jobs.values(), args.overwrite)
 
     segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
-    class_names = args.class_names
     if class_names is None:
         class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
     vocabulary = segmenter.vocabulary(class_names)
-    label_image(np.zeros((1, 1), dtype=np.int64), len(vocabulary))  # refuses too many names
+    for word, trained in vocabulary.spellings:
+        say(f'"{word}" counts as the trained class "{trained}"')
+    if len(vocabulary) == 1:
+        say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
     config = str(args.config_file or DEFAULT_CONFIG)

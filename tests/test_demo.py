@@ -48,7 +48,7 @@ class FakeSegmenter:
     def vocabulary(self, class_names):
         if isinstance(class_names, Vocabulary):
             return class_names
-        return Vocabulary.from_words(class_names)
+        return Vocabulary.from_words(class_names, trained=["diningtable"])
 
     def together(self, images, class_names):
         FakeSegmenter.batches.append(len(images))
@@ -91,6 +91,19 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
+
+
+def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("\ufeffdining_table\nsofa\n\n")
+    photo = save_photo(tmp_path / "in" / "one.png")
+    assert run("--input", photo, "--class-names", f"@{tmp_path / 'names.txt'}") == 0
+    assert summary(tmp_path, "one")["names"] == ["dining_table", "sofa"]
+    said = capsys.readouterr().out
+    assert '"dining_table" counts as the trained class "diningtable"\n' in said
+    run("--input", photo, "--output", tmp_path / "two", "--class-names", "cat,")
+    assert 'note: "cat" is the only name, so every pixel gets it' in capsys.readouterr().out
+    with pytest.raises(UserError, match="looks like a file"):
+        run("--input", photo, "--class-names", "names.csv")
 
 
 def test_the_configurations_names_and_a_weak_model(run, tmp_path, capsys, monkeypatch):

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from zsk import label_map as module
-from zsk.label_map import label_map, possible_classes, resize_rows
+from zsk.label_map import View, label_map, possible_classes
+from zsk.true_scale import Box, resize_rows
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
@@ -15,8 +16,8 @@ LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 def whole_scores(views, size):
     """All K x H x W scores at once."""
     total = 0
-    for probs, masks in views:
-        resized = F.interpolate(masks[None], size, mode="bilinear", align_corners=False)[0]
+    for probs, masks, box in views:
+        resized = resize_rows(masks, box, size)
         total = total + torch.einsum("nk,nhw->khw", probs, resized.sigmoid())
     return total
 
@@ -26,44 +27,44 @@ def test_scores_are_the_probabilities_weighed_by_the_masks():
     masks = torch.tensor([[[LN3, -LN3, -LN3]], [[-LN3, -LN3, LN3]]])
     # pixel 0: 0.675 + 0.1 against 0.075 + 0.15; pixel 1: 0.225 + 0.1 against 0.025 + 0.15;
     # pixel 2: 0.225 + 0.3 = 0.525 against 0.025 + 0.45 = 0.475
-    labels = label_map([(probs, masks)], (1, 3))
+    labels = label_map([View(probs, masks)], (1, 3))
     assert labels.tolist() == [[0, 0, 0]] and labels.dtype == torch.int64
     probs[1] = torch.tensor([0.3, 0.7])  # pixel 2: 0.225 + 0.225 against 0.025 + 0.525
-    assert label_map([(probs, masks)], (1, 3)).tolist() == [[0, 0, 1]]
+    assert label_map([View(probs, masks)], (1, 3)).tolist() == [[0, 0, 1]]
 
 
 def test_a_proposal_without_scores_takes_no_part():
     probs = torch.tensor([[0.0, 0.0], [0.0, 0.1]])
     masks = torch.tensor([[[50.0]], [[-9.0]]])
-    assert label_map([(probs, masks)], (2, 2)).tolist() == [[1, 1], [1, 1]]
+    assert label_map([View(probs, masks)], (2, 2)).tolist() == [[1, 1], [1, 1]]
 
 
 def test_the_lowest_class_wins_a_tie():
     probs = torch.tensor([[0.1, 0.4, 0.4]])
-    assert label_map([(probs, torch.zeros(1, 2, 2))], (1, 1)).tolist() == [[1]]
+    assert label_map([View(probs, torch.zeros(1, 2, 2))], (1, 1)).tolist() == [[1]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
     masks = torch.tensor([[[9.0] * 8] * 8, [[1.0] * 8] * 8])
     masks[0, 0, 0] = value
-    labels = label_map([(torch.eye(2), masks)], (64, 64))
+    labels = label_map([View(torch.eye(2), masks)], (64, 64))
     assert (labels[12:] == 0).all() and (labels[:, 12:] == 0).all()
     assert labels[0, 0] == (0 if value > 0 else 1)
 
 
 def test_masks_are_resized_to_the_image():
     masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
-    assert label_map([(torch.eye(2), masks)], (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
+    assert label_map([View(torch.eye(2), masks)], (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
 
 
 def test_scores_are_averaged_over_views_of_any_size():
     """Two names, one proposal each of probability 1, masks of 0.75 or 0.25."""
     probs = torch.eye(2)
     # left pixel 0.75 against 0.25, right pixel 0.25 against 0.25: a tie goes to name 0
-    fine = (probs, torch.tensor([[[LN3, -LN3]], [[-LN3, -LN3]]]))
+    fine = View(probs, torch.tensor([[[LN3, -LN3]], [[-LN3, -LN3]]]))
     # both pixels: 0.25 against sigmoid(0) = 0.5
-    coarse = (probs, torch.tensor([[[-LN3]], [[0.0]]]))
+    coarse = View(probs, torch.tensor([[[-LN3]], [[0.0]]]))
     assert label_map([fine], (1, 2)).tolist() == [[0, 0]]
     assert label_map([coarse], (1, 2)).tolist() == [[1, 1]]
     # left 1.0 against 0.75, right 0.5 against 0.75
@@ -74,15 +75,19 @@ def test_competing_masks_share_one_vote_per_pixel():
     """Two half-sure masks of name 0 outvote a sure one of name 1, unless masks compete."""
     probs = torch.eye(2)[[0, 0, 1]]
     masks = torch.tensor([0.0, 0.0, LN3]).view(3, 1, 1)  # 0.5 + 0.5 against 0.75
-    assert label_map([(probs, masks)], (1, 1)).tolist() == [[0]]
-    assert label_map([(probs, masks)], (1, 1), mask_softmax=1.0).tolist() == [[1]]  # 2/5, 3/5
+    assert label_map([View(probs, masks)], (1, 1)).tolist() == [[0]]
+    assert label_map([View(probs, masks)], (1, 1), mask_softmax=1.0).tolist() == [[1]]  # 2/5, 3/5
 
 
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1), (70, 90)])
 @pytest.mark.parametrize("block", [1, 4, 7, 32])
 def test_blocks_equal_the_whole(monkeypatch, size, block):
     monkeypatch.setattr(module, "FEW_CLASSES", 0)
-    views = [(torch.rand(4, 6), torch.randn(4, 7, 5)), (torch.rand(2, 6), torch.randn(2, 3, 9))]
+    box = Box(0.25, 0.0, 4.5, 6.9)
+    views = [
+        View(torch.rand(4, 6), torch.randn(4, 7, 5), box),
+        View(torch.rand(2, 6), torch.randn(2, 3, 9)),
+    ]
     scores = whole_scores(views, size)
     best = scores.topk(2, dim=0).values
     assert (best[0] - best[1]).min() > 1e-6  # no pixel is decided by rounding
@@ -97,7 +102,8 @@ def test_blocks_equal_the_whole(monkeypatch, size, block):
 )
 def test_no_class_that_wins_a_pixel_is_left_out(sharpness, grid, size):
     probs = (4 * torch.randn(30, 500)).softmax(dim=1)
-    views = [(probs, sharpness * torch.randn(30, *grid)) for _ in range(2)]
+    box = Box(0.3, 0.0, grid[1], grid[0] - 0.6)
+    views = [View(probs, sharpness * torch.randn(30, *grid), place) for place in (None, box)]
     winners = whole_scores(views, size).argmax(dim=0)
     assert torch.equal(label_map(views, size), winners)
 
@@ -109,7 +115,7 @@ def test_most_of_many_classes_are_left_out():
     masks = torch.full((4, 16, 16), -9.0)
     for n in range(4):
         masks[n, 8 * (n // 2) : 8 * (n // 2) + 8, 8 * (n % 2) : 8 * (n % 2) + 8] = 9.0
-    possible = possible_classes([(probs, masks)], (128, 128))
+    possible = possible_classes([View(probs, masks)], (128, 128))
     assert possible.shape == (4, 4, 2000)
     corners = [possible[y, x].nonzero().flatten().tolist() for y in (0, 3) for x in (0, 3)]
     assert corners == [[0], [100], [200], [300]]
@@ -123,5 +129,5 @@ def test_resized_rows_are_those_of_the_whole_resize(source, target):
     maps = torch.randn(2, *source)
     whole = F.interpolate(maps[None], target, mode="bilinear", align_corners=False)[0]
     for row in range(target[0]):
-        strip = resize_rows(maps, target, row, row + 1)
-        torch.testing.assert_close(strip, whole[:, row : row + 1], rtol=0, atol=1e-6)
+        strip = resize_rows(maps, None, target, row, row + 1)
+        torch.testing.assert_close(strip, whole[:, row : row + 1], rtol=0, atol=1e-5)

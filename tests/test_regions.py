@@ -91,12 +91,13 @@ def test_the_penalty_of_seen_classes_by_hand():
 
 
 @pytest.mark.parametrize("penalty", [0.0, 3.0])
-def test_a_small_probability_beside_no_object_is_exact(penalty):
-    """1 - p(no object) is 0 in float32 from a gap of 18 on; float64 is the judge."""
-    logits = torch.tensor([[0.0, 1.0, 25.0], [0.0, 0.0, 60.0]])
-    exact = logits.double().exp()
-    objects = exact[:, :2].sum(1, keepdim=True) / exact.sum(1, keepdim=True)
-    weights = (logits[:, :2].double() - penalty * SEEN).exp()
-    expected = objects * weights / weights.sum(1, keepdim=True)
+def test_small_probabilities_beside_no_object_are_exact(penalty):
+    """1 - p(no object) loses digits in float32 and is 0 from a gap of 18 on: compare float64."""
+    gaps = torch.arange(41.0)
+    logits = 50 + torch.stack([0 * gaps, 0 * gaps + 1, gaps], dim=1)  # seen, unseen, no object
+    exact = logits.double().softmax(dim=1)[:, :2]
+    weights = (logits[:, :2].double() - penalty * SEEN).softmax(dim=1)
+    expected = exact.sum(dim=1, keepdim=True) * weights
     found = head_probabilities(logits, SEEN, penalty)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    assert penalty or torch.equal(found, logits.softmax(dim=1)[:, :2])

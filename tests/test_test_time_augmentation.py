@@ -8,6 +8,7 @@ from zsk.config import add_zsk_config
 from zsk.errors import UserError
 from zsk.regions import Regions
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
+from zsk.true_scale import Box
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -22,12 +23,14 @@ class Scripted(ZSKNet):
         self.masks = [torch.tensor(m) for m in masks]
         self.images = []
         self.mask_softmax = 0.0
+        self.box = None
 
     def look(self, images):
         (image,) = images
         assert image.dtype == torch.uint8
         self.images.append(image)
-        return [Regions(self.masks[(len(self.images) - 1) % len(self.masks)], torch.zeros(2, 1))]
+        masks = self.masks[(len(self.images) - 1) % len(self.masks)]
+        return [Regions(masks, torch.zeros(2, 1), box=self.box)]
 
     def name(self, regions, vocabulary):
         assert vocabulary is NAMES
@@ -64,6 +67,18 @@ def test_masks_of_a_mirrored_view_are_turned_back():
     # turned back, the mirrored view says: b right. Whichever is surer wins
     assert labels(Scripted(sure, unsure), [2], 99, True) == [[1, 1, 0, 0]] * 2
     assert labels(Scripted(unsure, sure), [2], 99, True) == [[0, 0, 1, 1]] * 2
+
+
+def test_masks_of_a_mirrored_view_keep_their_scale():
+    """Six pixels on a cell of four and a half-covered one, at the right of a mirrored photo."""
+    sure, unsure = [[[-9.0, 9.0]], [[9.0, -9.0]]], [[[-1.0, 1.0]], [[1.0, -1.0]]]
+    for masks, expected in (
+        ((sure, unsure), [1, 1, 1, 1, 0, 0]),
+        ((unsure, sure), [0, 0, 1, 1, 1, 1]),
+    ):
+        model = Scripted(*masks)
+        model.box = Box(0.0, 0.0, 1.5, 1.0)
+        assert labels(model, [4], 99, True, record(4, 6)) == [expected] * 4
 
 
 def test_masks_compete_in_every_view():

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import SPLITS, get_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
+from zsk.words import same_class
 
 
 def animals() -> Vocabulary:
@@ -75,9 +78,60 @@ def test_words_as_string_and_list_agree() -> None:
     words = Vocabulary.from_words(" red bus ,sky", trained=["Sky ", "tree"])
     assert words == Vocabulary(("red bus", "sky"), ("red bus", "sky"), (False, True))
     assert words == Vocabulary.from_words(["red bus", " sky"], trained={"SKY"})
-    for bad, message in (("", "position 1 of 1 is empty"), ("cat,,dog", "position 2 of 3 is")):
-        with pytest.raises(UserError, match=message):
-            Vocabulary.from_words(bad)
+    assert Vocabulary.from_words(["dining_table"]).prompt_names == ("dining table",)
+    with pytest.raises(UserError, match="'dining table' occurs twice"):
+        Vocabulary.from_words("dining_table, dining table")
+    with pytest.raises(UserError, match="at least one class"):
+        Vocabulary.from_words("")
+
+
+TRAINED = ("diningtable", "dining table", "cat", "shelf", "bus", "glass", "t-shirt", "skis", "Fly")
+
+
+@pytest.mark.parametrize(
+    "word, trained",
+    [
+        ("dining_table", "diningtable"),
+        ("Dining-Tables", "diningtable"),
+        ("cats", "cat"),
+        ("shelves", "shelf"),
+        ("buses", "bus"),
+        ("glasses", "glass"),
+        ("T shirt", "t-shirt"),
+        ("ski", "skis"),
+        ("flies", "Fly"),
+    ],
+)
+def test_another_spelling_of_a_trained_name_is_seen_and_said(word, trained) -> None:
+    vocabulary = Vocabulary.from_words([word, "sofa"], TRAINED)
+    assert vocabulary.seen == (True, False)
+    assert vocabulary.spellings == ((word, trained),)
+
+
+def test_an_equal_name_is_no_other_spelling_and_a_similar_one_is_no_match() -> None:
+    same = Vocabulary.from_words("CAT, dining table", TRAINED)
+    assert same.seen == (True, True) and same.spellings == ()
+    for word in ("gras", "glas", "catty", "table", "shel", "sky", "skies"):
+        assert not Vocabulary.from_words([word], TRAINED).seen[0], word
+
+
+def test_an_unseen_class_keeps_its_name() -> None:
+    words = ["glass", "Glasses", "t_shirt", "tshirt"]
+    vocabulary = Vocabulary.from_words(words, trained=TRAINED, untrained=["glasses", "tshirt"])
+    assert vocabulary.seen == (True, False, False, False) and vocabulary.spellings == ()
+    assert Vocabulary.from_words("cats", ["cat", "cats"], ["cats"]).spellings == ()  # in two sets
+
+
+ALL_CLASSES = {**{name: get_split(name) for name in SPLITS}, **EVALUATION_SETS}
+
+
+@pytest.mark.parametrize("name", ALL_CLASSES)
+def test_no_class_of_a_data_set_is_another_spelling_of_another_class(name) -> None:
+    classes = ALL_CLASSES[name]
+    for k, own in enumerate(zip(classes.names, classes.prompt_names)):
+        pairs = enumerate(zip(classes.names, classes.prompt_names))
+        others = [word for j, pair in pairs if j != k for word in pair]
+        assert same_class(own, others) == {}
 
 
 def test_seen_by_name_or_prompt_name_of_what_was_trained() -> None:

@@ -30,7 +30,7 @@ from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
-from zsk.errors import run_cli  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402
 
@@ -54,7 +54,12 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
     files = sorted(Path(metadata.sem_seg_root).rglob(f"*{metadata.label_suffix}"))
     values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
     records = ({"sem_seg_file_name": file, **values} for file in files)
-    ids = commonest_ids(records, len(joint), count)
+    ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
+    if not 0 < count <= len(ids):
+        raise UserError(
+            f"--count {count}, but {len(ids)} names of {dataset} cover {MIN_SHARE:.1%} of some "
+            f"photo: give a number of 1 to {len(ids)}"
+        )
     table = np.full(NUM_VALUES, ignore_label(len(ids)), dtype=label_dtype(len(ids)))
     table[ids] = np.arange(len(ids))
     for record in DatasetCatalog.get(dataset):
@@ -89,6 +94,8 @@ def main() -> None:
     args = parser.parse_args()
     setup_logger(name="zsk")
     cfg = load_config(args.config_file, args.opts)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name a registered data set")
     with tempfile.TemporaryDirectory() as folder:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
         model = build_model(cfg)

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +62,8 @@ class Training:
     def start(self, *flags: str) -> Training:
         port = str(random.randint(20000, 60000))
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags, *OPTIONS]
+        command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags]
+        command += [*self.arguments, *OPTIONS]
         command += ["DATALOADER.NUM_WORKERS", str(self.workers), "OUTPUT_DIR", str(self.output)]
         self.started = []
         for rank in range(self.processes):
@@ -223,7 +224,7 @@ def faults_that_end_training(root: Path, report: Report) -> None:
     ends_in_a_sentence("a loader worker is killed", starved, report)
 
     for fault, number, flags in (
-        ("one of two processes is killed", signal.SIGKILL, []),
+        ("one of two processes is killed", signal.SIGKILL, ()),
         ("one of two processes is suspended", signal.SIGSTOP, ["--process-timeout", "0.3"]),
     ):
         pair = Training(root / f"peer-{number.name}", processes=2).start(*flags)

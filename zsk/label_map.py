@@ -7,12 +7,16 @@ affordable and scores of K x H x W never exist. With competing masks all classes
 Shape letters: N proposals, K classes, h x w masks, H x W image, Y x X blocks.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from zsk.progress import progress
+from zsk.true_scale import Box, resize_rows
 
 BLOCK = 32  # pixels along a side
 FEW_CLASSES = 64
@@ -21,14 +25,20 @@ ROUNDING = 1e-5  # tolerance of the bounds, as a share of the largest possible s
 STRIP_VALUES = 32_000_000  # floats in the largest tensor of a strip of rows: 128 MB
 
 
-def label_map(
-    views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int], mask_softmax: float = 0.0
-) -> Tensor:
+class View(NamedTuple):
+    """One look at the photo, named."""
+
+    probs: Tensor  # (N,K) float32, class scores >= 0
+    masks: Tensor  # (N,h,w) float32, mask logits
+    box: Box | None = None  # the photo on the masks; None where they cover it and nothing else
+
+
+def label_map(views: Sequence[View], size: tuple[int, int], mask_softmax: float = 0.0) -> Tensor:
     """The class with the best score at every pixel.
 
     Args:
-        views: one or more looks at the photo, (class scores (N,K) float32 >= 0, mask logits (N,h,w)
-            float32), whose scores are averaged. K is the same; N, h and w need not be.
+        views: one or more looks at the photo, whose scores are averaged. K is the same; N, h and w
+            need not be.
         size: (H,W). The logits are resized to it, bilinearly.
         mask_softmax: 0 for votes sigmoid(M_n); s > 0 for masks that compete for a pixel, with votes
             softmax_n(s M_n).
@@ -36,17 +46,24 @@ def label_map(
         (H,W) int64 in [0,K), the lowest class where several are best.
     """
     # NaN would win every argmax, and infinity becomes NaN between two cells
-    views = [(probs, m.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)) for probs, m in views]
-    labels = torch.empty(size, dtype=torch.int64, device=views[0][0].device)
+    views = [
+        view._replace(masks=view.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE))
+        for view in views
+    ]
+    labels = torch.empty(size, dtype=torch.int64, device=views[0].probs.device)
     possible = possible_classes(views, size, mask_softmax)
     rows, columns = (_block_edges(side) for side in size)
-    for y, (top, bottom) in enumerate(pairwise(rows)):
-        strips = [votes(resize_rows(masks, size, top, bottom), mask_softmax) for _, masks in views]
+    strips_of_rows = progress(list(pairwise(rows)), "label map")
+    for y, (top, bottom) in enumerate(strips_of_rows):
+        strips = [
+            votes(resize_rows(view.masks, view.box, size, top, bottom), mask_softmax)
+            for view in views
+        ]
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
             scores = torch.zeros((), device=labels.device)
-            for strip, (probs, _) in zip(strips, views):
-                scores = scores + strip[:, :, left:right].flatten(1).T @ probs[:, classes]
+            for strip, view in zip(strips, views):
+                scores = scores + strip[:, :, left:right].flatten(1).T @ view.probs[:, classes]
             best = classes[scores.argmax(dim=1)]
             labels[top:bottom, left:right] = best.view(bottom - top, right - left)
     return labels
@@ -60,7 +77,7 @@ def votes(logits: Tensor, mask_softmax: float) -> Tensor:
 
 
 def possible_classes(
-    views: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int], mask_softmax: float = 0.0
+    views: Sequence[View], size: tuple[int, int], mask_softmax: float = 0.0
 ) -> Tensor:
     """The classes that may have the best score somewhere in a block: (Y,X,K) bool.
 
@@ -71,12 +88,12 @@ def possible_classes(
     are not bounded.
     """
     grid = tuple(len(_block_edges(side)) - 1 for side in size)
-    num_classes, device = views[0][0].shape[1], views[0][0].device
+    num_classes, device = views[0].probs.shape[1], views[0].probs.device
     if mask_softmax or num_classes <= FEW_CLASSES:
         return torch.ones(*grid, num_classes, dtype=torch.bool, device=device)
     middle = spread = slack = torch.zeros((), device=device)
-    for probs, masks in views:
-        least, greatest = -_block_maxima(-masks, grid), _block_maxima(masks, grid)
+    for probs, masks, box in views:
+        least, greatest = -_block_maxima(-masks, box, size), _block_maxima(masks, box, size)
         least, greatest = least.sigmoid(), greatest.sigmoid()
         # Only differences between classes decide, and the bounds are narrowest for differences
         # from the median.
@@ -90,19 +107,32 @@ def possible_classes(
 
 
 def _block_edges(side: int) -> list[int]:
-    """First pixels of the blocks along a side, then its length.
-
-    The centre of a pixel lies in the share of the side that its block covers.
-    """
-    count = -(-side // BLOCK)
-    return [(2 * side * block + count - 1) // (2 * count) for block in range(count + 1)]
+    """First pixels of the blocks along a side, then its length."""
+    return [*range(0, side, BLOCK), side]
 
 
-def _block_maxima(masks: Tensor, grid: Sequence[int]) -> Tensor:
+def _block_maxima(masks: Tensor, box: Box | None, size: tuple[int, int]) -> Tensor:
     """(N,h,w) -> (Y*X,N), the greatest value that interpolation can give in each block."""
-    # a pixel reads cells up to one beyond its block
-    widened = F.max_pool2d(masks[None], 3, stride=1, padding=1)
-    return F.adaptive_max_pool2d(widened, list(grid))[0].flatten(1).T
+    (height, width), (h, w) = size, masks.shape[1:]
+    left, top, right, bottom = box or (0, 0, w, h)
+    rows = [masks[:, cells].amax(dim=1) for cells in _cells_of_blocks(top, bottom, h, height)]
+    bands = torch.stack(rows, dim=1)  # (N,Y,w)
+    blocks = [bands[:, :, cells].amax(dim=2) for cells in _cells_of_blocks(left, right, w, width)]
+    return torch.stack(blocks, dim=2).flatten(1).T
+
+
+def _cells_of_blocks(start: float, stop: float, cells: int, side: int) -> Iterator[slice]:
+    """The cells that interpolation reads for each block along a side of pixels.
+
+    `side` pixels lie on the cells from `start` to `stop`. A thousandth of a cell more than each
+    pixel needs makes up for rounding.
+    """
+    for first, end in pairwise(_block_edges(side)):
+        lowest, highest = (
+            start + (pixel + 0.5) * (stop - start) / side - 0.5 for pixel in (first, end - 1)
+        )
+        begin = min(max(math.floor(lowest - 1e-3), 0), cells - 1)
+        yield slice(begin, max(math.floor(highest + 1e-3) + 2, begin + 1))
 
 
 def labels_by_strips(
@@ -122,17 +152,3 @@ def labels_by_strips(
     rows = max(1, STRIP_VALUES // (width * depth))
     tops = range(0, height, rows)
     return torch.cat([scores(top, min(top + rows, height)).argmax(dim=0) for top in tops])
-
-
-def resize_rows(maps: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
-    """Rows [top, bottom) of (N,h,w) resized to `size` (H,W): bilinear, corners not aligned."""
-    h = maps.shape[1]
-    rows = torch.arange(top, bottom, device=maps.device, dtype=torch.float32)
-    source = ((rows + 0.5) * (h / size[0]) - 0.5).clamp(min=0)
-    above = source.floor().long().clamp(max=h - 1)
-    below = (above + 1).clamp(max=h - 1)
-    weight = (source - above)[:, None].to(maps.dtype)
-    strip = torch.lerp(maps[:, above], maps[:, below], weight)
-    return F.interpolate(
-        strip[None], size=(bottom - top, size[1]), mode="bilinear", align_corners=False
-    )[0]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.true_scale import Box
 
 EnsembleMode = Literal["ensemble", "head", "clip"]
 ClassLogits = Callable[[Tensor, Tensor], Tensor]
@@ -24,16 +25,23 @@ ClassLogits = Callable[[Tensor, Tensor], Tensor]
 class Regions(NamedTuple):
     """The mask proposals of one photo and what they show.
 
-    masks: (N,h,w) float32 mask logits over the whole photo.
+    masks: (N,h,w) float32 mask logits over the padded photo.
     head_embeddings: (N,E) float32, of the proposal head (another width with CLASSIFIER linear).
     clip_embeddings: (N,E) float32, of the region encoder; None where CLIP did not look.
     valid: (N,) bool, whether a proposal has a CLIP embedding; None where CLIP did not look.
+    box: the photo on the masks; None where they cover it and nothing else.
     """
 
     masks: Tensor
     head_embeddings: Tensor
     clip_embeddings: Tensor | None = None
     valid: Tensor | None = None
+    box: Box | None = None
+
+    def mirrored(self) -> Regions:
+        """With the masks of the photo from right to left."""
+        box = self.box and self.box.mirrored(self.masks.shape[-1])
+        return self._replace(masks=self.masks.flip(-1), box=box)
 
 
 @dataclass(frozen=True)
@@ -102,8 +110,8 @@ def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Ten
 
     The penalty is calibrated stacking (Chao et al., ECCV 2016): a constant is subtracted from the
     logits of seen classes, which a head that was trained on them prefers. It moves probability
-    between the names; that of no-object stays. Everything is computed in log space: 1 - p(no
-    object) rounds to 0 in float32 where the exact value still counts in the ensemble.
+    between the names; that of no-object stays. It is applied in log space, since 1 - p(no object)
+    rounds to 0 in float32 where the exact value still counts in the ensemble.
 
     Args:
         logits: (…,K+1) float, no-object last.
@@ -113,8 +121,10 @@ def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Ten
     Returns:
         (…,K) in [0,1].
     """
-    names = logits[..., :-1]
-    log_object = names.logsumexp(dim=-1, keepdim=True) - logits.logsumexp(dim=-1, keepdim=True)
+    if not seen_penalty:
+        return logits.softmax(dim=-1)[..., :-1]
+    names = logits.log_softmax(dim=-1)[..., :-1]
+    log_object = names.logsumexp(dim=-1, keepdim=True)
     penalty = seen.to(logits.device) * seen_penalty
     return (log_object + (names - penalty).log_softmax(dim=-1)).exp()
 

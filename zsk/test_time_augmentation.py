@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
-from zsk.label_map import label_map
+from zsk.label_map import View, label_map
 from zsk.regions import Regions
 from zsk.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
@@ -58,13 +58,13 @@ class ZSKNetWithTTA(SeveralLooks):
             yield self.model.look([resized])[0]
             if self.flip:
                 (regions,) = self.model.look([resized.flip(-1)])
-                yield regions._replace(masks=regions.masks.flip(-1))
+                yield regions.mirrored()
 
     def label(
         self, look: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
     ) -> Tensor:
         """Name the regions of all views, then label every pixel by the averaged scores."""
-        named = [(self.model.name(regions, vocabulary), regions.masks) for regions in look]
+        named = [View(self.model.name(r, vocabulary), r.masks, r.box) for r in look]
         return label_map(named, size, self.model.mask_softmax)
 
 

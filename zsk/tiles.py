@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from zsk.batched_inputs import Record
 from zsk.errors import UserError
-from zsk.label_map import LARGE, labels_by_strips, resize_rows, votes
+from zsk.label_map import LARGE, labels_by_strips, votes
 from zsk.regions import Regions
+from zsk.true_scale import Box, resize_rows
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -38,6 +39,7 @@ class PlacedScores(NamedTuple):
 
     probs: Tensor  # (N,K) float32 >= 0
     masks: Tensor  # (N,h,w) mask logits
+    box: Box | None  # the tile on the masks; None where they cover it and nothing else
     top: int
     left: int
     size: tuple[int, int]  # height, width
@@ -116,7 +118,8 @@ class ZSKNetInTiles(SeveralLooks):
             if left < right:  # a result that is much smaller than the photo has no pixel of some
                 probs = self.model.name(tile.regions, vocabulary)
                 here = (bottom - top, right - left)
-                placed.append(PlacedScores(probs, tile.regions.masks, top, left, here))
+                masks, box = tile.regions.masks, tile.regions.box
+                placed.append(PlacedScores(probs, masks, box, top, left, here))
         depth = max(len(vocabulary), *(len(tile.masks) for tile in placed))
         scores = partial(tile_scores, placed, size[1], self.model.mask_softmax)
         return labels_by_strips(scores, size, depth)
@@ -142,10 +145,10 @@ def tile_scores(
     """
     classes = tiles[0].probs.shape[1]
     scores = tiles[0].probs.new_zeros(bottom - top, width, classes)  # argmax is faster so
-    for probs, masks, first, left, size in tiles:
+    for probs, masks, box, first, left, size in tiles:
         start, end = max(top, first), min(bottom, first + size[0])
         if start < end:
-            rows = votes(resize_rows(masks, size, start - first, end - first), mask_softmax)
+            rows = votes(resize_rows(masks, box, size, start - first, end - first), mask_softmax)
             place = scores[start - top : end - top, left : left + size[1]]
             place += torch.einsum("nrc,nk->rck", rows, probs)
     return scores.permute(2, 0, 1)

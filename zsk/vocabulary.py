@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from zsk.errors import UserError
+from zsk.words import Words, class_words, same_class
 
 IGNORE_LABEL = 255
 """Label value of pixels that are neither trained on nor scored, for up to 255 classes."""
@@ -41,6 +42,9 @@ class Vocabulary:
         prompt_names: K names as they go into the text prompt, in the same order.
         seen: K booleans, True where training has masks of the class. Mandatory: nothing may
             silently count as unseen. Both groups need not occur (a user's own words).
+        spellings: of a user's own words, pairs (word, trained name) where the word counts as a
+            trained class though it is spelled otherwise. Two vocabularies that differ in these
+            only are equal.
 
     Raises:
         UserError: no class, lengths that differ, an empty or padded name, or a name or prompt
@@ -51,6 +55,7 @@ class Vocabulary:
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
     seen: tuple[bool, ...]
+    spellings: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         # tuples of plain values: a vocabulary is hashable, whatever sequences it was built from
@@ -59,6 +64,11 @@ class Vocabulary:
         object.__setattr__(self, "seen", tuple(bool(flag) for flag in self.seen))
         if not self.names:
             raise UserError("a vocabulary needs at least one class, but none was given")
+        if len(self.names) > WIDE_IGNORE_LABEL:
+            raise UserError(
+                f"a vocabulary holds at most {WIDE_IGNORE_LABEL} names, as many as a label image "
+                f"tells apart, but {len(self.names)} were given: give fewer"
+            )
         counts = (len(self.names), len(self.prompt_names), len(self.seen))
         if len(set(counts)) != 1:
             raise UserError(
@@ -112,6 +122,13 @@ class Vocabulary:
         table[np.flatnonzero(self.seen)] = np.arange(seen)
         return table
 
+    def unseen_spellings(self, trained: Iterable[str]) -> dict[str, str]:
+        """Unseen class → the trained name that its name or prompt name spells (`same_class`)."""
+        same = same_class([*self.names, *self.prompt_names], trained)
+        words = zip(self.names, self.prompt_names, self.seen)
+        found = {name: same.get(name, same.get(prompt)) for name, prompt, seen in words if not seen}
+        return {name: spelled for name, spelled in found.items() if spelled is not None}
+
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
         content = json.dumps([self.names, self.prompt_names, self.seen])
@@ -139,19 +156,32 @@ class Vocabulary:
         return cls(tuple(names), tuple(prompt_names), tuple(seen))
 
     @classmethod
-    def from_words(cls, words: Sequence[str] | str, trained: Iterable[str] = ()) -> Vocabulary:
-        """A vocabulary of a user's own words.
+    def from_words(
+        cls, words: Words, trained: Iterable[str] = (), untrained: Iterable[str] = ()
+    ) -> Vocabulary:
+        """A vocabulary of a user's own words; an underscore is a space in the prompt.
 
         Args:
-            words: a list of class names, or one string with commas between them.
-            trained: as for `from_trained`.
+            words: as for `zsk.words.class_words`.
+            trained: names and prompt names of the classes the model was trained on. A word that
+                spells one of them (`zsk.words.same_class`) is marked as seen.
+            untrained: those of the unseen classes beside them: a word that spells one of these as
+                well or better is not.
 
         Raises:
-            UserError: no word, an empty word, or a word given twice (letter case aside).
+            UserError: as for `zsk.words.class_words`; no word, or a word given twice.
         """
-        listed = words.split(",") if isinstance(words, str) else words
-        stripped = tuple(word.strip() for word in listed)
-        return cls.from_trained(stripped, stripped, trained)
+        names = class_words(words)
+        known = {name.strip().casefold(): name for name in trained}
+        others = [name for name in untrained if name.strip().casefold() not in known]
+        found = same_class(names, [*others, *known.values()])
+        same = {word: name for word, name in found.items() if name not in others}
+        return cls(
+            tuple(names),
+            tuple(" ".join(name.replace("_", " ").split()) for name in names),
+            tuple(name in same for name in names),
+            tuple(pair for pair in same.items() if pair[0].casefold() not in known),
+        )
 
 
 def _check_words(words: tuple[str, ...], what: str) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
+    coarsest_stride,
     groups_of_one_size,
     padded_images,
     padded_labels,
@@ -24,10 +26,11 @@ from zsk.classification.region_encoder import RegionEncoder, build_region_encode
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
-from zsk.label_map import label_map
+from zsk.label_map import View, label_map
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
+from zsk.true_scale import photo_box
 from zsk.vocabulary import Vocabulary, ignore_label
 
 TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
@@ -52,6 +55,7 @@ class ZSKNet(nn.Module):
         region_encoder: RegionEncoder,
         ensemble: Ensemble = Ensemble(),
         mask_softmax: float = 0.0,
+        stride: int = 1,
         pixel_mean: list[float],
         pixel_std: list[float],
         test_dtype: str = "float32",
@@ -59,6 +63,7 @@ class ZSKNet(nn.Module):
         """
         Args:
             mask_softmax: see `label_map`.
+            stride: the backbone's coarsest; images are padded to multiples of it.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
             test_dtype: a key of TEST_DTYPES, the precision of backbone and head in evaluation.
 
@@ -81,6 +86,7 @@ class ZSKNet(nn.Module):
         self.region_encoder = region_encoder
         self.ensemble = ensemble
         self.mask_softmax = mask_softmax
+        self.stride = stride
         self.test_dtype = TEST_DTYPES[test_dtype]
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
@@ -107,6 +113,7 @@ class ZSKNet(nn.Module):
             ),
             "ensemble": Ensemble(ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY),
             "mask_softmax": ensemble.MASK_SOFTMAX,
+            "stride": coarsest_stride(backbone),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_dtype": cfg.MODEL.TEST_DTYPE,
@@ -116,7 +123,7 @@ class ZSKNet(nn.Module):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+    def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Losses by name in training; in evaluation one result per record.
 
         Args:
@@ -126,7 +133,8 @@ class ZSKNet(nn.Module):
                 evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
-            "pred_masks" float (N,h,w), the mask logits of the last stage over the whole image.
+            "pred_masks" float (N,h,w), the mask logits of the last stage over the padded image, and
+            "photo_box", the image on them: a `Box`, or None where they cover it alone.
         """
         if not self.training:
             return self.inference(batched_inputs)
@@ -142,20 +150,20 @@ class ZSKNet(nn.Module):
 
     def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
         """Normalise, encode, propose: B images (3,H,W), padded to one size -> S+1 stages."""
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std, self.stride)
         return self.sem_seg_head(self.backbone(pixels))
 
     def segments(self, batched_inputs: list[Record]) -> list[Segments]:
         """The ground truth of the records on the padded images; padding is ignored."""
-        labels = padded_labels(batched_inputs, self.device)
+        labels = padded_labels(batched_inputs, self.device, self.stride)
         ignore = ignore_label(len(batched_inputs[0]["vocabulary"]))
         segments = [segments_from_sem_seg(sem_seg, ignore) for sem_seg in labels]
         if "unnamed" not in batched_inputs[0]:
             return segments
-        maps = padded_labels(batched_inputs, self.device, "unnamed")
+        maps = padded_labels(batched_inputs, self.device, self.stride, "unnamed")
         return [with_unnamed(*pair, ignore) for pair in zip(segments, maps)]
 
-    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
+    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Any]]:
         """Look, name, label; results as in `forward`."""
         looks = self.look([record["image"] for record in batched_inputs])
         return [
@@ -164,6 +172,7 @@ class ZSKNet(nn.Module):
                     regions, record["vocabulary"], (record["height"], record["width"])
                 ),
                 "pred_masks": regions.masks,
+                "photo_box": regions.box,
             }
             for record, regions in zip(batched_inputs, looks)
         ]
@@ -180,10 +189,12 @@ class ZSKNet(nn.Module):
             with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
                 last = self.propose([images[i] for i in indices])[-1]
             for i, embeddings, masks in zip(indices, *last):
-                regions = Regions(masks.float(), embeddings.float())
+                box = photo_box(images[i].shape[-2:], self.stride, masks.shape[-2:])
+                regions = Regions(masks.float(), embeddings.float(), box=box)
                 if self.ensemble.mode != "head":
                     image = images[i].to(self.device)
-                    regions = Regions(*regions[:2], *self.region_encoder(image, regions.masks))
+                    clip, valid = self.region_encoder(image, regions.masks, box)
+                    regions = regions._replace(clip_embeddings=clip, valid=valid)
                 found[i] = regions
         return [found[i] for i in range(len(images))]
 
@@ -202,5 +213,5 @@ class ZSKNet(nn.Module):
     @torch.inference_mode()
     def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
-        named = (self.name(regions, vocabulary), regions.masks)
-        return label_map([named], size, self.mask_softmax)
+        view = View(self.name(regions, vocabulary), regions.masks, regions.box)
+        return label_map([view], size, self.mask_softmax)

@@ -50,6 +50,8 @@ def test_dense_features_are_those_of_regions_of_one_place_each(encoder):
     assert columns.shape == (384, 4, 6)
     rows = encoder.encode_regions(pixels, torch.eye(24).view(24, 4, 6))
     torch.testing.assert_close(columns.flatten(1).T, rows)
+    # a fifth row of cells would lie beside the photo for the most part
+    assert encoder.encode_dense(photo("chelsea", encoder)[0, :, :70, :90]).shape == (384, 4, 6)
 
 
 @pytest.mark.parametrize("variant", ["lite0", "lite2"])

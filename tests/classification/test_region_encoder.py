@@ -7,6 +7,7 @@ from tiny_clip import ColourEncoder
 from zsk.classification import region_encoder
 from zsk.classification.region_encoder import CropEncoder, OnePassEncoder, build_region_encoder
 from zsk.errors import UserError
+from zsk.true_scale import Box
 
 KINDS = pytest.mark.parametrize("kind", [CropEncoder, OnePassEncoder])
 
@@ -61,7 +62,7 @@ def test_the_encoder_gets_normalised_pixels():
     encoder.pixel_std = (1.0, 2.0, 4.0)
     image = torch.full((3, 8, 8), 58, dtype=torch.uint8)
     CropEncoder(encoder)(image, logits(halves()[1]))
-    assert encoder.crops[0, :, 0, 0].tolist() == [8.0, 4.0, 2.0]
+    assert encoder.crops[0, :, 0, 0].tolist() == pytest.approx([8.0, 4.0, 2.0])
 
 
 @KINDS
@@ -84,6 +85,15 @@ def test_looks_at_two_thresholds_are_averaged_where_both_show_something(kind):
     half = 0.5**0.5
     expected = [[(half + 1) / 2, half / 2, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     torch.testing.assert_close(embeddings, torch.tensor(expected), atol=1e-5, rtol=0)
+
+
+@KINDS
+def test_a_photo_on_a_part_of_the_masks(kind):
+    """The photo lies on the upper left quarter of 8 x 8 cells, and its red half on two columns."""
+    red = torch.zeros(8, 8, dtype=torch.bool)
+    red[:, :2] = True
+    embeddings, _ = kind(ColourEncoder())(red_and_green(), logits(red, ~red), Box(0, 0, 4, 4))
+    torch.testing.assert_close(embeddings, torch.eye(3)[:2])
 
 
 def test_one_pass_encodes_the_photo_once_for_all_thresholds():

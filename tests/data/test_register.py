@@ -180,6 +180,17 @@ def test_seen_classes_of_an_evaluation_set_are_those_with_trained_names(farm_and
     assert plain.prompt_names == plain.names and plain.seen == vocabulary.seen
 
 
+def test_a_class_that_is_almost_a_trained_one_counts_as_untrained_with_a_warning(
+    folders, farm_and_street, caplog
+) -> None:
+    assert get_vocabulary("street", trained_on=["farm_train"]) and not caplog.messages
+    contaminated = Vocabulary(("car", "cows"), ("car", "cows"), (False, False))
+    register_zero_shot_split("contaminated", *folders, contaminated, training=False)
+    assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
+    (message,) = caplog.messages
+    assert "'cows' of contaminated counts as untrained, but the trained 'cow' is" in message
+
+
 def test_questions_about_data_sets_that_cannot_be_answered(farm_and_street) -> None:
     for trained_on in ((), ("street",)):
         with pytest.raises(UserError, match="'street' is for evaluation only.*DATASETS.TRAIN"):

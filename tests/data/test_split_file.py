@@ -122,7 +122,6 @@ def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
         ("{images: photos, labels: masks, file_list: lists/train.txt}", "photos", "key train is"),
         ("images: photos,", "images: 5,", "key train.images is 5, but has to be a path"),
         (SPLIT, "- a list", "it holds no keys"),
-        ("name: pets", "name: [", "it cannot be read as YAML"),
         ("name: pets", "name: pets\nsub_folders: 3", "key sub_folders is 3, but has to be yes or"),
         ("name: pets", "name: pets\nlabel_suffix: 3", "key label_suffix is 3, but has to be a"),
         ("name: pets", "name: pets\nlabel_suffix: ''", "key label_suffix is empty"),
@@ -131,6 +130,8 @@ def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
         ("{dog: 3, cat: 1, cow: 2}", "", "key label_values is None, but has to be a section"),
         ("unseen: [cow]", "unseen:", "key unseen is None, but has to be a list"),
         ("val: {images: val/photos, labels: val/masks}", "val:", "key val is None, but has to be"),
+        ("name: pets", "name: [", "it cannot be read as YAML: line 4, column 1: expected"),
+        ("name: pets", "name: " + "[" * 9999, "it cannot be read as YAML: it is nested too deeply"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path, old, new, message) -> None:
@@ -138,6 +139,12 @@ def test_a_mistake_names_the_file_and_the_key(tmp_path, old, new, message) -> No
     with pytest.raises(UserError, match=f"^split file .*split.yaml: {message}") as raised:
         register_split_file(write(tmp_path, SPLIT.replace(old, new)))
     assert "\n" not in str(raised.value)
+
+
+def test_a_date_is_a_name(tmp_path: Path) -> None:
+    dated = SPLIT.replace("dog", "2024-05-06")
+    register_split_file(write(tmp_path, dated))
+    assert get_vocabulary("pets_val").names == ("cat", "cow", "2024-05-06")
 
 
 def test_mistakes_outside_of_the_keys(tmp_path: Path) -> None:

@@ -24,9 +24,16 @@ SMALL = {
 
 
 @pytest.fixture
-def words(tiny_options: list[str]) -> list[str]:
+def words(small_options: list[str]) -> list[str]:
     small = [str(w) for key, n in SMALL.items() for w in (f"MODEL.MASK_FORMER.{key}", n)]
-    return [*tiny_options, *small, "TEST.PROPOSAL_RECALL", "False", "SOLVER.CHECKPOINT_PERIOD", "2"]
+    return [
+        *small_options,
+        *small,
+        "TEST.PROPOSAL_RECALL",
+        "False",
+        "SOLVER.CHECKPOINT_PERIOD",
+        "2",
+    ]
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def run_evaluators(folder, indices, output_dir):
         output = {
             "pred_labels": torch.randint(0, 3, (6, 5), generator=generator),
             "pred_masks": torch.randn(4, 3, 3, generator=generator),
+            "photo_box": None,
         }
         label = os.path.join(folder, f"{index}.png")
         record = {"file_name": f"{index}.jpg", "sem_seg_file_name": label, "height": 6, "width": 5}

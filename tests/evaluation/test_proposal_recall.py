@@ -48,7 +48,7 @@ def evaluator(tmp_path, empty_catalogs):
 
 def add(evaluator, folder, stem, gt, masks):
     record = label_record(folder, stem, gt, VOCABULARY)
-    evaluator.process([record], [{"pred_masks": masks}])
+    evaluator.process([record], [{"pred_masks": masks, "photo_box": None}])
 
 
 def test_means_are_over_segments_and_written(evaluator, tmp_path):

@@ -81,7 +81,7 @@ def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_
     losses = train(encoder, student, batches())
     after = likeness(student, held_out, TEXT)
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
-    assert after.cosine > before.cosine + 0.25 * (1 - before.cosine)
+    assert after.cosine > before.cosine + 0.15 * (1 - before.cosine)
     for name, buffer in student.visual.named_buffers():  # of batch norm
         assert torch.equal(buffer, statistics[name])
     encoder._fingerprint = None

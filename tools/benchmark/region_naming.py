@@ -72,7 +72,7 @@ def encode_regions(encoder: VisionLanguageEncoder, folder: Path) -> tuple[Tensor
         mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
         masks = (sem_seg == kept[:, None, None]).to(encoder.device)
         pixels = ((image - mean) / std).to(encoder.device)
-        features.append(encoder.encode_image(masked_crops(pixels, masks, encoder.input_size)))
+        features.append(encoder.encode_image(masked_crops(pixels, masks, encoder)))
         labels.append(kept)
     occurring.discard(IGNORE_LABEL)
     return torch.cat(features), torch.cat(labels), torch.tensor(sorted(occurring))

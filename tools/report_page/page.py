@@ -49,7 +49,8 @@ def write_page(
     for numbered in enumerate(evaluations, start=1):
         tasks.setdefault(numbered[1].task, []).append(numbered)
     for row in rows:
-        with replacing(folder / f"grid_{row.name}.png") as unfinished:
+        file_name = "grid_" + row.name.replace("/", "_") + ".png"  # a photo in a sub-folder
+        with replacing(folder / file_name) as unfinished:
             row.strip().save(unfinished)
     several = len(evaluations) > 1
     environment = Environment(

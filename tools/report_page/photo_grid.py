@@ -111,6 +111,11 @@ def draw_panels(
 
 
 def _find_photo(name: str, root: Path) -> Path:
+    if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(
+            f"{name!r} is no name of a photo in {root}: give names below this folder without their "
+            "ending, and the folder with --photos"
+        )
     found = sorted(root.glob(f"{glob.escape(name)}.*"))
     found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:

@@ -96,7 +96,7 @@ def teach(
     pixels = pixels.to(encoder.device)
     if not len(masks):
         return TaughtPhoto(pixels, masks, pixels.new_zeros(0, encoder.embed_dim))
-    crops = masked_crops(pixels, masks, encoder.input_size)
+    crops = masked_crops(pixels, masks, encoder)
     return TaughtPhoto(pixels, masks, encoder.encode_image(crops))
 
 

@@ -75,7 +75,7 @@ def _segment_crops(
         if len(segments.labels):
             pixels = ((record["image"] - mean) / std).to(encoder.device)
             masks = segments.masks.to(encoder.device)
-            yield from zip(masked_crops(pixels, masks, encoder.input_size), segments.labels)
+            yield from zip(masked_crops(pixels, masks, encoder), segments.labels)
 
 
 def initial_prompts(

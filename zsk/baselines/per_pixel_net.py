@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
+    coarsest_stride,
     groups_of_one_size,
     padded_images,
     padded_labels,
@@ -27,8 +29,9 @@ from zsk.batched_inputs import (
 from zsk.classification.build import build_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.errors import UserError
-from zsk.label_map import labels_by_strips, resize_rows
+from zsk.label_map import labels_by_strips
 from zsk.regions import Ensemble, geometric_ensemble
+from zsk.true_scale import Box, photo_box, resize_rows
 from zsk.vocabulary import Vocabulary
 
 from .dense_clip import DenseClip, Windows, build_dense_clip
@@ -42,6 +45,7 @@ class Places(NamedTuple):
 
     head: Tensor | None  # (E,h,w) float32, unit columns
     clip: Windows | None
+    box: Box | None  # the photo on `head`; None where it covers it and nothing else
 
 
 @META_ARCH_REGISTRY.register()
@@ -60,6 +64,7 @@ class PerPixelNet(nn.Module):
         dense_clip: DenseClip | None,
         text_classifier: TextClassifier,
         ensemble: Ensemble = Ensemble(),
+        stride: int = 1,
         pixel_mean: list[float],
         pixel_std: list[float],
     ):
@@ -67,6 +72,7 @@ class PerPixelNet(nn.Module):
         Args:
             backbone, sem_seg_head: None in mode clip.
             dense_clip: None in mode head.
+            stride: the backbone's coarsest; its input is padded to multiples of it.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
         """
         super().__init__()
@@ -75,6 +81,7 @@ class PerPixelNet(nn.Module):
         self.dense_clip = dense_clip
         self.text_classifier = text_classifier
         self.ensemble = ensemble
+        self.stride = stride
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
@@ -95,6 +102,7 @@ class PerPixelNet(nn.Module):
             "dense_clip": dense_clip,
             "text_classifier": build_text_classifier(clip, encoder),
             "ensemble": ensemble,
+            "stride": 1 if backbone is None else coarsest_stride(backbone),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
@@ -120,12 +128,14 @@ class PerPixelNet(nn.Module):
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         embeddings = self.embed([record["image"] for record in batched_inputs])
         logits = self.sem_seg_head.class_logits(embeddings, text)
-        return self.sem_seg_head.losses(logits, padded_labels(batched_inputs, self.device))
+        return self.sem_seg_head.losses(
+            logits, padded_labels(batched_inputs, self.device, self.stride)
+        )
 
     def embed(self, images: Sequence[Tensor]) -> Tensor:
         """Normalise, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
         assert self.backbone is not None and self.sem_seg_head is not None
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std, self.stride)
         return self.sem_seg_head(self.backbone(pixels))
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
@@ -151,7 +161,11 @@ class PerPixelNet(nn.Module):
             None if self.dense_clip is None else self.dense_clip(image.to(self.device))
             for image in images
         ]
-        return [Places(*place) for place in zip(heads, windows)]
+        boxes = [
+            None if head is None else photo_box(image.shape[-2:], self.stride, head.shape[-2:])
+            for image, head in zip(images, heads)
+        ]
+        return [Places(*place) for place in zip(heads, windows, boxes)]
 
     @torch.inference_mode()
     def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
@@ -172,7 +186,7 @@ class PerPixelNet(nn.Module):
             if logits is None:
                 assert clip is not None
                 return clip
-            head = resize_rows(logits, size, top, bottom).softmax(dim=0)
+            head = resize_rows(logits, places.box, size, top, bottom).softmax(dim=0)
             return head if clip is None else ensemble_of_pixels(head, clip, seen, self.ensemble.lam)
 
         return labels_by_strips(probabilities, size, TENSORS_AT_ONCE * len(text))

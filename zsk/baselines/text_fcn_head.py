@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 from zsk.proposals.build import check_settings
-from zsk.proposals.build_features import build_aspp_features
+from zsk.proposals.build_features import build_aspp_features, check_norm_width
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import ignore_label
 
@@ -51,6 +51,7 @@ class TextFCNHead(nn.Module):
                 "backbone feature that TextFCNHead's ASPP reads"
             )
         check_settings(cfg, input_shape)
+        check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return {
             "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM),
             "dim": head.CONVS_DIM,

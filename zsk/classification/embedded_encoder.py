@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .clip_patches import fit_to_patches
 from .embedded_names import load_names
 from .embedded_text import WIDTH, load_minilm, tokenize
 from .embedded_weights import (
@@ -99,9 +100,10 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
 
     def _feature_map(self, pixels: Tensor) -> Tensor:
-        """(3,H,W) → (1,C,h,w), the last feature map, at DENSE_STRIDE."""
+        """(3,H,W) → (1,C,h,w), the last feature map; its cells cover the photo, nothing else."""
         dense = self.network("dense")
-        photo = pixels[None].to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
+        photo = fit_to_patches(pixels, DENSE_STRIDE)[None]
+        photo = photo.to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
         return dense.forward_features(photo)
 
     def _project(self, features: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zsk.errors import UserError
+from zsk.true_scale import Box, resize_rows
 
 from .crops import cut
 from .encoder import VisionLanguageEncoder
@@ -50,12 +51,15 @@ class RegionEncoder(nn.Module, ABC):
         self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, mask_logits: Tensor, box: Box | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Embed the proposals of one image.
 
         Args:
             image: (3,H,W) uint8 or float, RGB in 0–255, without padding.
-            mask_logits: (N,h,w) float, over the whole image at any resolution.
+            mask_logits: (N,h,w) float, at any resolution.
+            box: the image on the masks; None where they cover it and nothing else.
 
         Returns:
             embeddings (N,E) float32, the mean of unit rows over the thresholds at which a mask has
@@ -63,17 +67,17 @@ class RegionEncoder(nn.Module, ABC):
         """
         with torch.autocast(self.pixel_mean.device.type, enabled=False):
             pixels = (image.float() - self.pixel_mean) / self.pixel_std
-            embeddings, shown = self.looks(pixels, mask_logits)
+            embeddings, shown = self.looks(pixels, mask_logits, box)
         counts = shown.sum(dim=0)[:, None]
         return embeddings.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0
 
     @abstractmethod
-    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
         """What the masks show at each of the L thresholds.
 
         Args:
             pixels: (3,H,W) float32, normalised.
-            mask_logits: as in `forward`.
+            mask_logits, box: as in `forward`.
 
         Returns:
             (L,N,E) float32 unit rows, 0 where `shown` (L,N) bool is False: the mask has no pixel.
@@ -83,13 +87,13 @@ class RegionEncoder(nn.Module, ABC):
 class CropEncoder(RegionEncoder):
     """Encodes a masked crop of each proposal; masks are binarised at the size of the image."""
 
-    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
-        count, size = len(mask_logits), self.encoder.input_size
+    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
+        count = len(mask_logits)
         rows = pixels.new_zeros(len(self.logit_thresholds), count, self.encoder.embed_dim)
         shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
         for look, threshold in enumerate(self.logit_thresholds):
             for indices in torch.arange(count, device=pixels.device).split(CHUNK_SIZE):
-                crops, has_pixel = cut(pixels, mask_logits[indices], threshold, size)
+                crops, has_pixel = cut(pixels, mask_logits[indices], threshold, self.encoder, box)
                 rows[look, indices[has_pixel]] = self.encoder.encode_image(crops)
                 shown[look, indices] = has_pixel
         return rows, shown
@@ -98,7 +102,9 @@ class CropEncoder(RegionEncoder):
 class OnePassEncoder(RegionEncoder):
     """Encodes the photo once and pools under each mask, binarised at the size of the masks."""
 
-    def looks(self, pixels: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
+        if box is not None:  # on cells that cover the photo and nothing else
+            mask_logits = resize_rows(mask_logits.float(), box, mask_logits.shape[-2:])
         masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
         shown = masks.flatten(2).any(dim=2)
         rows = pixels.new_zeros(*shown.shape, self.encoder.embed_dim)

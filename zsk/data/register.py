@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -179,6 +180,11 @@ def get_vocabulary(
     if is_cross_dataset(name, trained_on):
         trained = seen_names(trained_on)
         vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+        for word, spelled in vocabulary.unseen_spellings(trained).items():
+            logging.getLogger(__name__).warning(
+                f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
+                "almost alike: where they are one class, make this its prompt name"
+            )
     elif isinstance(classes, Vocabulary):
         vocabulary = classes
     else:
@@ -222,6 +228,15 @@ def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
         seen = get_vocabulary(dataset).seen_only()
         names += [*seen.names, *seen.prompt_names]
     return tuple(dict.fromkeys(names))
+
+
+def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the unseen classes of training data sets."""
+    names: list[str] = []
+    for vocabulary in map(get_vocabulary, datasets):
+        kept = [k for k, seen in enumerate(vocabulary.seen) if not seen]
+        names += [words[k] for words in (vocabulary.names, vocabulary.prompt_names) for k in kept]
+    return tuple(names)
 
 
 def _classes(name: str) -> Vocabulary | EvaluationClasses:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.utils import comm
-from torch.nn import functional as F
 
 from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
 from zsk.evaluation.report import write_json
+from zsk.true_scale import Box, resize_rows
 from zsk.vocabulary import IGNORE_LABEL, ignore_label
 
 logger = logging.getLogger(__name__)
@@ -31,14 +31,18 @@ _UNITS = 2**32  # IoUs are summed as whole numbers, so that no order of images c
 
 
 def best_overlaps(
-    pred_masks: torch.Tensor, gt: torch.Tensor, ignore: int = IGNORE_LABEL
+    pred_masks: torch.Tensor,
+    gt: torch.Tensor,
+    box: Box | None = None,
+    ignore: int = IGNORE_LABEL,
 ) -> dict[int, float]:
     """The best IoU over the proposals for each class of a label map.
 
     Args:
-        pred_masks: (N,h,w) float mask logits that cover the whole image. They are upsampled
-            bilinearly to H×W and binarised at a probability of 0.5.
+        pred_masks: (N,h,w) float mask logits. They are upsampled bilinearly to H×W and binarised
+            at a probability of 0.5.
         gt: (H,W) integer labels on the same device; `ignore` pixels take no part.
+        box: the image on the masks; None where they cover it and nothing else.
 
     Returns:
         class id → IoU in 0..1, one entry per segment; 0 where there is no proposal.
@@ -49,8 +53,7 @@ def best_overlaps(
     best = torch.zeros(len(labels), dtype=torch.float64, device=gt.device)
     chunk = max(1, _CHUNK_ELEMENTS // gt.numel())
     for start in range(0, len(pred_masks), chunk):
-        logits = pred_masks[start : start + chunk, None].float()
-        upsampled = F.interpolate(logits, size=gt.shape, mode="bilinear", align_corners=False)[:, 0]
+        upsampled = resize_rows(pred_masks[start : start + chunk].float(), box, gt.shape)
         masks = (upsampled[:, scored] > 0).double()  # (n,P); a logit of 0 is a probability of 0.5
         overlap = masks @ segments
         union = masks.sum(dim=1)[:, None] + segments.sum(dim=0)[None] - overlap
@@ -61,7 +64,7 @@ def best_overlaps(
 class ProposalRecall(LabelledEvaluator):
     """Averages `best_overlaps` over a data set: all classes, seen ones, unseen ones.
 
-    `process` takes per image {"pred_masks": (N,h,w) mask logits}.
+    `process` takes per image {"pred_masks": (N,h,w) mask logits, "photo_box": see `best_overlaps`}.
 
     Args:
         dataset_name, trained_on: see `LabelledEvaluator`.
@@ -84,8 +87,8 @@ class ProposalRecall(LabelledEvaluator):
     def add(self, image: LabelledOutput) -> None:
         pred_masks = image.output["pred_masks"]
         gt = torch.from_numpy(image.ground_truth.astype(np.int64)).to(pred_masks.device)
-        ignore = ignore_label(len(self.vocabulary))
-        for label, overlap in best_overlaps(pred_masks, gt, ignore).items():
+        box, ignore = image.output["photo_box"], ignore_label(len(self.vocabulary))
+        for label, overlap in best_overlaps(pred_masks, gt, box, ignore).items():
             self._totals[label] += (round(overlap * _UNITS), 1)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:

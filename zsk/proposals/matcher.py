@@ -73,7 +73,9 @@ class HungarianMatcher(nn.Module):
         labels = labels[:, None].expand(-1, probs.shape[1], -1)
         # a segment without a name may be any class but no-object
         named = torch.where(
-            labels == UNNAMED, 1 - probs[..., -1:], probs.gather(2, labels.clamp(min=0))
+            labels == UNNAMED,
+            probs[..., :-1].sum(dim=-1, keepdim=True),
+            probs.gather(2, labels.clamp(min=0)),
         )
         # DETR takes minus the probability instead of its log, which bounds the class cost
         return -self.class_weight * named + self.focal_weight * focal + self.dice_weight * dice

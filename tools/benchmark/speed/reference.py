@@ -11,7 +11,6 @@ Letters: N proposals, K classes, H×W photo, S side of a crop.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsk.batched_inputs import Record
+from zsk.true_scale import resize_rows
 
 
 @torch.no_grad()
@@ -33,7 +33,8 @@ def published_labels(model: nn.Module, record: Record, mask_threshold: float) ->
     encoder = model.text_classifier.encoder
     image = record["image"].to(encoder.device).float()
     prompts = [f"a photo of a {name}." for name in record["vocabulary"].prompt_names]
-    masks = _enlarged(model([record])[0]["pred_masks"].float(), image.shape[-2:])
+    result = model([record])[0]
+    masks = resize_rows(result["pred_masks"].float(), result["photo_box"], image.shape[-2:])
     mean, std = (
         torch.tensor(v, device=image.device).view(3, 1, 1)
         for v in (encoder.pixel_mean, encoder.pixel_std)
@@ -56,8 +57,3 @@ def masked_crop(pixels: Tensor, mask: Tensor, size: int) -> Tensor:
     box: Any = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     crop = (pixels * mask)[(slice(None), *box)]
     return F.interpolate(crop[None], size=(size, size), mode="bicubic", align_corners=False)
-
-
-def _enlarged(masks: Tensor, size: Sequence[int]) -> Tensor:
-    """(N,h,w) logits → (N,H,W)."""
-    return F.interpolate(masks[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
