@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,8 +62,7 @@ class Training:
     def start(self, *flags: str) -> Training:
         port = str(random.randint(20000, 60000))
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags]
-        command += [*self.arguments, *OPTIONS]
+        command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags, *OPTIONS]
         command += ["DATALOADER.NUM_WORKERS", str(self.workers), "OUTPUT_DIR", str(self.output)]
         self.started = []
         for rank in range(self.processes):
