@@ -223,7 +223,7 @@ def faults_that_end_training(root: Path, report: Report) -> None:
     ends_in_a_sentence("a loader worker is killed", starved, report)
 
     for fault, number, flags in (
-        ("one of two processes is killed", signal.SIGKILL, []),
+        ("one of two processes is killed", signal.SIGKILL, ()),
         ("one of two processes is suspended", signal.SIGSTOP, ["--process-timeout", "0.3"]),
     ):
         pair = Training(root / f"peer-{number.name}", processes=2).start(*flags)

@@ -55,7 +55,7 @@ def judge_folder(odd: Sequence[Path], results: Path, code: int, errors: str) -> 
         with Image.open(file.with_name(f"{file.stem}_labels.png")) as labels:
             if labels.size != (summary["width"], summary["height"]) or not labels.load():
                 outcomes[f"WRONG: {file.name} has other label images"] += 1
-    if len(list(results.iterdir())) != 3 * len(done):
+    if len([*results.glob("*"), *results.glob(".*")]) != 3 * len(done):
         outcomes["WRONG: results that are not whole"] += 1
     for path in odd:
         shown = printable(str(path))
@@ -82,13 +82,16 @@ def fuzz_folder(folder: Path, count: int, rng: random.Random) -> Counter[str]:
     command += ["--output", str(results), "--class-names", "cat, sofa", "--batch-size", "4"]
     command += ["--opts", *OPTIONS]
     environment = {**os.environ, "PYTHONIOENCODING": rng.choice(("utf-8", "ascii:strict"))}
-    try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        return Counter({"WRONG: hangs": 1})
-    errors = done.stderr.decode("utf-8")
-    (folder / "stderr.txt").write_text(errors)
-    outcomes = judge_folder(odd, results, done.returncode, errors)
+    environment |= {"PYTHONFAULTHANDLER": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment) as program:
+        try:
+            _, errors = program.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            program.send_signal(signal.SIGABRT)  # Python's fault handler says where it is
+            _, errors = program.communicate()
+    (folder / "stderr.txt").write_bytes(errors)
+    outcomes = judge_folder(odd, results, program.returncode, errors.decode("utf-8", "replace"))
     if outcomes["sound, done"] != SOUND:
         outcomes["WRONG: a sound photo is not done"] += 1
     return outcomes

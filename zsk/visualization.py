@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from zsk.errors import UserError
 from zsk.palette import palette
-from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL, label_dtype
+from zsk.vocabulary import IGNORE_LABEL, label_dtype
 
 _MIN_PANEL, _MAX_PANEL = 480, 1200  # pixels of the longer side: small photos are enlarged
 _MIN_WIDTH = 480  # of the whole picture, so that a legend has room under a narrow photo
@@ -36,15 +35,7 @@ def label_image(labels: np.ndarray, num_names: int) -> Image.Image:
     Args:
         labels: (H,W) integers in 0..K-1, or `ignore_label(K)`.
         num_names: K.
-
-    Raises:
-        UserError: more names than a 16-bit label image can tell apart (65535).
     """
-    if num_names > WIDE_IGNORE_LABEL:
-        raise UserError(
-            f"a label image holds at most {WIDE_IGNORE_LABEL} names, but {num_names} were given: "
-            "give fewer"
-        )
     image = Image.fromarray(labels.astype(label_dtype(num_names)))
     if num_names <= IGNORE_LABEL:
         image.putpalette(palette().tobytes())

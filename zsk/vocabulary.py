@@ -64,6 +64,11 @@ class Vocabulary:
         object.__setattr__(self, "seen", tuple(bool(flag) for flag in self.seen))
         if not self.names:
             raise UserError("a vocabulary needs at least one class, but none was given")
+        if len(self.names) > WIDE_IGNORE_LABEL:
+            raise UserError(
+                f"a vocabulary holds at most {WIDE_IGNORE_LABEL} names, as many as a label image "
+                f"tells apart, but {len(self.names)} were given: give fewer"
+            )
         counts = (len(self.names), len(self.prompt_names), len(self.seen))
         if len(set(counts)) != 1:
             raise UserError(

@@ -6,7 +6,7 @@ import logging
 import os
 
 from zsk.errors import UserError
-from zsk.files import remove_unfinished, replacing
+from zsk.files import replacing
 
 PROBE = b"\0" * 2**20  # room for the log and the configuration
 
@@ -32,7 +32,6 @@ def check_output_folder(folder: str) -> None:
         raise UserError(
             f"OUTPUT_DIR {folder} takes no files ({error}): give another folder"
         ) from error
-    remove_unfinished(folder)
 
 
 def report_mistakes_once() -> None:
