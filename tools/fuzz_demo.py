@@ -55,7 +55,7 @@ def judge_folder(odd: Sequence[Path], results: Path, code: int, errors: str) -> 
         with Image.open(file.with_name(f"{file.stem}_labels.png")) as labels:
             if labels.size != (summary["width"], summary["height"]) or not labels.load():
                 outcomes[f"WRONG: {file.name} has other label images"] += 1
-    if len([*results.glob("*"), *results.glob(".*")]) != 3 * len(done):
+    if len(list(results.glob("*"))) != 3 * len(done):
         outcomes["WRONG: results that are not whole"] += 1
     for path in odd:
         shown = printable(str(path))

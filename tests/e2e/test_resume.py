@@ -26,14 +26,8 @@ SMALL = {
 @pytest.fixture
 def words(small_options: list[str]) -> list[str]:
     small = [str(w) for key, n in SMALL.items() for w in (f"MODEL.MASK_FORMER.{key}", n)]
-    return [
-        *small_options,
-        *small,
-        "TEST.PROPOSAL_RECALL",
-        "False",
-        "SOLVER.CHECKPOINT_PERIOD",
-        "2",
-    ]
+    often = ["TEST.PROPOSAL_RECALL", "False", "SOLVER.CHECKPOINT_PERIOD", "2"]
+    return [*small_options, *small, *often]
 
 
 @pytest.fixture
