@@ -68,7 +68,7 @@ def test_the_model_pads_and_splits_with_the_wide_label() -> None:
     wide = {"vocabulary": CLASSES.seen_only(), "image": torch.zeros(3, 2, 4)}
     labels = torch.from_numpy(LABEL.astype(np.int64))
     small = {**wide, "image": torch.zeros(3, 1, 2), "sem_seg": labels[:1, :2]}
-    model = type("Stub", (), {"device": torch.device("cpu")})()
+    model = type("Stub", (), {"device": torch.device("cpu"), "stride": 1})()
     large, padded = ZSKNet.segments(model, [{**wide, "sem_seg": labels}, small])
     assert large.labels.tolist() == [7, 255, 256, 298, 299]
     assert large.valid.tolist() == [[True] * 4, [False, True, True, True]]
@@ -83,7 +83,7 @@ def test_class_255_counts_in_the_class_loss(count: int) -> None:
     loss = class_loss(logits, torch.tensor([255, 255]), 1.0)
     torch.testing.assert_close(loss, expected)
     assert class_loss(logits, torch.tensor([NONE, NONE]), 1.0) == 0
-    model = type("Stub", (), {"device": torch.device("cpu")})()
+    model = type("Stub", (), {"device": torch.device("cpu"), "stride": 1})()
     unlabelled = {"vocabulary": CLASSES, "image": torch.zeros(3, 1, 2)}
     unlabelled["sem_seg"] = torch.full((1, 2), NONE)
     (segments,) = ZSKNet.segments(model, [unlabelled])

@@ -57,8 +57,8 @@ def test_seen_lookup_at_the_limit_of_8_bits() -> None:
     # 8 bits are enough for the seen classes alone
     table = Vocabulary(names[:256], names[:256], (False,) + (True,) * 255).seen_lookup()
     assert table.dtype == np.uint8 and table.tolist() == [255, *range(255)] + [255] * (65536 - 256)
-    with pytest.raises(UserError, match="less than 65535 classes, but the vocabulary has 65536"):
-        Vocabulary(names, names, (True,) * 65536).seen_lookup()
+    with pytest.raises(UserError, match="at most 65535 names, .* but 65536 were given"):
+        Vocabulary(names, names, (True,) * 65536)
 
 
 def test_fingerprint_changes_with_every_part() -> None:

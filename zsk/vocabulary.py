@@ -110,13 +110,8 @@ class Vocabulary:
         the seen classes, so indexing a label map with the table cannot let an unseen id through.
 
         Raises:
-            UserError: no class is seen, or there are more classes than 16-bit labels hold.
+            UserError: no class is seen.
         """
-        if len(self) >= WIDE_IGNORE_LABEL:
-            raise UserError(
-                f"a label image holds less than {WIDE_IGNORE_LABEL} classes, but the vocabulary "
-                f"has {len(self)}"
-            )
         seen = len(self.seen_only())
         table = np.full(ignore_label(len(self)) + 1, ignore_label(seen), label_dtype(seen))
         table[np.flatnonzero(self.seen)] = np.arange(seen)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.engine import default_argument_parser
 
+from zsk.engine.distributed import argument_parser
 from zsk.errors import UserError
 from zsk.load import load_config
 
@@ -30,9 +30,7 @@ def train_net(process_state: None, voc_root: Path, small_options, checkout: Path
             [word for key in narrow for word in (key, "32")] if config != "per_pixel_clip" else []
         )
         train_net.main(
-            default_argument_parser().parse_args(
-                ["--config-file", file, *flags, *options, *narrow, *extra]
-            )
+            argument_parser().parse_args(["--config-file", file, *flags, *options, *narrow, *extra])
         )
         return json.loads((output / METRICS).read_text())["metrics"]
 

@@ -5,8 +5,9 @@ import math
 from pathlib import Path
 
 import pytest
-from detectron2.engine import default_argument_parser
 from prepare_synthetic import render_world
+
+from zsk.engine.distributed import argument_parser
 
 TRAINED = (
     "zsk",
@@ -43,7 +44,7 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
         }
         words = [str(word) for pair in options.items() for word in pair]
         file = str(checkout / "configs" / "synthetic" / f"{system}.yaml")
-        parser = default_argument_parser()
+        parser = argument_parser()
         train_net.main(parser.parse_args(["--config-file", file, *flags, *words]))
         report = tmp_path / "inference" / "synthetic_stuff_zs_val" / "metrics.json"
         return losses(tmp_path / "metrics.json"), json.loads(report.read_text())
