@@ -13,8 +13,8 @@ LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 # Named after what it was made from: new pins make a new stamp, a touched file does not.
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
-.PHONY: help setup demo test test-slow bench-accuracy bench-accuracy-quick bench-speed faults lint \
-	format wheel lock clean
+.PHONY: help setup demo test test-slow fuzz bench-accuracy bench-accuracy-quick bench-speed \
+	faults lint format wheel lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -22,15 +22,18 @@ help:  ## list the targets
 setup: $(STAMP)  ## create .venv with the pinned packages (6.3 GB, once)
 
 demo: $(STAMP)  ## segment some photos with words of your own into output/demo
-	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo
+	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo --overwrite
 
 # The tensors of the tests are so small that a second thread costs more than it brings.
-test test-slow: export OMP_NUM_THREADS ?= 1
+test test-slow fuzz: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## run the tests, less the slow ones
 	$(VENV_PYTHON) -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)  ## run the slow tests
 	$(VENV_PYTHON) -m pytest -q -m slow
+
+fuzz: $(STAMP)  ## give 500 damaged photos and 200 odd lists of names to the demo (15 minutes)
+	$(VENV_PYTHON) tools/fuzz_demo.py
 
 bench-accuracy: $(STAMP)  ## train and compare all systems (hours; goes on where it stopped)
 	$(VENV_PYTHON) tools/benchmark_accuracy.py

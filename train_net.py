@@ -13,7 +13,7 @@ import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
-from detectron2.evaluation import DatasetEvaluators
+from detectron2.evaluation import DatasetEvaluators, verify_results
 from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -24,7 +24,9 @@ from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
+from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
+from zsk.engine.output import check_output_folder, report_mistakes_once
 from zsk.engine.resume import next_iteration
 from zsk.engine.settings import drawn_seed, refuse_to_replace
 from zsk.engine.solver import build_optimizer
@@ -46,6 +48,7 @@ class Trainer(ResumableTrainer):
         super().__init__(cfg)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        self.register_hooks(telling_hooks(self._trainer.data_loader))
         trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
         logger.info(f"{sum(trained):,} trained parameters")
 
@@ -93,6 +96,8 @@ class Trainer(ResumableTrainer):
 
 def main(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
+    check_output_folder(cfg.OUTPUT_DIR)
+    report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
     if not args.eval_only:
         check_best_metric(cfg)
@@ -105,12 +110,16 @@ def main(args: Namespace) -> None:
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
-    check_at_start((() if args.eval_only else cfg.DATASETS.TRAIN) + cfg.DATASETS.TEST)
+    if not args.eval_only:
+        check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=cfg.DATALOADER.SKIP_UNREADABLE > 0)
+    check_at_start(cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_weights(model, cfg.MODEL.WEIGHTS)
         check_network_settings(cfg)
-        Trainer.test(cfg, model)
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(cfg, results)
         return
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)

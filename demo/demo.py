@@ -9,19 +9,30 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo_files import find_photos, name_results, sample_photos, write_results  # noqa: E402
+import zsk  # noqa: F401, E402  isort: skip  (first: Ctrl-C ends it quietly from here on)
+import numpy as np  # noqa: E402
+from demo_files import (  # noqa: E402
+    find_photos,
+    is_result,
+    name_results,
+    prepare_output,
+    sample_photos,
+    write_results,
+)
 
 from zsk.data.images import read_image  # noqa: E402
-from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli, say  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter  # noqa: E402
+from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
+from zsk.words import option_words  # noqa: E402
 
 # one list for all sample photos: what is on them, and as many other things
 SAMPLE_NAMES = (
@@ -43,8 +54,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--input", nargs="+", default=[], metavar="PATH", help="photos, folders or quoted globs")
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
-    add("--class-names", metavar="NAMES", help="separated by commas; default: the configuration's")
+    names_help = "separated by commas, or @FILE with a name per line; default: the configuration's"
+    add("--class-names", metavar="NAMES", help=names_help)
     add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
+    add("--overwrite", action="store_true", help="replace results of an earlier run")
     add("--config-file", metavar="FILE", help="default: the small embedded model")
     add("--weights", metavar="FILE", help="default: those that the configuration names")
     add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
@@ -59,50 +72,74 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Segment all photos; 2 when one of them could not be read."""
+    """Segment all photos; 2 when one of them could not be read or its results not written."""
     args = parse_arguments(argv)
+    class_names: ClassNames | None = None
+    if args.class_names is not None:
+        class_names = option_words(args.class_names)
+    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    photos, missing = collect_photos(args.input, args.sample_photos)
+    output = Path(args.output)
+    jobs = name_results(photos, output)
+    prepare_output(output, jobs.values(), args.overwrite)
+
+    segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
+    if class_names is None:
+        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
+    vocabulary = segmenter.vocabulary(class_names)
+    for word, trained in vocabulary.spellings:
+        say(f'"{word}" counts as the trained class "{trained}"')
+    if len(vocabulary) == 1:
+        say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
+    if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
+        say(EMBEDDED_NOTE)
+    config = str(args.config_file or DEFAULT_CONFIG)
+    origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
+    failed = missing + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
+    wanted = missing + len(jobs)
+    say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
+    return USER_ERROR_EXIT_CODE if failed else 0
+
+
+def collect_photos(patterns: Sequence[str], samples: bool) -> tuple[dict[Path, str], int]:
+    """Photo → stem of its results, and how many patterns lead to no photo (a line each).
+
+    Raises:
+        UserError: there is no photo at all.
+    """
     photos: dict[Path, str] = {}
     missing = []
-    for pattern in args.input:
+    for pattern in patterns:
         try:
             photos |= {photo: photo.stem for photo in find_photos(pattern)}
         except UserError as error:
             missing.append(error)
-    if args.sample_photos:
+    results = [photo for photo in photos if is_result(photo)]
+    for result in results:
+        del photos[result]
+    if samples:
         photos |= sample_photos()
-    if not photos:
+    if not photos and missing:
         raise missing[0]
+    if not photos:
+        raise UserError(f"--input holds only results of an earlier run, such as {results[0]}")
     for error in missing:
-        print(f"error: {error}", file=sys.stderr)
-    output = Path(args.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
-
-    segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
-    class_names = args.class_names
-    if class_names is None:
-        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
-    if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
-        print(EMBEDDED_NOTE)
-    config = str(args.config_file or DEFAULT_CONFIG)
-    origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
-    jobs = name_results(photos, output)
-    failed = len(missing) + segment_all(segmenter, class_names, jobs, args.batch_size, origin)
-    wanted = len(missing) + len(jobs)
-    print(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
-    return USER_ERROR_EXIT_CODE if failed else 0
+        say(f"error: {error}", error=True)
+    if results:
+        note = f"note: {len(results)} files are results of an earlier run and are left out"
+        say(f"{note}, such as {results[0]}", error=True)
+    return photos, len(missing)
 
 
 def segment_all(
     segmenter: Segmenter,
-    class_names: str | Vocabulary,
+    vocabulary: Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
     origin: Mapping[str, str],
 ) -> int:
-    """Segment photos, write their results, print a line each; returns how many cannot be read.
+    """Segment photos, write their results, print a line each; returns how many were not done.
 
     Args:
         jobs: photo → path of its results without their endings.
@@ -116,18 +153,43 @@ def segment_all(
         batch = {}
         for number, photo in numbered[first : first + batch_size]:
             try:
-                batch[photo] = number, read_image(photo)
+                batch[photo] = f"[{number}/{len(jobs)}] {photo.name}", read_image(photo)
             except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
-                failed += 1
-        found = segmenter.together([image for _, image in batch.values()], class_names)
-        for (photo, (_, image)), segmentation in zip(batch.items(), found):
-            write_results(jobs[photo], photo, image, segmentation, origin)
+                failed += _failure(error)
+        images = [image for _, image in batch.values()]
+        found = _within_memory(segmenter, images, vocabulary)
         seconds = (time.perf_counter() - start) / max(1, len(batch))
-        for (photo, (number, _)), segmentation in zip(batch.items(), found):
-            line = f"[{number}/{len(jobs)}] {photo.name}: {_largest(segmentation)}"
-            print(f"{line} ({seconds:.1f} s)")
+        for (photo, (line, image)), segmentation in zip(batch.items(), found):
+            try:
+                if segmentation is None:
+                    size = f"{image.shape[1]}x{image.shape[0]} pixels"
+                    raise UserError(f"{photo} ({size}) needs more memory: scale it down")
+                write_results(jobs[photo], photo, image, segmentation, origin)
+            except UserError as error:
+                failed += _failure(error)
+            else:
+                say(f"{line}: {_largest(segmentation)} ({seconds:.1f} s)")
     return failed
+
+
+def _within_memory(
+    segmenter: Segmenter, images: Sequence[np.ndarray], vocabulary: Vocabulary
+) -> list[Segmentation | None]:
+    """The segmentations; after a lack of memory one by one, and None for what is still too much."""
+    try:
+        return list(segmenter.together(images, vocabulary))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's, CPU and GPU
+            raise
+    if len(images) == 1:
+        return [None]
+    return [one for image in images for one in _within_memory(segmenter, [image], vocabulary)]
+
+
+def _failure(error: UserError) -> int:
+    """Say what happened to one photo; 1, to be added up."""
+    say(f"error: {error}", error=True)
+    return 1
 
 
 def _largest(segmentation: Segmentation) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import importlib.util
 import itertools
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from zsk.errors import UserError
+from zsk.files import remove_unfinished, replacing
 from zsk.segmenter import Segmentation
 from zsk.visualization import label_image
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = set(".avif .bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
 RESULT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
+_LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems take names of 255
 # stem of the results → file inside the scikit-image package
 _SAMPLES = {
     "chelsea": "chelsea.png",
@@ -30,17 +35,28 @@ _SAMPLES = {
 def find_photos(pattern: str) -> list[Path]:
     """The photos behind a file, a folder (image suffixes only, no subfolders) or a glob.
 
+    In a glob `**` stands for any number of folders; hidden files and folders are left out.
+
     Raises:
         UserError: nothing is there, or the folder or the glob holds no photo.
     """
     path, problem = Path(pattern), "no such file or folder"
-    if path.is_dir():
-        photos = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if os.path.isdir(path):
         problem = "the folder holds no photo"
-    elif path.exists():
+        try:
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        except OSError as error:
+            raise UserError(f"--input {pattern}: {error.strerror}") from error
+        photos = [p for p in inside if not p.name.startswith(".unfinished-")]
+    elif os.path.lexists(path):
         photos = [path]
     else:
-        photos = sorted(p for p in map(Path, glob.glob(pattern)) if p.is_file())
+        try:  # not glob.glob: its ** follows links, which may lead round in circles
+            found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        except (ValueError, NotImplementedError, OSError):  # an empty pattern, a name too long
+            found = []
+        hidden = {p for p in found for part in p.parts if part[0] == "." and part not in path.parts}
+        photos = [p for p in found if p not in hidden and not os.path.isdir(p)]
     if not photos:
         raise UserError(f"--input {pattern}: {problem}")
     return photos
@@ -59,32 +75,81 @@ def sample_photos() -> dict[Path, str]:
     return {folder / file_name: stem for stem, file_name in _SAMPLES.items()}
 
 
+def is_result(photo: Path) -> bool:
+    """Whether a file is a result of an earlier run: the JSON of that result lies beside it."""
+    for ending in RESULT_ENDINGS:
+        if photo.name.endswith(ending):
+            summary = photo.with_name(photo.name[: -len(ending)] + ".json")
+            try:
+                content = json.loads(summary.read_bytes()) if summary.is_file() else None
+            except (OSError, ValueError, RecursionError):
+                return False
+            return isinstance(content, dict) and {"image", "names", "shares"} <= content.keys()
+    return False
+
+
+def prepare_output(output: Path, targets: Iterable[Path], overwrite: bool) -> None:
+    """Make the folder of the results, before the model takes its time.
+
+    Args:
+        output: the folder.
+        targets: of `name_results`.
+        overwrite: whether results may be replaced.
+
+    Raises:
+        UserError: the folder cannot be made or written, or it holds one of the results.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise UserError(f"--output {output} cannot be written: {error.strerror}") from error
+    remove_unfinished(output)
+    for file in itertools.chain.from_iterable(map(_files, targets)):
+        if os.path.isfile(file) and not overwrite:
+            raise UserError(
+                f"the result {file} exists: give --overwrite to replace earlier results, or "
+                "another folder with --output"
+            )
+
+
 def name_results(photos: Mapping[Path, str], output: Path) -> dict[Path, Path]:
     """Photo → path of its results without their endings; no result replaces another or a photo.
 
     Where the wished-for stem is taken, the name of the photo's folder goes before it, or else a
-    number after it. Several paths of one file are one photo.
+    number after it. A stem that is too long for a file's name is cut and gets a hash. Several paths
+    of one file are one photo.
 
     Args:
         photos: path → the stem that its results should have.
         output: folder of the results.
     """
-    unique: dict[Path, Path] = {}
+    unique: dict[str, Path] = {}
     for photo in photos:
-        unique.setdefault(photo.resolve(), photo)
+        unique.setdefault(os.path.realpath(photo), photo)
     # compared without letter case, as some file systems do
-    taken = {str(resolved).casefold() for resolved in unique}
+    taken = {resolved.casefold() for resolved in unique}
+    folder = Path(os.path.realpath(output))
     named = {}
     for resolved, photo in unique.items():
-        stem = photos[photo]
+        stem = photos[photo] if photos[photo].strip(".") else "photo"  # "..jpg" has the stem "."
         numbers = (f"{stem}_{number}" for number in itertools.count(2))
-        for wish in itertools.chain([stem, f"{resolved.parent.name}_{stem}"], numbers):
-            results = {str(file).casefold() for file in _files(output.resolve() / wish)}
+        for wish in itertools.chain([stem, f"{Path(resolved).parent.name}_{stem}"], numbers):
+            wish = _shortened(wish)
+            results = {str(file).casefold() for file in _files(folder / wish)}
             if not results & taken:
                 break
         taken |= results
         named[photo] = output / wish
     return named
+
+
+def _shortened(stem: str) -> str:
+    whole = os.fsencode(stem)
+    if len(whole) <= _LONGEST_STEM:
+        return stem
+    mark = "-" + hashlib.sha256(whole).hexdigest()[:8]
+    return whole[: _LONGEST_STEM - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def write_results(
@@ -94,7 +159,7 @@ def write_results(
     segmentation: Segmentation,
     origin: Mapping[str, str],
 ) -> None:
-    """Write `<target>_overlay.png`, `<target>_labels.png` and `<target>.json`.
+    """Write `<target>_overlay.png`, `<target>_labels.png` and last, as a mark of all, its JSON.
 
     Args:
         target: from `name_results`.
@@ -104,17 +169,24 @@ def write_results(
         origin: further entries of the JSON file.
 
     Raises:
-        UserError: there are more names than a label image holds.
+        UserError: a file cannot be written, or there are more names than a label image holds.
     """
     overlay_file, labels_file, json_file = _files(target)
     names = segmentation.vocabulary.names
-    label_image(segmentation.labels, len(names)).save(labels_file)
-    Image.fromarray(segmentation.overlay(image)).save(overlay_file)
+    labels = label_image(segmentation.labels, len(names))
+    overlay = Image.fromarray(segmentation.overlay(image))
     height, width = image.shape[:2]
     summary = {"image": str(photo), "width": width, "height": height, "names": names}
     summary |= {"shares": segmentation.shares(), **origin}
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    json_file.write_text(text, encoding="utf-8")
+    with suppress(OSError):  # an earlier one, which would not fit half-replaced label images
+        json_file.unlink()
+    for file, picture in ((labels_file, labels), (overlay_file, overlay)):
+        with replacing(file) as unfinished:
+            picture.save(unfinished)
+    with replacing(json_file) as unfinished:
+        # a name that is no UTF-8 becomes JSON's escapes, which json.loads turns into that name
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _files(target: Path) -> list[Path]:

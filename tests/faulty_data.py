@@ -10,9 +10,11 @@ STEMS = ("a", "b", "c", "d")
 
 FAULTS = {
     "colours": r"label .*labels/b.png holds colours",
-    "outside": r"label .*labels/b.png holds the id 3, but .* 0–2",
+    "outside": r"label .*labels/b.png holds the id 3, but .* 0–2, .* in label_values",
     "size": r"label .*labels/b.png is 6×5 pixels but its image .*photos/b.jpg is 8×5",
     "turned": r"label .*labels/b.png is 8×5 pixels but its image .*photos/b.jpg is 5×8",
+    "upside down": r"image .*photos/b.jpg has the EXIF orientation 3, .* set label_orientation",
+    "tagged label": r"label .*labels/b.png has an EXIF orientation",
     "no label": r"image .*photos/b.jpg has no label .*labels/b.png",
     "no photo": r"label .*labels/b.png has no image b .* in .*photos",
     "truncated": r"image .*photos/b.jpg cannot be read \(.*truncated",
@@ -43,10 +45,10 @@ def plant(fault: str, photos: Path, labels: Path) -> None:
     drawn = {"colours": ("RGB", (8, 5)), "outside": ("L", (8, 5), 3), "size": ("L", (6, 5))}
     if fault in drawn:
         Image.new(*drawn[fault]).save(label)
-    elif fault == "turned":
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        Image.open(photo).save(photo, exif=exif)
+    elif fault in ("turned", "upside down", "tagged label"):
+        exif, file = Image.Exif(), label if fault == "tagged label" else photo
+        exif[0x0112] = 6 if fault == "turned" else 3
+        Image.open(file).save(file, exif=exif)
     elif fault == "no label":
         label.unlink()
     elif fault == "no photo":

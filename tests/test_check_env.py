@@ -56,4 +56,6 @@ def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(tmp
     assert "photos, prepared labels" in found["voc_zs_val"]
     assert "photos, no prepared labels" in found["voc_zs_train"]
     assert "missing" in found["coco_stuff_zs_train"] and "README" in found["coco_stuff_zs_train"]
+    assert "not rendered" in found["synthetic_stuff_zs_train"]
+    assert "python datasets/prepare_synthetic.py" in found["synthetic_stuff_zs_train"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["VOC2012"]

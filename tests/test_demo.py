@@ -1,7 +1,10 @@
 """The demo's command line: with a stand-in for the model, and for real with the embedded one."""
 
+import errno
 import importlib
 import json
+import os
+import random
 import re
 import subprocess
 import sys
@@ -37,15 +40,18 @@ class FakeSegmenter:
 
     encoder = "ViT-B/16"  # what it says that the text encoder is
 
-    def __init__(self, config_file, weights, device, opts):
+    def __init__(self, config_file=None, weights=None, device=None, opts=()):
         clip = {"NAME": FakeSegmenter.encoder}
         self.cfg = CfgNode({"MODEL": {"WEIGHTS": weights or "w.pth", "CLIP": clip}})
         FakeSegmenter.batches = []
 
+    def vocabulary(self, class_names):
+        if isinstance(class_names, Vocabulary):
+            return class_names
+        return Vocabulary.from_words(class_names, trained=["diningtable"])
+
     def together(self, images, class_names):
         FakeSegmenter.batches.append(len(images))
-        if not isinstance(class_names, Vocabulary):
-            class_names = Vocabulary.from_words(class_names)
         labels = [np.zeros(image.shape[:2], dtype=np.int64) for image in images]
         return [Segmentation(one, class_names) for one in labels]
 
@@ -85,6 +91,19 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
+
+
+def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("\ufeffdining_table\nsofa\n\n")
+    photo = save_photo(tmp_path / "in" / "one.png")
+    assert run("--input", photo, "--class-names", f"@{tmp_path / 'names.txt'}") == 0
+    assert summary(tmp_path, "one")["names"] == ["dining_table", "sofa"]
+    said = capsys.readouterr().out
+    assert '"dining_table" counts as the trained class "diningtable"\n' in said
+    run("--input", photo, "--output", tmp_path / "two", "--class-names", "cat,")
+    assert 'note: "cat" is the only name, so every pixel gets it' in capsys.readouterr().out
+    with pytest.raises(UserError, match="looks like a file"):
+        run("--input", photo, "--class-names", "names.csv")
 
 
 def test_the_configurations_names_and_a_weak_model(run, tmp_path, capsys, monkeypatch):
@@ -132,7 +151,7 @@ def test_no_photo_at_all_and_an_output_that_is_a_file_are_refused(run, tmp_path)
     with pytest.raises(UserError, match="none.png"):
         run("--input", tmp_path / "none.png", tmp_path / "nowhere")
     photo = save_photo(tmp_path / "one.png")
-    with pytest.raises(UserError, match="one.png cannot be made a folder"):
+    with pytest.raises(UserError, match="one.png cannot be written: File exists"):
         run("--input", photo, "--output", photo)
 
 
@@ -159,6 +178,143 @@ def test_no_result_replaces_another_or_a_photo(demo_files, tmp_path):
     found = stems("out", "a/cat.jpg", "b/cat.png", "b/CAT.jpg", "b/dog.jpg", "b/../b/dog.jpg")
     assert found == ["cat", "b_cat", "CAT_2", "dog"]  # letter case is not enough; one dog
     assert stems("a", "a/cat.jpg", "a/cat_labels.png") == ["a_cat", "cat_labels"]
+
+
+ODD_NAMES = ("n" * 251, "ü" * 125, "bytes\udcff", ".", "a\nb", "😀", "-x", "[1]*?", "{}%s", " ")
+
+
+def test_photos_with_odd_names(run, tmp_path):
+    """All are segmented, all results lie in the output folder, the JSON holds the right name."""
+    for name in ODD_NAMES:
+        save_photo(tmp_path / "in" / "x.png").rename(tmp_path / "in" / f"{name}.png")
+    assert run("--input", tmp_path / "in", "--class-names", "cat") == 0
+    files = list((tmp_path / "out").iterdir())
+    found = [json.loads(file.read_bytes())["image"] for file in files if file.suffix == ".json"]
+    assert sorted(found) == sorted(str(tmp_path / "in" / f"{name}.png") for name in ODD_NAMES)
+    assert len(files) == 3 * len(ODD_NAMES) and len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_no_photo_is_a_line_each(run, tmp_path, capsys):
+    folder = save_photo(tmp_path / "in" / "sound.png").parent
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    (folder / "dangling.jpg").symlink_to("nowhere")
+    (folder / "zero.jpg").symlink_to("/dev/zero")
+    (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "text.jpg").write_text("no photo")
+    (folder / "pho\nto.jpg").touch()
+    assert run("--input", folder, folder / "loop.jpg", "x" * 300, "", "--class-names", "cat") == 2
+    assert_written(tmp_path / "out", "sound")
+    captured = capsys.readouterr()
+    assert "1 of 10 photos segmented" in captured.out
+    assert len(captured.err.splitlines()) == captured.err.count("error: ") == 9
+
+
+def test_results_are_no_photos_and_are_kept(run, tmp_path, capsys):
+    """Photos and results in one folder: a second run asks first, and reads the photo alone."""
+    folder = save_photo(tmp_path / "out" / "one.png").parent
+    call = ("--input", folder, "--class-names")
+    assert run(*call, "cat") == 0
+    with pytest.raises(UserError, match="result .*one_overlay.png exists: give --overwrite"):
+        run(*call, "dog")
+    assert summary(tmp_path, "one")["names"] == ["cat"] and FakeSegmenter.batches == [1]
+    capsys.readouterr()
+    assert run(*call, "dog", "--overwrite", "--input", f"{folder}/*") == 0
+    assert summary(tmp_path, "one")["names"] == ["dog"] and len(list(folder.iterdir())) == 4
+    captured = capsys.readouterr()
+    assert "1 of 1 photos" in captured.out and "note: 3 files are results" in captured.err
+    with pytest.raises(UserError, match="only results of an earlier run"):
+        run("--input", folder / "one_labels.png")
+    # somebody's annotations are no results
+    (folder / "one.json").write_text('{"image": "one.png"}')
+    save_photo(folder / "two.png")
+    assert run(*call, "cat", "--overwrite") == 0
+    assert "4 of 4 photos" in capsys.readouterr().out
+
+
+def test_two_stars_are_any_folders(demo_files, tmp_path):
+    for name in ("a.jpg", "b/c.jpg", "b/d/e.jpg", "b/.hidden/f.jpg", "b/.g.jpg"):
+        save_photo(tmp_path / name)
+    for name in ("round", "b/and_round"):  # following both would never end
+        (tmp_path / name).symlink_to(tmp_path)
+    found = demo_files.find_photos(f"{tmp_path}/**/*.jpg")
+    assert sorted(path.name for path in found) == ["a.jpg", "c.jpg", "e.jpg"]
+
+
+def test_results_that_cannot_be_written_are_a_line_each(run, tmp_path, monkeypatch, capsys):
+    for name in ("a", "b", "c", "d"):
+        save_photo(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "out" / "a.json").mkdir(parents=True)
+    assert run("--input", tmp_path / "in" / "c.png", "--class-names", "cat") == 0
+    save, saved = Image.Image.save, []
+
+    def save_unless_full(image, file, *args, **kwargs):
+        save(image, file, *args, **kwargs)
+        saved.append(file)
+        if len(saved) == 6:  # the second picture of the third photo
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", save_unless_full)
+    assert run("--input", tmp_path / "in", "--class-names", "dog", "--overwrite") == 2
+    captured = capsys.readouterr()
+    first, second = captured.err.splitlines()
+    assert first.endswith("a.json cannot be written: Is a directory")
+    assert second.endswith("c_overlay.png cannot be written: No space left on device")
+    assert "2 of 4 photos" in captured.out and summary(tmp_path, "d")["names"] == ["dog"]
+    # no earlier summary beside label images that may be new
+    assert not (tmp_path / "out" / "c.json").exists()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_too_many_names_are_refused_before_the_model_runs(run, tmp_path):
+    names = ",".join(f"name {k}" for k in range(70_000))
+    with pytest.raises(UserError, match="70000 were given"):
+        run("--input", save_photo(tmp_path / "one.png"), "--class-names", names)
+    assert FakeSegmenter.batches == []
+
+
+def test_a_photo_that_needs_too_much_memory(run, tmp_path, monkeypatch, capsys):
+    for name, width in (("a", 8), ("b", 9), ("c", 8)):
+        save_photo(tmp_path / "in" / f"{name}.png", (width, 6))
+    together = FakeSegmenter.together
+
+    def limited(self, images, class_names):
+        if sum(image.shape[1] for image in images) > 8:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return together(self, images, class_names)
+
+    monkeypatch.setattr(FakeSegmenter, "together", limited)
+    assert run("--input", tmp_path / "in", "--batch-size", 3, "--class-names", "cat") == 2
+    assert_written(tmp_path / "out", "a", "c")
+    assert "b.png (9x6 pixels) needs more memory" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_does_not_end_the_run(run, tmp_path, monkeypatch, capsys):
+    for name in ("a", "b"):
+        save_photo(tmp_path / "in" / f"{name}.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as output, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        assert run("--input", tmp_path / "in", "--class-names", "cat") == 0
+    assert_written(tmp_path / "out", "a", "b")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*EXIF data")  # of Pillow, which writes the odd photos
+def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
+    """As `make fuzz` with the model: whole results or a line for each of 30 odd photos."""
+    fuzz = importlib.import_module("fuzz_demo")
+    (tmp_path / "in").mkdir()
+    rng = random.Random(2)
+    odd = [fuzz.make_odd_file(tmp_path / "in", number, rng) for number in range(30)]
+    code = run("--input", tmp_path / "in", "--class-names", "cat")
+    found = fuzz.judge_folder(odd, tmp_path / "out", code, capsys.readouterr().err)
+    assert set(found) == {"done", "refused with a line", "sound, done"}
+    assert min(found["done"], found["refused with a line"]) > 8
+    monkeypatch.chdir(tmp_path)  # which fuzz_names leaves
+    found = fuzz.fuzz_names(tmp_path, 15, rng)
+    assert set(found) == {"names, done", "names, refused with a sentence"}
 
 
 def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):

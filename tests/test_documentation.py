@@ -41,3 +41,12 @@ def test_what_a_page_names_exists(page: Path) -> None:
         except AttributeError:
             missing.append(key)
     assert not missing, f"{page}: {', '.join(sorted(missing))}"
+
+
+def test_the_tests_that_the_page_of_faults_names_exist(checkout: Path) -> None:
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (checkout / "docs/reliability.md").read_text()
+    )
+    assert len(named) > 100
+    for file, function in named:
+        assert f"def {function}" in (checkout / file).read_text(), (file, function)

@@ -1,11 +1,15 @@
 """How command lines end: exit codes, and mistakes as one line."""
 
+import io
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from zsk.errors import UserError, run_cli
+from zsk.errors import UserError, run_cli, say
 
 WRAPPED = (
     "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):"
@@ -19,6 +23,12 @@ WRAPPED = (
         (UserError("a.jpg is empty:\n  give another"), 2, "error: a.jpg is empty: give another\n"),
         (UserError(WRAPPED), 2, "error: the file a.jpg is empty\n"),  # torch's wrapping is lost
         (KeyboardInterrupt(), 130, "interrupted\n"),
+        (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: Permission denied\n"),
+        (
+            OSError(28, "No space left"),
+            2,
+            "error: the output or a file cannot be written: No space left\n",
+        ),
     ],
 )
 def test_a_mistake_and_an_interrupt_are_one_line(capsys, error, code, line) -> None:
@@ -29,6 +39,101 @@ def test_a_mistake_and_an_interrupt_are_one_line(capsys, error, code, line) -> N
         run_cli(main)
     assert stopped.value.code == code
     assert capsys.readouterr() == ("", line)
+
+
+def test_sigterm_is_one_line_after_clean_up(capsys) -> None:
+    done = []
+
+    def main() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            done.append("cleaned up")
+
+    with pytest.raises(SystemExit) as stopped:
+        run_cli(main)
+    assert (stopped.value.code, done) == (143, ["cleaned up"])
+    assert capsys.readouterr() == ("", "terminated\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_handler_of_main_comes_first(capsys) -> None:
+    """As training saves a checkpoint first."""
+
+    def main() -> int:
+        earlier = signal.signal(signal.SIGTERM, lambda *_: print("saved"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGTERM, earlier)
+        return 143
+
+    with pytest.raises(SystemExit) as stopped:
+        run_cli(main)
+    assert stopped.value.code == 143 and capsys.readouterr() == ("saved\n", "")
+
+
+def closed_pipe() -> io.TextIOWrapper:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return open(writer, "w")
+
+
+@pytest.mark.parametrize(
+    "output, reason", [(closed_pipe, "Broken pipe"), (lambda: open("/dev/full", "w"), "No space")]
+)
+def test_a_closed_and_a_full_output(capsys, monkeypatch, output, reason: str) -> None:
+    """The line comes once, also for what was printed, but not yet written."""
+    with output() as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        with pytest.raises(SystemExit) as stopped:
+            run_cli(lambda: print("result"))
+        assert stopped.value.code == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: the output or a file cannot be written: ") and reason in line
+    with output() as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        say("first")
+        say("second")
+    assert capsys.readouterr().err.count("the run goes on") == 1
+
+
+def test_characters_that_the_output_lacks(capsys, monkeypatch) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    with pytest.raises(SystemExit):
+        run_cli(lambda: print("Saucière"))
+    assert output.buffer.getvalue() == b"Sauci\\xe8re\n"  # type: ignore[attr-defined]
+    say("a line\nbreak, \x1b[31mred, \udcff", error=True)
+    assert capsys.readouterr().err == "a line\\nbreak, \\x1b[31mred, \\udcff\n"
+
+
+PROGRAMS = ("demo/demo.py", "train_net.py", "tools/report.py", "datasets/prepare_voc.py")
+
+
+@pytest.mark.parametrize(
+    "program, name",
+    [
+        *((program, "SIGINT") for program in (*PROGRAMS, "-m zsk.check_env")),
+        ("train_net.py", "SIGTERM"),
+        ("-c import zsk", "SIGINT"),
+    ],
+)
+def test_a_signal_while_torch_is_imported(
+    checkout: Path, tmp_path: Path, program: str, name: str
+) -> None:
+    """A program of the project ends with a line; one that only imports zsk, in Python's way."""
+    number = getattr(signal, name)
+    torch = f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(60)"
+    (tmp_path / "torch.py").write_text(torch)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{checkout}"}
+    words = program.split(" ", 1)
+    done = subprocess.run(
+        [sys.executable, *words], cwd=checkout, env=env, capture_output=True, text=True, timeout=60
+    )
+    if words[0] == "-c":
+        assert done.returncode == -number and "KeyboardInterrupt" in done.stderr
+    else:
+        line = {"SIGINT": "interrupted\n", "SIGTERM": "terminated\n"}[name]
+        assert (done.returncode, done.stderr) == (128 + number, line)
 
 
 def test_a_defect_keeps_its_traceback() -> None:

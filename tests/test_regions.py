@@ -92,7 +92,7 @@ def test_the_penalty_of_seen_classes_by_hand():
 
 @pytest.mark.parametrize("penalty", [0.0, 3.0])
 def test_small_probabilities_beside_no_object_are_exact(penalty):
-    """1 - p(no object) is 0 in float32 from a gap of 18 on; float64 is the judge."""
+    """1 - p(no object) loses digits in float32 and is 0 from a gap of 18 on: compare float64."""
     gaps = torch.arange(41.0)
     logits = 50 + torch.stack([0 * gaps, 0 * gaps + 1, gaps], dim=1)  # seen, unseen, no object
     exact = logits.double().softmax(dim=1)[:, :2]

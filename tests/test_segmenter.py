@@ -1,9 +1,16 @@
 """The segmenter around a model of three lines: what goes in, what comes out, what is refused."""
 
+import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
+from tiny_clip import save_tiny_clip
+from tiny_head import tiny_config
 from torch import nn
 
 from zsk import segmenter as module
@@ -79,6 +86,50 @@ def test_a_photo_with_words(calls):
     assert segmenter(photo(4, 4), ["cat", "sofa"]).vocabulary == segmentation.vocabulary
     vocabulary = Vocabulary(("tvmonitor",), ("television",), (True,))
     assert segmenter(photo(4, 4), vocabulary).vocabulary is vocabulary
+
+
+def test_other_spellings_of_a_trained_name_are_seen_and_logged(calls, caplog):
+    with caplog.at_level(logging.INFO, logger="zsk.segmenter"):
+        vocabulary = Segmenter(device="cpu").vocabulary(["cats", "sofa"])
+    assert vocabulary.seen == (True, False) and vocabulary.spellings == (("cats", "Cat"),)
+    assert '"cats" counts as the trained class "Cat"' in caplog.text
+
+
+@pytest.fixture
+def many_switches():
+    """Threads take turns after microseconds."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("mode", ["one_pass", pytest.param("crop", marks=pytest.mark.slow)])
+def test_threads_may_share_it(calls, monkeypatch, tmp_path, many_switches, mode):
+    opts = ["MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.REGION_MODE", mode]
+    opts += ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt")), "MODEL.WEIGHTS", "x"]
+    opts += ["INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96]
+    monkeypatch.setattr(module, "load_config", lambda *_: tiny_config(*opts))
+    monkeypatch.setattr(module, "build_model", lambda cfg: META_ARCH_REGISTRY.get("ZSKNet")(cfg))
+    images = [photo(20 + 9 * number, 40) for number in range(3)]
+    torch.manual_seed(0)
+    shared = Segmenter(device="cpu")
+    torch.manual_seed(0)
+    alone = Segmenter(device="cpu")
+    asked = [(n % 3, [f"word {w} of {n // 2 % 12}" for w in range(5)]) for n in range(48)]
+
+    looked_at = shared.look(images[0])
+
+    def answer(request):
+        number, words = request
+        return shared(images[number], words).labels, looked_at.segment(words).labels
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(answer, asked))
+    expected = [alone.look(image) for image in images]
+    for (number, words), (whole, again) in zip(asked, found):
+        assert np.array_equal(whole, expected[number].segment(words).labels)
+        assert np.array_equal(again, expected[0].segment(words).labels)
 
 
 def test_several_photos_in_one_call(calls):

@@ -70,7 +70,7 @@ def test_masks_of_a_mirrored_view_are_turned_back():
 
 
 def test_masks_of_a_mirrored_view_keep_their_scale():
-    """Six pixels on a cell of four and a half-covered one, in a mirrored photo, too."""
+    """Six pixels on a cell of four and a half-covered one, at the right of a mirrored photo."""
     sure, unsure = [[[-9.0, 9.0]], [[9.0, -9.0]]], [[[-1.0, 1.0]], [[1.0, -1.0]]]
     for masks, expected in (
         ((sure, unsure), [1, 1, 1, 1, 0, 0]),

@@ -52,8 +52,12 @@ def test_label_image_round_trip(tmp_path):
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), labels)
         assert image.convert("RGB").getpixel((1, 0)) == tuple(palette()[254].tolist())
-    with pytest.raises(UserError, match="256 were given"):
-        label_image(labels, 256)
+    labels = np.array([[0, 255], [256, 299]])
+    label_image(labels, 300).save(tmp_path / "wide.png")
+    with Image.open(tmp_path / "wide.png") as image:
+        assert image.mode == "I;16" and np.asarray(image).tolist() == labels.tolist()
+    with pytest.raises(UserError, match="65536 were given"):
+        label_image(labels, 65536)
 
 
 def test_photo_left_colours_right_and_a_legend_of_what_was_found():

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import SPLITS, get_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
+from zsk.words import same_class
 
 
 def animals() -> Vocabulary:
@@ -45,13 +48,17 @@ def test_seen_lookup_maps_everything_else_to_ignore() -> None:
 
 
 def test_seen_lookup_at_the_limit_of_8_bits() -> None:
-    names = tuple(f"class {k}" for k in range(256))
+    names = tuple(f"class {k}" for k in range(65536))
     table = Vocabulary(names[:255], names[:255], (True,) * 254 + (False,)).seen_lookup()
     assert table.tolist() == [*range(254), 255, 255]
-    with pytest.raises(UserError, match="at most 254 seen classes"):  # no-object has the next id
-        Vocabulary(names[:255], names[:255], (True,) * 255).seen_lookup()
-    with pytest.raises(UserError, match="at most 255 classes"):
-        Vocabulary(names, names, (True,) * 256).seen_lookup()
+    # 256 classes: 255 is one of them, and 65535 stands for none
+    table = Vocabulary(names[:256], names[:256], (True,) * 256).seen_lookup()
+    assert table.dtype == np.uint16 and table.tolist() == [*range(256)] + [65535] * (65536 - 256)
+    # 8 bits are enough for the seen classes alone
+    table = Vocabulary(names[:256], names[:256], (False,) + (True,) * 255).seen_lookup()
+    assert table.dtype == np.uint8 and table.tolist() == [255, *range(255)] + [255] * (65536 - 256)
+    with pytest.raises(UserError, match="less than 65535 classes, but the vocabulary has 65536"):
+        Vocabulary(names, names, (True,) * 65536).seen_lookup()
 
 
 def test_fingerprint_changes_with_every_part() -> None:
@@ -71,9 +78,60 @@ def test_words_as_string_and_list_agree() -> None:
     words = Vocabulary.from_words(" red bus ,sky", trained=["Sky ", "tree"])
     assert words == Vocabulary(("red bus", "sky"), ("red bus", "sky"), (False, True))
     assert words == Vocabulary.from_words(["red bus", " sky"], trained={"SKY"})
-    for bad, message in (("", "position 1 of 1 is empty"), ("cat,,dog", "position 2 of 3 is")):
-        with pytest.raises(UserError, match=message):
-            Vocabulary.from_words(bad)
+    assert Vocabulary.from_words(["dining_table"]).prompt_names == ("dining table",)
+    with pytest.raises(UserError, match="'dining table' occurs twice"):
+        Vocabulary.from_words("dining_table, dining table")
+    with pytest.raises(UserError, match="at least one class"):
+        Vocabulary.from_words("")
+
+
+TRAINED = ("diningtable", "dining table", "cat", "shelf", "bus", "glass", "t-shirt", "skis", "Fly")
+
+
+@pytest.mark.parametrize(
+    "word, trained",
+    [
+        ("dining_table", "diningtable"),
+        ("Dining-Tables", "diningtable"),
+        ("cats", "cat"),
+        ("shelves", "shelf"),
+        ("buses", "bus"),
+        ("glasses", "glass"),
+        ("T shirt", "t-shirt"),
+        ("ski", "skis"),
+        ("flies", "Fly"),
+    ],
+)
+def test_another_spelling_of_a_trained_name_is_seen_and_said(word, trained) -> None:
+    vocabulary = Vocabulary.from_words([word, "sofa"], TRAINED)
+    assert vocabulary.seen == (True, False)
+    assert vocabulary.spellings == ((word, trained),)
+
+
+def test_an_equal_name_is_no_other_spelling_and_a_similar_one_is_no_match() -> None:
+    same = Vocabulary.from_words("CAT, dining table", TRAINED)
+    assert same.seen == (True, True) and same.spellings == ()
+    for word in ("gras", "glas", "catty", "table", "shel", "sky", "skies"):
+        assert not Vocabulary.from_words([word], TRAINED).seen[0], word
+
+
+def test_an_unseen_class_keeps_its_name() -> None:
+    words = ["glass", "Glasses", "t_shirt", "tshirt"]
+    vocabulary = Vocabulary.from_words(words, trained=TRAINED, untrained=["glasses", "tshirt"])
+    assert vocabulary.seen == (True, False, False, False) and vocabulary.spellings == ()
+    assert Vocabulary.from_words("cats", ["cat", "cats"], ["cats"]).spellings == ()  # in two sets
+
+
+ALL_CLASSES = {**{name: get_split(name) for name in SPLITS}, **EVALUATION_SETS}
+
+
+@pytest.mark.parametrize("name", ALL_CLASSES)
+def test_no_class_of_a_data_set_is_another_spelling_of_another_class(name) -> None:
+    classes = ALL_CLASSES[name]
+    for k, own in enumerate(zip(classes.names, classes.prompt_names)):
+        pairs = enumerate(zip(classes.names, classes.prompt_names))
+        others = [word for j, pair in pairs if j != k for word in pair]
+        assert same_class(own, others) == {}
 
 
 def test_seen_by_name_or_prompt_name_of_what_was_trained() -> None:

@@ -74,3 +74,19 @@ def test_an_installed_wheel_segments_a_photo_from_another_folder(wheel, checkout
     assert lines[1] == str(packages / "zsk" / "datasets" / "photos_val.txt")
     assert lines[2] == str(packages / "zsk" / "configs" / "embedded" / "zsk_lite2.pth")
     assert lines[3] == "(64, 96) ['cat', 'sofa', 'wall']"
+
+
+def test_a_clone_named_zsk_does_not_hide_the_package(checkout: Path, tmp_path: Path) -> None:
+    clone, built, packages = (tmp_path / name for name in ("zsk", "built", "packages"))
+    for folder in (clone / "zsk", built):
+        folder.mkdir(parents=True)
+    (clone / "zsk" / "__init__.py").write_text("")
+    for name in ("pyproject.toml", "setup.cfg", "setup.py", "LICENSE"):
+        shutil.copy(checkout / name, clone / name)
+    build = f"from setuptools.build_meta import build_editable; build_editable({str(built)!r})"
+    run(sys.executable, "-c", build, cwd=clone)
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        archive.extractall(packages)
+    load = f"import site; site.addsitedir({str(packages)!r}); import zsk; print(zsk.__file__)"
+    found = run(sys.executable, "-S", "-c", load, cwd=tmp_path)
+    assert found.strip() == str(clone / "zsk" / "__init__.py")

@@ -32,6 +32,7 @@ from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import replacing  # noqa: E402
 
 
 def write_output(
@@ -46,7 +47,8 @@ def write_output(
     draw_plots(definition, results, merge_curves(folder, curves), folder)
     shown = grid_trials(definition.grid, trials) if definition.grid else []
     if definition.grid and shown:
-        draw_grid(shown, definition.grid.images).save(folder / "grid.png")
+        with replacing(folder / "grid.png") as unfinished:
+            draw_grid(shown, definition.grid.images).save(unfinished)
 
 
 def parse_args() -> argparse.Namespace:

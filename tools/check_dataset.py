@@ -26,8 +26,10 @@ from zsk.data.check import split_metadata  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.split_file import register_split_file  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import replacing  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
+from zsk.words import option_words  # noqa: E402
 
 FOLDERS = "folders"  # name of the data set of --images and --labels
 DATA_ERROR_EXIT_CODE = 1
@@ -44,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--split-file", metavar="FILE", help="check the data sets that it describes")
     add("--images", metavar="DIR", help="folder of photos, with --labels")
     add("--labels", metavar="DIR", help="folder of label PNGs, with --images")
-    add("--class-names", metavar="NAMES", help="of the folders' ids 0, 1, …, between commas")
+    add("--class-names", metavar="NAMES", help="of ids 0, 1, …, between commas, or @FILE")
     add("--sheet", metavar="PNG", help="draw labels over photos; with several data sets one each")
     add("--sheet-photos", type=int, default=8, metavar="N", help="default: %(default)s")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="reading threads")
@@ -78,7 +80,8 @@ def register(args: argparse.Namespace) -> list[str]:
         for option, folder in (("--images", args.images), ("--labels", args.labels)):
             if not os.path.isdir(folder):
                 raise UserError(f"{option} {folder} is not a folder")
-        classes = args.class_names or [f"id {k}" for k in range(IGNORE_LABEL)]
+        unnamed = [f"id {k}" for k in range(IGNORE_LABEL)]
+        classes = option_words(args.class_names) if args.class_names else unnamed
         vocabulary = Vocabulary.from_words(classes)
         register_zero_shot_split(FOLDERS, args.images, args.labels, vocabulary, training=False)
         names = [*names, FOLDERS]
@@ -106,7 +109,8 @@ def save_sheet(check: DatasetCheck, path: Path, photos: int) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        with replacing(path) as unfinished:
+            sheet.save(unfinished)
     except (OSError, ValueError) as error:
         raise UserError(f"--sheet {path} cannot be written: {error}") from error
     print(f"{min(photos, len(check.intact))} photos with their labels: {path}")

@@ -14,7 +14,7 @@ from zsk.data.check import spread
 from zsk.data.images import read_image
 from zsk.data.labels import read_joint_label
 from zsk.visualization import draw_overlay
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 UNLABELLED = "(unlabelled)"
 _COLUMNS = 2
@@ -57,6 +57,21 @@ def notes(check: DatasetCheck) -> list[str]:
     absent = [n for n, pixels in zip(check.class_names, check.class_pixels) if not pixels]
     if absent:
         told.append(f"{len(absent)} classes have no pixel: {', '.join(absent)}")
+    unlearned = [
+        name
+        for name, group in zip(check.class_names, groups(check))
+        if group == "seen" and name in absent
+    ]
+    if check.training and unlearned:
+        told.append(
+            f"WARNING: {len(unlearned)} seen classes never occur, so training learns nothing of "
+            f"them, and evaluation counts them as trained: {', '.join(unlearned)}"
+        )
+    if len(check.class_names) == 1:
+        told.append(
+            "WARNING: there is only one class, so every pixel is predicted as it: give the rest of "
+            "the photos a class, such as background"
+        )
     if check.training and check.seen is not None:
         unseen = int(check.class_pixels[~np.array(check.seen)].sum())
         if unseen:
@@ -114,8 +129,8 @@ def _tile(record: Mapping[str, Any], names: Sequence[str]) -> Image.Image:
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
     signed = label.astype(np.int64)
-    signed[label == IGNORE_LABEL] = -1  # no colour
-    shares = np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1) / label.size
+    signed[label == ignore_label(len(names))] = -1  # no colour
+    shares = np.bincount(label.ravel(), minlength=len(names)) / label.size
     shown = [k for k in np.argsort(-shares[: len(names)], kind="stable") if shares[k] > 0]
     parts = [f"{names[k]} {max(1, round(100 * shares[k]))} %" for k in shown]
     caption = f"{record['image_id']}:  {',  '.join(parts) or 'nothing labelled'}"

@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from zsk.data.check import attempt, split_metadata
-from zsk.data.images import read_image, read_label
-from zsk.data.labels import check_ids, check_size, joint_id_table
+from zsk.data.check import attempt, doubt_of, split_metadata
+from zsk.data.images import read_label, read_oriented_image
+from zsk.data.labels import (
+    NUM_VALUES,
+    check_ids,
+    check_size,
+    joint_id_table,
+    turn,
+    turn_of_label,
+)
 from zsk.data.listing import match_files
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 
 @dataclass
@@ -30,8 +37,8 @@ class DatasetCheck:
         images: photos with a label.
         class_images: (K,) int64, images that show the class.
         class_pixels: (K,) int64.
-        ignored_pixels: pixels that are 255 or have a value without a class.
-        classless_values: (256,) int64, pixels per file value without a class in `label_values`.
+        ignored_pixels: pixels with the ignore label or a value without a class.
+        classless_values: (65536,) int64, pixels per file value without a class in `label_values`.
         all_ignore: images without a labelled pixel, which are allowed.
         problems: one sentence each, naming the file or folder.
         intact: the records without a problem.
@@ -53,7 +60,7 @@ class DatasetCheck:
     def __post_init__(self) -> None:
         self.class_images = np.zeros(len(self.class_names), dtype=np.int64)
         self.class_pixels = np.zeros(len(self.class_names), dtype=np.int64)
-        self.classless_values = np.zeros(IGNORE_LABEL + 1, dtype=np.int64)
+        self.classless_values = np.zeros(NUM_VALUES, dtype=np.int64)
 
     def add(
         self, record: dict[str, Any], problems: Sequence[str], values: np.ndarray | None
@@ -65,17 +72,18 @@ class DatasetCheck:
             self.intact.append(record)
         if values is None:
             return
-        ids = np.arange(IGNORE_LABEL + 1)
+        count = len(self.class_names)
+        ignore, ids = ignore_label(count), np.arange(NUM_VALUES)
         if "label_values" in record:
             ids = joint_id_table(record["label_values"])
-            classless = ids == IGNORE_LABEL
-            classless[IGNORE_LABEL] = False  # the one value that means "no label"
+            classless = ids == ignore
+            classless[ignore] = False  # the one value that means "no label"
             self.classless_values[classless] += values[classless]
-        pixels = np.bincount(ids, weights=values, minlength=IGNORE_LABEL + 1).astype(np.int64)
-        self.class_pixels += pixels[: len(self.class_names)]
-        self.class_images += pixels[: len(self.class_names)] > 0
-        self.ignored_pixels += int(pixels[IGNORE_LABEL])
-        self.all_ignore += bool(pixels[IGNORE_LABEL] == pixels.sum())
+        pixels = np.bincount(ids, weights=values, minlength=ignore + 1).astype(np.int64)
+        self.class_pixels += pixels[:count]
+        self.class_images += pixels[:count] > 0
+        self.ignored_pixels += int(pixels[ignore])
+        self.all_ignore += bool(pixels[ignore] == pixels.sum())
 
 
 def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> DatasetCheck:
@@ -104,6 +112,12 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
         bar = tqdm(pairs, name, total=len(records), unit="image", disable=not progress)
         for pair, record in zip(bar, records):  # the bar first: it has to see its end
             check.add(record, *pair)
+    values = set(np.flatnonzero(check.class_pixels).tolist())
+    if check.ignored_pixels:
+        values.add(ignore_label(len(check.class_names)))
+    uncertain = None if check.problems else doubt_of(metadata, values)
+    if uncertain:
+        check.problems.append(f"{metadata.sem_seg_root}: {uncertain}")
     if not check.problems and not check.class_pixels.any():
         check.problems.append(
             f"no label in {metadata.sem_seg_root} holds a pixel of any of the "
@@ -113,17 +127,21 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
 
 
 def _check_pair(record: dict[str, Any], num_classes: int) -> tuple[list[str], np.ndarray | None]:
-    """Decode a photo and its label: problems, and (256,) pixels per file value.
+    """Decode a photo and its label: problems, and (65536,) pixels per file value.
 
     The latter is None if the label cannot be read.
     """
     problems: list[str] = []
-    image = attempt(problems, read_image, record["file_name"])
+    photo = attempt(problems, read_oriented_image, record["file_name"])
     label = attempt(problems, read_label, record["sem_seg_file_name"])
     if label is None:
         return problems, None
-    if image is not None:
-        attempt(problems, check_size, label.shape, record, image.shape[:2])
+    if photo is not None:
+        image, orientation = photo
+        turned = {**record, "photo_orientation": orientation}
+        to_apply = attempt(problems, turn_of_label, turned, label.shape)
+        if to_apply is not None:
+            attempt(problems, check_size, turn(label, to_apply).shape, record, image.shape[:2])
     if "label_values" not in record:
         attempt(problems, check_ids, label, record, num_classes)
-    return problems, np.bincount(label.ravel(), minlength=IGNORE_LABEL + 1)
+    return problems, np.bincount(label.ravel(), minlength=NUM_VALUES)

@@ -26,20 +26,20 @@ from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from train_net import Trainer  # noqa: E402
-from zsk.data.labels import read_joint_label  # noqa: E402
+from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
-from zsk.errors import run_cli  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary  # noqa: E402
+from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels
 
 
 def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: int) -> list[int]:
     """The `count` label ids that most records show, ascending; ties go to the smaller id."""
-    photos = np.zeros(IGNORE_LABEL + 1, dtype=np.int64)
+    photos = np.zeros(NUM_VALUES, dtype=np.int64)
     for record in records:
         label = read_joint_label(record)
         photos += np.bincount(label.ravel(), minlength=len(photos)) >= MIN_SHARE * label.size
@@ -51,16 +51,21 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
     """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
     metadata = MetadataCatalog.get(dataset)
     joint: Vocabulary = metadata.vocabulary
-    files = sorted(Path(metadata.sem_seg_root).glob("*.png"))
-    all_labels = (
-        {"sem_seg_file_name": file, "label_values": metadata.label_values} for file in files
-    )
-    ids = commonest_ids(all_labels, len(joint), count)
-    table = np.full(IGNORE_LABEL + 1, IGNORE_LABEL, dtype=np.uint8)
+    files = sorted(Path(metadata.sem_seg_root).rglob(f"*{metadata.label_suffix}"))
+    values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
+    records = ({"sem_seg_file_name": file, **values} for file in files)
+    ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
+    if not 0 < count <= len(ids):
+        raise UserError(
+            f"--count {count}, but {len(ids)} names of {dataset} cover {MIN_SHARE:.1%} of some "
+            f"photo: give a number of 1 to {len(ids)}"
+        )
+    table = np.full(NUM_VALUES, ignore_label(len(ids)), dtype=label_dtype(len(ids)))
     table[ids] = np.arange(len(ids))
     for record in DatasetCatalog.get(dataset):
-        path = Path(record["sem_seg_file_name"])
-        Image.fromarray(table[read_joint_label(record)]).save(folder / path.name)
+        path = folder / f"{record['image_id']}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(table[read_joint_label(record)]).save(path)
     vocabulary = Vocabulary(
         tuple(joint.names[k] for k in ids),
         tuple(joint.prompt_names[k] for k in ids),
@@ -74,6 +79,9 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
         vocabulary,
         training=False,
         file_list=metadata.file_list,
+        image_suffixes=metadata.image_suffixes,
+        sub_folders=metadata.sub_folders,
+        label_orientation="displayed",
     )
     return name
 
@@ -86,6 +94,8 @@ def main() -> None:
     args = parser.parse_args()
     setup_logger(name="zsk")
     cfg = load_config(args.config_file, args.opts)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name a registered data set")
     with tempfile.TemporaryDirectory() as folder:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
         model = build_model(cfg)

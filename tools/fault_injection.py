@@ -51,7 +51,6 @@ class Training:
     output: Path
     processes: int = 1
     workers: int = 0
-    options: list[str] = field(default_factory=list)
     file_limit: int | None = None  # bytes that a file may have: a full disk
     seconds: float = 0.0  # that it took
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -65,7 +64,6 @@ class Training:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "train_net.py", "--config-file", CONFIG, *flags, *OPTIONS]
         command += ["DATALOADER.NUM_WORKERS", str(self.workers), "OUTPUT_DIR", str(self.output)]
-        command += self.options
         self.started = []
         for rank in range(self.processes):
             env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -224,11 +222,11 @@ def faults_that_end_training(root: Path, report: Report) -> None:
     os.kill(int(children.stdout.split()[-1]), signal.SIGKILL)
     ends_in_a_sentence("a loader worker is killed", starved, report)
 
-    for fault, number, options in (
-        ("one of two processes is killed", signal.SIGKILL, []),
-        ("one of two processes is suspended", signal.SIGSTOP, ["SOLVER.TIMEOUT", "20"]),
+    for fault, number, flags in (
+        ("one of two processes is killed", signal.SIGKILL, ()),
+        ("one of two processes is suspended", signal.SIGSTOP, ["--process-timeout", "0.3"]),
     ):
-        pair = Training(root / f"peer-{number.name}", processes=2, options=options).start()
+        pair = Training(root / f"peer-{number.name}", processes=2).start(*flags)
         pair.until(pair.training_began)
         time.sleep(1.0)
         pair.started[1].send_signal(number)

@@ -41,6 +41,7 @@ from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.register import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
+from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
@@ -101,7 +102,8 @@ def main() -> None:
         "before": before._asdict(),
         "after": after._asdict(),
     }
-    args.output.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=2) + "\n")
+    text = json.dumps(report, indent=2) + "\n"
+    write_atomically(args.output.with_suffix(REPORT_SUFFIX), text.encode())
     for when, like in (("before", before), ("after", after)):
         print(f"{when:6s} cosine with crops {like.cosine:.3f}, "
               f"named as crops are {100 * like.agreement:.1f} %")  # fmt: skip

@@ -40,6 +40,7 @@ from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: 
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import reported_mistakes, run_cli  # noqa: E402
+from zsk.evaluation.report import write_atomically  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
     from training import small_clip
@@ -89,7 +90,8 @@ def main() -> None:
     if args.adapt:
         settings["adapted"] = str(args.adapt)
     report = {**settings, "seconds": round(seconds, 1), **evaluate(model, sizes)}
-    args.output.with_suffix(REPORT_SUFFIX).write_text(json.dumps(report, indent=2) + "\n")
+    text = json.dumps(report, indent=2) + "\n"
+    write_atomically(args.output.with_suffix(REPORT_SUFFIX), text.encode())
     print(f"zero-shot accuracy on {report['crops']} clean crops among 32 names: "
           f"{report['accuracy']:.1f} % ({report['accuracy_seen']:.1f} % seen, "
           f"{report['accuracy_unseen']:.1f} % unseen compositions)")  # fmt: skip

@@ -5,8 +5,9 @@ PerPixelNet, TextFCNHead, build_timm_backbone). It never registers a data set: `
 does, when asked.
 """
 
-from . import compat
+from . import compat, errors
 
+errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2
 
 from .backbones import timm_backbone  # noqa: E402

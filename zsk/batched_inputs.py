@@ -10,7 +10,7 @@ import torch
 from detectron2.structures import ImageList
 from torch import Tensor
 
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 Record = dict[str, Any]
 
@@ -28,14 +28,14 @@ def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tenso
 def padded_labels(
     records: Sequence[Record], device: torch.device, stride: int, key: str = "sem_seg"
 ) -> Tensor:
-    """The label maps (H,W) of B records as (B,H',W'), padded with 255.
+    """The label maps (H,W) of B records as (B,H',W'), padded with the ignore label.
 
     H' and W' are those of the images, rounded up to multiples of `stride` as maps are
     (`zsk.true_scale`).
     """
-    return ImageList.from_tensors(
-        [r[key].to(device) for r in records], stride, pad_value=IGNORE_LABEL
-    ).tensor
+    ignore = ignore_label(len(records[0]["vocabulary"]))
+    labels = [record[key].to(device) for record in records]
+    return ImageList.from_tensors(labels, stride, pad_value=ignore).tensor
 
 
 def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:

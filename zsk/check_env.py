@@ -98,7 +98,10 @@ def dataset_rows() -> list[Row]:
     rows = []
     for name in registered_names():
         metadata = MetadataCatalog.get(name)
-        if not Path(metadata.image_root).is_dir():
+        if not Path(metadata.image_root).is_dir() and name.startswith("synthetic_"):
+            remedy = "optional: python datasets/prepare_synthetic.py, in a checkout"
+            rows.append(Row(name, "not rendered", remedy))
+        elif not Path(metadata.image_root).is_dir():
             remedy = f"lay out $DETECTRON2_DATASETS ({root}) as datasets/README.md says"
             rows.append(Row(name, MISSING, remedy))
         elif not Path(metadata.sem_seg_root).is_dir():

@@ -3,8 +3,15 @@
 Sections are those of docs/method.md; "our choice" marks what the method does not have.
 """
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
+
+
+def default_config() -> CfgNode:
+    """Detectron2's keys and ours."""
+    cfg = get_cfg()
+    add_zsk_config(cfg)
+    return cfg
 
 
 def add_zsk_config(cfg: CfgNode) -> None:
@@ -15,6 +22,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # ADAMW or SGD
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
     # keep model_best.pth, by the largest value of this metric ("hIoU", "IoU-cat"); "": none
     cfg.TEST.BEST_METRIC = ""
@@ -29,6 +37,16 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 
 def _add_data_config(cfg: CfgNode) -> None:
+    # what Detectron2 would let choose and ZSK-Net does not: zsk/key_table.py
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = [512, 512]
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = False
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
+    # largest share of the training images whose photo or label may be unreadable: such an image is
+    # replaced by the next one of the list and counted; 0.0: the first one ends the run
+    cfg.DATALOADER.SKIP_UNREADABLE = 0.0
+
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)
@@ -39,6 +57,7 @@ def _add_data_config(cfg: CfgNode) -> None:
 
 
 def _add_model_config(cfg: CfgNode) -> None:
+    cfg.MODEL.META_ARCHITECTURE = "ZSKNet"  # or PerPixelNet
     _add_head_config(cfg)
     _add_criterion_config(cfg)
     _add_classification_config(cfg)
@@ -57,6 +76,8 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_head_config(cfg: CfgNode) -> None:
+    # or ZSMaskFormerHead; for PerPixelNet TextFCNHead
+    cfg.MODEL.SEM_SEG_HEAD.NAME = "DynamicKernelHead"
     # Detectron2's IN_FEATURES: one feature goes through ASPP; several go through a feature pyramid
     # of width CONVS_DIM (ZS-MaskFormer); with [] masks are clusters (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)

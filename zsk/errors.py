@@ -1,46 +1,169 @@
-"""Mistakes that a user can correct, and how a command line reports them."""
+"""Mistakes and circumstances that a user can mend, and how a command line reports them.
+
+A command line has three phases. While it imports torch, `end_quietly` is in charge of Ctrl-C and
+SIGTERM. `run_cli` takes over for `main`, which may install handlers of its own (training saves a
+checkpoint first). After `main`, `end_quietly` is in charge again.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
 
 USER_ERROR_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT, as a shell reports it
-TERMINATED_EXIT_CODE = 143  # 128 + SIGTERM
+INTERRUPTED_EXIT_CODE = 128 + signal.SIGINT  # as a shell reports it
+TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PROGRAMS = ("datasets", "demo", "tools", "train_net.py", "zsk")  # below _ROOT
+_ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
     """A mistake that the user can correct: one sentence says what is wrong, where, what to do."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM in a `main` of `run_cli`: `finally` cleans up, `except Exception` lets it pass."""
+
+
 def run_cli(main: Callable[[], int | None]) -> NoReturn:
     """Run a command line's `main` and leave the process with its exit code (None counts as 0).
 
-    A `UserError` becomes one line on stderr and exit code 2, Ctrl-C one line and exit code 130.
-    Any other exception is a defect of this project and keeps its traceback.
+    One line on stderr and exit code 2 for a `UserError`, for a file that cannot be read or written
+    and for an output that is closed (`| head`) or full; 130 for Ctrl-C, 143 for SIGTERM. Any other
+    exception is a defect of this project and keeps its traceback. Characters that the encoding of
+    the output lacks are printed as escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with reported_mistakes():
-        code = main()
-    sys.exit(code)
+        try:
+            code: object = main()
+        except Terminated:
+            raise
+        except SystemExit as end:  # argparse's: what it printed may not be written yet
+            code = end.code
+        print(end="", flush=True)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+class UnreadableFile(UserError):
+    """A photo or label that is missing, damaged or no image."""
 
 
 @contextmanager
 def reported_mistakes() -> Iterator[None]:
     """As `run_cli`, for a block of code: imports that fail where a package is missing."""
+    previous = _install({signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate})
     try:
         yield
     except UserError as error:
         # from a loader's worker process the message comes behind a traceback
-        _print_line(f"error: {str(error).rpartition('UserError: ')[2]}")
-        sys.exit(USER_ERROR_EXIT_CODE)
+        _leave(f"error: {str(error).rpartition('UserError: ')[2]}", USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
-        _print_line("interrupted")
-        sys.exit(INTERRUPTED_EXIT_CODE)
+        _leave(_ENDINGS[signal.SIGINT], INTERRUPTED_EXIT_CODE)
+    except Terminated:
+        _leave(_ENDINGS[signal.SIGTERM], TERMINATED_EXIT_CODE)
+    except OSError as error:
+        if error.filename is not None:
+            where = os.fsdecode(error.filename)
+        elif error.errno in _NO_SPACE or _drop_broken("\n"):
+            where = "the output or a file cannot be written"
+        else:
+            raise
+        _leave(f"error: {where}: {error.strerror}", USER_ERROR_EXIT_CODE)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _print_line(message: str) -> None:
+def say(line: str, error: bool = False) -> None:
+    """Print one line at once; a closed or full output is no reason to stop, and is said once.
+
+    For programs whose results are files, with `error` on stderr. Line breaks and terminal codes, as
+    files' names may hold them, are printed as escapes.
+    """
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(printable(line), file=stream, flush=True)
+    except OSError as problem:
+        _drop(stream)
+        if not error:
+            say(f"note: the output is lost ({problem.strerror}), the run goes on", error=True)
+
+
+def printable(line: str) -> str:
+    """The line with escapes in place of line breaks, control characters and surrogates."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def end_quietly() -> None:
+    """From now on, Ctrl-C and SIGTERM end a program of this project with a line, no traceback.
+
+    Called before torch is imported, which takes seconds. A program that merely imports zsk keeps
+    its own ways.
+    """
+    program = getattr(sys, "argv", [""])[0]
+    path = Path(program).resolve()
+    ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[:1]
+    if program == "-m" or (ours and ours[0] in _PROGRAMS):  # "-m": python -m zsk.…, at its start
+        _install(dict.fromkeys(_ENDINGS, _end_at_once))
+
+
+def _install(handlers: dict[signal.Signals, Any]) -> dict[signal.Signals, Any]:
+    """Replace the default handlers and `_end_at_once`, no one else's; returns the replaced ones."""
+    ours = (signal.SIG_DFL, signal.default_int_handler, _end_at_once)
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    current = {number: signal.getsignal(number) for number in handlers}
+    replaced = {number: handler for number, handler in current.items() if handler in ours}
+    for number in replaced:
+        signal.signal(number, handlers[number])
+    return replaced
+
+
+def _terminate(_: int, __: FrameType | None) -> NoReturn:
+    raise Terminated(TERMINATED_EXIT_CODE)
+
+
+def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
+    os.write(2, f"{_ENDINGS[signal.Signals(number)]}\n".encode())
+    os._exit(128 + number)
+
+
+def _leave(message: str, code: int) -> NoReturn:
     """Print on stderr as one line: messages may quote another library's many-line error."""
-    print(" ".join(message.split()), file=sys.stderr)
+    say(" ".join(message.split()), error=True)
+    _drop_broken()  # or the interpreter's end would report it again
+    sys.exit(code)
+
+
+def _drop_broken(probe: str = "") -> bool:
+    """Whether stdout or stderr takes no output any more; what is printed there from now on is lost.
+
+    Without a buffer only a further write tells, of `probe`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # None: closed before Python started
+                print(end=probe, file=stream, flush=True)
+        except OSError:
+            _drop(stream)
+            return True
+    return False
+
+
+def _drop(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

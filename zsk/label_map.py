@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zsk.progress import progress
 from zsk.true_scale import Box, resize_rows
 
 BLOCK = 32  # pixels along a side
@@ -52,7 +53,8 @@ def label_map(views: Sequence[View], size: tuple[int, int], mask_softmax: float 
     labels = torch.empty(size, dtype=torch.int64, device=views[0].probs.device)
     possible = possible_classes(views, size, mask_softmax)
     rows, columns = (_block_edges(side) for side in size)
-    for y, (top, bottom) in enumerate(pairwise(rows)):
+    strips_of_rows = progress(list(pairwise(rows)), "label map")
+    for y, (top, bottom) in enumerate(strips_of_rows):
         strips = [
             votes(resize_rows(view.masks, view.box, size, top, bottom), mask_softmax)
             for view in views

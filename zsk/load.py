@@ -2,18 +2,29 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-import yaml
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
+from fvcore.common.config import BASE_KEY
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
+from zsk.config_file import SafeConfig, flat, own_content
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.register import get_vocabulary, seen_names
 from zsk.data.split_file import register_split_file
 from zsk.errors import UserError
+from zsk.key_checks import check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary
+
+# yacs quotes both values, and for a section all of its keys
+_MISMATCH = r"Type mismatch \(<class '(?:.*\.)?(\w+)'> vs\. .* vs\. (.*)\) for config key: (.*)"
+_KINDS = {
+    **{"SafeConfig": "a section of keys", "str": "a text", "bool": "True or False"},
+    **{"int": "a whole number", "float": "a number such as 1.0", "tuple": "a list"},
+}
 
 
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
@@ -25,34 +36,35 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     is float32.
 
     Raises:
-        UserError: the file is missing or is no YAML, a key is unknown, a value has a wrong type;
-            the same for the split file.
+        UserError: the file is missing or is no YAML, a key is unknown, has a value that it cannot
+            have, or would do nothing; the same for the split file.
     """
     if not config_file:
         raise UserError(
             "no configuration is given: name one of the folder configs/ (--config-file)"
         )
-    if not os.path.isfile(config_file):
+    if not os.path.exists(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
     register_all(datasets_root())
-    cfg = get_cfg()
-    add_zsk_config(cfg)
-    try:
+    given = {".".join(key) for key, _ in flat(own_content(config_file))} - {BASE_KEY}
+    cfg = SafeConfig(default_config())
+    with _named(f"config file {config_file}"):
         cfg.merge_from_file(config_file)
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError, OSError) as error:
-        raise UserError(f"config file {config_file}: {_first_line(error)}") from error
+        dumped = was_dumped(given)
+        check_values(cfg, dumped=dumped)
+        if not dumped:
+            check_read(cfg, given)
     cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
     cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
     cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
-    try:
+    with _named("command-line options"):
         cfg.merge_from_list(list(opts))
-    except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"command-line options: {_first_line(error)} (zsk/config.py lists the keys)"
-        ) from error
+        check_values(cfg, dumped=dumped)
+        check_read(cfg, opts[::2])
+        check_together(cfg)
     if cfg.DATASETS.SPLIT_FILE:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
-    if cfg.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     if cfg.MODEL.DEVICE == "cpu":
         cfg.SOLVER.AMP.ENABLED = False
@@ -90,7 +102,20 @@ def _beside(config_file: str, path: str) -> str:
     return beside if os.path.isfile(beside) else path
 
 
-def _first_line(error: Exception) -> str:
-    """What is wrong, without KeyError's quotes, on one line."""
-    text = str(error.args[0]) if error.args else type(error).__name__
-    return " ".join(text.split())
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """A mistake found in the block is a UserError that names where it comes from."""
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith("config file "):
+            raise  # it names the file of a _BASE_
+        raise UserError(f"{source}: {error}") from error
+    except (KeyError, ValueError, AssertionError, RecursionError, MemoryError) as error:
+        # without KeyError's quotes, on one line
+        text = " ".join(str(error.args[0] if error.args else type(error).__name__).split())
+        mismatch = re.match(_MISMATCH, text)
+        if mismatch:
+            kind, value, key = mismatch.groups()
+            text = f"{key} is {value[:60]}, but has to be {_KINDS.get(kind, kind)}"
+        raise UserError(f"{source}: {text} (zsk/config.py lists the keys)") from error

@@ -9,6 +9,7 @@ photo.segment("cat, sofa"), photo.segment("animal, furniture")
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.data.augmentations import eval_resize
+from zsk.data.register import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
@@ -29,11 +31,12 @@ from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
 from zsk.vocabulary import Vocabulary
+from zsk.words import Words
 
 DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
 
-
-ClassNames = Sequence[str] | str | Vocabulary
+ClassNames = Words | Vocabulary
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class Segmentation:
 
 
 class Segmenter:
-    """A loaded model, ready for any image and any names.
+    """A loaded model, ready for any image and any names; threads may share it and its photos.
 
     Args:
         config_file: a YAML file, or one that comes with the package ("configs/…/….yaml"); None
@@ -112,6 +115,7 @@ class Segmenter:
         load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         check_network_settings(self.cfg)
         self._trained = trained_names(self.cfg)
+        self._untrained = unseen_names(self.cfg.DATASETS.TRAIN)
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
@@ -121,14 +125,16 @@ class Segmenter:
 
         Args:
             image: (H,W,3) uint8 RGB or (H,W) uint8 grey, at least 1×1.
-            class_names: a list of names, one string with commas between them, or a vocabulary.
-                Names that the model was trained on count as seen.
+            class_names: a list of names, one string with commas between them, the `Path` of a
+                file (see `zsk.words.class_words`), or a vocabulary. Names that the model was
+                trained on count as seen, also in another spelling ("dining_table", "cats").
 
         Returns:
             labels at the image's own size.
 
         Raises:
-            UserError: the image is something else, or a name is empty, repeated or too long.
+            UserError: the image is something else, or a name is empty, repeated, too long or looks
+                like a file.
         """
         return self.together([image], class_names)[0]
 
@@ -156,10 +162,16 @@ class Segmenter:
         return self._look([image])[0]
 
     def vocabulary(self, class_names: ClassNames) -> Vocabulary:
-        """The names with their seen flags; arguments and errors as in a call with one image."""
+        """The names with their seen flags; arguments and errors as in a call with one image.
+
+        `Vocabulary.spellings` tells which names are other spellings of trained ones.
+        """
         if isinstance(class_names, Vocabulary):
             return class_names
-        return Vocabulary.from_words(class_names, self._trained)
+        vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
+        for word, trained in vocabulary.spellings:
+            logger.info('"%s" counts as the trained class "%s"', word, trained)
+        return vocabulary
 
     def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:
         rgb = [as_rgb(image) for image in images]

@@ -16,14 +16,25 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: it does not exist; the message is the caller's.
-        UserError: it cannot be read, is no YAML, or has a key twice in one section.
+        UserError: it is no regular file, cannot be read, is no YAML, or has a key twice in one
+            section.
     """
+    if path.exists() and not path.is_file():  # a named pipe would block
+        raise UserError("it is no regular file")
     try:
         with open(path, encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_StrictLoader)
     except FileNotFoundError:
         raise
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError as error:
+        raise UserError("it cannot be read as YAML: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise UserError("it cannot be read as YAML: it is not encoded in UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"it cannot be read as YAML: {place}{error.problem}") from error
+    except (OSError, yaml.YAMLError) as error:
         raise UserError(f"it cannot be read as YAML ({' '.join(str(error).split())})") from error
 
 
@@ -52,10 +63,19 @@ def typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: s
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would take the last of two equal keys without a word."""
+    """YAML's safe loader, which would take the last of two equal keys without a word.
+
+    A date stays the text that it is.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        nodes = [key for key, _ in node.value if not key.tag.endswith(":merge")]
+        keys = [self.construct_object(key, deep=True) for key in nodes]
         for key in keys:
             if keys.count(key) > 1:
                 line = node.start_mark.line + 1

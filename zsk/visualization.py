@@ -11,9 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from zsk.errors import UserError
 from zsk.palette import palette
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import IGNORE_LABEL, label_dtype
 
 _MIN_PANEL, _MAX_PANEL = 480, 1200  # pixels of the longer side: small photos are enlarged
 _MIN_WIDTH = 480  # of the whole picture, so that a legend has room under a narrow photo
@@ -31,22 +30,15 @@ def pixel_shares(labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
 
 
 def label_image(labels: np.ndarray, num_names: int) -> Image.Image:
-    """A palette image ("P") that holds the label ids and shows the overlay's colours.
+    """An image of label ids: a palette image in the overlay's colours, 16-bit grey over 255 names.
 
     Args:
-        labels: (H,W) integers in 0..K-1.
+        labels: (H,W) integers in 0..K-1, or `ignore_label(K)`.
         num_names: K.
-
-    Raises:
-        UserError: more names than an 8-bit label image can tell apart (255).
     """
-    if num_names > IGNORE_LABEL:
-        raise UserError(
-            f"a label image holds at most {IGNORE_LABEL} names, but {num_names} were given: "
-            "give fewer"
-        )
-    image = Image.fromarray(labels.astype(np.uint8))
-    image.putpalette(palette().tobytes())
+    image = Image.fromarray(labels.astype(label_dtype(num_names)))
+    if num_names <= IGNORE_LABEL:
+        image.putpalette(palette().tobytes())
     return image
 
 

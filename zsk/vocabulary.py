@@ -8,15 +8,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from zsk.errors import UserError
+from zsk.words import Words, class_words, same_class
 
 IGNORE_LABEL = 255
-"""Label value of pixels that are neither trained on nor scored."""
+"""Label value of pixels that are neither trained on nor scored, for up to 255 classes."""
+
+WIDE_IGNORE_LABEL = 65535
+"""The same for more classes, whose labels have 16 bits."""
+
+
+def ignore_label(num_classes: int) -> int:
+    """The label value that stands for no class beside `num_classes` ids."""
+    return IGNORE_LABEL if num_classes <= IGNORE_LABEL else WIDE_IGNORE_LABEL
+
+
+def label_dtype(num_classes: int) -> type[np.unsignedinteger]:
+    """The smallest type that holds `num_classes` ids and the ignore label."""
+    return np.uint8 if num_classes <= IGNORE_LABEL else np.uint16
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,9 @@ class Vocabulary:
         prompt_names: K names as they go into the text prompt, in the same order.
         seen: K booleans, True where training has masks of the class. Mandatory: nothing may
             silently count as unseen. Both groups need not occur (a user's own words).
+        spellings: of a user's own words, pairs (word, trained name) where the word counts as a
+            trained class though it is spelled otherwise. Two vocabularies that differ in these
+            only are equal.
 
     Raises:
         UserError: no class, lengths that differ, an empty or padded name, or a name or prompt
@@ -38,6 +55,7 @@ class Vocabulary:
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
     seen: tuple[bool, ...]
+    spellings: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         # tuples of plain values: a vocabulary is hashable, whatever sequences it was built from
@@ -46,6 +64,11 @@ class Vocabulary:
         object.__setattr__(self, "seen", tuple(bool(flag) for flag in self.seen))
         if not self.names:
             raise UserError("a vocabulary needs at least one class, but none was given")
+        if len(self.names) > WIDE_IGNORE_LABEL:
+            raise UserError(
+                f"a vocabulary holds at most {WIDE_IGNORE_LABEL} names, as many as a label image "
+                f"tells apart, but {len(self.names)} were given: give fewer"
+            )
         counts = (len(self.names), len(self.prompt_names), len(self.seen))
         if len(set(counts)) != 1:
             raise UserError(
@@ -81,28 +104,30 @@ class Vocabulary:
         )
 
     def seen_lookup(self) -> np.ndarray:
-        """(256,) uint8 table: joint label id → id in ``seen_only()``.
+        """(256,) or, over 255 classes, (65536,) table: joint label id → id in ``seen_only()``.
 
-        Unseen ids, ids outside the vocabulary and 255 all become 255 (ignore), so indexing a
-        label map with the table cannot let an unseen id through.
+        Unseen ids, ids outside the vocabulary and the ignore label all become the ignore label of
+        the seen classes, so indexing a label map with the table cannot let an unseen id through.
 
         Raises:
-            UserError: no class is seen, more than 254 are, or there are more than 255 classes.
+            UserError: no class is seen, or there are more classes than 16-bit labels hold.
         """
-        if len(self) > IGNORE_LABEL:
+        if len(self) >= WIDE_IGNORE_LABEL:
             raise UserError(
-                f"a label image holds at most {IGNORE_LABEL} classes (8 bits, 255 is ignore), "
-                f"but the vocabulary has {len(self)}"
+                f"a label image holds less than {WIDE_IGNORE_LABEL} classes, but the vocabulary "
+                f"has {len(self)}"
             )
         seen = len(self.seen_only())
-        if seen >= IGNORE_LABEL:  # training gives the next id to no-object
-            raise UserError(
-                f"training takes at most {IGNORE_LABEL - 1} seen classes, but the vocabulary has "
-                f"{seen}: mark some as unseen"
-            )
-        table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-        table[np.flatnonzero(self.seen)] = np.arange(seen, dtype=np.uint8)
+        table = np.full(ignore_label(len(self)) + 1, ignore_label(seen), label_dtype(seen))
+        table[np.flatnonzero(self.seen)] = np.arange(seen)
         return table
+
+    def unseen_spellings(self, trained: Iterable[str]) -> dict[str, str]:
+        """Unseen class → the trained name that its name or prompt name spells (`same_class`)."""
+        same = same_class([*self.names, *self.prompt_names], trained)
+        words = zip(self.names, self.prompt_names, self.seen)
+        found = {name: same.get(name, same.get(prompt)) for name, prompt, seen in words if not seen}
+        return {name: spelled for name, spelled in found.items() if spelled is not None}
 
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
@@ -131,19 +156,32 @@ class Vocabulary:
         return cls(tuple(names), tuple(prompt_names), tuple(seen))
 
     @classmethod
-    def from_words(cls, words: Sequence[str] | str, trained: Iterable[str] = ()) -> Vocabulary:
-        """A vocabulary of a user's own words.
+    def from_words(
+        cls, words: Words, trained: Iterable[str] = (), untrained: Iterable[str] = ()
+    ) -> Vocabulary:
+        """A vocabulary of a user's own words; an underscore is a space in the prompt.
 
         Args:
-            words: a list of class names, or one string with commas between them.
-            trained: as for `from_trained`.
+            words: as for `zsk.words.class_words`.
+            trained: names and prompt names of the classes the model was trained on. A word that
+                spells one of them (`zsk.words.same_class`) is marked as seen.
+            untrained: those of the unseen classes beside them: a word that spells one of these as
+                well or better is not.
 
         Raises:
-            UserError: no word, an empty word, or a word given twice (letter case aside).
+            UserError: as for `zsk.words.class_words`; no word, or a word given twice.
         """
-        listed = words.split(",") if isinstance(words, str) else words
-        stripped = tuple(word.strip() for word in listed)
-        return cls.from_trained(stripped, stripped, trained)
+        names = class_words(words)
+        known = {name.strip().casefold(): name for name in trained}
+        others = [name for name in untrained if name.strip().casefold() not in known]
+        found = same_class(names, [*others, *known.values()])
+        same = {word: name for word, name in found.items() if name not in others}
+        return cls(
+            tuple(names),
+            tuple(" ".join(name.replace("_", " ").split()) for name in names),
+            tuple(name in same for name in names),
+            tuple(pair for pair in same.items() if pair[0].casefold() not in known),
+        )
 
 
 def _check_words(words: tuple[str, ...], what: str) -> None:

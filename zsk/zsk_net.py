@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
@@ -30,7 +31,7 @@ from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
 from zsk.true_scale import feature_strides, photo_box, whole_cells
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
 
@@ -126,7 +127,7 @@ class ZSKNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and 255 for ignored pixels, and "unnamed" (H,W) in all records or in none; in
+                and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
                 evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
@@ -154,11 +155,12 @@ class ZSKNet(nn.Module):
     def segments(self, batched_inputs: list[Record]) -> list[Segments]:
         """The ground truth of the records on the padded images; padding is ignored."""
         labels = padded_labels(batched_inputs, self.device, self.stride)
-        segments = [segments_from_sem_seg(sem_seg, IGNORE_LABEL) for sem_seg in labels]
+        ignore = ignore_label(len(batched_inputs[0]["vocabulary"]))
+        segments = [segments_from_sem_seg(sem_seg, ignore) for sem_seg in labels]
         if "unnamed" not in batched_inputs[0]:
             return segments
         maps = padded_labels(batched_inputs, self.device, self.stride, "unnamed")
-        return [with_unnamed(*pair, IGNORE_LABEL) for pair in zip(segments, maps)]
+        return [with_unnamed(*pair, ignore) for pair in zip(segments, maps)]
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Any]]:
         """Look, name, label; results as in `forward`."""

@@ -1,3 +1,4 @@
+import io
 import logging
 import os
 from pathlib import Path
@@ -33,7 +34,7 @@ def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0
 def test_a_second_start_encodes_nothing(tmp_path: Path) -> None:
     assert encoded(tmp_path) == ["red", "green"]
     assert encoded(tmp_path) == []
-    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+    assert [file.suffix for file in tmp_path.iterdir()] == [".rows"]
 
 
 def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> None:
@@ -45,33 +46,58 @@ def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> N
     assert encoded(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", [None, b"not an array", b""], ids=str)
-def test_a_damaged_file_is_written_anew(tmp_path: Path, content: bytes | None) -> None:
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+BAD = {
+    "cut": lambda good: good[:-3],
+    "longer": lambda good: good + b"0",
+    "one bit": lambda good: good[:-1] + bytes([good[-1] ^ 1]),
+    "other digest": lambda good: bytes(32) + good[32:],
+    "empty": lambda good: b"",
+    "text": lambda good: b"not an array",
+    "numpy": lambda good: npy(np.eye(2, 3, dtype=np.float32)),
+    "objects": lambda good: npy(np.array([{}, {}]), allow_pickle=True),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_damaged_file_is_written_anew(tmp_path: Path, kind: str) -> None:
     encoded(tmp_path)
     (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-3] if content is None else content)
+    file.write_bytes(BAD[kind](file.read_bytes()))
     assert encoded(tmp_path) == ["red", "green"]
     assert encoded(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [np.zeros((2, 3), np.float32), np.eye(3, dtype=np.float32), np.eye(2, 3), np.full((2, 3), 1j)],
-)
-def test_rows_that_cannot_be_right_are_not_believed(tmp_path: Path, rows: np.ndarray) -> None:
+def test_what_is_no_file_is_not_read(tmp_path: Path, caplog) -> None:
     encoded(tmp_path)
     (file,) = tmp_path.iterdir()
-    np.save(file, rows)
-    assert encoded(tmp_path) == ["red", "green"]
+    file.unlink()
+    with file.open("wb") as sparse:
+        sparse.truncate(10**10)  # takes no room on the disk, but would in memory
+    assert encoded(tmp_path) == ["red", "green"] and encoded(tmp_path) == []
+    file.unlink()
+    os.mkfifo(file)
+    assert encoded(tmp_path) == ["red", "green"] and encoded(tmp_path) == []
+    file.unlink()
+    file.mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert encoded(tmp_path) == ["red", "green"]
+    assert f"{file} cannot be written" in caplog.text
 
 
 def test_nothing_of_an_interrupted_write_is_read_or_left(tmp_path: Path, monkeypatch) -> None:
-    def interrupted(part, rows, **_) -> None:
-        part.write(b"half")
+    def interrupted(path: Path, content: bytes) -> None:
+        with path.open("wb") as part:
+            part.write(content[:10])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(np, "save", interrupted)
+        patch.setattr(Path, "write_bytes", interrupted)
         encoded(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert encoded(tmp_path) == ["red", "green"]

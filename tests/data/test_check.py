@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from faulty_data import FAULTS, IN_PIXELS, NAMES, plant, write_data
+from PIL import Image
 
 from zsk.data.check import check_at_start
 from zsk.data.register import register_zero_shot_split
@@ -36,3 +37,18 @@ def test_further_problems_are_counted(pets: tuple[Path, Path]) -> None:
         check_at_start(["pets"])
     with pytest.raises(UserError, match="'nowhere' is not registered"):
         check_at_start(["nowhere"])
+
+
+def test_values_that_are_hardly_ids(pets, tmp_path: Path, caplog) -> None:
+    """Masks of 0 and 255 stop the run; classes counted from 1 are a warning."""
+    for stem, value in zip("abcd", (0, 255, 255, 0)):
+        Image.new("L", (8, 5), value).save(pets[1] / f"{stem}.png")
+    with pytest.raises(UserError, match="'pets' failed .* only the values 0 and 255.*label_values"):
+        check_at_start(["pets"])
+    mask = Vocabulary(("lesion",), ("lesion",), (True,))
+    register_zero_shot_split("mask", *pets, mask, training=True, label_values={"lesion": 255})
+    check_at_start(["mask"])
+    for stem, value in zip("abcd", (1, 2, 1, 255)):
+        Image.new("L", (8, 5), value).save(pets[1] / f"{stem}.png")
+    check_at_start(["pets"])
+    assert "no label file holds the value 0, the first class" in caplog.text

@@ -25,7 +25,7 @@ PETS = Vocabulary(("cat", "dog"), ("house cat", "dog"), (True, False))
 # "cow" is trained under the prompt name "cattle"; "sofa" is unseen
 FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True, False))
 STREET = make_evaluation_classes(["Cattle", "auto", "sofa", "road"], {"auto": "car"})
-MANY = [f"class {k}" for k in range(256)]
+MANY = [f"class {k}" for k in range(65535)]
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
 
@@ -84,18 +84,17 @@ def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
     unseen = Vocabulary(("cat",), ("cat",), (False,))
     with pytest.raises(UserError, match="none of the 1 classes"):
         register_zero_shot_split("pets", *folders, unseen, training=True)
-    many = Vocabulary(MANY, MANY, (True,) * 256)
-    with pytest.raises(UserError, match="256 classes"):
-        register_zero_shot_split("many", *folders, many, training=False)
-    with pytest.raises(UserError, match="256 classes"):
+    with pytest.raises(UserError, match="65535 classes"):
         register_evaluation_set("many", *folders, make_evaluation_classes(MANY))
+    with pytest.raises(UserError, match="label_orientation is 'up': choose displayed or stored"):
+        register_zero_shot_split("up", *folders, PETS, training=False, label_orientation="up")
 
 
 @pytest.mark.parametrize(
     "values, message",
     [
         ({"cat": 1, "dog": 3, "hen": 4}, "has 'hen', which is not"),
-        ({"cat": 1, "dog": 255}, "'dog' the value 255: give one of 0–254"),
+        ({"cat": 1, "dog": 65536}, "'dog' the value 65536: give one of 0–65535"),
         ({"cat": -1, "dog": 3}, "'cat' the value -1"),
     ],
 )
@@ -179,6 +178,17 @@ def test_seen_classes_of_an_evaluation_set_are_those_with_trained_names(farm_and
     assert vocabulary.seen == (True, True, False, False)
     plain = get_vocabulary("street", friendly=False, trained_on=["farm_train"])
     assert plain.prompt_names == plain.names and plain.seen == vocabulary.seen
+
+
+def test_a_class_that_is_almost_a_trained_one_counts_as_untrained_with_a_warning(
+    folders, farm_and_street, caplog
+) -> None:
+    assert get_vocabulary("street", trained_on=["farm_train"]) and not caplog.messages
+    contaminated = Vocabulary(("car", "cows"), ("car", "cows"), (False, False))
+    register_zero_shot_split("contaminated", *folders, contaminated, training=False)
+    assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
+    (message,) = caplog.messages
+    assert "'cows' of contaminated counts as untrained, but the trained 'cow' is" in message
 
 
 def test_questions_about_data_sets_that_cannot_be_answered(farm_and_street) -> None:

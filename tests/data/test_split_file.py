@@ -57,6 +57,46 @@ def test_the_shortest_file_and_names_from_a_text_file(tmp_path: Path) -> None:
     assert (metadata.image_root, metadata.label_values) == ("/p", None)
 
 
+def test_keys_for_other_layouts_and_nothing_unseen(tmp_path: Path) -> None:
+    """Photos and masks side by side in sub-folders, one class, no unseen one."""
+    for file in ("x/a.webp", "x/a_mask.png", "y/b.TIF", "y/b_mask.png", ".old/c.bmp"):
+        path = tmp_path / "all" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbflesion\r\n")  # a byte order mark
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfy/b\r\n")
+    text = """
+name: side
+val: {images: all, labels: all}
+train: {images: all, labels: all, file_list: list.txt}
+classes: names.txt
+label_values: {lesion: 255}
+label_suffix: _mask.png
+sub_folders: yes
+label_orientation: stored
+"""
+    assert register_split_file(write(tmp_path, text)) == ("side_train", "side_val")
+    assert get_vocabulary("side_train") == Vocabulary(("lesion",), ("lesion",), (True,))
+    first, second = DatasetCatalog.get("side_val")
+    assert (first["image_id"], second["image_id"]) == ("x/a", "y/b")
+    assert second["file_name"] == str(tmp_path / "all/y/b.TIF")
+    assert second["sem_seg_file_name"] == str(tmp_path / "all/y/b_mask.png")
+    assert second["label_values"] == (255,) and second["label_orientation"] == "stored"
+    assert DatasetCatalog.get("side_train") == [second]
+
+
+def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
+    for file in ("a_photo.png", "a_ids.png", "a_colours.png"):
+        (tmp_path / file).touch()
+    text = "name: city\nval: {images: ., labels: .}\nclasses: [road]\n"
+    text += "image_suffix: _photo.png\nlabel_suffix: _ids.png\n"
+    register_split_file(write(tmp_path, text))
+    (record,) = DatasetCatalog.get("city_val")
+    assert [Path(record[key]).name for key in ("file_name", "sem_seg_file_name")] == [
+        *("a_photo.png", "a_ids.png")
+    ]
+
+
 @pytest.mark.parametrize(
     "old, new, message",
     [
@@ -71,7 +111,7 @@ def test_the_shortest_file_and_names_from_a_text_file(tmp_path: Path) -> None:
         ("[cat, cow, dog]", "[cat, cow, no]", "key classes: entry 3 is False, not a name: quote"),
         ("[cat, cow, dog]", "none.txt", "key classes: .*none.txt cannot be read"),
         ("unseen: [cow]", "unseen: [zebra]", "key unseen: 'zebra' is not one of the classes"),
-        ("unseen: [cow]", "unseen: []", "a split needs an unseen class"),
+        ("unseen: [cow]", "unseen: [cat, cow, dog]", "a split needs a seen class"),
         ("{cow: brown cow}", "{hen: red hen}", "key prompt_names: 'hen' is not one of the"),
         ("{cow: brown cow}", "{cow: 7}", "key prompt_names.cow is 7, but has to be a text"),
         ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),
@@ -82,7 +122,16 @@ def test_the_shortest_file_and_names_from_a_text_file(tmp_path: Path) -> None:
         ("{images: photos, labels: masks, file_list: lists/train.txt}", "photos", "key train is"),
         ("images: photos,", "images: 5,", "key train.images is 5, but has to be a path"),
         (SPLIT, "- a list", "it holds no keys"),
-        ("name: pets", "name: [", "it cannot be read as YAML"),
+        ("name: pets", "name: pets\nsub_folders: 3", "key sub_folders is 3, but has to be yes or"),
+        ("name: pets", "name: pets\nlabel_suffix: 3", "key label_suffix is 3, but has to be a"),
+        ("name: pets", "name: pets\nlabel_suffix: ''", "key label_suffix is empty"),
+        ("name: pets", "name: pets\nlabel_orientation: up", "label_orientation is 'up': choose"),
+        ("[cat, cow, dog]", "[0, 1, 2]", "key classes: entry 1 is 0, not a name: quote it"),
+        ("{dog: 3, cat: 1, cow: 2}", "", "key label_values is None, but has to be a section"),
+        ("unseen: [cow]", "unseen:", "key unseen is None, but has to be a list"),
+        ("val: {images: val/photos, labels: val/masks}", "val:", "key val is None, but has to be"),
+        ("name: pets", "name: [", "it cannot be read as YAML: line 4, column 1: expected"),
+        ("name: pets", "name: " + "[" * 9999, "it cannot be read as YAML: it is nested too deeply"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path, old, new, message) -> None:
@@ -90,6 +139,12 @@ def test_a_mistake_names_the_file_and_the_key(tmp_path, old, new, message) -> No
     with pytest.raises(UserError, match=f"^split file .*split.yaml: {message}") as raised:
         register_split_file(write(tmp_path, SPLIT.replace(old, new)))
     assert "\n" not in str(raised.value)
+
+
+def test_a_date_is_a_name(tmp_path: Path) -> None:
+    dated = SPLIT.replace("dog", "2024-05-06")
+    register_split_file(write(tmp_path, dated))
+    assert get_vocabulary("pets_val").names == ("cat", "cow", "2024-05-06")
 
 
 def test_mistakes_outside_of_the_keys(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from zsk.data.evaluation_sets import (
     make_evaluation_classes,
     pascal_context_value_table,
 )
-from zsk.data.splits import coco_stuff_value_table, get_split, make_vocabulary, voc_value_table
+from zsk.data.splits import (
+    coco_stuff_value_table,
+    get_split,
+    make_vocabulary,
+    to_joint_ids,
+    voc_value_table,
+)
 from zsk.errors import UserError
 
 CONTEXT = EVALUATION_SETS["pascal_context_59"]
@@ -48,7 +54,6 @@ def test_prompt_names_are_friendlier_unless_switched_off() -> None:
 @pytest.mark.parametrize(
     "unseen, prompts, message",
     [
-        ([], {}, "needs an unseen class"),
         (["cat", "dog"], {}, "needs a seen class"),
         (["cow"], {}, "unseen classes list 'cow'"),
         (["dog", "dog"], {}, "list 'dog' twice"),
@@ -131,3 +136,9 @@ def test_as_many_are_seen_as_the_readme_says(trained: str, counts: list[int]) ->
     seen = get_split(trained).seen_only()
     words = [*seen.names, *seen.prompt_names]
     assert [sum(c.vocabulary(words).seen) for c in (CONTEXT, ADE, CITYSCAPES)] == counts
+
+
+def test_values_beyond_the_table_are_named() -> None:
+    values = np.array([[1, 300]], np.uint16)
+    with pytest.raises(UserError, match="a.png holds the value 300, which the benchmark does not"):
+        to_joint_ids(values, voc_value_table(), Path("a.png"))

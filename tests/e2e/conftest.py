@@ -86,25 +86,33 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_options(tiny_clip: Path) -> list[str]:
-    """Options that shrink a published configuration to seconds on a CPU."""
+def small_options(tiny_clip: Path) -> list[str]:
+    """Options that shrink what the published configurations have in common."""
     options = {
         "MODEL.WEIGHTS": "",
         "MODEL.DEVICE": "cpu",
         "MODEL.BACKBONE.NAME": "build_timm_backbone",
         "MODEL.TIMM.NAME": "test_resnet",
         "MODEL.CLIP.NAME": str(tiny_clip),
-        "MODEL.KERNELS.NUM_KERNELS": "8",
-        "MODEL.KERNELS.DIM": "32",
-        "MODEL.KERNELS.NUM_STAGES": "2",
-        "MODEL.KERNELS.DIM_FEEDFORWARD": "32",
-        "MODEL.SEM_SEG_HEAD.ASPP_CHANNELS": "32",
         "INPUT.MIN_SIZE_TRAIN": "(48,)",
         "INPUT.CROP.SIZE": "[48, 48]",
         "INPUT.SIZE_DIVISIBILITY": "48",
         "INPUT.MIN_SIZE_TEST": "48",
         "DATALOADER.NUM_WORKERS": "0",
         "SOLVER.IMS_PER_BATCH": "2",
-        "TEST.PROPOSAL_RECALL": "True",
     }
     return [word for pair in options.items() for word in pair]
+
+
+@pytest.fixture(scope="session")
+def tiny_options(small_options: list[str]) -> list[str]:
+    """Options that shrink ZSK-Net's published configurations to seconds on a CPU."""
+    options = {
+        "MODEL.KERNELS.NUM_KERNELS": "8",
+        "MODEL.KERNELS.DIM": "32",
+        "MODEL.KERNELS.NUM_STAGES": "2",
+        "MODEL.KERNELS.DIM_FEEDFORWARD": "32",
+        "MODEL.SEM_SEG_HEAD.ASPP_CHANNELS": "32",
+        "TEST.PROPOSAL_RECALL": "True",
+    }
+    return [*small_options, *(word for pair in options.items() for word in pair)]

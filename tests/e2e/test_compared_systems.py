@@ -16,13 +16,14 @@ SMALL = {
 
 
 @pytest.fixture
-def train(run_program, voc_root, tiny_options, tmp_path: Path):
+def train(run_program, voc_root, small_options, tiny_options, tmp_path: Path):
     def run(system: str, *options: object):
         small = [word for key, n in SMALL.items() for word in (f"MODEL.MASK_FORMER.{key}", n)]
+        small = tiny_options if system == "knet" else [*small_options, *small]
         return run_program(
             "train_net.py",
             *("--config-file", f"configs/voc-11k-15/{system}_R101_bs8_40k.yaml", "--num-gpus", 1),
-            *(*tiny_options, *small, "SOLVER.MAX_ITER", 2, "OUTPUT_DIR", tmp_path, *options),
+            *(*small, "SOLVER.MAX_ITER", 2, "OUTPUT_DIR", tmp_path, *options),
             DETECTRON2_DATASETS=voc_root,
         )
 

@@ -24,6 +24,16 @@ unseen: [sheep]
 label_values: {person: 15, cat: 8, sheep: 17}
 """
 
+MASKS = """
+name: drawn
+train: {images: all/train, labels: all/train}
+val: {images: all, labels: all, file_list: val_list.txt}
+classes: [person]
+label_values: {person: 255}
+label_suffix: _mask.png
+sub_folders: yes
+"""
+
 
 @pytest.fixture
 def own_data(voc_root: Path, tmp_path: Path, checkout: Path) -> Path:
@@ -38,10 +48,10 @@ def own_data(voc_root: Path, tmp_path: Path, checkout: Path) -> Path:
 
 @pytest.fixture
 def train(run_program, own_data: Path, tiny_options: list[str]):
-    def run():
+    def run(*options: object):
         return run_program(
             *("train_net.py", "--config-file", own_data / "train.yaml", *tiny_options),
-            *("SOLVER.MAX_ITER", 1, "OUTPUT_DIR", own_data / "out"),
+            *("SOLVER.MAX_ITER", 1, "OUTPUT_DIR", own_data / "out", *options),
         )
 
     return run
@@ -58,6 +68,32 @@ def test_it_trains_and_evaluates(train, own_data: Path) -> None:
     log = (own_data / "out" / "log.txt").read_text()
     assert "start-up check of drawn_train: 4 photos have a label" in log
     assert "start-up check of drawn_val: 2 photos have a label" in log
+
+
+@pytest.mark.slow
+def test_one_class_of_masks_in_sub_folders_and_a_damaged_photo(train, own_data: Path) -> None:
+    """WebP photos beside their masks of 0 and 255, nothing unseen, one training photo cut off."""
+    for i in range(6):
+        label = Image.open(own_data / "SegmentationClassAug" / f"drawn_{i}.png")
+        folder = own_data / "all" / ("train" if i < 4 else "val")
+        folder.mkdir(parents=True, exist_ok=True)
+        label.point(lambda value: 255 * (value == 15)).save(folder / f"{i}_mask.png")
+        Image.open(own_data / "JPEGImages" / f"drawn_{i}.jpg").save(folder / f"{i}.webp")
+    damaged = own_data / "all" / "train" / "2.webp"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    (own_data / "split.yaml").write_text(MASKS)
+    (own_data / "val_list.txt").write_text("val/4\nval/5\n")
+    options = {"DATALOADER.SKIP_UNREADABLE": 0.25, "SOLVER.IMS_PER_BATCH": 4}
+    options |= {"TEST.DUMP": "['png']"}
+    done = train(*[word for pair in options.items() for word in pair])
+    assert done.returncode == 0, done.stderr[-2000:]
+    out = own_data / "out"
+    report = json.loads((out / "inference" / "drawn_val" / "metrics.json").read_text())
+    # the only name gets every pixel
+    assert report["IoU"] == {"person": 100.0} and report["images"] == 2
+    assert report["metrics"].keys() == {"mIoU", "pAcc", "mAcc", "fwIoU"}
+    assert (out / "inference" / "drawn_val" / "predictions" / "val" / "5.png").is_file()
+    assert "1 of 4 training images cannot be read" in (out / "log.txt").read_text()
 
 
 def test_wrong_data_stop_it_with_one_sentence(train, own_data: Path) -> None:

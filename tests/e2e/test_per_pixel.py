@@ -14,7 +14,7 @@ METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 
 
 @pytest.fixture
-def train_net(process_state: None, voc_root: Path, tiny_options, checkout: Path, monkeypatch):
+def train_net(process_state: None, voc_root: Path, small_options, checkout: Path, monkeypatch):
     """In this process: a new one takes longer to start than all of this to run."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
     monkeypatch.syspath_prepend(checkout)
@@ -23,9 +23,12 @@ def train_net(process_state: None, voc_root: Path, tiny_options, checkout: Path,
     def run(config: str, output: Path, *arguments: object) -> dict[str, float]:
         flags = [a for a in arguments if str(a).startswith("--")]
         extra = [str(a) for a in arguments if not str(a).startswith("--")]
-        options = [*tiny_options, "TEST.PROPOSAL_RECALL", "False", "OUTPUT_DIR", str(output)]
+        options = [*small_options, "OUTPUT_DIR", str(output)]
         file = str(checkout / "configs" / "voc-11k-15" / f"{config}.yaml")
-        narrow = ["MODEL.SEM_SEG_HEAD.CONVS_DIM", "32"]
+        narrow = [f"MODEL.SEM_SEG_HEAD.{key}" for key in ("CONVS_DIM", "ASPP_CHANNELS")]
+        narrow = (
+            [word for key in narrow for word in (key, "32")] if config != "per_pixel_clip" else []
+        )
         train_net.main(
             default_argument_parser().parse_args(
                 ["--config-file", file, *flags, *options, *narrow, *extra]

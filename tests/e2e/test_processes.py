@@ -18,20 +18,22 @@ REGION_FEATURES = [
     *("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", "['res2', 'res5']"),
     *("MODEL.SEM_SEG_HEAD.IN_FEATURES", "[]"),
     *("MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.INIT", "clusters"),
+    *("MODEL.KERNELS.NUM_KERNELS", 8),
     *("MODEL.KERNELS.CLUSTER_COUNTS", "[3, 5]", "MODEL.CRITERION.REGION_PURITY", 0.7),
 ]
 
 
 @pytest.fixture(scope="module")
-def train(run_program, tiny_options) -> Callable[..., Path]:
+def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
     """Run train_net.py in so many processes (0: without torchrun); returns where it wrote."""
 
     def run(processes: int, output: Path, data: Path, *arguments: object) -> Path:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if not str(a).startswith("--")]
+        tiny = small_options if REGION_FEATURES[0] in options else tiny_options
         done = run_program(
             *((*TORCHRUN, processes) if processes else ()),
-            *("train_net.py", "--config-file", CONFIG, *flags, *tiny_options),
+            *("train_net.py", "--config-file", CONFIG, *flags, *tiny),
             *("OUTPUT_DIR", output, *options),
             DETECTRON2_DATASETS=data,
             OMP_NUM_THREADS=1,

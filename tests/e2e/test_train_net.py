@@ -131,6 +131,10 @@ def test_evaluation_across_data_sets(train, ade_root, straight: Path, tmp_path: 
         (["MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
         (["--eval-only", "MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
         (["MODEL.KERNELS.INIT", "magic"], ["MODEL.KERNELS.INIT", "magic"]),
+        (["MODEL.KERNELS.NUM_HEADS", "5"], ["MODEL.KERNELS.DIM is 32", "multiple of", "5"]),
+        (["MODEL.KERNELS.DIM", "48"], ["MODEL.KERNELS.DIM is 48", "multiple of 32"]),
+        (["MODEL.RESNETS.OUT_FEATURES", "['res9']"], ["MODEL.RESNETS.OUT_FEATURES", "res9"]),
+        (["OUTPUT_DIR", "setup.py/output"], ["OUTPUT_DIR setup.py/output", "cannot be made"]),
     ],
 )
 def test_a_users_mistake_is_one_sentence(train, ade_root, tmp_path: Path, arguments, words) -> None:
@@ -141,6 +145,25 @@ def test_a_users_mistake_is_one_sentence(train, ade_root, tmp_path: Path, argume
     assert len(errors) == 1
     for word in words:
         assert word in errors[0]
+
+
+def test_a_mistake_in_a_worker_process_is_one_sentence(
+    run_program, voc_root, tiny_options, tmp_path: Path
+) -> None:
+    root = tmp_path / "datasets"
+    shutil.copytree(voc_root, root)
+    photos = sorted((root / "VOC2012" / "JPEGImages").glob("*.jpg"))[:4]
+    for photo in photos:
+        photo.write_bytes(photo.read_bytes()[:-400])
+    done = run_program(
+        "train_net.py",
+        *("--config-file", CONFIG, *tiny_options, "OUTPUT_DIR", tmp_path / "output"),
+        *("DATALOADER.NUM_WORKERS", 1),
+        DETECTRON2_DATASETS=root,
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr + done.stdout
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert any(str(photo) in error for photo in photos)
 
 
 def test_a_missing_config_is_one_sentence(run_program) -> None:

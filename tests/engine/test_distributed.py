@@ -88,6 +88,7 @@ def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, options):
     "available, options, message",
     [
         (2, {"num_gpus": 3}, "--num-gpus 3, but this machine has 2"),
+        (0, {"num_gpus": 2}, "--num-gpus 2, but this machine has none: give --num-gpus 1 .the CPU"),
         (0, {"num_machines": 2}, "--num-machines 2 needs GPUs"),
     ],
 )

@@ -73,6 +73,41 @@ def test_the_gradient_is_clipped_over_the_whole_model(limit, norm):
     assert moved == pytest.approx([-0.05 * 0.6 * norm, -0.5 * 0.8 * norm], rel=1e-5)
 
 
+def test_clipping_is_switched_off_and_says_so(caplog):
+    model, off = pair(), ("SOLVER.CLIP_GRADIENTS.ENABLED", False)
+    with caplog.at_level("INFO"):
+        optimizer = build_optimizer(config(*SGD, *off), model)
+    assert "gradients are not clipped" in caplog.text
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 8.0)
+    optimizer.step()
+    moved = [parameter.item() for parameter in model.parameters()]
+    assert moved == pytest.approx([-0.05 * 8, -0.5 * 8])
+
+
+def test_biases_have_their_own_rate_and_decay():
+    opts = ("SOLVER.BIAS_LR_FACTOR", 2.0, "SOLVER.WEIGHT_DECAY_BIAS", 0.125)
+    model = layers()
+    groups = build_optimizer(config(*opts), model).param_groups
+    bias = model.sem_seg_head.fc.bias
+    (group,) = (g for g in groups if any(parameter is bias for parameter in g["params"]))
+    assert (group["lr"], group["weight_decay"]) == (1.0, 0.125)
+
+
+def test_nesterov_takes_the_gradient_ahead():
+    """Two steps with a gradient of 1 and a momentum m of 0.5 move by (1+m) + (1+m+m*m) rates."""
+    opts = ("SOLVER.MOMENTUM", 0.5, "SOLVER.NESTEROV", True, LIMIT, 0.0)
+    model = pair()
+    optimizer = build_optimizer(config(*SGD, *opts), model)
+    for _ in range(2):
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+    assert model.sem_seg_head.weight.item() == pytest.approx(-0.5 * (1.5 + 1.75))
+    with pytest.raises(UserError, match="NESTEROV needs a SOLVER.MOMENTUM"):
+        build_optimizer(config(*SGD, "SOLVER.NESTEROV", True), pair())
+
+
 def test_mixed_precision_is_unscaled_before_clipping():
     model = pair()
     optimizer = build_optimizer(config(LIMIT, 0.01), model)

@@ -19,6 +19,7 @@ def label_record(
         "file_name": str(folder / f"{stem}.jpg"),
         "sem_seg_file_name": str(folder / f"{stem}.png"),
         "image_id": stem,
+        "photo_orientation": 1,
         "height": label.shape[0],
         "width": label.shape[1],
         "vocabulary": vocabulary,

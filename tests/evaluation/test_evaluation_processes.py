@@ -30,6 +30,7 @@ def run_evaluators(folder, indices, output_dir):
         }
         label = os.path.join(folder, f"{index}.png")
         record = {"file_name": f"{index}.jpg", "sem_seg_file_name": label, "height": 6, "width": 5}
+        record["photo_orientation"] = 1
         record["vocabulary"] = VOCABULARY
         labels.process([record], [output])
         proposals.process([record], [output])

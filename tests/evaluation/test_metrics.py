@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zsk.evaluation.metrics import confusion_matrix, harmonic_mean, summarise
+from zsk.evaluation.report import tables
 from zsk.vocabulary import Vocabulary
 
 AB = Vocabulary(("a", "b"), ("a", "b"), (True, False))
@@ -97,3 +98,13 @@ def test_nothing_but_ignore_gives_no_number_and_warns(caplog):
 def test_a_matrix_of_other_size_is_refused():
     with pytest.raises(ValueError, match="does not fit"):
         summarise(np.zeros((3, 3), dtype=np.int64), ABC)
+
+
+def test_without_an_unseen_class_there_are_no_zero_shot_numbers(caplog):
+    both = Vocabulary(("a", "b"), ("a", "b"), (True, True))
+    metrics = summarise(FOUR_PIXELS, both)
+    assert metrics.keys() == {"mIoU", "pAcc", "mAcc", "fwIoU", "IoU", "Acc"}
+    assert metrics["mIoU"] == pytest.approx(175 / 3) and not caplog.records
+    report = {"vocabulary": "joint", "metrics": metrics, **metrics}
+    headline, _ = tables(report, both)
+    assert headline.splitlines()[0].replace(" ", "") == "|mIoU|pAcc|mAcc|fwIoU|"

@@ -125,3 +125,17 @@ def test_across_data_sets(dataset, caplog):
 
 def test_a_package_inside_another_repository_does_not_claim_its_revision(checkout):
     assert git_revision(checkout / "zsk") == "unknown"
+
+
+def test_all_metrics_are_in_a_line_to_copy(tmp_path, empty_catalogs, caplog):
+    """Detectron2's own line drops names with "-", such as mIoU-seen; so may those of classes."""
+    names = ("wall-brick", "dog", "cow")
+    vocabulary = Vocabulary(names, names, (True, True, False))
+    register_zero_shot_split(NAME, tmp_path, tmp_path, vocabulary, training=True)
+    with caplog.at_level(logging.INFO):
+        results = evaluate([pair(tmp_path, "one", [[0, 1, 2]], [[0, 1, 2]], vocabulary)])
+    assert results["sem_seg"]["IoU-wall-brick"] == 100.0
+    lines = [r.getMessage() for r in caplog.records if "copypaste, all metrics" in r.getMessage()]
+    keys, values = (line.split(": ")[1].split(",") for line in lines)
+    assert {"mIoU", "mIoU-seen", "mIoU-unseen", "hIoU"} <= set(keys)
+    assert values == ["100.0000"] * len(keys)

@@ -59,6 +59,28 @@ def test_a_planted_fault_is_named(data, check, fault: str) -> None:
     assert re.search(FAULTS[fault], problem) and "\n" not in problem
 
 
+@pytest.mark.parametrize(
+    "values, told",
+    [
+        ((0, 255, 255, 0), "labels: the label files hold only the values 0 and 255"),
+        ((2, 2, 255, 2), "labels: the label files hold only the values 2 and 255"),
+        ((1, 2, 1, 2), "labels: no label file holds the value 0, the first class"),
+    ],
+)
+def test_values_that_are_hardly_ids_are_a_problem(data, check, values, told: str) -> None:
+    for stem, value in zip("abcd", values):
+        Image.new("L", (8, 5), value).save(data[1] / f"{stem}.png")
+    (problem,) = check().problems
+    assert told in problem and "label_values" in problem
+
+
+def test_one_class_is_a_warning(data) -> None:
+    one = Vocabulary(("cat",), ("cat",), (True,))
+    register_zero_shot_split("one", *data, one, training=True, label_values={"cat": 255})
+    found = check_dataset.check_dataset("one", progress=False)
+    assert found.problems == [] and "WARNING: there is only one class" in notes(found)[-2]
+
+
 def test_values_without_a_class_are_counted(check) -> None:
     # the files hold 0, 1, 2 and 255, 40 pixels each
     found = check(label_values={"cat": 2, "cow": 9, "dog": 0})
@@ -86,7 +108,12 @@ def test_table_and_notes(data, check) -> None:
         "| cow | unseen | 2 | 80 | 50.00 % |",
         "| (unlabelled) | | | 40 | 25.00 % |",
     ]
-    patterns = ("1 of 4 images have no labelled pixel", "no pixel: dog", "80 pixels are of unseen")
+    patterns = (
+        "1 of 4 images have no labelled pixel",
+        "no pixel: dog",
+        "WARNING: 1 seen classes never occur, so training learns nothing of them",
+        "80 pixels are of unseen",
+    )
     for note, pattern in zip(notes(found), patterns, strict=True):
         assert pattern in note
 

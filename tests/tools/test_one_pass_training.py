@@ -13,6 +13,7 @@ from training.regions import MIN_SHARE, draw_regions
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
 
 TEXT = F.normalize(torch.eye(3, 32) + 0.2, dim=1)
 VIT, RESNET = (2, 128, 16), ((1, 1, 1, 1), 8, None)  # layers, width and patch
@@ -40,7 +41,8 @@ def record(seed):
     colours = torch.rand(3, 3, generator=torch.Generator().manual_seed(seed)) * 255
     image = colours[:, None].repeat_interleave(torch.tensor([20, 20, 24]), dim=2).repeat(1, 48, 1)
     sem_seg = torch.tensor([255] * 20 + [0] * 20 + [9] * 24).repeat(48, 1)
-    return {"image": image.to(torch.uint8), "sem_seg": sem_seg}
+    words = Vocabulary.from_words(list("abcdefghij"))
+    return {"image": image.to(torch.uint8), "sem_seg": sem_seg, "vocabulary": words}
 
 
 def batches(size=2):

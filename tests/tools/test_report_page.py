@@ -6,6 +6,7 @@ from html import unescape
 import numpy as np
 import pytest
 from PIL import Image
+from report_page import confusion
 from report_page.confusion import draw_confusion, shares_of_truth
 from report_page.page import write_page
 from report_page.photo_grid import GridRow, LegendEntry, make_row
@@ -41,6 +42,28 @@ def make(tmp_path):
         return source, cells, plain_text(source[source.index("<body>") :])
 
     return run
+
+
+def test_a_matrix_of_many_classes_keeps_those_with_the_most_pixels(monkeypatch):
+    monkeypatch.setattr(confusion, "_MOST_CLASSES", 2)
+    conf = np.diag([6, 1, 0, 9, 0])
+    conf[0, 1] = 2  # taken for a class that is left out
+    present, shares = shares_of_truth(conf)
+    assert present.tolist() == [0, 3]
+    assert shares.tolist() == [[75.0, 0.0, 25.0], [0.0, 100.0, 0.0]]
+
+
+@pytest.mark.slow
+def test_a_page_of_5000_classes(make, tmp_path):
+    names = [f"class {number}" for number in range(5000)]
+    numbers = {name: number / 50 for number, name in enumerate(names)}
+    conf = np.eye(5001, dtype=np.int64)
+    path = save_evaluation(tmp_path, conf, classes=names, unseen=[], IoU=numbers, Acc=numbers)
+    _, rows, _ = make(path)
+    assert len([row for row in rows if row[0].startswith("class ")]) == 5000
+    for picture in ("per_class_iou_1.png", "confusion_1.png"):
+        with Image.open(tmp_path / "page" / picture) as image:
+            assert max(image.size) < 6000
 
 
 def test_a_page_about_one_evaluation(make, tmp_path):

@@ -1,6 +1,7 @@
 """tools/report.py as a user runs it: the page from two files with photos, and its errors."""
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -70,6 +71,13 @@ def test_photos_and_ground_truth_are_the_data_sets(run, files):
     [
         (["--photos", "x"], "--photos has no use without --images"),
         (["--images", "one"], "each of the 1 metrics.json, in their order, but 0 were given"),
+        *(
+            (
+                ["--images", name, "--predictions", "x", "--photos", "{0}/photos", "--labels", "x"],
+                "is no name of a photo.*below this folder",
+            )
+            for name in ("{0}/photos/one", "../photos/one", "")
+        ),
         (["--images", "one", "--predictions", "x"], "'pets' is not registered.*both --photos and"),
         (["-o", "{0}/photos/one.jpg"], r"photos/one.jpg cannot be written \(File exists\)"),
         (
@@ -109,6 +117,11 @@ def test_labels_are_what_tells_the_folders_apart(tmp_path, folders, labels):
         (json.dumps(a_report(metrics={"hIoU": float("nan")})), "'hIoU' in its 'metrics'"),
         (json.dumps(a_report(unseen=["horse"])), "broken 'classes' or 'unseen'.*'horse' is no"),
         (json.dumps(a_report(classes=5)), "broken 'classes'"),
+        (json.dumps(a_report(classes="cat")), "broken 'classes'"),
+        (json.dumps(a_report(metrics={"hIoU": 10**400})), "'hIoU' .* is no percentage"),
+        (json.dumps(a_report(metrics={"hIoU": True})), "'hIoU' .* is no percentage"),
+        (json.dumps(a_report(classes=["\ud800"])), "is not what an evaluation writes"),
+        ("[" * 100_000, "is not what an evaluation writes"),
         (json.dumps(a_report(classes=None)), r"does not say which .* evaluate again"),
         (json.dumps(a_report(IoU={"horse": 3.0})), "has an IoU of 'horse', which is none of its"),
     ],
@@ -117,6 +130,12 @@ def test_a_foreign_file_is_refused(tmp_path, text, problem):
     if text is not None:
         (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(UserError, match=rf"/metrics\.json .*{problem}"):
+        read_evaluations([tmp_path / "metrics.json"])
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "metrics.json")
+    with pytest.raises(UserError, match="not a regular file"):
         read_evaluations([tmp_path / "metrics.json"])
 
 

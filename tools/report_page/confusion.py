@@ -14,12 +14,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.evaluation.chart import UNSEEN_COLOUR, plain
+from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
 _CELL_INCHES, _FRAME_INCHES = 0.13, 2.6
 _MIN_INCHES = 2.0  # of the square of cells, however few they are
+_MOST_CLASSES = 200  # in the picture: thousands take hours and cannot be read
 _NUMBERED_CLASSES = 25  # more cells have no room for their number
-_ELSEWHERE = "(no ground truth)"  # all classes that have none, together
+_ELSEWHERE = "(all others)"  # classes without ground truth, and those that are left out
 
 
 class Confusion(NamedTuple):
@@ -61,12 +63,14 @@ def shares_of_truth(conf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         conf: (K+1,K+1) int64.
 
     Returns:
-        (P,) ids of the P classes with ground truth, in the matrix's order; and (P,P+1) percent of
-        a class's pixels: a column for each of the P classes, the last for all others together.
+        (P,) ids of the P classes with ground truth (at most _MOST_CLASSES, those with the most
+        pixels), in the matrix's order; and (P,P+1) percent of a class's pixels: a column for each
+        of the P classes, the last for all others together.
     """
     counts = conf[:-1, :-1].astype(np.float64)
     totals = counts.sum(axis=1)
-    present = np.flatnonzero(totals)
+    most = np.argsort(-totals, kind="stable")[: min(np.count_nonzero(totals), _MOST_CLASSES)]
+    present = np.sort(most)
     kept = counts[np.ix_(present, present)]
     absent = totals[present, None] - kept.sum(axis=1, keepdims=True)
     return present, 100.0 * np.hstack([kept, absent]) / totals[present, None]
@@ -101,8 +105,13 @@ def draw_confusion(conf: np.ndarray, vocabulary: Vocabulary, path: Path, title: 
             value = shares[row, column]
             colour = "white" if value > 40 else "black"
             axis.text(column, row, f"{value:.0f}", ha="center", va="center", size=7, color=colour)
-    figure.suptitle(f"What pixels were taken for, {plain(title)}", fontsize=11)
-    figure.savefig(path)
+    left_out = int(conf[:-1, :-1].any(axis=1).sum()) - len(ids)
+    heading = f"What pixels were taken for, {plain(title)}"
+    if left_out:
+        heading += f": the {len(ids)} classes with the most pixels, {left_out:,} left out"
+    figure.suptitle(heading, fontsize=11)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _label_axes(axis: Axes, ids: list[int], vocabulary: Vocabulary) -> None:

@@ -24,6 +24,7 @@ from report_page.tables import (
 
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.report import CONFUSION_FILE, write_atomically
+from zsk.files import replacing
 
 PAGE_FILE = "report.html"
 
@@ -48,7 +49,9 @@ def write_page(
     for numbered in enumerate(evaluations, start=1):
         tasks.setdefault(numbered[1].task, []).append(numbered)
     for row in rows:
-        row.strip().save(folder / f"grid_{row.name}.png")
+        file_name = "grid_" + row.name.replace("/", "_") + ".png"  # a photo in a sub-folder
+        with replacing(folder / file_name) as unfinished:
+            row.strip().save(unfinished)
     several = len(evaluations) > 1
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -19,7 +19,7 @@ from zsk.data.register import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.palette import palette
 from zsk.visualization import draw_overlay
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 
 _PANEL_SIDE = 640  # pixels of a panel's longer side
 _SMALLEST_SHARE = 0.5  # percent of a map; smaller regions are left out of the legend
@@ -70,7 +70,7 @@ def make_row(
     Args:
         name: the stem that its files share.
         photo_root: folder of the photos.
-        label_root: folder of the ground truth, PNGs of joint ids, 255 where there is none.
+        label_root: folder of the ground truth, PNGs of joint ids; `ignore_label(K)` is none.
         prediction_roots: R folders of label PNGs of the same kind.
         vocabulary: the joint one, K classes.
 
@@ -97,19 +97,25 @@ def draw_panels(
 
     Args:
         photo: (H,W,3) uint8 RGB.
-        maps: (H,W) uint8 ids of the vocabulary; 255 has no colour.
+        maps: (H,W) ids of the vocabulary; `ignore_label(K)` has no colour.
         side: pixels of a panel's longer side.
     """
     height, width = photo.shape[:2]
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    ignore = ignore_label(len(vocabulary))
     # an overlay leaves negative labels without a colour
-    signed = (np.where(labels == IGNORE_LABEL, -1, labels.astype(int)) for labels in maps)
+    signed = (np.where(labels == ignore, -1, labels.astype(int)) for labels in maps)
     return [small, *(draw_overlay(small, labels, vocabulary.names) for labels in signed)]
 
 
 def _find_photo(name: str, root: Path) -> Path:
+    if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(
+            f"{name!r} is no name of a photo in {root}: give names below this folder without their "
+            "ending, and the folder with --photos"
+        )
     found = sorted(root.glob(f"{glob.escape(name)}.*"))
     found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
@@ -127,6 +133,10 @@ def _legend(maps: Sequence[np.ndarray], num_classes: int) -> list[LegendEntry]:
     shares = 100.0 * np.array(counts) / maps[0].size  # (1+R,K)
     shown = np.flatnonzero((shares >= _SMALLEST_SHARE).any(axis=0))
     return [
-        LegendEntry(int(k), "#" + palette()[k].tobytes().hex(), tuple(shares[:, k].tolist()))
+        LegendEntry(
+            int(k),
+            "#" + palette()[k % IGNORE_LABEL].tobytes().hex(),
+            tuple(shares[:, k].tolist()),
+        )
         for k in sorted(shown, key=lambda k: tuple(-shares[:, k]))
     ]

@@ -6,7 +6,6 @@ Letter: K classes.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,12 +85,15 @@ def _labels(files: list[Path]) -> list[str]:
 
 def _read(path: Path, label: str) -> SavedEvaluation:
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")
         report = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(report, ensure_ascii=False).encode()  # halves of characters have no code
         written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
         _check(report)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): {_ADVICE}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not what an evaluation writes ({error}): {_ADVICE}") from error
     vocabulary = _vocabulary(report, path)
     for key in ("IoU", "Acc"):
@@ -123,8 +125,8 @@ def _check(report: Any) -> None:
             raise ValueError(f"its {key!r} is of another kind")
     for key in _NUMBERS:
         for name, value in report[key].items():
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"{name!r} in its {key!r} is no number")
+            if type(value) not in (int, float) or not 0 <= value <= 100:
+                raise ValueError(f"{name!r} in its {key!r} is no percentage")
 
 
 def _vocabulary(report: dict[str, Any], path: Path) -> Vocabulary:
@@ -134,6 +136,8 @@ def _vocabulary(report: dict[str, Any], path: Path) -> Vocabulary:
             "evaluate again"
         )
     try:
+        if not isinstance(report["classes"], list) or not isinstance(report["unseen"], list):
+            raise TypeError("no lists")
         classes, unseen = tuple(report["classes"]), set(report["unseen"])
         if not unseen <= set(classes):
             raise UserError(f"unseen {min(unseen - set(classes))!r} is no class")

@@ -27,7 +27,7 @@ from zsk.classification.clip_patches import fit_to_patches
 from zsk.classification.clip_vision import clip_vision
 from zsk.classification.crops import masked_crops
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import IGNORE_LABEL, ignore_label
 
 REGIONS = 12  # of a photo and step: bounds the number of crops
 WARMUP = 0.1  # of the steps
@@ -76,19 +76,23 @@ class Likeness(NamedTuple):
 
 
 def teach(
-    encoder: ClipEncoder, image: Tensor, sem_seg: Tensor, generator: torch.Generator
+    encoder: ClipEncoder,
+    image: Tensor,
+    sem_seg: Tensor,
+    generator: torch.Generator,
+    ignore: int = IGNORE_LABEL,
 ) -> TaughtPhoto:
     """Draw at most REGIONS regions of a photo (maybe none) and encode their crops.
 
     Args:
         encoder: the teacher; the result is on its device.
         image: (3,H,W) RGB in 0–255.
-        sem_seg: (H,W) int64, see `draw_regions`.
+        sem_seg, ignore: see `draw_regions`.
         generator: on the CPU.
     """
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     pixels = (image.float() - mean) / std
-    masks = draw_regions(pixels, sem_seg, REGIONS, generator).to(encoder.device)
+    masks = draw_regions(pixels, sem_seg, REGIONS, generator, ignore).to(encoder.device)
     pixels = pixels.to(encoder.device)
     if not len(masks):
         return TaughtPhoto(pixels, masks, pixels.new_zeros(0, encoder.embed_dim))
@@ -126,8 +130,8 @@ def train_one_pass(
 
     Args:
         encoder: the teacher, on the student's device.
-        batches: at least `steps` of mapped training records: "image" (3,H,W) RGB in 0–255 and
-            "sem_seg" (H,W) int64. A photo without a region adds 0.
+        batches: at least `steps` of mapped training records: "image" (3,H,W) RGB in 0–255,
+            "sem_seg" (H,W) int64 and "vocabulary". A photo without a region adds 0.
         text: (K,E) unit rows, the seen classes' names.
         steps: at least 1.
         learning_rate: over 0, the highest: after the warm-up it falls along half a cosine.
@@ -151,7 +155,8 @@ def train_one_pass(
         optimizer.zero_grad()
         loss = 0.0
         for record in batch:  # one at a time: photos differ in size
-            photo = teach(encoder, record["image"], record["sem_seg"], generator)
+            ignore = ignore_label(len(record["vocabulary"]))
+            photo = teach(encoder, record["image"], record["sem_seg"], generator, ignore)
             if len(photo.masks):
                 features = student(photo.pixels, photo.masks)
                 part = distillation_loss(features, photo.features, text, encoder.logit_scale)

@@ -24,7 +24,7 @@ from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
 from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
 from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 RANDOM_STD = 0.02  # of context vectors that start from no token: as in CLIP
 MOMENTUM = 0.9
@@ -47,7 +47,8 @@ def encode_segments(
 
     Args:
         encoder: the frozen image side.
-        records: mapped training records: "image" (3,H,W) RGB in 0–255 and "sem_seg" (H,W) int64.
+        records: mapped training records: "image" (3,H,W) RGB in 0–255, "sem_seg" (H,W)
+            int64 and "vocabulary".
 
     Raises:
         UserError: there is no segment.
@@ -70,7 +71,7 @@ def _segment_crops(
     """The crop (3,S,S) and the label () of every segment."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     for record in records:
-        segments = segments_from_sem_seg(record["sem_seg"])
+        segments = segments_from_sem_seg(record["sem_seg"], ignore_label(len(record["vocabulary"])))
         if len(segments.labels):
             pixels = ((record["image"] - mean) / std).to(encoder.device)
             masks = segments.masks.to(encoder.device)

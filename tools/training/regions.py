@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.image_clusters import kmeans
+from zsk.vocabulary import IGNORE_LABEL
 
 MIN_SHARE = 0.002  # of the photo: a smaller region is a few pixels in its crop
 CELLS = (2, 12)  # of a partition, fewest and most
@@ -22,7 +23,13 @@ ROUGH_NOISE = 0.35  # highest deviation of the noise on a mask in {0,1}
 ROUGH_OVERLAP = 0.5  # lowest IoU of a rough outline with the true one
 
 
-def draw_regions(pixels: Tensor, sem_seg: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+def draw_regions(
+    pixels: Tensor,
+    sem_seg: Tensor,
+    limit: int,
+    generator: torch.Generator,
+    ignore: int = IGNORE_LABEL,
+) -> Tensor:
     """At most `limit` regions of a photo, drawn from three kinds.
 
     Segments of the seen classes, rough outlines of these segments, and cells of a partition by
@@ -30,13 +37,13 @@ def draw_regions(pixels: Tensor, sem_seg: Tensor, limit: int, generator: torch.G
 
     Args:
         pixels: (3,H,W) float32, normalised, on the CPU.
-        sem_seg: (H,W) int64, ids of seen classes and 255; the ids only tell segments apart.
+        sem_seg: (H,W) int64, ids of seen classes and `ignore`; the ids only tell segments apart.
         generator: on the CPU.
 
     Returns:
         (R,H,W) bool, none smaller than MIN_SHARE of the photo; the R may be 0.
     """
-    segments = segments_from_sem_seg(sem_seg).masks
+    segments = segments_from_sem_seg(sem_seg, ignore).masks
     regions = torch.cat(
         [segments, rough_outlines(segments, generator), random_partition(pixels, generator)]
     )

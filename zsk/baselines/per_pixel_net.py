@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
@@ -114,7 +115,7 @@ class PerPixelNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and 255 for ignored pixels; in evaluation "height" and "width" of the result.
+                and `ignore_label` for others; in evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
         """

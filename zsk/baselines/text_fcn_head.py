@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 from zsk.proposals.build import check_settings
-from zsk.proposals.build_features import build_aspp_features
+from zsk.proposals.build_features import build_aspp_features, check_norm_width
 from zsk.proposals.masks import resize_masks
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -51,6 +51,7 @@ class TextFCNHead(nn.Module):
                 "backbone feature that TextFCNHead's ASPP reads"
             )
         check_settings(cfg, input_shape)
+        check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return {
             "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM),
             "dim": head.CONVS_DIM,
@@ -73,11 +74,12 @@ class TextFCNHead(nn.Module):
 
         Args:
             logits: (B,K,h,w), resized to the labels, where small segments survive.
-            sem_seg: (B,H,W) int64, ids below K or 255.
+            sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
         Returns:
             {"loss_sem_seg"}: 0, but in the graph, when nothing is labelled.
         """
+        ignore = ignore_label(logits.shape[1])
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-            total = F.cross_entropy(logits, sem_seg, ignore_index=IGNORE_LABEL, reduction="sum")
-        return {"loss_sem_seg": total / (sem_seg != IGNORE_LABEL).sum().clamp(min=1)}
+            total = F.cross_entropy(logits, sem_seg, ignore_index=ignore, reduction="sum")
+        return {"loss_sem_seg": total / (sem_seg != ignore).sum().clamp(min=1)}

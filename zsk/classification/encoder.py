@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsk.progress import progress
+
 from .frozen_module import FrozenModule
 
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
@@ -96,7 +98,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
         rows = [torch.zeros(0, self.embed_dim, device=self.device)]
         with self._frozen_arithmetic():
-            for start in range(0, len(texts), TEXT_BATCH):
+            for start in progress(range(0, len(texts), TEXT_BATCH), "text embeddings"):
                 features = self._text_features(texts[start : start + TEXT_BATCH])
                 rows.append(F.normalize(features.float(), dim=1))
             return torch.cat(rows)
@@ -119,7 +121,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """
         rows = [torch.zeros(0, self.embed_dim, device=self.device)]
         with torch.autocast(self.device.type, enabled=False):
-            for start in range(0, len(names), TEXT_BATCH):
+            for start in progress(range(0, len(names), TEXT_BATCH), "text embeddings"):
                 chunk = names[start : start + TEXT_BATCH]
                 features = self._context_features(chunk, prefix, suffix)
                 rows.append(F.normalize(features.float(), dim=1))

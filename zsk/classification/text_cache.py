@@ -9,8 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,11 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zsk.errors import UserError
+from zsk.files import remove_unfinished, replacing
+
 from .encoder import VisionLanguageEncoder
 
 FORMAT = 1  # to be raised when the same weights and texts give other embeddings
 MIN_TEXTS_CPU = 16  # fewer texts are encoded faster than the weights are hashed
 MIN_TEXTS_GPU = 1024
+_DIGEST_BYTES = 32
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class TextCache:
         on_cpu = encoder.device.type == "cpu"
         if len(names) * len(templates) < (MIN_TEXTS_CPU if on_cpu else MIN_TEXTS_GPU):
             return encode()
-        file = self.folder / f"{_key(encoder, templates, names)}.npy"
+        file = self.folder / f"{_key(encoder, templates, names)}.rows"
         kept = _read(file, (len(names), encoder.embed_dim))
         if kept is not None:
             return kept.to(encoder.device)
@@ -71,22 +73,18 @@ class TextCache:
         return rows
 
     def _write(self, file: Path, rows: Tensor) -> None:
+        content = rows.cpu().numpy().tobytes()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as part:
-                    np.save(part, rows.cpu().numpy(), allow_pickle=False)
-                os.replace(name, file)
-            except BaseException:
-                os.unlink(name)
-                raise
-        except OSError as error:
+            remove_unfinished(self.folder)
+            with replacing(file) as unfinished:
+                unfinished.write_bytes(hashlib.sha256(content).digest() + content)
+        except (OSError, UserError) as error:
             logger.warning(
                 "text embeddings cannot be kept in %s (%s): set ZSK_CACHE_DIR to a folder that can "
                 "be written to",
                 self.folder,
-                error.strerror,
+                getattr(error, "strerror", None) or error,
             )
 
 
@@ -104,12 +102,15 @@ def _key(encoder: VisionLanguageEncoder, templates: Sequence[str], names: Sequen
 
 
 def _read(file: Path, shape: tuple[int, int]) -> Tensor | None:
-    """The rows in a file; None where there is no file or its content is invalid."""
+    """The rows in a file: SHA-256, then float32; None where there is no file or it is damaged."""
     try:
-        rows = np.load(file, allow_pickle=False)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+        size = _DIGEST_BYTES + 4 * shape[0] * shape[1]
+        if not file.is_file() or file.stat().st_size != size:  # a pipe would never end
+            return None
+        content = file.read_bytes()
+    except OSError:
         return None
-    if rows.shape != shape or rows.dtype != np.float32:
+    digest, rows = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(rows).digest() != digest:
         return None
-    lengths = np.linalg.norm(rows, axis=1)
-    return torch.from_numpy(rows) if np.all(np.abs(lengths - 1) < 1e-3) else None
+    return torch.from_numpy(np.frombuffer(rows, np.float32).reshape(shape).copy())

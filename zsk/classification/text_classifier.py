@@ -51,6 +51,7 @@ class TextClassifier(FrozenModule):
             self.hold("prompts", prompts)
         else:
             self.templates = tuple(prompts)
+        # never changed but replaced as a whole, so that threads may share it
         self._cache: dict[tuple[tuple[str, ...], str], Tensor] = {}
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
@@ -63,12 +64,12 @@ class TextClassifier(FrozenModule):
         class whose prompt is too long for the encoder.
         """
         key = (vocabulary.prompt_names, str(self.encoder.device))
-        rows = self._cache.pop(key, None)
+        rows = self._cache.get(key)
         if rows is None:
             rows = self._kept_or_encoded(vocabulary)
-        self._cache[key] = rows  # the last used is the last
-        while len(self._cache) > CACHED_VOCABULARIES:
-            self._cache.pop(list(self._cache)[0], None)
+        others = [item for item in self._cache.items() if item[0] != key]
+        # the last used is the last
+        self._cache = dict([*others[1 - CACHED_VOCABULARIES :], (key, rows)])
         return rows
 
     def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
@@ -110,8 +111,7 @@ def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> Text
 
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
     """Warn of unseen classes that the learned prompts were trained on."""
-    again = Vocabulary.from_trained(vocabulary.names, vocabulary.prompt_names, prompts.trained_on)
-    leaked = [n for n, known, seen in zip(again.names, again.seen, vocabulary.seen) if known > seen]
+    leaked = vocabulary.unseen_spellings(prompts.trained_on)
     if leaked:
         logging.getLogger(__name__).warning(
             "the learned prompts were trained on classes that count as unseen here, so scores of "

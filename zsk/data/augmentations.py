@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.projects.point_rend import ColorAugSSDTransform
 from fvcore.transforms.transform import NoOpTransform, PadTransform, Transform
+from PIL import Image
 
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
@@ -37,9 +38,17 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
             size = int(height * scale + 0.5), int(width * scale + 0.5)
             transform = T.ResizeTransform(height, width, *size, self.interp)
         if isinstance(transform, T.ResizeTransform):
-            transform.new_h = max(transform.new_h, 1)
-            transform.new_w = max(transform.new_w, 1)
+            size = max(transform.new_h, 1), max(transform.new_w, 1)
+            return _Resize(height, width, *size, transform.interp)
         return transform
+
+
+class _Resize(T.ResizeTransform):
+    """Detectron2's resize, which takes other pixels of a 16-bit label map than of an 8-bit one."""
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        size = self.new_w, self.new_h
+        return np.array(Image.fromarray(segmentation).resize(size, Image.Resampling.NEAREST))
 
 
 class LabelledCrop(T.Augmentation):
@@ -49,25 +58,32 @@ class LabelledCrop(T.Augmentation):
     without segments.
     """
 
-    def __init__(self, size: tuple[int, int], single_category_max_area: float) -> None:
+    def __init__(
+        self,
+        size: tuple[int, int],
+        single_category_max_area: float,
+        ignore: int = IGNORE_LABEL,
+    ) -> None:
         """
         Args:
             size: height and width in pixels; smaller images are cropped less.
             single_category_max_area: largest share of the labelled pixels that one class may
                 have, in (0, 1]; 1 allows any.
+            ignore: label of unlabelled pixels.
         """
+        self.ignore = ignore
         self.size = size
         self.single_category_max_area = single_category_max_area
         self.draw = T.RandomCrop_CategoryAreaConstraint(
-            "absolute", size, single_category_max_area, ignored_category=IGNORE_LABEL
+            "absolute", size, single_category_max_area, ignored_category=ignore
         )
 
     def get_transform(self, image: np.ndarray, sem_seg: np.ndarray) -> Transform:
         crop = self.draw.get_transform(image, sem_seg)
-        if (sem_seg == IGNORE_LABEL).all():
+        if (sem_seg == self.ignore).all():
             return crop
         for _ in range(MAX_CROP_REDRAWS):
-            if (crop.apply_segmentation(sem_seg) != IGNORE_LABEL).any():
+            if (crop.apply_segmentation(sem_seg) != self.ignore).any():
                 break
             crop = self.draw.get_transform(image, sem_seg)
         return crop
@@ -76,12 +92,16 @@ class LabelledCrop(T.Augmentation):
 class PadBottomRight(T.Augmentation):
     """Pads below and to the right: grey in the image, the ignore label in the label map."""
 
-    def __init__(self, min_size: tuple[int, int], divisibility: int) -> None:
+    def __init__(
+        self, min_size: tuple[int, int], divisibility: int, ignore: int = IGNORE_LABEL
+    ) -> None:
         """
         Args:
             min_size: smallest height and width of the result.
             divisibility: both sides become multiples of this positive number.
+            ignore: label of the padding.
         """
+        self.ignore = ignore
         self.min_size = min_size
         self.divisibility = divisibility
 
@@ -91,7 +111,7 @@ class PadBottomRight(T.Augmentation):
             -(-max(side, least) // self.divisibility) * self.divisibility - side
             for side, least in zip((height, width), self.min_size)
         )
-        return PadTransform(0, 0, right, below, width, height, PADDING_GREY, IGNORE_LABEL)
+        return PadTransform(0, 0, right, below, width, height, PADDING_GREY, self.ignore)
 
 
 def eval_augmentations(min_size: int, max_size: int) -> list[Any]:
@@ -109,8 +129,10 @@ def eval_resize(cfg: CfgNode) -> list[Any]:
     return eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
 
 
-def train_augmentations(cfg: CfgNode) -> list[Any]:
+def train_augmentations(cfg: CfgNode, ignore: int = IGNORE_LABEL) -> list[Any]:
     """Random scale, crop, colour and flip, then padding, as cfg.INPUT says.
+
+    `ignore` is the label of unlabelled pixels and of padding.
 
     With crops and a positive SIZE_DIVISIBILITY every result has exactly the crop size.
 
@@ -140,11 +162,12 @@ def train_augmentations(cfg: CfgNode) -> list[Any]:
                 f"INPUT.CROP.SIZE {list(size)} is not a multiple of INPUT.SIZE_DIVISIBILITY "
                 f"{divisibility}: change one of the two"
             )
-        steps.append(LabelledCrop(size, crop.SINGLE_CATEGORY_MAX_AREA))
+        steps.append(LabelledCrop(size, crop.SINGLE_CATEGORY_MAX_AREA, ignore))
     if options.COLOR_AUG_SSD:
         steps.append(ColorAugSSDTransform(img_format="RGB"))
     if options.RANDOM_FLIP == "horizontal":
         steps.append(T.RandomFlip())
     if divisibility > 0:
-        steps.append(PadBottomRight(tuple(crop.SIZE) if crop.ENABLED else (1, 1), divisibility))
+        least = tuple(crop.SIZE) if crop.ENABLED else (1, 1)
+        steps.append(PadBottomRight(least, divisibility, ignore))
     return steps

@@ -59,6 +59,7 @@ def register_all(root: str | os.PathLike[str]) -> None:
             _vocabulary(name, get_split(split)),
             training=not name.endswith("_val"),
             file_list=file_list,
+            label_orientation="displayed",
             advice=_ADVICE.format(split),
         )
     _register_evaluation_sets(Path(root))
@@ -80,6 +81,7 @@ def _register_synthetic(root: Path) -> None:
                 _vocabulary(name, vocabulary),
                 training=part == "train",
                 label_values=values if split == "synthetic_objects" else None,
+                label_orientation="displayed",
                 advice=_ADVICE.format("synthetic"),
             )
 

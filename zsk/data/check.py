@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from zsk.data.images import read_size
-from zsk.data.labels import check_ids, check_size, read_joint_label
+from zsk.data.images import TURNED_ORIENTATIONS, read_label_size, read_photo_size
+from zsk.data.labels import check_ids, check_size, doubt, read_joint_label, turn_of_label
 from zsk.data.listing import match_files
 from zsk.data.register import get_vocabulary
-from zsk.errors import UserError
+from zsk.errors import UnreadableFile, UserError
 
 T = TypeVar("T")
 
@@ -24,15 +24,23 @@ SIZES_AT_START = 2000
 LABELS_AT_START = 8
 """Label files that the start-up check decodes."""
 
+logger = logging.getLogger(__name__)
 
-def check_at_start(names: Sequence[str]) -> None:
+
+def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> None:
     """The check before training and evaluation: about a second for thousands of files.
 
     All files have to pair up. Sizes of `SIZES_AT_START` pairs are compared by their headers and
-    `LABELS_AT_START` labels are decoded, evenly spread over the data set.
+    `LABELS_AT_START` labels are decoded, evenly spread over the data set. Values of these labels
+    that are hardly class ids (`zsk.data.labels.doubt`) are a warning.
+
+    Args:
+        names: of the data sets.
+        skip_unreadable: files that cannot be read are no problem (DATALOADER.SKIP_UNREADABLE).
 
     Raises:
-        UserError: naming the file, for the first problem; a data set that is not registered.
+        UserError: naming the file, for the first problem; the decoded labels hold only 0 and 255,
+            and nothing says which one is a class; a data set that is not registered.
     """
     for name in dict.fromkeys(names):
         start = time.perf_counter()
@@ -40,20 +48,44 @@ def check_at_start(names: Sequence[str]) -> None:
         records, problems = match_files(metadata)
         measured, decoded = spread(records, SIZES_AT_START), spread(records, LABELS_AT_START)
         for record in measured:
-            attempt(problems, _compare_sizes, record)
+            attempt(problems, _compare_sizes, record, skip_unreadable=skip_unreadable)
+        values: set[int] = set()
         for record in [] if problems else decoded:
-            attempt(problems, _check_label_ids, record, len(metadata.stuff_classes))
+            found = attempt(
+                problems,
+                _label_ids,
+                record,
+                len(metadata.stuff_classes),
+                skip_unreadable=skip_unreadable,
+            )
+            values.update(found or ())
+        uncertain = doubt_of(metadata, values)
+        told = f"of {len(decoded)} labels that were read: {uncertain}"
+        if uncertain and 0 in values:  # a mask of 0 and 255: nothing would be learned
+            problems.append(told)
+        elif uncertain:
+            logger.warning(f"{name}: {told}")
         if problems:
             more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
             raise UserError(
                 f"data set {name!r} failed the check at start-up: {problems[0]}{more}; "
                 "tools/check_dataset.py lists everything"
             )
-        logging.getLogger(__name__).info(
+        logger.info(
             f"start-up check of {name}: {len(records)} photos have a label; sizes of "
             f"{len(measured)} pairs and ids of {len(decoded)} labels are right "
-            f"({time.perf_counter() - start:.1f} s)"
+            f"({time.perf_counter() - start:.1f} s); to read every file before a long run: "
+            "python tools/check_dataset.py --config-file FILE"
         )
+
+
+def doubt_of(metadata: Metadata, values: set[int]) -> str | None:
+    """`zsk.data.labels.doubt` about the joint ids of a data set; None with label_values."""
+    if metadata.label_values is not None:
+        return None
+    count = len(metadata.stuff_classes)
+    # labels for training may leave unseen classes out
+    return doubt(values, metadata.vocabulary.seen if metadata.training else [True] * count)
 
 
 def split_metadata(name: str) -> Metadata:
@@ -70,18 +102,33 @@ def spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]
 
 
 def _compare_sizes(record: dict[str, Any]) -> None:
-    label_size = read_size(record["sem_seg_file_name"], "label")
-    check_size(label_size, record, read_size(record["file_name"], "image"))
+    image_size, orientation = read_photo_size(record["file_name"])
+    label_size = read_label_size(record["sem_seg_file_name"])
+    record = {**record, "photo_orientation": orientation}
+    if turn_of_label(record, label_size) in TURNED_ORIENTATIONS:
+        label_size = label_size[::-1]
+    check_size(label_size, record, image_size)
 
 
-def _check_label_ids(record: dict[str, Any], num_classes: int) -> None:
-    check_ids(read_joint_label(record), record, num_classes)
+def _label_ids(record: dict[str, Any], num_classes: int) -> list[int]:
+    label = read_joint_label(record)
+    check_ids(label, record, num_classes)
+    return np.unique(label).tolist()
 
 
-def attempt(problems: list[str], action: Callable[..., T], *arguments: Any) -> T | None:
-    """`action(*arguments)`, or None after a UserError, whose sentence is added to `problems`."""
+def attempt(
+    problems: list[str],
+    action: Callable[..., T],
+    *arguments: Any,
+    skip_unreadable: bool = False,
+) -> T | None:
+    """`action(*arguments)`, or None after a UserError, whose sentence is added to `problems`.
+
+    With `skip_unreadable` an UnreadableFile gives None alone.
+    """
     try:
         return action(*arguments)
     except UserError as error:
-        problems.append(str(error))
+        if not (skip_unreadable and isinstance(error, UnreadableFile)):
+            problems.append(str(error))
         return None

@@ -14,12 +14,12 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
 from zsk.data.augmentations import eval_resize, train_augmentations
-from zsk.data.images import read_image
+from zsk.data.images import read_oriented_image
 from zsk.data.labels import check_label, read_joint_label
 from zsk.data.recoloring import recolor_segments
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 
 class ZeroShotMapper:
@@ -27,17 +27,18 @@ class ZeroShotMapper:
 
     Adds to the record:
         "height", "width": int, size of the photo as displayed, before any resizing.
+        "photo_orientation": int, EXIF's.
         "image": (3,H,W) uint8 RGB tensor.
         "vocabulary": the joint vocabulary, or the seen classes: in training, and in testing with
             TEST.VOCABULARY "seen".
-        "sem_seg": in training, (H,W) int64 tensor of ids into "vocabulary"; 255 for padding and
-            for pixels that are unlabelled or of unseen classes.
+        "sem_seg": in training, (H,W) int64 tensor of ids into "vocabulary"; its `ignore_label`, 255
+            up to 255 classes, for padding and for pixels that are unlabelled or of unseen classes.
         "unnamed": in training with INPUT.RECOLOR, (H,W) int64 tensor; distinct ids for the
-            recoloured segments, whose classes are unknown, and 255 elsewhere.
+            recoloured segments, whose classes are unknown, and the ignore label elsewhere.
 
     In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
     the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
-    is 255 everywhere and gives no segment.
+    is the ignore label everywhere and gives no segment.
     """
 
     @configurable
@@ -58,7 +59,7 @@ class ZeroShotMapper:
             recolor: in training, the share of segments to recolour, in [0, 1].
 
         Raises:
-            UserError: training without a seen class or with K > 255; or `recolor` is no share.
+            UserError: training without a seen class; or `recolor` is no share.
         """
         if not 0 <= recolor <= 1:
             raise UserError(f"INPUT.RECOLOR is {recolor}: give a share of the segments, 0 to 1")
@@ -88,7 +89,11 @@ class ZeroShotMapper:
         return {
             "is_train": is_train,
             "vocabulary": vocabulary,
-            "augmentations": train_augmentations(cfg) if is_train else eval_resize(cfg),
+            "augmentations": (
+                train_augmentations(cfg, ignore_label(sum(vocabulary.seen)))
+                if is_train
+                else eval_resize(cfg)
+            ),
             "recolor": cfg.INPUT.RECOLOR,
         }
 
@@ -99,7 +104,8 @@ class ZeroShotMapper:
             UserError: naming the file, when one cannot be read, sizes differ, or the label holds
                 an id outside the vocabulary.
         """
-        image = read_image(record["file_name"])
+        image, orientation = read_oriented_image(record["file_name"])
+        record = {**record, "photo_orientation": orientation}
         height, width = image.shape[:2]
         labels = None
         if self._joint_to_seen is not None:
@@ -115,7 +121,7 @@ class ZeroShotMapper:
                 # seeded from numpy's global state, as Detectron2's augmentations are
                 rng = np.random.default_rng(np.random.randint(2**31))
                 image, label_maps["sem_seg"], label_maps["unnamed"] = recolor_segments(
-                    image, view.sem_seg, self.recolor, rng
+                    image, view.sem_seg, self.recolor, rng, ignore_label(len(self.vocabulary))
                 )
         return {
             **record,

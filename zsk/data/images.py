@@ -2,120 +2,209 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
-import struct
-import zlib
+import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.errors import UserError
+from zsk.errors import UnreadableFile, UserError, printable
 
 PathLike = str | os.PathLike[str]
 
-# raised by Pillow's decoders on damaged files
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    IndexError,
-    TypeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-_TURNED_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: height and width change places for display
+logger = logging.getLogger(__name__)
+
+# EXIF orientation → what turns the stored pixels into the displayed ones
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
 _WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictures are previews
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 
 
 def read_image(path: PathLike) -> np.ndarray:
-    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied.
+    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied: see `read_oriented_image`."""
+    return read_oriented_image(path)[0]
 
-    Grey, palette and CMYK images are converted, 16-bit values are scaled to 8 bits, an alpha
-    channel is dropped.
+
+def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
+    """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied, and its EXIF orientation, 1–8.
+
+    Grey, palette and CMYK images are converted, an alpha channel is dropped. 16-bit values are
+    scaled to 8 bits; those of a 32-bit integer TIFF count as 8 bits where all lie in 0..255, else
+    as 16 bits. Of several pages the first one is read, with a line in the log.
 
     Raises:
-        UserError: naming the file, when it is missing, damaged, truncated or no image.
+        UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
+            image, of unknown range, or larger than Pillow's limit of 179 million pixels.
     """
-    with _decoded(path, "image") as stored:
-        image = ImageOps.exif_transpose(stored)
-        if image.mode in _WIDE_INTEGER_MODES:
-            # 65535 = 255 · 257: white becomes 255
-            wide = np.array(image).astype(np.float32).clip(0, 65535)
-            image = Image.fromarray((wide / 257 + 0.5).astype(np.uint8))
-        elif image.mode == "F":
+    with _opened(path, "image") as stored:
+        orientation = _orientation(stored)
+        stored.load()
+        left = _orientation(stored)  # to be applied: decoding has turned a TIFF
+        image = _eight_bits(stored, path) if stored.mode in _WIDE_INTEGER_MODES else stored
+        if image.mode == "F":
             raise UserError(
                 f"image {os.fspath(path)} stores floating-point values of unknown range: "
                 "convert it to 8-bit RGB"
             )
-        return np.array(image.convert("RGB"))
+        image = image.convert("RGB")
+        rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
+        pages = _count_pages(stored)
+    if pages > 1:
+        _warn_once(f"image {os.fspath(path)} has {pages} pages or frames: the first one is used")
+    return rgb, orientation
+
+
+def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
+    """A grey image of 12, 16 or 32 bits as "L"; white becomes 255."""
+    values = np.array(stored).astype(np.int64)
+    lowest, highest, tags = values.min(), values.max(), getattr(stored, "tag_v2", {})
+    white = 65535
+    if tags.get(_BITS_PER_SAMPLE) == (12,):
+        white = 4095
+    elif stored.mode == "I" and stored.format == "TIFF" and highest <= 255:
+        white = 255
+    if lowest < 0 or highest > white:
+        raise UserError(
+            f"image {os.fspath(path)} stores values from {lowest} to {highest}, which are neither "
+            "8-bit nor 16-bit grey: convert it to 8-bit RGB"
+        )
+    if tags.get(_PHOTOMETRIC) == 0:  # white is stored as 0, which Pillow leaves so at 16 bits
+        values = white - values
+    return Image.fromarray((values * (255 / white) + 0.5).astype(np.uint8))
 
 
 def read_label(path: PathLike) -> np.ndarray:
-    """Read a grey or palette label image as (H,W) uint8 ids, exactly as stored.
+    """Read a grey or palette label image as (H,W) ids, exactly as stored.
 
-    The indices of a palette image are the ids. 16-bit images are read if their ids fit in 8 bits.
+    The indices of a palette image are the ids. Ids are uint8, or uint16 in a file with more bits.
 
     Raises:
-        UserError: naming the file, when it holds colours or ids over 255, or is missing, damaged,
-            truncated or no image.
+        UserError: naming the file, when it holds colours, is compressed with losses or has an EXIF
+            orientation, or ids lie outside 0..65535, or it is missing, damaged or no image.
     """
-    with _decoded(path, "label") as stored:
-        if stored.mode in ("L", "P", "1"):
-            return np.array(stored).astype(np.uint8)
-        if stored.mode not in _WIDE_INTEGER_MODES:
-            raise UserError(
-                f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
-                "instead of class ids: store one 8-bit id per pixel (grey or palette PNG)"
-            )
+    with _opened(path, "label") as stored:
+        _check_label_file(stored, path)
+        tiles = getattr(stored, "tile", None)
+        raw_mode = tiles[0][3] if tiles else ""
+        stored.load()
+        _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
         ids = np.array(stored)
-    if ids.min() < 0 or ids.max() > 255:
+    if stored.mode in ("L", "P", "1"):
+        # Pillow stretches grey values of 2 and 4 bits to 0–255
+        return ids.astype(np.uint8) // {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
+    if ids.min() < 0 or ids.max() > 65535:
         raise UserError(
-            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 255 else ids.min()}: "
-            "ids lie in 0–254, with 255 for ignored pixels"
+            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 0 else ids.min()}: "
+            "ids lie in 0–65535"
         )
-    return ids.astype(np.uint8)
+    return ids.astype(np.uint16)
 
 
-def read_size(path: PathLike, what: str) -> tuple[int, int]:
-    """(height, width) as displayed, from the header of the file (PNG photos are decoded).
+def _check_label_file(stored: Image.Image, path: PathLike) -> None:
+    if stored.format == "JPEG":
+        raise UserError(
+            f"label {os.fspath(path)} is a JPEG, whose compression changes ids: store a PNG"
+        )
+    if stored.mode not in ("L", "P", "1", *_WIDE_INTEGER_MODES):
+        raise UserError(
+            f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
+            "instead of class ids: store one id per pixel (grey or palette PNG), "
+            "tools/convert_labels.py makes them from colours"
+        )
+    if "exif" in stored.info and _orientation(stored) != 1:
+        raise UserError(
+            f"label {os.fspath(path)} has an EXIF orientation, which programs read differently: "
+            "store it as it is displayed, without EXIF data"
+        )
 
-    Args:
-        path: a photo or a label image.
-        what: "image" or "label"; labels are never rotated.
+
+def read_photo_size(path: PathLike) -> tuple[tuple[int, int], int]:
+    """(height, width) of a photo as displayed, and its EXIF orientation, 1–8.
+
+    The header of the file is read; PNG photos are decoded.
 
     Raises:
         UserError: naming the file, when it is missing or its header cannot be read.
     """
-    with _opened(path, what) as stored:
+    with _opened(path, "image") as stored:
         width, height = stored.size
-        if what == "image":
-            # Pillow decodes a PNG to find its EXIF data
-            orientation = stored.getexif().get(ExifTags.Base.Orientation)
-            if orientation in _TURNED_ORIENTATIONS:
-                return width, height
+        orientation = _orientation(stored)
+        # the size of a TIFF is the displayed one
+        if orientation in TURNED_ORIENTATIONS and stored.format != "TIFF":
+            width, height = height, width
+    return (height, width), orientation
+
+
+def read_label_size(path: PathLike) -> tuple[int, int]:
+    """(height, width) of a label from the header of the file; errors as `read_label`."""
+    with _opened(path, "label") as stored:
+        _check_label_file(stored, path)
+        width, height = stored.size
     return height, width
 
 
-@contextmanager
-def _decoded(path: PathLike, what: str) -> Iterator[Image.Image]:
-    with _opened(path, what) as image:
-        image.load()
-        yield image
+def _count_pages(stored: Image.Image) -> int:
+    """Pages of a document or frames of an animation; damaged ones after the first are not."""
+    try:
+        return stored.n_frames if stored.format in _PAGED_FORMATS else 1  # type: ignore
+    except Exception:  # as above, or an AttributeError
+        return 1
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning(printable(message))
+
+
+def _orientation(stored: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
+    try:  # Pillow decodes a PNG to find its EXIF data
+        orientation: int = stored.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever Pillow's parser stumbles over
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 @contextmanager
 def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open `path`; Pillow's errors on damaged files become a UserError."""
+    """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
+    name = f"{what} {os.fspath(path)}"
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
+            raise OSError("no regular file")
         with Image.open(path) as image:
             yield image
+    except UserError:
+        raise
     except FileNotFoundError as error:
-        raise UserError(f"{what} {os.fspath(path)} does not exist") from error
-    except _DECODING_ERRORS as error:
-        raise UserError(
-            f"{what} {os.fspath(path)} cannot be read ({error}): replace the file"
+        raise UnreadableFile(f"{name} does not exist") from error
+    except Image.DecompressionBombError as error:
+        pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
+        raise UnreadableFile(
+            f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
+            "it down or cut it up"
         ) from error
+    except MemoryError as error:
+        raise UnreadableFile(
+            f"{name} cannot be read (not enough memory): scale it down or replace the file"
+        ) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
+            reason = "no image of a known format"
+        raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error

@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from zsk.data.images import read_label
+from zsk.data.images import TURNED_ORIENTATIONS, read_label, read_photo_size
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL, Vocabulary, ignore_label, label_dtype
+
+NUM_VALUES = 65536
+"""How many values a pixel of a label file may have."""
+
+LABEL_ORIENTATIONS = ("displayed", "stored")
+"""Whether labels lie on the photo as EXIF's orientation displays it, or on its stored pixels."""
 
 
 def read_joint_label(record: Mapping[str, Any]) -> np.ndarray:
-    """The label map of a record, (H,W) uint8: joint ids, 255 for unlabelled pixels.
+    """The label map of a record on the displayed photo, (H,W) uint8 or, over 255 classes, uint16.
 
-    "label_values" in the record (K file values, one per class) are replaced by ids, all other
-    values by 255. Without them the ids are those of the file: check them with `check_ids`.
+    "label_values" in the record (K file values, one per class) are replaced by joint ids, all other
+    values by `ignore_label(K)`. Without them the ids are those of the file: check them with
+    `check_ids`. "label_orientation" is one of LABEL_ORIENTATIONS or missing; "photo_orientation" is
+    EXIF's, read from the photo where it is missing.
 
     Raises:
-        UserError: naming the file, when it cannot be read or holds colours instead of ids.
+        UserError: naming the file, when it cannot be read or holds colours instead of ids, or
+            nothing tells whether it has to be turned as its photo.
     """
     stored = read_label(record["sem_seg_file_name"])
+    stored = turn(stored, turn_of_label(record, stored.shape))
     values = record.get("label_values")
     return stored if values is None else joint_id_table(values)[stored]
 
 
+def turn_of_label(record: Mapping[str, Any], size: tuple[int, ...]) -> int:
+    """The EXIF orientation to apply to a label of (height, width) `size`; 1: it lies as displayed.
+
+    Raises:
+        UserError: the photo has an orientation, the record has no "label_orientation", and no size
+            tells whether the label was drawn on the displayed photo.
+    """
+    rule = record.get("label_orientation")
+    if rule == "displayed":
+        return 1
+    orientation = record.get("photo_orientation") or read_photo_size(record["file_name"])[1]
+    if rule == "stored" or orientation == 1:
+        return orientation
+    if orientation not in TURNED_ORIENTATIONS or size[0] == size[1]:
+        raise UserError(
+            f"image {record['file_name']} has the EXIF orientation {orientation}, and the size of "
+            "its label does not tell which way up that was drawn: set label_orientation to "
+            "displayed (as viewers show the photo) or stored in the split file"
+        )
+    return 1
+
+
+def turn(label: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (H,W) as an EXIF orientation, 1–8, displays them."""
+    if orientation in TURNED_ORIENTATIONS:
+        label = label.T
+    if orientation in (2, 3, 6, 7):
+        label = label[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        label = label[::-1]
+    return np.ascontiguousarray(label)
+
+
 def joint_id_table(label_values: Sequence[int]) -> np.ndarray:
-    """(256,) uint8: file value → joint id, 255 for values without a class."""
-    table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-    table[list(label_values)] = np.arange(len(label_values), dtype=np.uint8)
+    """(65536,) uint8 or uint16: file value → joint id, `ignore_label(K)` for other values."""
+    count = len(label_values)
+    table = np.full(NUM_VALUES, ignore_label(count), dtype=label_dtype(count))
+    table[list(label_values)] = np.arange(count)
     return table
 
 
@@ -38,17 +82,17 @@ def ordered_values(values: Mapping[str, int], vocabulary: Vocabulary) -> tuple[i
 
     Raises:
         UserError: naming the class, when it is unknown, or its value is missing, shared with
-            another class or not one of 0–254.
+            another class or not one of 0–65535.
     """
     owners: dict[int, str] = {}
     for name in (*values, *vocabulary.names):
         if name not in vocabulary.names:
             raise UserError(f"label_values has {name!r}, which is not one of the classes")
         if name not in values:
-            raise UserError(f"label_values has no value for the class {name!r}: add one, 0–254")
+            raise UserError(f"label_values has no value for the class {name!r}: add one, 0–65535")
         value = values[name]
-        if type(value) is not int or not 0 <= value < IGNORE_LABEL:
-            raise UserError(f"label_values gives {name!r} the value {value!r}: give one of 0–254")
+        if type(value) is not int or not 0 <= value < NUM_VALUES:
+            raise UserError(f"label_values gives {name!r} the value {value!r}: give one of 0–65535")
         if owners.setdefault(value, name) != name:
             raise UserError(
                 f"label_values gives {owners[value]!r} and {name!r} the same value {value}: "
@@ -60,10 +104,10 @@ def ordered_values(values: Mapping[str, int], vocabulary: Vocabulary) -> tuple[i
 def check_label(
     label: np.ndarray, record: Mapping[str, Any], image_size: tuple[int, int], num_classes: int
 ) -> None:
-    """Check a label map (H,W) uint8 against the (height, width) of its photo and K.
+    """Check a label map (H,W) against the (height, width) of its photo and K.
 
     Raises:
-        UserError: naming the files, when the sizes differ or an id is neither below K nor 255.
+        UserError: naming the files, when the sizes differ or `check_ids` finds a wrong id.
     """
     check_size(label.shape, record, image_size)
     check_ids(label, record, num_classes)
@@ -73,19 +117,63 @@ def check_size(
     label_size: tuple[int, ...], record: Mapping[str, Any], image_size: tuple[int, int]
 ) -> None:
     """Raise a UserError that names the files unless the two (height, width) are equal."""
-    if tuple(label_size) != tuple(image_size):
-        raise UserError(
-            f"label {record['sem_seg_file_name']} is {label_size[1]}×{label_size[0]} pixels but "
-            f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: make them agree"
+    if tuple(label_size) == tuple(image_size):
+        return
+    advice = "make them agree"
+    if tuple(label_size) == image_size[::-1] and "label_orientation" not in record:
+        advice += (
+            "; where all labels are drawn on the stored pixels of photos with an EXIF orientation, "
+            "set label_orientation to stored in the split file"
         )
+    raise UserError(
+        f"label {record['sem_seg_file_name']} is {label_size[1]}×{label_size[0]} pixels but "
+        f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: {advice}"
+    )
 
 
 def check_ids(label: np.ndarray, record: Mapping[str, Any], num_classes: int) -> None:
-    """Raise a UserError that names the file and the first id that is neither below K nor 255."""
+    """Check that all ids of a label map (H,W) are below K or `ignore_label(K)`.
+
+    Raises:
+        UserError: naming the file and the first id that is neither; or K is over 255 and an 8-bit
+            file holds 255, which is a class there and the ignore label elsewhere.
+    """
+    ignore = ignore_label(num_classes)
+    if label.dtype == np.uint8 and ignore == WIDE_IGNORE_LABEL and (label == IGNORE_LABEL).any():
+        raise UserError(
+            f"label {record['sem_seg_file_name']} holds {IGNORE_LABEL} in 8 bits, but with "
+            f"{num_classes} classes that is a class: store 16 bits, with {ignore} for no label"
+        )
     present = np.unique(label)
-    outside = present[(present >= num_classes) & (present != IGNORE_LABEL)]
+    outside = present[(present >= num_classes) & (present != ignore)]
     if outside.size:
         raise UserError(
             f"label {record['sem_seg_file_name']} holds the id {outside[0]}, but the vocabulary's "
-            f"ids are 0–{num_classes - 1}, with {IGNORE_LABEL} for ignored pixels"
+            f"ids are 0–{num_classes - 1}, with {ignore} for ignored pixels: where the files have "
+            "other values, give the value of each class in label_values (docs/own_data.md)"
         )
+
+
+def doubt(values: Collection[int], vocabulary_seen: Sequence[bool]) -> str | None:
+    """Why the values of a data set's label files are hardly its joint ids, or None.
+
+    Args:
+        values: all that occur in the files, which passed `check_ids`.
+        vocabulary_seen: K flags; labels for training may leave unseen classes out.
+    """
+    num_classes = len(vocabulary_seen)
+    ignore = ignore_label(num_classes)
+    ids = set(values) - {ignore}
+    told = "give the value of each class in label_values (docs/own_data.md), also if this is right"
+    if len(ids) == 1 and ignore in values:
+        (only,) = ids
+        return (
+            f"the label files hold only the values {only} and {ignore}, and {ignore} means no "
+            f"label: if {ignore} is a class or {only} is none, training would miss it; {told}"
+        )
+    if ids and 0 not in ids and vocabulary_seen[0] and len(ids) * 2 >= num_classes - 1:
+        return (
+            "no label file holds the value 0, the first class: if the files count the classes from "
+            f"1, every class would get the next one's name; {told}"
+        )
+    return None

@@ -41,20 +41,23 @@ def match_files(metadata: Metadata) -> Listing:
 
     Returns:
         Records and mismatches, sorted by stem. A record is {"file_name": str,
-        "sem_seg_file_name": str, "image_id": str (the stem)}, and "label_values" where the data
-        set has them.
+        "sem_seg_file_name": str, "image_id": str (the stem)}, and "label_values" and
+        "label_orientation" where the data set has them.
 
     Raises:
         UserError: naming the file or folder, when a folder is missing or holds no fitting file,
             two files share a stem, or the file list cannot be read.
     """
     hint = f": {metadata.advice}" if metadata.advice else ""
-    images = _files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", hint)
-    labels = _files_by_stem(metadata.sem_seg_root, (LABEL_SUFFIX,), "labels", hint)
+    suffix, deep = metadata.label_suffix, metadata.sub_folders
+    images = _files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", hint, deep)
+    labels = _files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, deep)
+    if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
+        images = {stem: path for stem, path in images.items() if path not in labels.values()}
     file_list = metadata.file_list
     stems = images.keys() | labels.keys() if file_list is None else read_stems(file_list)
-    values = metadata.label_values
-    extra = {} if values is None else {"label_values": values}
+    optional = ("label_values", "label_orientation")
+    extra = {key: metadata.get(key) for key in optional if metadata.get(key) is not None}
     listing = Listing([], [])
     for stem in sorted(stems):
         if stem not in images:
@@ -64,7 +67,7 @@ def match_files(metadata: Metadata) -> Listing:
                 f"{wanted_by} has no image {stem} ({endings}) in {metadata.image_root}{hint}"
             )
         elif stem not in labels:
-            missing = os.path.join(metadata.sem_seg_root, stem + LABEL_SUFFIX)
+            missing = os.path.join(metadata.sem_seg_root, stem + suffix)
             listing.mismatches.append(f"image {images[stem]} has no label {missing}{hint}")
         else:
             files = {"file_name": images[stem], "sem_seg_file_name": labels[stem]}
@@ -79,7 +82,7 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
         UserError: naming the file, when it is missing or empty, or names a stem twice.
     """
     try:
-        lines = Path(file_list).read_text(encoding="utf-8").splitlines()
+        lines = Path(file_list).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the list of images {file_list} cannot be read ({error})") from error
     stems = [line.strip() for line in lines if line.strip()]
@@ -93,18 +96,27 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
     return stems
 
 
-def _files_by_stem(folder: str, suffixes: Sequence[str], what: str, hint: str) -> dict[str, str]:
-    """Stem -> path of the files with one of the suffixes; hidden files are skipped."""
+def _files_by_stem(
+    folder: str, suffixes: Sequence[str], what: str, hint: str, sub_folders: bool
+) -> dict[str, str]:
+    """Stem -> path of the files with one of the suffixes; hidden files are skipped.
+
+    With `sub_folders` a stem has the path from `folder`, with slashes.
+    """
     if not os.path.isdir(folder):
         raise UserError(f"the folder of {what} {folder} does not exist{hint}")
     found: dict[str, str] = {}
-    for entry in os.scandir(folder):
-        stem, suffix = os.path.splitext(entry.name)
-        if entry.name.startswith(".") or suffix.lower() not in suffixes:
-            continue
-        if stem in found:
-            raise UserError(f"{entry.path} and {found[stem]} share the stem {stem!r}: remove one")
-        found[stem] = entry.path
+    for parent, below, names in os.walk(folder):
+        below[:] = [name for name in below if sub_folders and not name.startswith(".")]
+        for name in names:
+            ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
+            if ending is None or name.startswith("."):
+                continue
+            path = os.path.join(parent, name)
+            stem = Path(os.path.relpath(path, folder)).as_posix()[: -len(ending)]
+            if stem in found:
+                raise UserError(f"{path} and {found[stem]} share the stem {stem!r}: remove one")
+            found[stem] = path
     if not found:
         endings = ", ".join(suffixes)
         raise UserError(f"the folder of {what} {folder} holds no file ending in {endings}{hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -20,17 +20,19 @@ from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import get_vocabulary
 from zsk.data.samples import PositionSampler, SeededSamples
+from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
 from zsk.engine.signals import outlive_stop_signals
 from zsk.errors import UserError
 
 
-def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
+def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | SkippedFiles:
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
     Args:
-        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS and
-            SEED are read. SEED (a negative one is drawn) alone decides the order of images and
-            their random views: workers, processes and what was drawn before do not change them.
+        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS,
+            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED (a negative one is drawn) alone
+            decides the order of images and their random views: workers, processes and what was
+            drawn before do not change them.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:
@@ -46,9 +48,12 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
             f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
             f"choose a multiple of {processes}"
         )
+    mapper: Callable[[dict[str, Any]], dict[str, Any]]
     mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
+    if share := _share_to_skip(cfg):
+        mapper = ReplaceUnreadable(mapper, records)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-    return DataLoader(
+    loader = DataLoader(
         SeededSamples(DatasetFromList(records, copy=False), mapper, seed),
         sampler=PositionSampler(len(records), seed, start_iter * (batch // processes)),
         batch_size=batch // processes,
@@ -57,6 +62,17 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader:
         collate_fn=list,
         worker_init_fn=outlive_stop_signals,
     )
+    return SkippedFiles(loader, len(records), share) if share else loader
+
+
+def _share_to_skip(cfg: CfgNode) -> float:
+    share = cfg.DATALOADER.SKIP_UNREADABLE
+    if not 0 <= share < 1:
+        raise UserError(
+            f"DATALOADER.SKIP_UNREADABLE is {share}: give a share of the training images, 0.0 (the "
+            "first unreadable file ends the run) to less than 1"
+        )
+    return float(share)
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:

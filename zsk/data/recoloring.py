@@ -23,26 +23,30 @@ class Recolored(NamedTuple):
     """An image with some segments recoloured."""
 
     image: np.ndarray  # (H,W,3) uint8
-    labels: np.ndarray  # (H,W), the given labels; IGNORE_LABEL in recoloured segments
-    unnamed: np.ndarray  # (H,W), the given labels of recoloured segments; IGNORE_LABEL elsewhere
+    labels: np.ndarray  # (H,W), the given labels; `ignore` in recoloured segments
+    unnamed: np.ndarray  # (H,W), the given labels of recoloured segments; `ignore` elsewhere
 
 
 def recolor_segments(
-    image: np.ndarray, labels: np.ndarray, probability: float, rng: np.random.Generator
+    image: np.ndarray,
+    labels: np.ndarray,
+    probability: float,
+    rng: np.random.Generator,
+    ignore: int = IGNORE_LABEL,
 ) -> Recolored:
     """Recolour each labelled segment with a probability in [0,1].
 
     Args:
         image: (H,W,3) uint8.
-        labels: (H,W) ids, or IGNORE_LABEL; all pixels with one id are a segment.
+        labels: (H,W) ids, or `ignore`; all pixels with one id are a segment.
     """
     image, kept = image.copy(), labels.copy()
-    unnamed = np.full_like(kept, IGNORE_LABEL)
+    unnamed = np.full_like(kept, ignore)
     for label in np.unique(labels):
-        if label != IGNORE_LABEL and rng.random() < probability:
+        if label != ignore and rng.random() < probability:
             inside = labels == label
             image[inside] = _recolor(image[inside], rng)
-            unnamed[inside], kept[inside] = label, IGNORE_LABEL
+            unnamed[inside], kept[inside] = label, ignore
     return Recolored(image, kept, unnamed)
 
 

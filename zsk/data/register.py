@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,12 +15,12 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.evaluation_sets import EvaluationClasses
-from zsk.data.labels import ordered_values
-from zsk.data.listing import list_records
+from zsk.data.labels import LABEL_ORIENTATIONS, ordered_values
+from zsk.data.listing import LABEL_SUFFIX, list_records
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import WIDE_IGNORE_LABEL, Vocabulary, ignore_label
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def register_zero_shot_split(
@@ -31,7 +32,10 @@ def register_zero_shot_split(
     training: bool,
     file_list: str | os.PathLike[str] | None = None,
     image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    label_suffix: str = LABEL_SUFFIX,
+    sub_folders: bool = False,
     label_values: Mapping[str, int] | None = None,
+    label_orientation: str | None = None,
     advice: str = "",
 ) -> None:
     """Register a folder of photos and a folder of label PNGs as the Detectron2 data set `name`.
@@ -44,14 +48,18 @@ def register_zero_shot_split(
         name: for DATASETS.TRAIN and DATASETS.TEST.
         image_root: folder of the photos.
         label_root: folder of the label PNGs.
-        vocabulary: the joint vocabulary, K ≤ 255 (see `zsk.data.splits`).
+        vocabulary: the joint vocabulary (see `zsk.data.splits`).
         training: whether the data set is for training, which needs a seen class.
         file_list: text file with one stem per line: only these are listed. None lists all files,
             which then have to pair up.
-        image_suffixes: suffixes of photos, in lower case.
-        label_values: class name → its value, 0–254, in the label files; every class needs one,
+        image_suffixes, label_suffix: endings of the files behind the stem.
+        sub_folders: files in folders below count, too; their stems are "folder/a".
+        label_values: class name → its value, 0–65535, in the label files; every class needs one,
             other values are ignored. None: the files hold joint ids, the positions in
-            `vocabulary`, and 255 for unlabelled pixels.
+            `vocabulary`, and 255 (over 255 classes 65535) for unlabelled pixels.
+        label_orientation: whether the labels of photos with an EXIF orientation were drawn on the
+            "displayed" or the "stored" pixels. None: such a photo is an error unless its size tells
+            that its label is right.
         advice: what to do about missing files, for error messages.
 
     Raises:
@@ -60,9 +68,16 @@ def register_zero_shot_split(
     """
     if training:
         vocabulary.seen_only()  # raises where there is no seen class
+    if label_orientation not in (None, *LABEL_ORIENTATIONS):
+        raise UserError(
+            f"label_orientation is {label_orientation!r}: choose {' or '.join(LABEL_ORIENTATIONS)}"
+        )
     settings = {
         **_file_settings(image_root, label_root, file_list, image_suffixes),
+        "label_suffix": label_suffix,
+        "sub_folders": sub_folders,
         "label_values": None if label_values is None else ordered_values(label_values, vocabulary),
+        "label_orientation": label_orientation,
         "vocabulary": vocabulary,
         "evaluation_classes": None,
         "training": training,
@@ -87,7 +102,10 @@ def register_evaluation_set(
     """
     settings = {
         **_file_settings(image_root, label_root, file_list, image_suffixes),
+        "label_suffix": LABEL_SUFFIX,
+        "sub_folders": False,
         "label_values": None,
+        "label_orientation": "displayed",
         "vocabulary": None,
         "evaluation_classes": classes,
         "training": False,
@@ -112,10 +130,10 @@ def _file_settings(
 
 def _register(name: str, class_names: Sequence[str], settings: dict[str, Any], advice: str) -> None:
     """Register with `settings` as metadata, or check that they are those registered before."""
-    if len(class_names) > IGNORE_LABEL:
+    if len(class_names) >= WIDE_IGNORE_LABEL:
         raise UserError(
-            f"the data set {name!r} has {len(class_names)} classes, but 8-bit label images hold "
-            f"at most {IGNORE_LABEL}"
+            f"the data set {name!r} has {len(class_names)} classes, but label images hold less "
+            f"than {WIDE_IGNORE_LABEL}"
         )
     metadata = MetadataCatalog.get(name)
     if name in DatasetCatalog:
@@ -128,7 +146,7 @@ def _register(name: str, class_names: Sequence[str], settings: dict[str, Any], a
         return
     DatasetCatalog.register(name, functools.partial(list_records, name))
     metadata.set(
-        ignore_label=IGNORE_LABEL,
+        ignore_label=ignore_label(len(class_names)),
         evaluator_type="zero_shot",
         stuff_classes=list(class_names),
         advice=advice,
@@ -162,6 +180,11 @@ def get_vocabulary(
     if is_cross_dataset(name, trained_on):
         trained = seen_names(trained_on)
         vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+        for word, spelled in vocabulary.unseen_spellings(trained).items():
+            logging.getLogger(__name__).warning(
+                f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
+                "almost alike: where they are one class, make this its prompt name"
+            )
     elif isinstance(classes, Vocabulary):
         vocabulary = classes
     else:
@@ -205,6 +228,15 @@ def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
         seen = get_vocabulary(dataset).seen_only()
         names += [*seen.names, *seen.prompt_names]
     return tuple(dict.fromkeys(names))
+
+
+def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the unseen classes of training data sets."""
+    names: list[str] = []
+    for vocabulary in map(get_vocabulary, datasets):
+        kept = [k for k, seen in enumerate(vocabulary.seen) if not seen]
+        names += [words[k] for words in (vocabulary.names, vocabulary.prompt_names) for k in kept]
+    return tuple(names)
 
 
 def _classes(name: str) -> Vocabulary | EvaluationClasses:

@@ -16,18 +16,19 @@ from zsk.vocabulary import Vocabulary
 
 PARTS = ("train", "val")
 
-_KEYS = ("name", "classes", "unseen", "prompt_names", "label_values", *PARTS)
+_FILE_KEYS = ("image_suffix", "label_suffix", "sub_folders", "label_orientation")
+_KEYS = ("name", "classes", "unseen", "prompt_names", "label_values", *_FILE_KEYS, *PARTS)
 _PART_KEYS = ("images", "labels", "file_list")
 
 
 def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Register `<name>_train` and `<name>_val`, as far as a split file describes them.
 
-    Keys of the file: "name", "classes" (a list, or a text file with one name per line), "unseen"
-    (a list); "train" or "val" or both, each with "images", "labels" and optionally "file_list";
-    optionally "prompt_names" (class → prompt name) and "label_values" (class → value in the label
-    files). Paths are relative to the folder of the file. Folders may be missing until a data set
-    is listed.
+    Keys of the file: "name", "classes" (a list, or a text file with one name per line); "train" or
+    "val" or both, each with "images", "labels" and optionally "file_list"; optionally "unseen" (a
+    list), "prompt_names" (class → prompt name), "label_values" (class → value in the label files),
+    "image_suffix", "label_suffix", "sub_folders" and "label_orientation". Paths are relative to the
+    folder of the file. Folders may be missing until a data set is listed.
 
     Returns:
         the registered names, training first.
@@ -46,7 +47,7 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str, ...]:
     """Check the keys and register; the caller adds the file to error messages."""
-    check_keys(split, "", _KEYS, required=("name", "classes", "unseen"))
+    check_keys(split, "", _KEYS, required=("name", "classes"))
     parts = [part for part in PARTS if part in split]
     if not parts:
         raise UserError("the keys train and val are both missing: give one at least")
@@ -59,6 +60,7 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
     if not re.fullmatch(r"[\w-]+", name):
         raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
     vocabulary = _vocabulary(split, folder)
+    options = _file_options(split)
     for part in parts:
         section = {key: os.path.join(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
@@ -69,9 +71,25 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
             training=part == "train",
             file_list=section.get("file_list"),
             label_values=split.get("label_values"),
+            **options,
             advice=f"see the keys {part}.images and {part}.labels in {shown_path}",
         )
     return tuple(f"{name}_{part}" for part in parts)
+
+
+def _file_options(split: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `register_zero_shot_split` behind _FILE_KEYS."""
+    options = {}
+    for key in ("image_suffix", "label_suffix", "label_orientation"):
+        if key in split:
+            options[key] = typed(split, key, str, "a text in quotes")
+            if not options[key]:
+                raise UserError(f"key {key} is empty")
+    if "image_suffix" in options:
+        options["image_suffixes"] = (options.pop("image_suffix"),)
+    if "sub_folders" in split:
+        options["sub_folders"] = typed(split, "sub_folders", bool, "yes or no")
+    return options
 
 
 def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
@@ -80,9 +98,9 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     else:
         names = _names(split, "classes")
     tables: dict[str, Any] = {
-        "unseen": _names(split, "unseen"),
+        "unseen": _names(split, "unseen") if "unseen" in split else [],
         "prompt_names": _table(split, "prompt_names", str, "a text in quotes"),
-        "label_values": _table(split, "label_values", int, "a whole number of 0–254"),
+        "label_values": _table(split, "label_values", int, "a whole number of 0–65535"),
     }
     for key, listed in tables.items():
         for name in listed:
@@ -93,7 +111,7 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
 
 def _read_names(file: str) -> list[str]:
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"key classes: {file} cannot be read ({error})") from error
     return [line.strip() for line in lines if line.strip()]

@@ -68,12 +68,13 @@ def make_vocabulary(
 
     Args:
         names: K class names; the label id of a class is its position.
-        unseen: the classes without masks in training; at least one, not all.
+        unseen: the classes without masks in training; not all, and none for training without
+            zero-shot numbers.
         prompt_names: class name → prompt name; other classes are prompted by their name.
 
     Raises:
         UserError: naming the class, when `unseen` or `prompt_names` holds an unknown one, a name
-            or prompt name occurs twice, or no class is seen or none unseen.
+            or prompt name occurs twice, or no class is seen.
     """
     hidden = tuple(unseen)
     friendlier = dict(prompt_names or {})
@@ -89,8 +90,6 @@ def make_vocabulary(
         tuple(friendlier.get(name, name) for name in names),
         tuple(name not in hidden for name in names),
     )
-    if not hidden:
-        raise UserError(f"a split needs an unseen class, but all {len(names)} classes are seen")
     if len(hidden) == len(names):
         raise UserError(f"a split needs a seen class, but all {len(names)} classes are unseen")
     return vocabulary
@@ -118,7 +117,7 @@ def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarra
 
 
 def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
-    """(H,W) uint8 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
+    """(H,W) uint8 or uint16 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
 
     Args:
         table: (256,) int16, value -> id, -1 where the benchmark has no such value.
@@ -131,9 +130,10 @@ def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndar
 
 
 def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
-    """Raise a UserError when a label (H,W) uint8 holds a value that `table` (256,) has not."""
+    """Raise a UserError when a label (H,W) holds a value that `table` (256,) has not."""
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
-    unknown = present[table[present] == FORBIDDEN_VALUE]
+    forbidden = table[present.clip(max=len(table) - 1)] == FORBIDDEN_VALUE
+    unknown = present[forbidden | (present >= len(table))]
     if unknown.size:
         raise UserError(
             f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "

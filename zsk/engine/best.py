@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from detectron2.evaluation.testing import flatten_results_dict
 from fvcore.common.checkpoint import Checkpointer
+
+from zsk.errors import UserError
+from zsk.safe_load import read_file
 
 BEST_NAME = "model_best"
 
@@ -59,10 +61,10 @@ class BestCheckpoint:
         if not os.path.isfile(path):
             return None
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            metric, value = content["best"]["metric"], float(content["best"]["value"])
-        except Exception as error:  # torch, pickle and zip have their own kinds
-            logger.warning(f"{path} cannot be read ({error!r:.80}), and is going to be replaced")
+            best = read_file(path, "checkpoint")["best"]
+            metric, value = best["metric"], float(best["value"])
+        except (UserError, LookupError, TypeError, ValueError) as error:
+            logger.warning(f"{path} is going to be replaced ({error})")
             return None
         if metric != self.metric:
             logger.warning(f"{path} was chosen by {metric}, and is going to be replaced")

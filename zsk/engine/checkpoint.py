@@ -153,16 +153,18 @@ class _InitialWeights(DetectionCheckpointer):
 
 
 def _check_share(loader: _InitialWeights, path: str, min_share: float) -> None:
+    given = loader.file_parts or set()
+    # a frozen backbone has its own source
+    elsewhere = set() if "backbone" in given else frozen_backbone_keys(loader.model)
     # batch norms' counters change nothing, and files of other sources lack them
     names = [n for n in loader.model.state_dict() if not n.endswith("num_batches_tracked")]
+    names = [name for name in names if name not in elsewhere]
     total = Counter(name.partition(".")[0] for name in names)
     loaded = Counter(name.partition(".")[0] for name in names if name in loader.loaded)
     shares = ", ".join(f"{part} {loaded[part]} of {total[part]}" for part in total)
     counts = f"{loaded.total()} of {total.total()} tensors"
     logger.info(f"MODEL.WEIGHTS {path}: loaded {counts} ({shares})")
-    needed = (loader.file_parts or set()) & total.keys()
-    if "backbone" in total and not frozen_backbone_keys(loader.model):
-        needed.add("backbone")
+    needed = (given | {"backbone"}) & total.keys()
     for part in sorted(needed) or list(total):
         if loaded[part] < min_share * total[part]:
             raise UserError(

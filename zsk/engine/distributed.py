@@ -50,7 +50,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
         main: calls `join_processes` once it knows its device. A function of a module, which started
             processes can import.
         args: of `argument_parser`: num_gpus, num_machines, machine_rank, dist_url, process_timeout.
-            Without a GPU there is one process, whatever num_gpus says.
+            Without a GPU there is one process, as with num_gpus 1.
 
     Raises:
         UserError: more GPUs than there are, several machines without a GPU, torchrun together
@@ -158,8 +158,12 @@ def _run(main: Main, args: Namespace) -> None:
 
 def _gpus_to_use(args: Namespace) -> int:
     available = torch.cuda.device_count()
-    if available and args.num_gpus > available:
-        raise UserError(f"--num-gpus {args.num_gpus}, but this machine has {available}")
+    if args.num_gpus > max(available, 1):
+        raise UserError(
+            f"--num-gpus {args.num_gpus}, but this machine has {available or 'none'}: give "
+            f"--num-gpus {available or 1}"
+            + ("" if available else " (the CPU), or start processes on the CPU with torchrun")
+        )
     if not available and args.num_machines > 1:
         raise UserError(
             f"--num-machines {args.num_machines} needs GPUs, and this machine has none: start the "

@@ -1,6 +1,7 @@
 """AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
 
 import itertools
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,18 +33,21 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
             base_lr=cfg.SOLVER.BASE_LR * multiplier,
             weight_decay=cfg.SOLVER.WEIGHT_DECAY,
             weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
             overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
         )
     return groups
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """SOLVER.OPTIMIZER over `parameter_groups`, clipped by SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM.
+    """SOLVER.OPTIMIZER over `parameter_groups`, clipped as SOLVER.CLIP_GRADIENTS says.
 
     The clipping sits in `step`, where AMP's scaler has unscaled the gradients already.
 
     Raises:
-        UserError: an unknown optimizer, or a model without parameters to train.
+        UserError: an unknown optimizer, NESTEROV without a MOMENTUM, or a model without parameters
+            to train.
     """
     kind = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZER)
     if kind is None:
@@ -59,10 +63,14 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     # fused: one kernel for all parameters, which is faster
     settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR, "fused": True}
     if kind is torch.optim.SGD:
-        settings["momentum"] = cfg.SOLVER.MOMENTUM
+        if cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
+            raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
+        settings |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
-    if limit > 0:
+    if cfg.SOLVER.CLIP_GRADIENTS.ENABLED and limit > 0:
         kind = _with_full_model_clipping(kind, limit)
+    else:
+        logging.getLogger(__name__).info("gradients are not clipped")
     return kind(groups, **settings)
 
 

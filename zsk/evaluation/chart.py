@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from zsk.evaluation.metrics import SPLIT_GROUPS
+from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
 # two colours of Okabe and Ito's palette, which stay apart in every common kind of colour blindness
 SEEN_COLOUR, UNSEEN_COLOUR = "#0072B2", "#D55E00"
 
 _BARS_PER_COLUMN = 60
+_MOST_BARS = 300  # a chart of thousands takes hours and cannot be read
 _BAR_INCHES, _COLUMN_INCHES, _FRAME_INCHES = 0.2, 5.2, 1.3
 
 
@@ -31,6 +33,8 @@ def draw_per_class_iou(
 ) -> None:
     """Draw horizontal bars, sorted by IoU, as a PNG; long vocabularies take several columns.
 
+    Of very long ones the best and the worst classes are drawn, and the heading says so.
+
     Args:
         iou: class name → IoU in percent; at least one class. Others are left out.
         vocabulary: says which class is seen.
@@ -41,6 +45,11 @@ def draw_per_class_iou(
     seen = dict(zip(vocabulary.names, vocabulary.seen))
     colours = {name: SEEN_COLOUR if seen[name] else UNSEEN_COLOUR for name in iou}
     ranked = sorted(iou, key=lambda name: (-iou[name], name))
+    heading = f"IoU per class on {plain(title)}"
+    if len(ranked) > _MOST_BARS:
+        half = _MOST_BARS // 2
+        heading += f": the {half} best and the {half} worst of {len(ranked):,}"
+        ranked = ranked[:half] + ranked[-half:]
     columns = math.ceil(len(ranked) / _BARS_PER_COLUMN)
     rows = math.ceil(len(ranked) / columns)
     size = (_COLUMN_INCHES * columns + 0.8, _BAR_INCHES * rows + _FRAME_INCHES)
@@ -50,7 +59,7 @@ def draw_per_class_iou(
         names = ranked[column * rows : (column + 1) * rows]
         _draw_column(axis, {name: iou[name] for name in names}, colours)
         axis.set_ylim(rows - 0.4, -0.6)  # best on top; the same bar height in a shorter last column
-    figure.suptitle(f"IoU per class on {plain(title)}", fontsize=11)
+    figure.suptitle(heading, fontsize=11)
     handles = []
     for group, colour in zip(groups, (SEEN_COLOUR, UNSEEN_COLOUR)):
         values = [value for name, value in iou.items() if colours[name] == colour]
@@ -58,7 +67,8 @@ def draw_per_class_iou(
             label = f"{group.replace('-', ' ')}: mean {np.mean(values):.1f} over {len(values)}"
             handles.append(Patch(color=colour, label=label))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    figure.savefig(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _draw_column(axis: Axes, iou: Mapping[str, float], colours: Mapping[str, str]) -> None:

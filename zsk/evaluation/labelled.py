@@ -15,12 +15,12 @@ from zsk.data.labels import check_label, read_joint_label
 from zsk.data.register import get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
 from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 
 @dataclass(frozen=True)
 class LabelledOutput:
-    """One image's label file, its ground truth (H,W) uint8 and the model's result for it."""
+    """One image's label file, its ground truth (H,W) of joint ids and the model's result."""
 
     file_name: str
     ground_truth: np.ndarray
@@ -98,7 +98,7 @@ class LabelledEvaluator(DatasetEvaluator):
             check_label(ground_truth, record, size, len(self.joint_vocabulary))
             if self.seen_only:
                 ground_truth = self.joint_vocabulary.seen_lookup()[ground_truth]
-            if (ground_truth == IGNORE_LABEL).all():
+            if (ground_truth == ignore_label(len(self.vocabulary))).all():
                 self._all_ignore += 1
                 continue
             self.add(LabelledOutput(file_name, ground_truth, output))

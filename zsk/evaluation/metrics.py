@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
 
     Args:
         pred: (H,W) integers in 0..K-1. Ignore is not a prediction.
-        gt: (H,W) integers in 0..K-1, or 255 (ignore).
+        gt: (H,W) integers in 0..K-1, or `ignore_label(K)`.
         num_classes: K.
 
     Returns:
@@ -43,7 +43,7 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     if not pred.size:
         return np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     _check_range("prediction", pred, num_classes)
-    scored = gt != IGNORE_LABEL
+    scored = gt != ignore_label(num_classes)
     _check_range("ground truth", gt[scored], num_classes)
     rows = np.where(scored, gt, num_classes).astype(np.int64)
     cells = rows * (num_classes + 1) + pred
@@ -69,6 +69,7 @@ def summarise(
         "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …);
         with SPLIT_GROUPS "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU"
         and "Acc": class name → value. A number without ground truth is absent, with a warning.
+        Where all classes are seen there are no numbers of groups.
 
     Raises:
         ValueError: the matrix does not fit the vocabulary.
@@ -85,7 +86,9 @@ def summarise(
 
     metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
-    members_of = {"": np.ones(k, dtype=bool), f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
+    members_of = {"": np.ones(k, dtype=bool)}
+    if not seen.all():
+        members_of |= {f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
     for suffix, group in members_of.items():
         members = group & present
         if not members.any():

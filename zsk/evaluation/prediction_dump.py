@@ -29,7 +29,7 @@ RLE_FILE = "predictions.json"
 class PredictionDump(DatasetEvaluator):
     """Writes predictions as they come; memory does not grow with their number.
 
-    "png" gives `predictions/<image_id>.png`, palette images that hold joint ids. "rle" gives
+    "png" gives `predictions/<image_id>.png`, images of joint ids (`label_image`). "rle" gives
     `predictions.json`, a list of {"image_id", "category_id", "category", "segmentation"} in the
     order of the data set, one entry for each class that is found in an image; "category_id" is
     the joint id, "segmentation" an input of `pycocotools.mask.decode`. Each process writes its own
@@ -86,7 +86,10 @@ class PredictionDump(DatasetEvaluator):
             labels = self._joint_ids[output["pred_labels"].cpu().numpy()]
             if "png" in self._formats:
                 image = label_image(labels, len(self._vocabulary))
-                image.save(self._folder / PNG_FOLDER / f"{image_id}.png")
+                path = self._folder / PNG_FOLDER / f"{image_id}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)  # an id may name a sub-folder
+                with replacing(path) as unfinished:
+                    image.save(unfinished)
             if "rle" in self._formats:
                 with open(self._part(comm.get_rank()), "a", encoding="utf-8") as file:
                     for label in np.unique(labels).tolist():

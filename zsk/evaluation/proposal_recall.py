@@ -19,7 +19,7 @@ from detectron2.utils import comm
 from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
 from zsk.evaluation.report import write_json
 from zsk.true_scale import Box, resize_rows
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import IGNORE_LABEL, ignore_label
 
 logger = logging.getLogger(__name__)
 
@@ -31,20 +31,23 @@ _UNITS = 2**32  # IoUs are summed as whole numbers, so that no order of images c
 
 
 def best_overlaps(
-    pred_masks: torch.Tensor, gt: torch.Tensor, box: Box | None = None
+    pred_masks: torch.Tensor,
+    gt: torch.Tensor,
+    box: Box | None = None,
+    ignore: int = IGNORE_LABEL,
 ) -> dict[int, float]:
     """The best IoU over the proposals for each class of a label map.
 
     Args:
         pred_masks: (N,h,w) float mask logits. They are upsampled bilinearly to H×W and binarised
             at a probability of 0.5.
-        gt: (H,W) integer labels on the same device; 255 (ignored) pixels take no part.
+        gt: (H,W) integer labels on the same device; `ignore` pixels take no part.
         box: the image on the masks; None where they cover it and nothing else.
 
     Returns:
         class id → IoU in 0..1, one entry per segment; 0 where there is no proposal.
     """
-    scored = gt != IGNORE_LABEL
+    scored = gt != ignore
     labels = gt[scored].unique()
     segments = (gt[scored][:, None] == labels).double()  # (P,G)
     best = torch.zeros(len(labels), dtype=torch.float64, device=gt.device)
@@ -83,8 +86,9 @@ class ProposalRecall(LabelledEvaluator):
 
     def add(self, image: LabelledOutput) -> None:
         pred_masks = image.output["pred_masks"]
-        gt = torch.from_numpy(image.ground_truth).to(pred_masks.device)
-        for label, overlap in best_overlaps(pred_masks, gt, image.output["photo_box"]).items():
+        gt = torch.from_numpy(image.ground_truth.astype(np.int64)).to(pred_masks.device)
+        box, ignore = image.output["photo_box"], ignore_label(len(self.vocabulary))
+        for label, overlap in best_overlaps(pred_masks, gt, box, ignore).items():
             self._totals[label] += (round(overlap * _UNITS), 1)
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:

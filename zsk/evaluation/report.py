@@ -45,6 +45,8 @@ def tables(
     `report`: the content of METRICS_FILE.
     """
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
+    if all(vocabulary.seen):  # no zero-shot numbers
+        keys = tuple(key for key in keys if key in report["metrics"])
     numbers = [percent(report["metrics"], key) for key in keys]
     rows = [
         [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]

@@ -80,6 +80,9 @@ class ZeroShotEvaluator(LabelledEvaluator):
         report = self._report(conf, images, all_ignore)
         for table in tables(report, self.vocabulary, self.groups):
             logger.info("%s\n%s", self.dataset_name, table)
+        # Detectron2's copy-paste line leaves out what has a "-" in its name
+        for line in (report["metrics"], (f"{v:.4f}" for v in report["metrics"].values())):
+            logger.info("copypaste, all metrics: %s", ",".join(line))
         if self._output_dir is not None:
             write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
         flat = dict(report["metrics"])

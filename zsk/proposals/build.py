@@ -82,6 +82,11 @@ def build_kernel_generator(
 def build_stage(cfg: CfgNode) -> KernelUpdateStage:
     """One update stage."""
     kernels = cfg.MODEL.KERNELS
+    if kernels.DIM % kernels.NUM_HEADS:
+        raise UserError(
+            f"MODEL.KERNELS.DIM is {kernels.DIM}, but has to be a multiple of "
+            f"MODEL.KERNELS.NUM_HEADS {kernels.NUM_HEADS}"
+        )
     return KernelUpdateStage(
         dim=kernels.DIM,
         num_heads=kernels.NUM_HEADS,

@@ -18,6 +18,7 @@ def build_feature_map(
 ) -> AsppFeatures | PixelDecoder:
     """ASPP on one feature (method), or the feature pyramid of ZS-MaskFormer on several."""
     if len(head.IN_FEATURES) == 1:
+        check_norm_width(head.NORM, "KERNELS.DIM", dim)
         return build_aspp_features(head, input_shape, dim)
     check_pyramid(head, input_shape)
     if head.FINE_FEATURE:
@@ -40,6 +41,7 @@ def build_aspp_features(
     head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
 ) -> AsppFeatures:
     """ASPP and fusion as `head`, MODEL.SEM_SEG_HEAD, asks for them; dim: D."""
+    check_norm_width(head.NORM, "SEM_SEG_HEAD.ASPP_CHANNELS", head.ASPP_CHANNELS)
     return AsppFeatures(
         input_shape,
         in_feature=head.IN_FEATURES[0],

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from zsk.data.targets import Segments
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 from .losses import class_loss, mask_losses
 from .matcher import HungarianMatcher, Matches
@@ -158,7 +158,7 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
 
     The segments are at h x w. A mask with at least the share `purity` of its labelled pixels on one
     class gets that class (UNNAMED for a segment without a name), and a mixed mask gets `no_object`.
-    A mask with less than half of its pixels labelled gets IGNORE_LABEL: it may cover an unseen
+    A mask with less than half of its pixels labelled gets the ignore label: it may cover an unseen
     class, which must not be learned as no-object. One-to-one matching leaves most proposals without
     a class; clusters overlap on purpose, so each of them is given its class.
     """
@@ -170,7 +170,7 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
         shares, best = (covered / labelled[:, None].clamp(min=1)).max(dim=1)
         classes = torch.where(shares >= purity, segments.labels[best], classes)
     mostly_unlabelled = labelled * 2 < inside.sum(dim=1)
-    return classes.masked_fill(mostly_unlabelled, IGNORE_LABEL)
+    return classes.masked_fill(mostly_unlabelled, ignore_label(no_object + 1))
 
 
 def _at_mask_size(segments: SegmentBatch, stages: Sequence[ScoredProposals]) -> list[SegmentBatch]:

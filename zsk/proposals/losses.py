@@ -13,7 +13,7 @@ from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
 from zsk.data.targets import UNNAMED
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import ignore_label
 
 from .masks import resize_masks
 
@@ -67,14 +67,15 @@ def class_loss(logits: Tensor, targets: Tensor, no_object_weight: float) -> Tens
     """Cross-entropy with the last class (no object) weighted down: a weighted mean, a scalar.
 
     logits (M,K+1); targets (M,) int64 in [0, K], UNNAMED for a row of any class but the last, or
-    IGNORE_LABEL for a row that does not count. A vocabulary has fewer than IGNORE_LABEL classes.
+    `ignore_label(K + 1)` for a row that does not count.
     """
     no_object = logits.shape[1] - 1
+    ignore = ignore_label(logits.shape[1])
     weights = torch.where(targets == no_object, no_object_weight, 1.0).to(logits.dtype)
-    weights = weights.masked_fill(targets == IGNORE_LABEL, 0.0)
+    weights = weights.masked_fill(targets == ignore, 0.0)
     unnamed = targets == UNNAMED
     something = logits.logsumexp(dim=1) - logits[:, :-1].logsumexp(dim=1)
-    targets = targets.masked_fill(unnamed, IGNORE_LABEL)
-    named = F.cross_entropy(logits, targets, reduction="none", ignore_index=IGNORE_LABEL)
+    targets = targets.masked_fill(unnamed, ignore)
+    named = F.cross_entropy(logits, targets, reduction="none", ignore_index=ignore)
     losses = torch.where(unnamed, something, named)
     return (losses * weights).sum() / weights.sum().clamp(min=1e-6)

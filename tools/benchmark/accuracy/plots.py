@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.evaluation.report import write_atomically
+from zsk.files import replacing
 
 CURVES_FILE = "learning_curves.json"
 
@@ -115,4 +116,5 @@ def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> No
     panels[0].set_ylabel("percent", fontsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.savefig(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,24 +57,32 @@ class Case:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the cases are; `opts` are over all configurations but the embedded model's."""
+    """How large the cases are; `opts`: KEY VALUE … over a configuration."""
 
     photo: tuple[int, int] = (512, 680)
     training: tuple[int, int] = (512, 512)
     names: tuple[int, ...] = (20, 200, 2000)
     proposals: tuple[int, ...] = (50, 100, 200)
     sides: tuple[int, ...] = (256, 512, 1024)
-    opts: tuple[str, ...] = ()
+    opts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 _TINY = """
 MODEL.BACKBONE.NAME build_timm_backbone MODEL.TIMM.NAME test_resnet MODEL.TIMM.FREEZE none
+"""
+_TINY_KERNELS = """
 MODEL.KERNELS.NUM_KERNELS 6 MODEL.KERNELS.DIM 32 MODEL.KERNELS.NUM_STAGES 1
 MODEL.KERNELS.DIM_FEEDFORWARD 32 MODEL.SEM_SEG_HEAD.ASPP_CHANNELS 32
+"""
+_TINY_QUERIES = """
 MODEL.MASK_FORMER.NUM_QUERIES 6 MODEL.MASK_FORMER.DIM 32 MODEL.MASK_FORMER.NUM_LAYERS 1
 MODEL.MASK_FORMER.DIM_FEEDFORWARD 32 MODEL.MASK_FORMER.CONV_DIM 32 MODEL.MASK_FORMER.MASK_DIM 16
 """
-QUICK = Sizes((96, 128), (96, 96), (20, 40), (4, 6), (96, 128), tuple(_TINY.split()))
+_TINY_OPTS = {
+    ZSK: tuple((_TINY + _TINY_KERNELS).split()),
+    ZS_MASKFORMER: tuple((_TINY + _TINY_QUERIES).split()),
+}
+QUICK = Sizes((96, 128), (96, 96), (20, 40), (4, 6), (96, 128), _TINY_OPTS)
 
 
 def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUPS)) -> list[Case]:
@@ -90,13 +98,17 @@ def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUP
     crops, one_pass = (
         Case(
             *(INFERENCE, variant, image, "inference", ZSK),
-            (*common, *sizes.opts, "MODEL.CLIP.REGION_MODE", mode),
+            (*common, *sizes.opts.get(ZSK, ()), "MODEL.CLIP.REGION_MODE", mode),
             sizes.photo,
         )
         for variant, mode in ((CROPS, "crop"), (ONE_PASS, "one_pass"))
     )
-    head = (*common, *sizes.opts, "MODEL.ENSEMBLE.MODE", "head")
-    reference = Case(INFERENCE, REFERENCE, image, "reference", ZS_MASKFORMER, head, sizes.photo)
+    head = {
+        config: (*common, *sizes.opts.get(config, ()), "MODEL.ENSEMBLE.MODE", "head")
+        for config in (ZSK, ZS_MASKFORMER)
+    }
+    queries = (ZS_MASKFORMER, head[ZS_MASKFORMER])
+    reference = Case(INFERENCE, REFERENCE, image, "reference", *queries, sizes.photo)
     listed = [reference, crops, one_pass]
     for case in (crops, one_pass) if gpu else ():
         opts = (*case.opts, "MODEL.TEST_DTYPE", "float16")
@@ -104,7 +116,8 @@ def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUP
 
     batch = {"batch": 2, "image": "{}×{}".format(*sizes.training)}
     for variant, config in ((QUERIES, ZS_MASKFORMER), (KERNELS, ZSK)):
-        listed.append(Case(TRAINING, variant, batch, "training", config, head, sizes.training))
+        opts = head[config]
+        listed.append(Case(TRAINING, variant, batch, "training", config, opts, sizes.training))
 
     for n in sizes.names:
         listed.append(replace(_grown(one_pass, NAMES, n), names=n, cached=True))

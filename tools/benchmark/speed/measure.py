@@ -18,6 +18,7 @@ import torch
 from torch.utils.benchmark import Timer
 
 from zsk.errors import UserError
+from zsk.evaluation.report import write_atomically
 
 from .cases import Case
 from .subjects import build
@@ -105,7 +106,7 @@ def _peak_mb() -> float:
 def write_results(results: Sequence[Result], folder: Path) -> None:
     """Write RESULTS_FILE; the folder exists."""
     text = json.dumps([asdict(result) for result in results], indent=1, allow_nan=False)
-    (folder / RESULTS_FILE).write_text(text + "\n", encoding="utf-8")
+    write_atomically(folder / RESULTS_FILE, f"{text}\n".encode())
 
 
 def read_results(folder: Path) -> list[Result]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from zsk.evaluation.report import write_atomically
+
 from . import cases
 from .measure import Result
 
@@ -47,7 +49,7 @@ _SECTIONS = {
 
 def write_page(results: Sequence[Result], note: str, folder: Path) -> None:
     """Write PAGE_FILE; the folder exists."""
-    (folder / PAGE_FILE).write_text(markdown(results, note), encoding="utf-8")
+    write_atomically(folder / PAGE_FILE, markdown(results, note).encode())
 
 
 def markdown(results: Sequence[Result], note: str = "") -> str:

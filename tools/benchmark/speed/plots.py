@@ -8,6 +8,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from zsk.files import replacing
+
 from .cases import GROWTH, INFERENCE
 from .measure import Result
 
@@ -65,4 +67,5 @@ def _save(figure: Figure, path: Path) -> None:
         panel.grid(color="#dddddd")
         panel.set_axisbelow(True)
     FigureCanvasAgg(figure)  # draws without a display
-    figure.savefig(path)
+    with replacing(path) as unfinished:
+        figure.savefig(unfinished)

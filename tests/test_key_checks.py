@@ -1,0 +1,136 @@
+"""Every configuration key works, or another value than its default is refused."""
+
+from pathlib import Path
+
+import pytest
+from detectron2.config import get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
+
+from zsk.config import default_config
+from zsk.errors import UserError
+from zsk.key_checks import all_keys
+from zsk.key_table import CONDITIONS, FIXED, RULES
+from zsk.load import load_config
+
+pytestmark = pytest.mark.usefixtures("empty_catalogs")
+
+KEYS = all_keys(default_config())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("VERSION: 2\n")
+    return path
+
+
+def message_of(config: Path, *opts: object) -> str:
+    with pytest.raises(UserError) as raised:
+        load_config(str(config), list(map(str, opts)))
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def another(value: object) -> object:
+    """A value of the same type, as an option."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, list | tuple):
+        return [*value, *value] or ["x"]
+    return value + 1 if isinstance(value, int | float) else "other"
+
+
+def test_the_table_has_every_key_of_ours_and_none_that_does_not_exist() -> None:
+    detectron2 = get_cfg()
+    add_deeplab_config(detectron2)
+    assert set(KEYS) - set(all_keys(detectron2)) <= set(RULES) <= set(KEYS)
+    for start in (*FIXED, *(key for condition in CONDITIONS for key in condition.keys)):
+        assert any(key.startswith(start) for key in KEYS), start
+    assert {condition.switch for condition in CONDITIONS} <= set(RULES)
+    assert all(rule.allows(KEYS[key]) for key, rule in RULES.items())
+
+
+def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) -> None:
+    fixed = {key: value for key, value in KEYS.items() if key not in RULES and value is not None}
+    assert len(fixed) > 100
+    for key, value in fixed.items():
+        if key == "VERSION":
+            continue
+        message = message_of(config, key, another(value))
+        assert f"options: {key} is " in message and "; take it out" in message, key
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (["MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 0], "is always 255: label_values"),
+        (["INPUT.FORMAT", "BGR"], "is always RGB: give MODEL.PIXEL_MEAN"),
+        (["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm"], "CLIP_GRADIENTS.FULL_MODEL_NORM limits"),
+        (["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"], "always TrainingSampler"),
+        (["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"], "has to be ZSKNet, PerPixelNet or"),
+        (["MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"], "has to be DynamicKernelHead, "),
+        (["MODEL.BACKBONE.NAME", "resnet"], "has to be a registered backbone"),
+        (["MODEL.DEVICE", None], "MODEL.DEVICE is None, but has to be cuda"),
+        (["MODEL.DEVICE", "gpu"], "has to be cuda, cuda:0 or cpu"),
+        (["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [True] * 4], "has no compiled operators"),
+        (["MODEL.KERNELS.NUM_KERNELS", 0], "has to be a whole number >= 1"),
+        (["MODEL.KERNELS.NUM_STAGES", -1], "has to be a whole number >= 0"),
+        (["MODEL.KERNELS.GATHER_ACTIVATION", "sigmod"], "one of 'sigmoid', 'softmax'"),
+        (["MODEL.CRITERION.CLASS_WEIGHT", "1e999"], "is inf, but has to be a finite number >= 0"),
+        (["MODEL.ENSEMBLE.LAMBDA", 1.5], "has to be a finite number >= 0 and <= 1"),
+        (["MODEL.PIXEL_STD", [1.0, 1.0, 0.0]], "each a finite number > 0"),
+        (["MODEL.CLIP.NAME", None], "MODEL.CLIP.NAME is None"),
+        (["INPUT.MIN_SIZE_TRAIN", ()], "has to be a list of 1 or more entries"),
+        (["INPUT.CROP.SIZE", [0, 5]], "a list of 2 entries, each a whole number >= 1"),
+        (["SOLVER.STEPS", (20, 10)], "an ascending list of iterations"),
+        (["SOLVER.MAX_ITER", 0], "has to be a whole number >= 1"),
+        (["SOLVER.IMS_PER_BATCH", 0], "has to be a whole number >= 1"),
+        (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
+        (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9]], "takes two"),
+        (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
+        (["TEST.EXPECTED_RESULTS", [["sem_seg", 1]]], "[task, metric, value, tolerance]"),
+    ],
+)
+def test_a_value_that_cannot_be(config: Path, opts: list[object], words: str) -> None:
+    assert words in message_of(config, *opts)
+
+
+@pytest.mark.parametrize(
+    "opts, needs",
+    [
+        (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
+        (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
+        (["MODEL.MASK_FORMER.DIM", 8], "NAME is not DynamicKernelHead or TextFCNHead"),
+        (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is not 0"),
+        (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has not 0 entries"),
+        (["MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32], "IN_FEATURES has 1 entries"),
+        (["SOLVER.MOMENTUM", 0.5], "SOLVER.OPTIMIZER is SGD"),
+        (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
+    ],
+)
+def test_a_key_that_another_switches_off(config: Path, opts: list[object], needs: str) -> None:
+    assert "nothing reads it unless " in message_of(config, *opts)
+    assert needs in message_of(config, *opts)
+
+
+def test_the_file_is_judged_before_the_options(config: Path) -> None:
+    """MODE head on the command line leaves the LAMBDA of a file without a meaning, rightly."""
+    config.write_text(
+        "MODEL: {ENSEMBLE: {LAMBDA: 0.5}}\nTEST: {AUG: {ENABLED: False, FLIP: False}}"
+    )
+    load_config(str(config), ["MODEL.ENSEMBLE.MODE", "head"])
+    config.write_text("MODEL: {ENSEMBLE: {LAMBDA: 0.5, MODE: head}}")
+    assert f"config file {config}: MODEL.ENSEMBLE.LAMBDA is 0.5" in message_of(config)
+
+
+def test_the_configuration_that_a_training_wrote_is_read_again(config: Path) -> None:
+    """Also of a version that wrote Detectron2's own defaults of fixed keys."""
+    written = default_config()
+    written.INPUT.CROP.TYPE = "relative_range"
+    written.DATALOADER.ASPECT_RATIO_GROUPING = True
+    written.MODEL.TIMM.NAME = "resnet18"
+    config.write_text(written.dump())
+    load_config(str(config))
+    written.INPUT.CROP.TYPE = "relative"
+    config.write_text(written.dump())
+    assert "INPUT.CROP.TYPE is 'relative', but it is always absolute" in message_of(config)

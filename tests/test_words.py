@@ -1,0 +1,102 @@
+"""What a user gives as class names: read in its natural meaning, or refused with a sentence."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zsk.errors import UserError
+from zsk.words import class_words, option_words
+
+NAMES = ["cat", "red bus", "sky"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cat, red bus ,sky",
+        "cat; red bus; sky;",
+        "cat\nred  bus\r\n\nsky\n",
+        "\ufeffcat,\nred bus,\nsky,",
+        "cat|red bus\tsky",
+        ("cat", "red bus", " sky "),
+        (name for name in NAMES),
+        np.array(NAMES),
+        dict.fromkeys(NAMES).keys(),
+    ],
+)
+def test_natural_forms(words) -> None:
+    found = class_words(words)
+    assert found == NAMES and {type(name) for name in found} == {str}
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ({"cat": "house cat"}, "are a dict.*give a list"),
+        ({"cat", "dog"}, r"are a set.*sorted\(names\)"),
+        (b"cat, dog", "position 1 of 8 is of type int"),
+        ([b"cat"], "position 1 of 1 is of type bytes"),
+        ([1, 2], "position 1 of 2 is of type int"),
+        (["cat", None], "position 2 of 2 is of type NoneType"),
+        (np.array("cat"), "of type ndarray"),
+        (np.zeros((2, 2)), "position 1 of 2 is of type ndarray"),
+        (7, "of type int"),
+        (None, "of type NoneType"),
+        ("cat,,dog", "position 2 of 3 is empty"),
+        (["cat", "\u200d"], "position 2 of 2 is empty"),
+        ("cat\udc80", r"'cat\\udc80' holds a character that cannot be shown"),
+        ("cat\x00", "cannot be shown"),
+        (["cat, dog"], "in a list holds a separator"),
+        (["cat\ndog"], "in a list holds a separator"),
+        ("cat " * 16, "has 63 characters.*put a comma"),
+        ("names.txt", r"looks like a file.*'@names.txt'.*pathlib.Path\('names.txt'\)"),
+        ("@names", "looks like a file"),
+        ("cat, coco.NAMES", "'coco.NAMES' looks like a file"),
+        ("- cat\n- dog", "starts with '-'"),
+        ("['cat', 'dog']", "starts with '.'"),
+        ('{"cat": 1}', "starts with '{'"),
+        ("/etc/passwd", "starts with '/'"),
+    ],
+)
+def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
+    with pytest.raises(UserError, match=message):
+        class_words(words)
+
+
+@pytest.mark.parametrize("text", ["cat\nred bus\n\nsky\n", "\ufeffcat,red bus\r\nsky\r\n"])
+def test_names_from_a_file(tmp_path: Path, monkeypatch, text: str) -> None:
+    file = tmp_path / "names.txt"
+    file.write_bytes(text.encode())
+    monkeypatch.chdir(tmp_path)
+    assert class_words(file) == NAMES
+    assert option_words(f"@{file}") == option_words("names.txt") == NAMES
+    assert option_words(" cat, names") == ["cat", "names"]
+    with pytest.raises(UserError, match="looks like a file"):
+        class_words("names.txt")  # a service may pass a stranger's words on
+
+
+def test_a_file_that_holds_no_names_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe.txt")
+    Path("folder.txt").mkdir()
+    Path("wide.txt").write_bytes("cat".encode("utf-16"))
+    Path("large.txt").write_bytes(b"cat\n" * 300_000)
+    Path("list.txt").write_text("cat\n- dog\n")
+    Path("cat").write_text("a photo")
+    problems = {
+        "pipe.txt": "not a regular file",
+        "folder.txt": "not a regular file",
+        "wide.txt": "no UTF-8 text",
+        "large.txt": "has over 1,000,000 bytes",
+        "list.txt": "names file list.txt: the class name '- dog' starts with '-'",
+        "none.txt": "does not exist",
+        "x" * 300: "cannot be read",
+    }
+    for name, problem in problems.items():
+        with pytest.raises(UserError, match=problem):
+            option_words(f"@{name}")
+    with pytest.raises(UserError, match="'cat' is the name of a file, too: give '@cat'"):
+        option_words("cat")
+    assert option_words("cat,") == ["cat"]

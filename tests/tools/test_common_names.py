@@ -1,0 +1,45 @@
+"""`tools/evaluate_common_names.py`: which names are kept, and a count that no data set has."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectron2.data import MetadataCatalog
+from evaluate_common_names import register_subset
+from PIL import Image
+
+from zsk.data.register import register_zero_shot_split
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> str:
+    """Four names: dog on two photos, cat on one, cow on too few pixels, hen on none."""
+    photos, labels = tmp_path / "photos", tmp_path / "labels"
+    for folder in (photos, labels):
+        folder.mkdir()
+    first, second = np.full((20, 20), 2, np.uint8), np.full((20, 20), 2, np.uint8)
+    first[:5], second[0, 0] = 0, 1
+    for name, label in (("a", first), ("b", second)):
+        Image.new("RGB", (20, 20)).save(photos / f"{name}.jpg")
+        Image.fromarray(label).save(labels / f"{name}.png")
+    names = ("cat", "cow", "dog", "hen")
+    vocabulary = Vocabulary(names, names, (True, False, True, True))
+    register_zero_shot_split("pets_val", photos, labels, vocabulary, training=False)
+    return "pets_val"
+
+
+def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
+    folder = tmp_path / "subset"
+    folder.mkdir()
+    name = register_subset(pets, 1, folder)
+    assert name == "pets_val_1_names" and MetadataCatalog.get(name).vocabulary.names == ("dog",)
+    kept = np.asarray(Image.open(folder / "a.png"))
+    assert (kept[:5] == 255).all() and (kept[5:] == 0).all()
+
+
+@pytest.mark.parametrize("count", [0, -1, 3])
+def test_a_count_that_cannot_be(pets: str, tmp_path: Path, count: int) -> None:
+    with pytest.raises(UserError, match=f"--count {count}, but 2 names of pets_val cover 0.5%"):
+        register_subset(pets, count, tmp_path)

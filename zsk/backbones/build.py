@@ -1,0 +1,24 @@
+"""Builds the backbone; Detectron2's builders explain little of what they refuse."""
+
+from detectron2 import modeling
+from detectron2.config import CfgNode
+from detectron2.modeling.backbone import Backbone
+
+from zsk.errors import UserError
+
+
+def build_backbone(cfg: CfgNode) -> Backbone:
+    """The backbone that MODEL.BACKBONE.NAME stands for.
+
+    Raises:
+        UserError: its keys have values that do not go together.
+    """
+    try:
+        return modeling.build_backbone(cfg)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} cannot be built from its keys "
+            f"(MODEL.RESNETS, MODEL.TIMM, MODEL.FPN): {type(error).__name__} {error}"
+        ) from error

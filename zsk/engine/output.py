@@ -1,0 +1,43 @@
+"""Before training: OUTPUT_DIR takes files, and a user's mistake will be reported once."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from zsk.errors import UserError
+from zsk.files import replacing
+
+PROBE = b"\0" * 2**20  # room for the log and the configuration
+
+
+def check_output_folder(folder: str) -> None:
+    """Make OUTPUT_DIR and try to write to it; what was left there stays.
+
+    Raises:
+        UserError: it is a file, read-only, or on a full disk.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"OUTPUT_DIR {folder} cannot be made ({error.strerror}): give another folder"
+        ) from error
+    probe = os.path.join(folder, f"probe-{os.getpid()}")
+    try:
+        with replacing(probe) as unfinished:
+            unfinished.write_bytes(PROBE)
+        os.unlink(probe)
+    except (OSError, UserError) as error:
+        raise UserError(
+            f"OUTPUT_DIR {folder} takes no files ({error}): give another folder"
+        ) from error
+
+
+def report_mistakes_once() -> None:
+    """Keep Detectron2 from logging the traceback of a UserError, which `run_cli` reports."""
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_mistake)
+
+
+def _is_no_mistake(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], UserError))

@@ -1,0 +1,84 @@
+"""A key that would do nothing, or has a value that it cannot have, is refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.projects.deeplab import add_deeplab_config
+
+from zsk.config import default_config
+from zsk.config_file import flat
+from zsk.errors import UserError
+from zsk.key_table import CONDITIONS, FIXED, RULES
+
+DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
+
+
+def all_keys(cfg: CfgNode) -> dict[str, Any]:
+    """Full name -> value, with lists for tuples, as a file has them."""
+    return {".".join(key): _lists(value) for key, value in flat(cfg)}
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
+    """Raise a UserError for a fixed key with another value than the default, or one out of range.
+
+    Args:
+        dumped: the configuration comes from a training, which may have written Detectron2's own
+            defaults of fixed keys.
+    """
+    detectron2 = get_cfg()
+    add_deeplab_config(detectron2)
+    theirs, defaults = all_keys(detectron2), all_keys(default_config())
+    for key, value in all_keys(cfg).items():
+        rule = RULES.get(key)
+        if rule is not None:
+            if not rule.allows(value):
+                raise UserError(f"{key} is {value!r}, but has to be {rule.wanted}")
+        elif key in theirs and value != defaults[key] and not (dumped and value == theirs[key]):
+            reason = FIXED[max((name for name in FIXED if key.startswith(name)), key=len)]
+            raise UserError(f"{key} is {value!r}, but it {reason}; take it out")
+
+
+def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
+    """Raise a UserError for a key of `given` that another key keeps from being read.
+
+    One with the default value, or beside an ENABLED False in `given`, is let pass.
+    """
+    given = set(given)
+    values, defaults = all_keys(cfg), all_keys(default_config())
+    for condition in CONDITIONS:
+        switch = condition.switch
+        if condition.holds(values[switch]) or (switch in given and switch.endswith(".ENABLED")):
+            continue
+        for key in sorted(given):
+            if key.startswith(condition.keys) and values[key] != defaults[key]:
+                raise UserError(
+                    f"{key} is {values[key]!r}, but nothing reads it unless "
+                    f"{condition.words(values[switch])}: change that, or take {key} out"
+                )
+
+
+def check_together(cfg: CfgNode) -> None:
+    """Raise a UserError for two keys that contradict each other, in Detectron2's part."""
+    solver, sizes = cfg.SOLVER, cfg.INPUT.MIN_SIZE_TRAIN
+    if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}, but has to be a multiple of "
+            f"SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}"
+        )
+    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
+        raise UserError(
+            f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
+            "two, the smallest and the largest"
+        )
+
+
+def was_dumped(given: Iterable[str]) -> bool:
+    """Whether a file with these keys is the whole configuration that a training wrote."""
+    return len(set(given)) > DUMPED_SHARE * len(all_keys(default_config()))

@@ -1,0 +1,193 @@
+"""A user's own class names: read from text, lists and files, checked, compared with trained names.
+
+A name that is a mistake would become a class, and a class always gets pixels: what looks like a
+file, a list in another notation or a sentence is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zsk.errors import UserError
+
+MAX_CHARACTERS = 60  # a longer "name" is a list with another separator, or a sentence
+MAX_FILE_BYTES = 1_000_000
+FILE_ENDINGS = (
+    *(".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".md", ".names", ".docx", ".xlsx"),
+    *(".png", ".jpg", ".jpeg", ".npy", ".pth", ".pt"),
+)
+_SEPARATORS = re.compile(r"[,;|\t]")
+_NOTATION = "@#-*\"'`[{<~./\\"  # first characters of file names, comments and quoted lists
+_JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
+
+Words = Iterable[str] | str | os.PathLike[str]
+
+
+def class_words(words: Words) -> list[str]:
+    """Clean class names in the order in which they were given.
+
+    Args:
+        words: any ordered collection of names; a text with commas, semicolons or new lines between
+            them, where a blank line and a separator at the end of a line are no name; or a
+            `pathlib.Path` of a UTF-8 file with such a text. A text never names a file, so it may
+            come from a stranger.
+
+    Raises:
+        UserError: a dict, a set (label ids are positions, and a set has no order) or bytes; an item
+            that is no text, is empty, holds a separator or a character that cannot be shown, is
+            longer than MAX_CHARACTERS or looks like a file or a list; a file that cannot be read.
+    """
+    if isinstance(words, os.PathLike):
+        return _read(Path(words))
+    listed = _split(words) if isinstance(words, str) else _items(words)
+    return [_checked(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
+
+
+def option_words(text: str) -> list[str]:
+    """Class names of a command line: as `class_words`, or "@FILE", or the path of a .txt file.
+
+    Raises:
+        UserError: as `class_words`; or the text is the path of another file.
+    """
+    path = text.strip()
+    if path.startswith("@"):
+        return _read(Path(path[1:]).expanduser())
+    if not os.path.isfile(path):
+        return class_words(text)
+    if not path.lower().endswith(".txt"):
+        raise UserError(
+            f"the class name {path!r} is the name of a file, too: give '@{path}' to read names "
+            f"from the file, or '{path},' for a class of this name"
+        )
+    return _read(Path(path))
+
+
+def normal_form(name: str) -> str:
+    """The name without letter case, spaces, underscores and hyphens."""
+    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def same_class(words: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Word → the name that it spells; words without one are left out.
+
+    An equal name (letter case aside) comes first, then one of the same normal form, then one that
+    is the word's plural or singular. So names that differ by no more than that stay apart.
+    """
+    equal: dict[str, str] = {}
+    normal: dict[str, str] = {}
+    plural: dict[str, str] = {}
+    for name in names:
+        equal.setdefault(name.strip().casefold(), name)
+        normal.setdefault(normal_form(name), name)
+        for form in _plurals(normal_form(name)):
+            plural.setdefault(form, name)
+    found = {}
+    for word in words:
+        form = normal_form(word)
+        hits = [equal.get(word.casefold()), normal.get(form), plural.get(form)]
+        hits += [normal.get(other) for other in _plurals(form)]
+        hit = next((hit for hit in hits if hit is not None), None)
+        if hit is not None:
+            found[word] = hit
+    return found
+
+
+def _plurals(form: str) -> list[str]:
+    """The regular English plurals of a normal form."""
+    if re.search(r"(s|x|z|ch|sh)$", form):
+        return [form + "es"]
+    if re.search(r"[^aeiou]y$", form):
+        return [form[:-1] + "ies"]
+    if form.endswith("o"):
+        return [form + "s", form + "es"]
+    shelf = re.fullmatch(r"(.+)fe?", form)
+    return [form + "s", *([shelf[1] + "ves"] if shelf else [])]
+
+
+def _split(text: str) -> list[str]:
+    words: list[str] = []
+    for line in text.splitlines():
+        parts = _SEPARATORS.split(line)
+        words += parts if _shown(parts[-1]) else parts[:-1]
+    return words
+
+
+def _shown(word: str) -> str:
+    """The word with single spaces, without byte order marks."""
+    return " ".join(word.replace("\ufeff", "").split())
+
+
+def _items(words: Any) -> list[Any]:
+    kind = type(words).__name__
+    if isinstance(words, Mapping):
+        raise UserError(
+            f"class names are a {kind}, and it is not clear what its values are: give a list of "
+            "names, or a zsk.vocabulary.Vocabulary where prompt names differ from names"
+        )
+    if isinstance(words, (set, frozenset)):
+        raise UserError(
+            f"class names are a {kind}, which has no order, but label ids are positions: give a "
+            "list, such as sorted(names)"
+        )
+    try:
+        return list(words)
+    except TypeError as error:
+        raise UserError(f"class names are of type {kind}: give a text or a list") from error
+
+
+def _checked(word: Any, place: str) -> str:
+    if not isinstance(word, str):
+        raise UserError(f"the class name at {place} is of type {type(word).__name__}: give text")
+    name = _shown(word)
+    visible = name.translate(_JOINERS)
+    quoted = repr(name if len(name) <= MAX_CHARACTERS else name[:MAX_CHARACTERS] + "…")
+    if not visible:
+        raise UserError(f"the class name at {place} is empty")
+    if not visible.isprintable():
+        raise UserError(f"the class name {quoted} holds a character that cannot be shown")
+    if _SEPARATORS.search(word) or len(word.strip().splitlines()) > 1:
+        raise UserError(
+            f"the class name {quoted} in a list holds a separator: give each name as an item of "
+            "its own, or one text with all names"
+        )
+    if len(name) > MAX_CHARACTERS:
+        raise UserError(
+            f"the class name {quoted} has {len(name)} characters, more than {MAX_CHARACTERS}: put "
+            "a comma, a semicolon or a new line between names"
+        )
+    if name.startswith("@") or name.lower().endswith(FILE_ENDINGS):
+        file = name.lstrip("@")
+        raise UserError(
+            f"the class name {quoted} looks like a file: to read names from it, give '@{file}' to "
+            f"a command or pathlib.Path({file!r}) in Python"
+        )
+    if name[0] in _NOTATION:
+        raise UserError(
+            f"the class name {quoted} starts with {name[0]!r}: give plain words with a comma, a "
+            "semicolon or a new line between them"
+        )
+    return name
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        if not file.is_file():
+            problem = "is not a regular file" if file.exists() else "does not exist"
+            raise UserError(f"the names file {file} {problem}")
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise UserError(f"the names file {file} has over {MAX_FILE_BYTES:,} bytes")
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"the names file {file} is no UTF-8 text: save it as one") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the names file {file} cannot be read: {reason}") from error
+    try:
+        return class_words(text)
+    except UserError as error:
+        raise UserError(f"the names file {file}: {error}") from error
