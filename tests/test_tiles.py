@@ -11,6 +11,7 @@ from zsk.errors import UserError
 from zsk.regions import Regions
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.tiles import ZSKNetInTiles
+from zsk.true_scale import Box
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -25,11 +26,13 @@ class Scripted(ZSKNet):
         self.answers = [torch.tensor(answer) for answer in answers]
         self.images = []
         self.mask_softmax = 0.0
+        self.box = None
 
     def look(self, images):
         (image,) = images
         self.images.append(image)
-        return [Regions(self.answers[(len(self.images) - 1) % len(self.answers)], torch.eye(2))]
+        masks = self.answers[(len(self.images) - 1) % len(self.answers)]
+        return [Regions(masks, torch.eye(2), box=self.box)]
 
     def name(self, regions, vocabulary):
         return torch.eye(2)
@@ -102,6 +105,14 @@ def test_a_scene_of_odd_size_is_put_together_again(height, width, monkeypatch):
     given = record(height, width) | {"image": (255 * scene).byte().expand(3, -1, -1)}
     monkeypatch.setattr(label_map, "STRIP_VALUES", 1000)  # a few rows at once
     assert torch.equal(labels(Brightness(), given), scene[0].long())
+
+
+def test_a_tile_on_a_part_of_its_masks():
+    """64 pixels on one and a half cells: name b begins at 64 / 1.5 = 42.7."""
+    model = Scripted([[[9.0, -9.0]], [[-9.0, 9.0]]], all_over(0.0, 0.0))
+    model.box = Box(0.0, 0.0, 1.5, 1.0)
+    row = [0] * 43 + [1] * 21 + [0] * 48  # a tie is the first name's
+    assert labels(model, record(64, 112)).tolist() == [row] * 64
 
 
 def test_masks_compete_within_their_tile():

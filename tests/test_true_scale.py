@@ -10,7 +10,6 @@ from tiny_head import make_criterion
 from torch import nn
 
 from zsk.baselines.per_pixel_net import PerPixelNet
-from zsk.batched_inputs import coarsest_stride
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
@@ -18,7 +17,7 @@ from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.label_map import View, label_map
 from zsk.proposals.outputs import Proposals
 from zsk.regions import Ensemble
-from zsk.true_scale import Box, photo_box, resize_rows
+from zsk.true_scale import Box, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
@@ -33,6 +32,16 @@ def test_the_box_of_a_photo_by_hand():
     assert photo_box((40, 64), 16, (12, 16)) == Box(0.0, 0.0, 16.0, 10.0)  # cells of 4 pixels
     assert photo_box((48, 64), 16, (3, 4)) is None
     assert Box(0.0, 0.0, 3.5, 2.5).mirrored(4) == Box(0.5, 0.0, 4.0, 2.5)
+
+
+def test_features_are_extended_until_all_cover_the_same_pixels():
+    """33 x 16 pixels at strides 4 and 16: 48 x 16, of which a network gives all cells or fewer."""
+    strides = {"fine": 4, "coarse": 16, "short": 16}
+    fine = torch.arange(9.0).view(1, 1, 9, 1).expand(1, 1, 9, 4)
+    features = {"fine": fine, "coarse": torch.ones(1, 2, 3, 1), "short": torch.ones(1, 2, 2, 1)}
+    whole = whole_cells(features, strides, (33, 16))
+    assert whole["fine"][0, 0, :, 3].tolist() == [*range(9), 8, 8, 8]
+    assert whole["coarse"] is features["coarse"] and whole["short"].shape == (1, 2, 3, 1)
 
 
 @pytest.mark.parametrize("stride, size", [(2, (5, 8)), (4, (9, 7)), (4, (1, 2)), (8, (17, 23))])
@@ -63,8 +72,7 @@ class Cells(Backbone):
     """The mean colour of every cell of the stride."""
 
     def forward(self, images):
-        assert all(side % STRIDE == 0 for side in images.shape[-2:])
-        return {"cells": F.avg_pool2d(images, STRIDE)}
+        return {"cells": F.avg_pool2d(images, STRIDE, ceil_mode=True)}
 
     def output_shape(self):
         return {"cells": ShapeSpec(channels=3, stride=STRIDE)}
@@ -84,15 +92,14 @@ class Perfect(nn.Module):
 
 
 def model(mode="head"):
-    encoder, backbone = ColourEncoder(), Cells()
+    encoder = ColourEncoder()
     return ZSKNet(
-        backbone=backbone,
+        backbone=Cells(),
         sem_seg_head=Perfect(),
         criterion=make_criterion(),
         text_classifier=TextClassifier(encoder, get_templates("single")),
         region_encoder=CropEncoder(encoder),
         ensemble=Ensemble(mode),
-        stride=coarsest_stride(backbone),
         pixel_mean=[127.5] * 3,
         pixel_std=[127.5] * 3,
     ).eval()
@@ -128,7 +135,6 @@ def test_features_of_systems_without_masks_keep_their_scale():
         dense_clip=None,
         text_classifier=TextClassifier(ColourEncoder(), get_templates("single")),
         ensemble=Ensemble("head"),
-        stride=STRIDE,
         pixel_mean=[127.5] * 3,
         pixel_std=[127.5] * 3,
     ).eval()

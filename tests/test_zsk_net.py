@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from detectron2.layers import ShapeSpec
 from tiny_clip import ColourEncoder, save_tiny_clip
 from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
@@ -42,6 +43,9 @@ class Pixels(nn.Module):
 
     def forward(self, images):
         return {"pixels": images}
+
+    def output_shape(self):
+        return {"pixels": ShapeSpec(channels=3, stride=1)}
 
 
 def build(backbone=None, head=None, **settings):

@@ -3,12 +3,10 @@
 Shape letters: B records, H x W image.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.modeling.backbone import Backbone
 from detectron2.structures import ImageList
 from torch import Tensor
 
@@ -17,24 +15,24 @@ from zsk.vocabulary import Vocabulary, ignore_label
 Record = dict[str, Any]
 
 
-def padded_images(
-    images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor, stride: int
-) -> Tensor:
+def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor) -> Tensor:
     """B images (3,H,W), normalised on the mean's device and padded to one size: (B,3,H',W').
 
-    H' and W' are multiples of `stride`, the coarsest of the network's features, so that the cells
-    of all its maps are whole (`zsk.true_scale`). The layout is channels_last, in which
-    convolutions are faster on a CPU.
+    The layout is channels_last, in which convolutions are faster on a CPU.
     """
     normalised = [(image.to(pixel_mean.device) - pixel_mean) / pixel_std for image in images]
-    padded = ImageList.from_tensors(normalised, stride).tensor
+    padded = ImageList.from_tensors(normalised).tensor
     return padded.contiguous(memory_format=torch.channels_last)
 
 
 def padded_labels(
     records: Sequence[Record], device: torch.device, stride: int, key: str = "sem_seg"
 ) -> Tensor:
-    """The label maps (H,W) of B records as (B,H',W'), padded like the images, with ignore label."""
+    """The label maps (H,W) of B records as (B,H',W'), padded with the ignore label.
+
+    H' and W' are those of the images, rounded up to multiples of `stride` as maps are
+    (`zsk.true_scale`).
+    """
     ignore = ignore_label(len(records[0]["vocabulary"]))
     labels = [record[key].to(device) for record in records]
     return ImageList.from_tensors(labels, stride, pad_value=ignore).tensor
@@ -58,8 +56,3 @@ def shared_vocabulary(records: Sequence[Record]) -> Vocabulary:
     if any(record["vocabulary"] != vocabulary for record in records):
         raise ValueError("the records of a training batch have different vocabularies")
     return vocabulary
-
-
-def coarsest_stride(backbone: Backbone) -> int:
-    """What the sides of its input have to be multiples of, so that no cell is cut."""
-    return math.lcm(*(int(shape.stride or 1) for shape in backbone.output_shape().values()))

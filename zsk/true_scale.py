@@ -1,18 +1,45 @@
-"""Maps of a padded photo at their true scale: where the photo lies on them, and their values on it.
+"""Maps at their true scale: where the photo lies on them, and their values on it.
 
-A network sees a photo padded to whole strides, at the right and at the bottom, so that every cell
-of a map stands for the same number of pixels. Maps are enlarged by that number and cut to the
-photo, never stretched over it. All of Detectron2's systems do so.
+Every cell of a map stands for as many pixels as its stride. Features of a photo whose sides are no
+multiples of the coarsest stride are extended until all of them cover the same pixels. Maps are
+enlarged by their stride and cut to the photo, never stretched over it. Published systems get that
+by padding the photo, whose grey strip k-means would make regions of.
 
-Shape letters: N maps, h x w cells, H x W result.
+Letters: B photos, C channels, N maps, h x w cells, H x W photo or result.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from detectron2.modeling.backbone import Backbone
 from torch import Tensor
+
+
+def feature_strides(backbone: Backbone) -> dict[str, int]:
+    """The pixels that a cell of each feature stands for, by name."""
+    return {name: int(shape.stride or 1) for name, shape in backbone.output_shape().items()}
+
+
+def whole_cells(
+    features: Mapping[str, Tensor], strides: Mapping[str, int], size: Sequence[int]
+) -> dict[str, Tensor]:
+    """Features of photos (H,W), extended at the right and at the bottom by their last cells.
+
+    Args:
+        features: (B,C,h,w) by name.
+        strides: see `feature_strides`.
+    Returns:
+        features that all cover H and W, rounded up to multiples of all strides.
+    """
+    coarsest, extended = math.lcm(*strides.values()), {}
+    for name, feature in features.items():
+        height, width = (math.ceil(side / coarsest) * coarsest // strides[name] for side in size)
+        missing = (0, width - feature.shape[-1], 0, height - feature.shape[-2])
+        extended[name] = F.pad(feature, missing, mode="replicate") if any(missing) else feature
+    return extended
 
 
 class Box(NamedTuple):
@@ -32,7 +59,8 @@ def photo_box(photo: Sequence[int], stride: int, cells: Sequence[int]) -> Box | 
     """Where a photo lies on the maps that a network gives.
 
     Args:
-        photo: (height, width) in pixels, before it was padded to multiples of `stride`.
+        photo: (H,W).
+        stride: a multiple of all strides, see `whole_cells`.
         cells: (h,w) of the maps.
     Returns:
         None where the maps cover the photo and nothing else.
@@ -41,7 +69,7 @@ def photo_box(photo: Sequence[int], stride: int, cells: Sequence[int]) -> Box | 
     if height % stride == width % stride == 0:
         return None
     bottom, right = (
-        count * side / (-(-side // stride) * stride) for count, side in zip(cells, photo)
+        count * side / (math.ceil(side / stride) * stride) for count, side in zip(cells, photo)
     )
     return Box(0.0, 0.0, right, bottom)
 

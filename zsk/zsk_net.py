@@ -3,6 +3,7 @@
 Shape letters: B images, H x W image, N proposals, K classes, E embedding width, h x w masks.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
-    coarsest_stride,
     groups_of_one_size,
     padded_images,
     padded_labels,
@@ -30,7 +30,7 @@ from zsk.label_map import View, label_map
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
-from zsk.true_scale import photo_box
+from zsk.true_scale import feature_strides, photo_box, whole_cells
 from zsk.vocabulary import Vocabulary, ignore_label
 
 TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
@@ -55,7 +55,6 @@ class ZSKNet(nn.Module):
         region_encoder: RegionEncoder,
         ensemble: Ensemble = Ensemble(),
         mask_softmax: float = 0.0,
-        stride: int = 1,
         pixel_mean: list[float],
         pixel_std: list[float],
         test_dtype: str = "float32",
@@ -63,7 +62,6 @@ class ZSKNet(nn.Module):
         """
         Args:
             mask_softmax: see `label_map`.
-            stride: the backbone's coarsest; images are padded to multiples of it.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
             test_dtype: a key of TEST_DTYPES, the precision of backbone and head in evaluation.
 
@@ -86,7 +84,8 @@ class ZSKNet(nn.Module):
         self.region_encoder = region_encoder
         self.ensemble = ensemble
         self.mask_softmax = mask_softmax
-        self.stride = stride
+        self.strides = feature_strides(backbone)
+        self.stride = math.lcm(*self.strides.values())
         self.test_dtype = TEST_DTYPES[test_dtype]
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
@@ -113,7 +112,6 @@ class ZSKNet(nn.Module):
             ),
             "ensemble": Ensemble(ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY),
             "mask_softmax": ensemble.MASK_SOFTMAX,
-            "stride": coarsest_stride(backbone),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_dtype": cfg.MODEL.TEST_DTYPE,
@@ -150,8 +148,9 @@ class ZSKNet(nn.Module):
 
     def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
         """Normalise, encode, propose: B images (3,H,W), padded to one size -> S+1 stages."""
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std, self.stride)
-        return self.sem_seg_head(self.backbone(pixels))
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        features = self.backbone(pixels)
+        return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
 
     def segments(self, batched_inputs: list[Record]) -> list[Segments]:
         """The ground truth of the records on the padded images; padding is ignored."""

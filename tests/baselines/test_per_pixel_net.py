@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from dense_colours import DenseColours
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from tiny_clip import save_tiny_clip
 from tiny_head import build_backbone_and_head, tiny_config
@@ -31,14 +32,18 @@ class Pixels(nn.Module):
     """A backbone that passes its input on."""
 
     def forward(self, images):
-        return images
+        return {"pixels": images}
+
+    def output_shape(self):
+        return {"pixels": ShapeSpec(channels=3, stride=1)}
 
 
 class LogitsOfEveryPixel(nn.Module):
     """A head that answers 2, 0, 1 everywhere."""
 
-    def forward(self, images):
-        return torch.tensor([2.0, 0.0, 1.0])[None, :, None, None].expand(len(images), 3, 2, 2)
+    def forward(self, features):
+        batch = len(features["pixels"])
+        return torch.tensor([2.0, 0.0, 1.0])[None, :, None, None].expand(batch, 3, 2, 2)
 
     def class_logits(self, embeddings, text):
         return embeddings

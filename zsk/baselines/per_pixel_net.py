@@ -8,6 +8,7 @@ The systems without mask proposals that ZSK-Net is compared with, by MODEL.ENSEM
 Shape letters: B images, H x W image, h x w feature map, K classes, E text embedding width.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
-    coarsest_stride,
     groups_of_one_size,
     padded_images,
     padded_labels,
@@ -31,7 +31,7 @@ from zsk.classification.text_classifier import TextClassifier, build_text_classi
 from zsk.errors import UserError
 from zsk.label_map import labels_by_strips
 from zsk.regions import Ensemble, geometric_ensemble
-from zsk.true_scale import Box, photo_box, resize_rows
+from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 
 from .dense_clip import DenseClip, Windows, build_dense_clip
@@ -64,7 +64,6 @@ class PerPixelNet(nn.Module):
         dense_clip: DenseClip | None,
         text_classifier: TextClassifier,
         ensemble: Ensemble = Ensemble(),
-        stride: int = 1,
         pixel_mean: list[float],
         pixel_std: list[float],
     ):
@@ -72,7 +71,6 @@ class PerPixelNet(nn.Module):
         Args:
             backbone, sem_seg_head: None in mode clip.
             dense_clip: None in mode head.
-            stride: the backbone's coarsest; its input is padded to multiples of it.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
         """
         super().__init__()
@@ -81,7 +79,8 @@ class PerPixelNet(nn.Module):
         self.dense_clip = dense_clip
         self.text_classifier = text_classifier
         self.ensemble = ensemble
-        self.stride = stride
+        self.strides = {} if backbone is None else feature_strides(backbone)
+        self.stride = math.lcm(*self.strides.values())
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
@@ -102,7 +101,6 @@ class PerPixelNet(nn.Module):
             "dense_clip": dense_clip,
             "text_classifier": build_text_classifier(clip, encoder),
             "ensemble": ensemble,
-            "stride": 1 if backbone is None else coarsest_stride(backbone),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
@@ -135,8 +133,9 @@ class PerPixelNet(nn.Module):
     def embed(self, images: Sequence[Tensor]) -> Tensor:
         """Normalise, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
         assert self.backbone is not None and self.sem_seg_head is not None
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std, self.stride)
-        return self.sem_seg_head(self.backbone(pixels))
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        features = self.backbone(pixels)
+        return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
 
     def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name and label."""
