@@ -14,6 +14,7 @@ import argparse
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,14 +158,21 @@ def killed(reference: Training, kills: int, report: Report, rng: random.Random) 
     """kill -9 at random moments of start-up, training, evaluation and end."""
     name = f"killed-{reference.processes}-{reference.workers}"
     training = Training(reference.output.with_name(name), reference.processes, reference.workers)
-    done = 0
-    for _ in range(kills):
+    done, equal = 0, True
+    while done < kills:
         training.start("--resume")
-        moment = time.monotonic() + rng.uniform(0.3, 1.3) * reference.seconds
+        moment = time.monotonic() + rng.uniform(0.1, 1.0) * reference.seconds
         training.until(lambda: time.monotonic() > moment)
-        done += any(process.poll() is None for process in training.started)
-        training.kill()
-    finish(training, reference, report, f"{name}: {done} kills at random moments")
+        if any(process.poll() is None for process in training.started):
+            done += 1
+            training.kill()
+        else:  # it got to its end between the kills, and the next one begins
+            equal = equal and not any(training.wait()) and same_weights(training, reference)
+            shutil.rmtree(training.output)
+    fault = f"{done} kills at random moments, {reference.processes} processes of {reference.workers} workers"
+    if not equal:
+        report.line(fault, False, "a training that ended between the kills differs")
+    finish(training, reference, report, fault)
 
 
 def killed_while_writing(reference: Training, kills: int, report: Report) -> None:
@@ -253,6 +261,9 @@ def main() -> int:
         if any(reference.wait()):
             raise UserError(f"the training without faults failed: {last_line(reference)}")
         reference.seconds = time.monotonic() - began
+        print(
+            f"        {processes} processes, {workers} workers: {reference.seconds:.0f} s without a fault"
+        )
         share = args.kills // len(SETTINGS) + (number < args.kills % len(SETTINGS))
         killed(reference, share, report, rng)
         stopped(reference, report, signal.SIGTERM, 143)
