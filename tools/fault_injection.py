@@ -57,6 +57,10 @@ class Training:
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
+    def kind(self) -> str:
+        return f"{self.processes} processes, {self.workers} loader workers"
+
+    @property
     def log(self) -> Path:
         return self.output.with_suffix(".txt")
 
@@ -169,7 +173,7 @@ def killed(reference: Training, kills: int, report: Report, rng: random.Random) 
         else:  # it got to its end between the kills, and the next one begins
             equal = equal and not any(training.wait()) and same_weights(training, reference)
             shutil.rmtree(training.output)
-    fault = f"{done} kills at random moments, {reference.processes} processes of {reference.workers} workers"
+    fault = f"{done} kills at random moments, {reference.kind}"
     if not equal:
         report.line(fault, False, "a training that ended between the kills differs")
     finish(training, reference, report, fault)
@@ -188,9 +192,9 @@ def killed_while_writing(reference: Training, kills: int, report: Report) -> Non
 
 def stopped(reference: Training, report: Report, number: signal.Signals, code: int) -> None:
     """A polite signal in the middle of training: a checkpoint, a sentence, an exit code."""
-    fault = f"{number.name} with {reference.processes} processes"
+    fault = f"{number.name}, {reference.kind}"
     training = Training(
-        reference.output.with_name(f"{number.name}-{reference.processes}"),
+        reference.output.with_name(f"{number.name}-{reference.processes}-{reference.workers}"),
         reference.processes,
         reference.workers,
     ).start()
@@ -261,9 +265,7 @@ def main() -> int:
         if any(reference.wait()):
             raise UserError(f"the training without faults failed: {last_line(reference)}")
         reference.seconds = time.monotonic() - began
-        print(
-            f"        {processes} processes, {workers} workers: {reference.seconds:.0f} s without a fault"
-        )
+        print(f"        {reference.kind}: {reference.seconds:.0f} s without a fault", flush=True)
         share = args.kills // len(SETTINGS) + (number < args.kills % len(SETTINGS))
         killed(reference, share, report, rng)
         stopped(reference, report, signal.SIGTERM, 143)
