@@ -143,7 +143,11 @@ _ATOMS = (
 def odd_names(rng: random.Random) -> str:
     """A list of class names as someone may type, paste or generate it."""
     many = rng.random() < 0.02
-    atoms = [f"name {k}" for k in range(3_000)] if many else rng.choices(_ATOMS, k=rng.randrange(7))
+    atoms = (
+        [f"name {k}" for k in range(3_000)]
+        if many
+        else rng.choices(_ATOMS, k=rng.choice((0, 1, 1, 2, 2, 3, 6)))
+    )
     return rng.choice((",", ", ", ";", "\n", ",\n", ",,")).join(atoms)
 
 
