@@ -142,12 +142,9 @@ _ATOMS = (
 
 def odd_names(rng: random.Random) -> str:
     """A list of class names as someone may type, paste or generate it."""
-    many = rng.random() < 0.02
-    atoms = (
-        [f"name {k}" for k in range(3_000)]
-        if many
-        else rng.choices(_ATOMS, k=rng.choice((0, 1, 1, 2, 2, 3, 6)))
-    )
+    atoms = [rng.choice(rng.choice((_PLAIN, _ATOMS))) for _ in range(rng.randrange(5))]
+    if rng.random() < 0.02:
+        atoms = [f"name {k}" for k in range(3_000)]
     return rng.choice((",", ", ", ";", "\n", ",\n", ",,")).join(atoms)
 
 
