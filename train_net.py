@@ -6,6 +6,7 @@ torchrun --nproc_per_node 2 train_net.py --config-file configs/voc-11k-15/zsk_R1
 """
 
 import logging
+import os
 from argparse import Namespace
 from typing import Any
 
@@ -26,14 +27,19 @@ from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
-from zsk.engine.output import check_output_folder, report_mistakes_once
+from zsk.engine.output import check_output_folder, lock_output_folder, report_mistakes_once
 from zsk.engine.resume import next_iteration
-from zsk.engine.settings import drawn_seed, refuse_to_replace
+from zsk.engine.settings import (
+    check_equal_settings,
+    config_of_training_kept,
+    drawn_seed,
+    refuse_to_replace,
+)
 from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators, check_best_metric
-from zsk.files import remove_unfinished
+from zsk.files import remove_unfinished, replacing
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
 
@@ -81,6 +87,11 @@ class Trainer(ResumableTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume=True)
+            if self.cfg.MODEL.WEIGHTS:
+                logger.info(
+                    f"MODEL.WEIGHTS {self.cfg.MODEL.WEIGHTS} is not read: the training goes on "
+                    "from its own checkpoint"
+                )
         else:
             share = self.cfg.MODEL.WEIGHTS_MIN_SHARE
             initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS, share)
@@ -100,13 +111,16 @@ def main(args: Namespace) -> None:
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
     if not args.eval_only:
+        lock = lock_output_folder(cfg.OUTPUT_DIR) if comm.is_main_process() else None
         check_best_metric(cfg)
         if not args.resume:
             refuse_to_replace(cfg.OUTPUT_DIR)
         if cfg.SEED < 0:
             cfg.SEED = drawn_seed(cfg.OUTPUT_DIR, args.resume)
+    check_equal_settings(cfg)
     cfg.freeze()
-    default_setup(cfg, args)
+    with config_of_training_kept(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
@@ -125,6 +139,9 @@ def main(args: Namespace) -> None:
         remove_unfinished(cfg.OUTPUT_DIR)
     trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
     trainer.resume_or_load(resume=args.resume)
+    if lock:
+        with replacing(os.path.join(cfg.OUTPUT_DIR, "config.yaml")) as unfinished:
+            unfinished.write_text(cfg.dump())
     trainer.train()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+from typing import IO
 
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -32,6 +34,25 @@ def check_output_folder(folder: str) -> None:
         raise UserError(
             f"OUTPUT_DIR {folder} takes no files ({error}): give another folder"
         ) from error
+
+
+def lock_output_folder(folder: str) -> IO[bytes]:
+    """Keep another training out of OUTPUT_DIR for as long as the returned file is open.
+
+    Raises:
+        UserError: another one is in it.
+    """
+    file = open(os.path.join(folder, ".lock"), "wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"another training writes into OUTPUT_DIR {folder}: wait for its end, or give another "
+            "OUTPUT_DIR"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return file
 
 
 def report_mistakes_once() -> None:
