@@ -27,7 +27,7 @@ from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
-from zsk.engine.output import check_output_folder, lock_output_folder, report_mistakes_once
+from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
 from zsk.engine.resume import next_iteration
 from zsk.engine.settings import (
     check_equal_settings,
@@ -110,13 +110,22 @@ def main(args: Namespace) -> None:
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
-    if not args.eval_only:
-        lock = lock_output_folder(cfg.OUTPUT_DIR) if comm.is_main_process() else None
+    if args.eval_only:
+        set_up(cfg, args)
+        evaluate(cfg)
+        return
+    with locked_output_folder(cfg.OUTPUT_DIR):
         check_best_metric(cfg)
         if not args.resume:
             refuse_to_replace(cfg.OUTPUT_DIR)
         if cfg.SEED < 0:
             cfg.SEED = drawn_seed(cfg.OUTPUT_DIR, args.resume)
+        set_up(cfg, args)
+        train(cfg, args.resume)
+
+
+def set_up(cfg: CfgNode, args: Namespace) -> None:
+    """Logs, seeds, and the check of the data sets."""
     check_equal_settings(cfg)
     cfg.freeze()
     with config_of_training_kept(cfg.OUTPUT_DIR):
@@ -127,19 +136,25 @@ def main(args: Namespace) -> None:
     if not args.eval_only:
         check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=cfg.DATALOADER.SKIP_UNREADABLE > 0)
     check_at_start(cfg.DATASETS.TEST)
-    if args.eval_only:
-        model = Trainer.build_model(cfg)
-        load_weights(model, cfg.MODEL.WEIGHTS)
-        check_network_settings(cfg)
-        results = Trainer.test(cfg, model)
-        if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
-            verify_results(cfg, results)
-        return
+
+
+def evaluate(cfg: CfgNode) -> None:
+    """Evaluate the checkpoint MODEL.WEIGHTS."""
+    model = Trainer.build_model(cfg)
+    load_weights(model, cfg.MODEL.WEIGHTS)
+    check_network_settings(cfg)
+    results = Trainer.test(cfg, model)
+    if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+        verify_results(cfg, results)
+
+
+def train(cfg: CfgNode, resume: bool) -> None:
+    """Train, or go on with a training."""
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)
-    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
-    trainer.resume_or_load(resume=args.resume)
-    if lock:
+    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if resume else 0)
+    trainer.resume_or_load(resume=resume)
+    if comm.is_main_process():  # not before a resume that does not fit is refused
         with replacing(os.path.join(cfg.OUTPUT_DIR, "config.yaml")) as unfinished:
             unfinished.write_text(cfg.dump())
     trainer.train()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from detectron2.engine import TrainerBase
 
-from zsk.engine.output import check_output_folder, lock_output_folder, report_mistakes_once
+from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
 from zsk.engine.settings import config_of_training_kept
 from zsk.errors import UserError
 
@@ -60,10 +60,12 @@ def test_detectron2_logs_no_traceback_of_a_mistake(caplog, error: Exception, log
 
 
 def test_one_training_at_a_time_writes_into_a_folder(tmp_path: Path) -> None:
-    with lock_output_folder(str(tmp_path)):
+    with locked_output_folder(str(tmp_path)):
         with pytest.raises(UserError, match="another training writes into OUTPUT_DIR"):
-            lock_output_folder(str(tmp_path))
-    lock_output_folder(str(tmp_path)).close()
+            with locked_output_folder(str(tmp_path)):
+                pass
+    with locked_output_folder(str(tmp_path)):
+        pass
 
 
 def test_the_configuration_of_a_training_is_kept(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from typing import IO
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from detectron2.utils import comm
 
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -36,23 +39,27 @@ def check_output_folder(folder: str) -> None:
         ) from error
 
 
-def lock_output_folder(folder: str) -> IO[bytes]:
-    """Keep another training out of OUTPUT_DIR for as long as the returned file is open.
+@contextmanager
+def locked_output_folder(folder: str) -> Iterator[None]:
+    """Keep other trainings out of OUTPUT_DIR in the block; the main process holds the lock.
 
     Raises:
         UserError: another one is in it.
     """
-    file = open(os.path.join(folder, ".lock"), "wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"another training writes into OUTPUT_DIR {folder}: wait for its end, or give another "
-            "OUTPUT_DIR"
-        ) from error
-    except OSError:
-        pass  # a file system without locks
-    return file
+    if not comm.is_main_process():
+        yield
+        return
+    with open(os.path.join(folder, ".lock"), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another training writes into OUTPUT_DIR {folder}: wait for its end, or give "
+                "another OUTPUT_DIR"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def report_mistakes_once() -> None:
