@@ -147,6 +147,14 @@ def load_coco(file: Path) -> tuple[COCO, list[str]]:
         raise UserError(f"--coco {file} cannot be read as COCO's JSON ({error!r})") from error
     if not names or not coco.imgs:
         raise UserError(f"--coco {file} lists no categories or no images")
+    if len(coco.cats) < len(coco.dataset["categories"]):
+        raise UserError(f"--coco {file} gives one id to several categories: number them anew")
+    lost = sum(len(found) for key, found in coco.imgToAnns.items() if key not in coco.imgs)
+    if lost:
+        raise UserError(
+            f"--coco {file} has {lost} annotations of images that it does not list: compare "
+            "image_id with the ids of the images"
+        )
     return coco, names
 
 

@@ -21,7 +21,7 @@ FILE_ENDINGS = (
     *(".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".md", ".names", ".docx", ".xlsx"),
     *(".png", ".jpg", ".jpeg", ".npy", ".pth", ".pt"),
 )
-_SEPARATORS = re.compile(r"[,;|\t]")
+_SEPARATORS = re.compile(r"[,;|\t，、；]")
 _NOTATION = "@#-*\"'`[{<~./\\"  # first characters of file names, comments and quoted lists
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
 
@@ -68,8 +68,8 @@ def option_words(text: str) -> list[str]:
 
 
 def normal_form(name: str) -> str:
-    """The name without letter case, spaces, underscores and hyphens."""
-    return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+    """The name without letter case, spaces, underscores, hyphens and dashes."""
+    return re.sub(r"[\s_\-\u2010-\u2015]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
 def same_class(words: Iterable[str], names: Iterable[str]) -> dict[str, str]:

@@ -142,3 +142,9 @@ def test_values_beyond_the_table_are_named() -> None:
     values = np.array([[1, 300]], np.uint16)
     with pytest.raises(UserError, match="a.png holds the value 300, which the benchmark does not"):
         to_joint_ids(values, voc_value_table(), Path("a.png"))
+
+
+@pytest.mark.parametrize("names", [{"cat", "dog"}, {"cat": "kitten"}, "cat", ["cat", 1]])
+def test_names_without_an_order_or_that_are_no_texts_are_refused(names) -> None:
+    with pytest.raises(UserError, match="class names are .*, but have to be a list of texts"):
+        make_vocabulary(names, [])

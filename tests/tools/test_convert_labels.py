@@ -132,6 +132,11 @@ def test_cocos_polygons_and_run_lengths(folder: Path, commands, capsys) -> None:
         (coco({"category_id": 3, "segmentation": 8}), "image x/a.jpg cannot be converted"),
         (coco().replace("x/a.jpg", "../a.jpg"), "../a.jpg would be written outside of --output"),
         (coco().replace("dog", "cat"), "'cat' occurs twice"),
+        (coco().replace("90", "3"), "gives one id to several categories"),
+        (
+            coco({"category_id": 3}).replace('"image_id": 7', '"image_id": "7"'),
+            "has 1 annotations of",
+        ),
     ],
 )
 def test_json_that_is_not_cocos(folder: Path, commands, text: str, message: str) -> None:

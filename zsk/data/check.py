@@ -15,6 +15,7 @@ from zsk.data.labels import check_ids, check_size, doubt, read_joint_label, turn
 from zsk.data.listing import match_files
 from zsk.data.register import get_vocabulary
 from zsk.errors import UnreadableFile, UserError
+from zsk.vocabulary import ignore_label
 
 T = TypeVar("T")
 
@@ -65,6 +66,8 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
             problems.append(told)
         elif uncertain:
             logger.warning(f"{name}: {told}")
+        if decoded and not problems and not values - {ignore_label(len(metadata.stuff_classes))}:
+            logger.warning(f"{name}: none of {len(decoded)} labels has a pixel of any class")
         if problems:
             more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
             raise UserError(

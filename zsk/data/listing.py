@@ -53,7 +53,8 @@ def match_files(metadata: Metadata) -> Listing:
     images = _files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", hint, deep)
     labels = _files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, deep)
     if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
-        images = {stem: path for stem, path in images.items() if path not in labels.values()}
+        paths = set(labels.values())
+        images = {stem: path for stem, path in images.items() if path not in paths}
     file_list = metadata.file_list
     stems = images.keys() | labels.keys() if file_list is None else read_stems(file_list)
     optional = ("label_values", "label_orientation")

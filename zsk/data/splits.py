@@ -73,9 +73,15 @@ def make_vocabulary(
         prompt_names: class name → prompt name; other classes are prompted by their name.
 
     Raises:
-        UserError: naming the class, when `unseen` or `prompt_names` holds an unknown one, a name
-            or prompt name occurs twice, or no class is seen.
+        UserError: the names are no list, or not of texts; naming the class, when `unseen` or
+            `prompt_names` holds an unknown one, a name or prompt name occurs twice, or no class is
+            seen.
     """
+    for given, what in ((names, "class names"), (unseen, "unseen classes")):
+        # a set has another order, and so other label ids, in every process
+        allowed = (list, tuple) if what == "class names" else (list, tuple, set, frozenset)
+        if not isinstance(given, allowed) or not all(isinstance(name, str) for name in given):
+            raise UserError(f"the {what} are {given!r:.80}, but have to be a list of texts")
     hidden = tuple(unseen)
     friendlier = dict(prompt_names or {})
     for listed, what in ((hidden, "the unseen classes"), (friendlier, "the prompt names")):
