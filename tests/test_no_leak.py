@@ -51,7 +51,10 @@ class Blind(nn.Module):
     def forward(self, *inputs):
         if isinstance(inputs[0], Vocabulary):
             self.vocabulary = inputs[0]
-        return []
+        return {}
+
+    def output_shape(self):
+        return {}
 
 
 def write_pair(folder: Path, values: list[int]) -> None:
