@@ -115,8 +115,7 @@ def main(args: Namespace) -> None:
     check_at_start(cfg.DATASETS.TEST)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        load_weights(model, cfg.MODEL.WEIGHTS)
-        check_network_settings(cfg)
+        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
         results = Trainer.test(cfg, model)
         if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(cfg, results)
