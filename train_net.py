@@ -6,6 +6,7 @@ torchrun --nproc_per_node 2 train_net.py --config-file configs/voc-11k-15/zsk_R1
 """
 
 import logging
+import os
 from argparse import Namespace
 from typing import Any
 
@@ -26,14 +27,19 @@ from zsk.engine.checkpoint import initial_weights, load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
 from zsk.engine.network_settings import check_network_settings
-from zsk.engine.output import check_output_folder, report_mistakes_once
+from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
 from zsk.engine.resume import next_iteration
-from zsk.engine.settings import drawn_seed, refuse_to_replace
+from zsk.engine.settings import (
+    check_equal_settings,
+    config_of_training_kept,
+    drawn_seed,
+    refuse_to_replace,
+)
 from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators, check_best_metric
-from zsk.files import remove_unfinished
+from zsk.files import remove_unfinished, replacing
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
 
@@ -81,6 +87,11 @@ class Trainer(ResumableTrainer):
     def resume_or_load(self, resume: bool = True) -> None:
         if resume and self.checkpointer.has_checkpoint():
             super().resume_or_load(resume=True)
+            if self.cfg.MODEL.WEIGHTS:
+                logger.info(
+                    f"MODEL.WEIGHTS {self.cfg.MODEL.WEIGHTS} is not read: the training goes on "
+                    "from its own checkpoint"
+                )
         else:
             share = self.cfg.MODEL.WEIGHTS_MIN_SHARE
             initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS, share)
@@ -99,31 +110,52 @@ def main(args: Namespace) -> None:
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
-    if not args.eval_only:
+    if args.eval_only:
+        set_up(cfg, args)
+        evaluate(cfg)
+        return
+    with locked_output_folder(cfg.OUTPUT_DIR):
         check_best_metric(cfg)
         if not args.resume:
             refuse_to_replace(cfg.OUTPUT_DIR)
         if cfg.SEED < 0:
             cfg.SEED = drawn_seed(cfg.OUTPUT_DIR, args.resume)
+        set_up(cfg, args)
+        train(cfg, args.resume)
+
+
+def set_up(cfg: CfgNode, args: Namespace) -> None:
+    """Logs, seeds, and the check of the data sets."""
+    check_equal_settings(cfg)
     cfg.freeze()
-    default_setup(cfg, args)
+    with config_of_training_kept(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     if not args.eval_only:
         check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=cfg.DATALOADER.SKIP_UNREADABLE > 0)
     check_at_start(cfg.DATASETS.TEST)
-    if args.eval_only:
-        model = Trainer.build_model(cfg)
-        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
-        results = Trainer.test(cfg, model)
-        if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
-            verify_results(cfg, results)
-        return
+
+
+def evaluate(cfg: CfgNode) -> None:
+    """Evaluate the checkpoint MODEL.WEIGHTS."""
+    model = Trainer.build_model(cfg)
+    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
+    results = Trainer.test(cfg, model)
+    if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+        verify_results(cfg, results)
+
+
+def train(cfg: CfgNode, resume: bool) -> None:
+    """Train, or go on with a training."""
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)
-    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if args.resume else 0)
-    trainer.resume_or_load(resume=args.resume)
+    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if resume else 0)
+    trainer.resume_or_load(resume=resume)
+    if comm.is_main_process():  # not before a resume that does not fit is refused
+        with replacing(os.path.join(cfg.OUTPUT_DIR, "config.yaml")) as unfinished:
+            unfinished.write_text(cfg.dump())
     trainer.train()
 
 

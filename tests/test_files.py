@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         with replacing(folder) as unfinished:
             unfinished.write_text("new")
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_disk_that_fills_up_under_torch_is_named(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        with pytest.raises(UserError, match="a.pth cannot be written: the disk is full"):
+            with replacing(tmp_path / "a.pth") as unfinished:
+                torch.save(torch.zeros(100_000), unfinished)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"
     cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM = 0.01  # 0: off
     # keep model_best.pth, by the largest value of this metric ("hIoU", "IoU-cat"); "": none
     cfg.TEST.BEST_METRIC = ""

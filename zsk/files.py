@@ -31,7 +31,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield unfinished
         os.replace(unfinished, path)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or str(error)
+        if "inline_container" in reason:  # torch's words for a write that stopped short
+            reason = "the disk is full, or the file larger than is allowed"
         raise UserError(f"{path} cannot be written: {reason}") from error
     finally:
         try:

@@ -57,6 +57,11 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
     cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
     cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
+    for option in opts:
+        if str(option).startswith("--"):
+            raise UserError(
+                f"{option} stands behind KEY VALUE pairs: give options with -- before them"
+            )
     with _named("command-line options"):
         cfg.merge_from_list(list(opts))
         check_values(cfg, dumped=dumped)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from .classes import CLASSES, OBJECTS
 from .outlines import AS_ON_THE_WEB, CutOuts, cut_out
@@ -74,7 +74,9 @@ def class_name(label: int) -> str:
 def _picture(image: np.ndarray, box: tuple[int, int, int, int], side: int, label: int) -> Picture:
     left, top, right, bottom = box
     crop = image[top:bottom, left:right].astype(np.uint8)
-    return Picture(cv2.resize(crop, (side, side), interpolation=cv2.INTER_LINEAR), int(label))
+    # as OpenAI's CLIP was trained, and as crops of proposals are resized
+    small = Image.fromarray(crop).resize((side, side), Image.Resampling.BICUBIC)
+    return Picture(np.asarray(small), int(label))
 
 
 def _box(inside: np.ndarray, margin: float) -> tuple[int, int, int, int]:

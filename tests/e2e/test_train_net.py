@@ -52,13 +52,15 @@ def test_training_reports_and_says_that_it_runs_on_the_cpu(straight: Path) -> No
 
 
 def test_resume_into_another_configuration(train, straight: Path, tmp_path: Path) -> None:
-    for name in ("last_checkpoint", "model_final.pth"):
+    for name in ("last_checkpoint", "model_final.pth", "config.yaml"):
         shutil.copy(straight / name, tmp_path)
     done = train(tmp_path, "--resume", "MODEL.KERNELS.NUM_KERNELS", 12, max_iter=6)
     assert done.returncode == 2
     error = done.stderr.splitlines()[-1]
     for word in ("model_final.pth is of another configuration", "(8, 32)", "(12, 32)"):
         assert word in error
+    # still what the checkpoints were trained with
+    assert (tmp_path / "config.yaml").read_bytes() == (straight / "config.yaml").read_bytes()
 
 
 def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:

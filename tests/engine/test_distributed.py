@@ -129,3 +129,17 @@ def test_a_lost_process_is_a_sentence(monkeypatch, raised, sentence):
 def test_other_errors_stay_what_they_are():
     with pytest.raises(RuntimeError, match="size mismatch"), lost_processes_named():
         raise RuntimeError("size mismatch")
+
+
+def test_processes_that_do_not_find_each_other(torchrun, monkeypatch):
+    monkeypatch.setitem(os.environ, "MASTER_PORT", "abc")
+    with pytest.raises(UserError, match="do not find each other .*MASTER_PORT=abc"):
+        join_processes("cpu", timeout=30)
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-1", "soon"])
+def test_a_timeout_that_cannot_be(minutes, capsys):
+    with pytest.raises(SystemExit) as end:
+        argument_parser().parse_args(["--process-timeout", minutes])
+    assert end.value.code == 2
+    assert "--process-timeout: invalid number of minutes" in capsys.readouterr().err

@@ -6,7 +6,7 @@ Letter: K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,10 +25,14 @@ class EvaluationClasses:
     prompt_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        Vocabulary.from_trained(self.names, self.prompt_names, ())  # checks the names
+        self.vocabulary(())  # checks the names
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def vocabulary(self, trained: Iterable[str]) -> Vocabulary:
+        """The vocabulary of a model that was trained on classes with the names `trained`."""
+        return Vocabulary.from_trained(self.names, self.prompt_names, trained)
 
 
 def make_evaluation_classes(

@@ -30,12 +30,23 @@ def argument_parser() -> ArgumentParser:
     parser: ArgumentParser = default_argument_parser()
     parser.add_argument(
         "--process-timeout",
-        type=float,
+        type=_minutes,
         default=30.0,
         metavar="MINUTES",
         help="of several processes, how long they wait for one that does not answer (default: 30)",
     )
     return parser
+
+
+def _minutes(text: str) -> float:
+    """A number of minutes that a timeout can have, or a ValueError for argparse."""
+    minutes = float(text)
+    if not 0 < minutes <= 10_000:  # NaN, too
+        raise ValueError(text)
+    return minutes
+
+
+_minutes.__name__ = "number of minutes"  # in argparse's message
 
 
 def launched_by_torchrun() -> bool:
@@ -126,8 +137,8 @@ def join_processes(device: str, timeout: float) -> None:
         timeout: minutes that a process waits for one that does not answer.
 
     Raises:
-        UserError: more processes than GPUs, or processes of Detectron2's launch (over NCCL) on the
-            CPU.
+        UserError: more processes than GPUs, processes of Detectron2's launch (over NCCL) on the
+            CPU, or processes that do not find each other.
     """
     on_gpu = device.startswith("cuda")
     if not launched_by_torchrun():
@@ -137,10 +148,20 @@ def join_processes(device: str, timeout: float) -> None:
                 "GPUs: start them with torchrun instead"
             )
         return
-    if on_gpu:
-        _take_gpu(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(minutes=timeout))
-    compat.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+    try:
+        local_rank, local_size = (
+            int(os.environ[f"LOCAL_{name}"]) for name in ("RANK", "WORLD_SIZE")
+        )
+        if on_gpu:
+            _take_gpu(local_rank)
+        backend = "nccl" if on_gpu else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(minutes=timeout))
+        compat.create_local_process_group(local_size)
+    except (ValueError, RuntimeError) as error:  # torch's DistError is a RuntimeError
+        settings = ", ".join(f"{name}={os.environ[name]}" for name in _TORCHRUN)
+        raise UserError(
+            f"the processes do not find each other ({str(error).splitlines()[0]}): check {settings}"
+        ) from error
     if not on_gpu:
         compat.allow_distributed_cpu_models()
     comm.synchronize()

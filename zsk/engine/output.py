@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from detectron2.utils import comm
 
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -32,6 +37,29 @@ def check_output_folder(folder: str) -> None:
         raise UserError(
             f"OUTPUT_DIR {folder} takes no files ({error}): give another folder"
         ) from error
+
+
+@contextmanager
+def locked_output_folder(folder: str) -> Iterator[None]:
+    """Keep other trainings out of OUTPUT_DIR in the block; the main process holds the lock.
+
+    Raises:
+        UserError: another one is in it.
+    """
+    if not comm.is_main_process():
+        yield
+        return
+    with open(os.path.join(folder, ".lock"), "wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another training writes into OUTPUT_DIR {folder}: wait for its end, or give "
+                "another OUTPUT_DIR"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def report_mistakes_once() -> None:

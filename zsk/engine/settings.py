@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from detectron2.utils import comm
 from zsk.engine.network_settings import network_settings
 from zsk.engine.resume import last_checkpoint, read_checkpoint
 from zsk.errors import UserError
+from zsk.files import replacing
 from zsk.key_checks import all_keys
+from zsk.load import config_hash
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
 NOT_OF_TRAINING = (
@@ -31,18 +34,46 @@ NOT_OF_TRAINING = (
 )
 
 
+def checkpoints_in(output_dir: str) -> list[str]:
+    """Names of the files that a training has left, sorted."""
+    folder = Path(output_dir)
+    return sorted(p.name for name in ("model_*.pth", "last_checkpoint") for p in folder.glob(name))
+
+
+@contextmanager
+def config_of_training_kept(output_dir: str) -> Iterator[None]:
+    """An earlier training's config.yaml survives a block that writes another one.
+
+    An evaluation or a refused resume must not change what the checkpoints were trained with.
+    """
+    file = Path(output_dir, "config.yaml")
+    keep = comm.is_main_process() and checkpoints_in(output_dir) and file.is_file()
+    before = file.read_bytes() if keep else b""
+    yield
+    if keep:
+        with replacing(file) as unfinished:
+            unfinished.write_bytes(before)
+
+
 def refuse_to_replace(output_dir: str) -> None:
     """A new training does not overwrite an earlier one.
 
     Raises:
         UserError: OUTPUT_DIR holds a checkpoint.
     """
-    folder = Path(output_dir)
-    found = sorted(p.name for name in ("model_*.pth", "last_checkpoint") for p in folder.glob(name))
+    found = checkpoints_in(output_dir)
     if found:
         raise UserError(
             f"OUTPUT_DIR {output_dir} holds an earlier training ({', '.join(found[:3])}), which "
             "this one would replace: add --resume to go on with it, or give another OUTPUT_DIR"
+        )
+
+
+def check_equal_settings(cfg: CfgNode) -> None:
+    """Raise a UserError where the processes of a run have different configurations."""
+    if len(set(comm.all_gather(config_hash(cfg)))) > 1:
+        raise UserError(
+            "the processes have different configurations: start each with the same file and options"
         )
 
 

@@ -99,8 +99,14 @@ class ResumableTrainer(DefaultTrainer):
             self.saved = self.trained
 
     def _evaluate(self) -> Any:
-        with self.signals.at_once():
-            self._last_eval_results = self.test(self.cfg, self.model)
+        try:
+            with self.signals.at_once():
+                self._last_eval_results = self.test(self.cfg, self.model)
+        except Stopped:
+            logger.warning(
+                f"the evaluation after iteration {self.trained} is left and not made up for"
+            )
+            raise
         if self.best is not None and comm.is_main_process():
             self.best.update(self._last_eval_results, self.trained)
         return self._last_eval_results
