@@ -141,8 +141,7 @@ def set_up(cfg: CfgNode, args: Namespace) -> None:
 def evaluate(cfg: CfgNode) -> None:
     """Evaluate the checkpoint MODEL.WEIGHTS."""
     model = Trainer.build_model(cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS)
-    check_network_settings(cfg)
+    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
     results = Trainer.test(cfg, model)
     if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
         verify_results(cfg, results)

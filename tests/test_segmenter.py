@@ -51,8 +51,12 @@ def calls(monkeypatch):
     monkeypatch.setattr(module, "load_config", load_config)
     monkeypatch.setattr(module, "trained_names", lambda cfg: ("Cat",))
     monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
-    take = lambda model, path: asked.update(weights=path, mode=model.training)  # noqa: E731
-    monkeypatch.setattr(module, "load_weights", take)
+
+    def load_weights(model, path):
+        asked.update(weights=path, mode=model.training)
+        return {}
+
+    monkeypatch.setattr(module, "load_weights", load_weights)
     return asked
 
 

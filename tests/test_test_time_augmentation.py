@@ -1,11 +1,9 @@
 """Views of a photo and their averaged scores, around a model that answers what the test says."""
 
-import pytest
 import torch
 from detectron2.config import get_cfg
 
 from zsk.config import add_zsk_config
-from zsk.errors import UserError
 from zsk.regions import Regions
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
 from zsk.true_scale import Box
@@ -93,12 +91,6 @@ def test_each_photo_has_its_own_views():
     outputs = ZSKNetWithTTA(model, [2], 99, False)([record(2, 4), record(3, 1)])
     assert outputs[0]["pred_labels"].tolist() == [[0] * 4] * 2
     assert outputs[1]["pred_labels"].tolist() == [[1]] * 3
-
-
-@pytest.mark.parametrize("sizes, max_size", [([], 10), ([4, -1], 10), ([4], 0)])
-def test_views_that_no_photo_can_have_are_refused(sizes, max_size):
-    with pytest.raises(UserError, match="TEST.AUG.MIN_SIZES .* TEST.AUG.MAX_SIZE"):
-        ZSKNetWithTTA(Scripted(), sizes, max_size, False)
 
 
 def test_the_configuration_decides():

@@ -12,7 +12,6 @@ from torch import nn
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
-from zsk.errors import UserError
 from zsk.proposals.outputs import Proposals
 from zsk.regions import Ensemble
 from zsk.vocabulary import Vocabulary
@@ -190,8 +189,3 @@ def test_labels_in_bfloat16_are_nearly_those_of_float32():
     assert rounded["pred_masks"].dtype == torch.float32
     assert not torch.equal(rounded["pred_masks"], exact["pred_masks"])
     assert (rounded["pred_labels"] == exact["pred_labels"]).float().mean() > 0.9
-
-
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match="MODEL.TEST_DTYPE is 'half': choose one of float32"):
-        build(test_dtype="half")

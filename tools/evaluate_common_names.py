@@ -99,8 +99,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
         model = build_model(cfg)
-        load_weights(model, cfg.MODEL.WEIGHTS)
-        check_network_settings(cfg)
+        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
         Trainer.test(cfg, model)
 
 

@@ -15,6 +15,16 @@ from zsk.vocabulary import Vocabulary, ignore_label
 Record = dict[str, Any]
 
 
+def look_and_label(model: Any, records: Sequence[Record]) -> list[dict[str, Tensor]]:
+    """`look` at the images, `label` with each record's words: {"pred_labels": (height,width)}."""
+    looks = model.look([record["image"] for record in records])
+    sizes = [(record["height"], record["width"]) for record in records]
+    return [
+        {"pred_labels": model.label(look, record["vocabulary"], size)}
+        for look, record, size in zip(looks, records, sizes)
+    ]
+
+
 def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor) -> Tensor:
     """B images (3,H,W), normalised on the mean's device and padded to one size: (B,3,H',W').
 

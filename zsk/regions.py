@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from zsk.errors import UserError
 from zsk.true_scale import Box
 
 EnsembleMode = Literal["ensemble", "head", "clip"]
@@ -52,25 +51,11 @@ class Ensemble:
         mode: "ensemble", or "head" or "clip" for one of them alone.
         lam: λ in [0,1], see `geometric_ensemble`.
         seen_penalty: ≥ 0, taken off the head's logits of seen classes, see `head_probabilities`.
-
-    Raises UserError for another mode or a number outside its range.
     """
 
     mode: EnsembleMode = "ensemble"
     lam: float = 0.7
     seen_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(EnsembleMode):
-            known = ", ".join(get_args(EnsembleMode))
-            raise UserError(f"MODEL.ENSEMBLE.MODE is {self.mode!r}: choose one of {known}")
-        if not 0 <= self.lam <= 1:
-            raise UserError(f"MODEL.ENSEMBLE.LAMBDA is {self.lam}, but has to be between 0 and 1")
-        if not 0 <= self.seen_penalty < float("inf"):
-            raise UserError(
-                f"MODEL.ENSEMBLE.SEEN_PENALTY is {self.seen_penalty}, but has to be a finite "
-                "number, 0.0 or more"
-            )
 
 
 def name_regions(

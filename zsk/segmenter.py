@@ -112,8 +112,7 @@ class Segmenter:
                 "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
                 "MODEL.WEIGHTS in the configuration)"
             )
-        load_weights(self.model, self.cfg.MODEL.WEIGHTS)
-        check_network_settings(self.cfg)
+        check_network_settings(self.cfg, load_weights(self.model, self.cfg.MODEL.WEIGHTS))
         self._trained = trained_names(self.cfg)
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN)
         self.model = with_test_time_augmentation(self.cfg, self.model)

@@ -31,16 +31,8 @@ class ZSKNetWithTTA(SeveralLooks):
             min_sizes: shortest sides of the views in pixels, 0 for the photo's own; one or more.
             max_size: the longest side in pixels of any view.
             flip: add a mirrored view of each size.
-
-        Raises:
-            UserError: no size, or one that no image can have.
         """
         super().__init__(model)
-        if not min_sizes or min(min_sizes) < 0 or max_size < 1:
-            raise UserError(
-                f"TEST.AUG.MIN_SIZES {list(min_sizes)} and TEST.AUG.MAX_SIZE {max_size} give no "
-                "view: list shortest sides in pixels, and a longest side of at least 1"
-            )
         self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
         self.flip = flip
 
@@ -72,7 +64,7 @@ def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
     """The model as TEST.AUG and TEST.TILES want it: as it is, or looking several times.
 
     Raises:
-        UserError: both are asked for, or a value of theirs does not suit.
+        UserError: both are asked for, or tiles that are too small.
     """
     side, views = cfg.TEST.TILES, cfg.TEST.AUG
     if not side and not views.ENABLED:

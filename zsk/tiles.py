@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zsk.batched_inputs import Record
+from zsk.batched_inputs import Record, look_and_label
 from zsk.errors import UserError
 from zsk.label_map import LARGE, labels_by_strips, votes
 from zsk.regions import Regions
@@ -55,15 +55,7 @@ class SeveralLooks(nn.Module):
 
     def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
         """Look, name, label: per record {"pred_labels": (height,width) int64}."""
-        looks = self.look([record["image"] for record in batched_inputs])
-        return [
-            {
-                "pred_labels": self.label(
-                    look, record["vocabulary"], (record["height"], record["width"])
-                )
-            }
-            for record, look in zip(batched_inputs, looks)
-        ]
+        return look_and_label(self, batched_inputs)
 
     def look(self, images: Sequence[Tensor]) -> list[Any]:
         """Images (3,H,W) uint8 -> what `label` takes, whatever the words."""

@@ -25,15 +25,12 @@ from zsk.classification.build import build_encoder
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
-from zsk.errors import UserError
 from zsk.label_map import View, label_map
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
 from zsk.true_scale import feature_strides, photo_box, whole_cells
 from zsk.vocabulary import Vocabulary, ignore_label
-
-TEST_DTYPES = {t: getattr(torch, t) for t in ("float32", "bfloat16", "float16")}
 
 
 @META_ARCH_REGISTRY.register()
@@ -63,20 +60,9 @@ class ZSKNet(nn.Module):
         Args:
             mask_softmax: see `label_map`.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
-            test_dtype: a key of TEST_DTYPES, the precision of backbone and head in evaluation.
-
-        Raises UserError for a value outside its range.
+            test_dtype: precision of backbone and head in evaluation (MODEL.TEST_DTYPE).
         """
         super().__init__()
-        if test_dtype not in TEST_DTYPES:
-            raise UserError(
-                f"MODEL.TEST_DTYPE is {test_dtype!r}: choose one of {', '.join(TEST_DTYPES)}"
-            )
-        if not 0 <= mask_softmax < float("inf"):
-            raise UserError(
-                f"MODEL.ENSEMBLE.MASK_SOFTMAX is {mask_softmax}, but has to be a finite number, "
-                "0.0 for the method's sigmoids or more"
-            )
         self.backbone = backbone
         self.sem_seg_head = sem_seg_head
         self.criterion = criterion
@@ -86,7 +72,7 @@ class ZSKNet(nn.Module):
         self.mask_softmax = mask_softmax
         self.strides = feature_strides(backbone)
         self.stride = math.lcm(*self.strides.values())
-        self.test_dtype = TEST_DTYPES[test_dtype]
+        self.test_dtype = getattr(torch, test_dtype)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 

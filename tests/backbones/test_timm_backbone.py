@@ -81,7 +81,6 @@ def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
         (("MODEL.TIMM.WEIGHTS", "text.pth"), "text.pth cannot be read"),
         (("MODEL.TIMM.WEIGHTS", "other.pth"), "are not the weights of test_efficientnet"),
         (("MODEL.TIMM.WEIGHTS", "embedded"), "embedded goes with tf_efficientnet_lite networks"),
-        (("MODEL.TIMM.FREEZE", "some"), "FREEZE is 'some': choose none, norm, all"),
         (("MODEL.TIMM.NAME", "nonsense"), "cannot build MODEL.TIMM.NAME 'nonsense'"),
         (("MODEL.TIMM.NAME", "test_vit"), "cannot build MODEL.TIMM.NAME 'test_vit'"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res6"]), "asks for res6, but this timm network has res1"),

@@ -184,7 +184,6 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.ENSEMBLE.MODE", "mean"), "MODEL.ENSEMBLE.MODE is 'mean'"),
         (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),

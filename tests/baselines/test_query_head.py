@@ -10,14 +10,18 @@ from tiny_head import (
     EMBED_DIM,
     QUERIES,
     build_backbone_and_head,
-    make_criterion,
+    check_a_batch_of_two_equals_two_singles,
+    check_every_output,
+    check_half_precision,
+    check_that_every_parameter_gets_a_gradient,
+    photos,
     scored,
+    texts,
     tiny_config,
 )
 from torch import nn
 
 from zsk.data.splits import get_split
-from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
 from zsk.load import load_config
 
@@ -30,17 +34,6 @@ def build(*opts):
     return build_backbone_and_head(tiny_config(*QUERIES, *opts))
 
 
-def photos(batch=2):
-    """(batch,3,64,96) of soft blobs."""
-    torch.manual_seed(1)
-    return nn.functional.interpolate(torch.randn(batch, 3, 4, 6), (64, 96), mode="bilinear")
-
-
-def texts(num_classes=3):
-    torch.manual_seed(2)
-    return nn.functional.normalize(torch.randn(num_classes, EMBED_DIM), dim=1)
-
-
 ONE_LEVEL = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5"])
 
 
@@ -48,14 +41,7 @@ ONE_LEVEL = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5"])
 @pytest.mark.parametrize("opts, size", [((), (16, 24)), (LINEAR, (16, 24)), (ONE_LEVEL, (2, 3))])
 def test_every_layer_gives_masks_of_the_finest_feature_and_scores(opts, size, layers):
     backbone, head = build(*opts, "MODEL.MASK_FORMER.NUM_LAYERS", layers)
-    outputs = scored(head, backbone(photos()), texts())
-    assert len(outputs) == layers
-    for proposals in outputs:
-        assert proposals.pred_masks.shape == (2, 6, *size)
-        assert proposals.pred_logits.shape == (2, 6, 4)
-        assert proposals.pred_logits.dtype == torch.float32
-    for before, after in zip(outputs, outputs[1:]):
-        assert not torch.allclose(before.pred_masks, after.pred_masks, atol=1e-3)
+    check_every_output(scored(head, backbone(photos()), texts()), size, layers)
 
 
 @pytest.mark.parametrize("hidden, expected", [([], [32, 32]), ([64], [64]), ([64, 8], [64, 8])])
@@ -80,17 +66,7 @@ def test_dropout_is_off_in_evaluation_and_on_in_training():
 
 @pytest.mark.parametrize("opts", [("MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0), LINEAR])
 def test_a_batch_of_two_equals_two_singles(opts):
-    backbone, head = build(*opts)
-    images = photos()
-    with torch.no_grad():
-        both = scored(head, backbone(images), texts())
-        singles = [scored(head, backbone(image[None]), texts()) for image in images]
-    for i, single in enumerate(singles):
-        for layer, expected in enumerate(single):
-            logits, masks = both[layer].pred_logits[i], both[layer].pred_masks[i].sigmoid()
-            torch.testing.assert_close(logits, expected.pred_logits[0], rtol=0, atol=1e-5)
-            expected_masks = expected.pred_masks[0].sigmoid()
-            torch.testing.assert_close(masks, expected_masks, rtol=0, atol=1e-5)
+    check_a_batch_of_two_equals_two_singles(*build(*opts))
 
 
 @pytest.mark.parametrize("label", [1, 255])
@@ -100,14 +76,7 @@ def test_every_parameter_has_a_gradient(opts, label):
     backbone, head = build(*opts)
     backbone.train()
     head.train()
-    segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
-    losses = make_criterion()(scored(head, backbone(photos()), texts()), segments, ["a", "b"])
-    sum(losses.values()).backward()
-    for module in (backbone, head):
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                assert parameter.grad is not None, name
-                assert torch.isfinite(parameter.grad).all(), name
+    check_that_every_parameter_gets_a_gradient(backbone, head, label)
     learned = [*head.mask_embed.parameters(), *head.pixel_decoder.parameters()]
     if label == 255:
         assert not any(p.grad.any() for p in learned)
@@ -117,12 +86,7 @@ def test_every_parameter_has_a_gradient(opts, label):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_gives_finite_proposals(dtype):
-    backbone, head = build()
-    with torch.no_grad(), torch.autocast("cpu", dtype):
-        features = {name: 200 * f for name, f in backbone(photos()).items()}
-        for proposals in scored(head, features, texts()):
-            assert torch.isfinite(proposals.pred_masks).all()
-            assert torch.isfinite(proposals.pred_logits).all()
+    check_half_precision(*build(), dtype)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +97,9 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
         (("MODEL.RESNETS.OUT_FEATURES", [*RESNET, "head"]), "does not read it: take it out"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"]), "scores its queries: set it to \\[\\]"),
-        (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN': choose GN, "),
         (("MODEL.MASK_FORMER.CONV_DIM", 48), "CONV_DIM is 48, .* multiple of 32"),
         (("MODEL.MASK_FORMER.DIM", 30), "DIM is 30, .* multiple of 4 and of .*NUM_HEADS 2"),
         (("MODEL.MASK_FORMER.NUM_HEADS", 5), "DIM is 32, .* multiple of 4 and of .*NUM_HEADS 5"),
-        (("MODEL.MASK_FORMER.NUM_HEADS", 0), "NUM_HEADS is 0"),
-        (("MODEL.MASK_FORMER.NUM_LAYERS", 0), "NUM_LAYERS is 0, but has to be at least 1"),
-        (("MODEL.MASK_FORMER.NUM_QUERIES", 0), "NUM_QUERIES is 0"),
-        (("MODEL.MASK_FORMER.DROPOUT", 1.0), "DROPOUT is 1.0"),
-        (("MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", [8, 0]), "\\[8, 0\\], but each width"),
         ((*LINEAR, "MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", [8]), "CLASSIFIER linear nothing reads"),
     ],
 )

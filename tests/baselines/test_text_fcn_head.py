@@ -61,7 +61,6 @@ def test_loss_by_hand():
     [
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), r"IN_FEATURES is \[\]: name the one"),
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives"),
-        (("MODEL.SEM_SEG_HEAD.NORM", "XN"), "NORM is 'XN'"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(opts, words):

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
-from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 SIDE = 64  # of the tiny models' photos: 4×4 patches, or 2×2 positions of the ResNet's last map
@@ -280,8 +279,3 @@ def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
     with torch.no_grad():
         labels = model([record])[0]["pred_labels"]
     assert labels.shape == (40, 50) and labels.max() <= 1
-
-
-def test_numbers_out_of_range_are_refused_before_any_file_is_read():
-    with pytest.raises(UserError, match="MODEL.CLIP.ONE_PASS_SIZE is -1"):
-        build_encoder("no file", one_pass_size=-1)

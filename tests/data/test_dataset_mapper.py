@@ -12,7 +12,6 @@ from PIL import Image
 from zsk.config import add_zsk_config
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import register_zero_shot_split
-from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 # ids 0 seen, 1 unseen, 2 seen: the seen-only ids are 0, –, 1
@@ -81,9 +80,6 @@ def test_recoloured_segments_lose_their_names(tmp_path: Path) -> None:
     assert mapped["unnamed"].dtype == torch.int64
     assert mapped["image"][:, 0, 1].tolist() == [10, 20, 30]  # and its pixels stay
     assert mapped["image"][:, 0, 0].tolist() != [10, 20, 30]
-    for share in (-0.1, 1.5):
-        with pytest.raises(UserError, match="INPUT.RECOLOR"):
-            train_mapper(recolor=share)
 
 
 def test_the_configuration_of_testing(tmp_path: Path, pets: str, cfg: CfgNode) -> None:
@@ -99,6 +95,3 @@ def test_the_configuration_of_testing(tmp_path: Path, pets: str, cfg: CfgNode) -
     assert ZeroShotMapper(cfg, False, pets)(record)["image"].shape == (3, 40, 80)
     cfg.TEST.VOCABULARY = "seen"
     assert ZeroShotMapper(cfg, False, pets).vocabulary.names == ("cat", "dog")
-    cfg.TEST.VOCABULARY = "all"
-    with pytest.raises(UserError, match="TEST.VOCABULARY is 'all'"):
-        ZeroShotMapper(cfg, False, pets)

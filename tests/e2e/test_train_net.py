@@ -128,18 +128,12 @@ def test_evaluation_across_data_sets(train, ade_root, straight: Path, tmp_path: 
     [
         (["MODEL.NO_SUCH_KEY", "1"], ["MODEL.NO_SUCH_KEY"]),
         (["DATASETS.TEST", "('nowhere',)"], ["'nowhere'", "not registered"]),
-        (["DATASETS.TRAIN", "('ade20k_150_val',)"], ["'ade20k_150_val'", "evaluation only"]),
         (["MODEL.CLIP.NAME", "no/such/clip.pt"], ["no/such/clip.pt"]),
-        (["MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
         (["--eval-only", "MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
-        (["MODEL.KERNELS.INIT", "magic"], ["MODEL.KERNELS.INIT", "magic"]),
-        (["MODEL.KERNELS.NUM_HEADS", "5"], ["MODEL.KERNELS.DIM is 32", "multiple of", "5"]),
         (["MODEL.KERNELS.DIM", "48"], ["MODEL.KERNELS.DIM is 48", "multiple of 32"]),
-        (["MODEL.RESNETS.OUT_FEATURES", "['res9']"], ["MODEL.RESNETS.OUT_FEATURES", "res9"]),
-        (["OUTPUT_DIR", "setup.py/output"], ["OUTPUT_DIR setup.py/output", "cannot be made"]),
     ],
 )
-def test_a_users_mistake_is_one_sentence(train, ade_root, tmp_path: Path, arguments, words) -> None:
+def test_a_users_mistake_is_one_sentence(train, tmp_path: Path, arguments, words) -> None:
     done = train(tmp_path, *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr + done.stdout

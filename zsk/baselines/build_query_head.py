@@ -6,14 +6,14 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 
 from zsk.errors import UserError
-from zsk.proposals.build_features import check_norm, check_norm_width, check_pyramid
+from zsk.proposals.build_features import check_norm_width, check_pyramid
 from zsk.proposals.pixel_decoder import PixelDecoder
 
 from .transformer_decoder import TransformerDecoder
 
 
 def check_query_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
-    """Raises UserError for features that do not suit the pyramid and for values out of range."""
+    """Raises UserError for features and widths that do not go together."""
     head = cfg.MODEL.SEM_SEG_HEAD
     _check_features(head, input_shape)
     if head.CLASS_FEATURES:
@@ -22,7 +22,6 @@ def check_query_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> 
             "ZSMaskFormerHead scores its queries: set it to []"
         )
     _check_sizes(cfg.MODEL.MASK_FORMER)
-    check_norm(head.NORM)
     check_norm_width(head.NORM, "MASK_FORMER.CONV_DIM", cfg.MODEL.MASK_FORMER.CONV_DIM)
 
 
@@ -64,13 +63,8 @@ def _check_features(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None
 
 
 def _check_sizes(settings: CfgNode) -> None:
-    for key in ("NUM_QUERIES", "NUM_LAYERS", "NUM_HEADS"):
-        if settings[key] < 1:
-            raise UserError(f"MODEL.MASK_FORMER.{key} is {settings[key]}, but has to be at least 1")
-    if settings.DIM < 1 or settings.DIM % 4 or settings.DIM % settings.NUM_HEADS:
+    if settings.DIM % 4 or settings.DIM % settings.NUM_HEADS:
         raise UserError(
             f"MODEL.MASK_FORMER.DIM is {settings.DIM}, but has to be a multiple of 4 and of "
             f"MODEL.MASK_FORMER.NUM_HEADS {settings.NUM_HEADS}"
         )
-    if not 0 <= settings.DROPOUT < 1:
-        raise UserError(f"MODEL.MASK_FORMER.DROPOUT is {settings.DROPOUT}, but has to be in [0, 1)")

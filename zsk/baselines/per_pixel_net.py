@@ -22,6 +22,7 @@ from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
+    look_and_label,
     padded_images,
     padded_labels,
     shared_vocabulary,
@@ -120,7 +121,7 @@ class PerPixelNet(nn.Module):
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
         """
         if not self.training:
-            return self.inference(batched_inputs)
+            return look_and_label(self, batched_inputs)
         if self.sem_seg_head is None:
             raise ValueError("mode clip has nothing to train: call it in evaluation mode")
         text = self.text_classifier(shared_vocabulary(batched_inputs))
@@ -136,18 +137,6 @@ class PerPixelNet(nn.Module):
         pixels = padded_images(images, self.pixel_mean, self.pixel_std)
         features = self.backbone(pixels)
         return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
-
-    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Look, name and label."""
-        looks = self.look([record["image"] for record in batched_inputs])
-        return [
-            {
-                "pred_labels": self.label(
-                    places, record["vocabulary"], (record["height"], record["width"])
-                )
-            }
-            for record, places in zip(batched_inputs, looks)
-        ]
 
     @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Places]:

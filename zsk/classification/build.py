@@ -13,8 +13,6 @@ from __future__ import annotations
 import torch
 from fvcore.common.registry import Registry
 
-from zsk.errors import UserError
-
 from .encoder import VisionLanguageEncoder
 
 ENCODER_REGISTRY = Registry("ENCODER")
@@ -52,14 +50,8 @@ def build_encoder(
         options: one_pass_size, see ClipEncoder; other encoders ignore it.
 
     Raises:
-        UserError: the packages or the weights are missing or unreadable, or an option is out of
-            its range.
+        UserError: the packages or the weights are missing or unreadable.
     """
-    if not 0 <= temperature < float("inf"):
-        raise UserError(
-            f"MODEL.CLIP.TEMPERATURE is {temperature}, but has to be a finite number, 0.0 for the "
-            "encoder's own or more"
-        )
     scheme, _, rest = name.partition(":")
     if scheme not in ENCODER_REGISTRY:
         scheme, rest = "openai", name

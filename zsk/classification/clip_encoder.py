@@ -45,7 +45,7 @@ class ClipEncoder(VisionLanguageEncoder):
             project.
 
     Raises:
-        UserError: no such file, no complete CLIP model in it, or a number outside its range.
+        UserError: no such file, or no complete CLIP model in it.
     """
 
     takes_regions = True
@@ -53,8 +53,6 @@ class ClipEncoder(VisionLanguageEncoder):
     takes_context = True
 
     def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
-        if one_pass_size < 0:
-            raise UserError(f"MODEL.CLIP.ONE_PASS_SIZE is {one_pass_size}, but must not be < 0")
         model = _build(find_weights(weights))
         super().__init__(
             embed_dim=model.text_projection.shape[1],

@@ -137,14 +137,9 @@ def train_augmentations(cfg: CfgNode, ignore: int = IGNORE_LABEL) -> list[Any]:
     With crops and a positive SIZE_DIVISIBILITY every result has exactly the crop size.
 
     Raises:
-        UserError: a value of RANDOM_FLIP or CROP.SIZE that is not supported, or a crop size that
-            is no multiple of SIZE_DIVISIBILITY.
+        UserError: a crop size that is no multiple of SIZE_DIVISIBILITY.
     """
     options, crop = cfg.INPUT, cfg.INPUT.CROP
-    if options.RANDOM_FLIP not in ("horizontal", "none"):
-        raise UserError(
-            f"INPUT.RANDOM_FLIP is {options.RANDOM_FLIP!r}: choose 'horizontal' or 'none'"
-        )
     steps: list[Any] = [
         ResizeShortestEdge(
             tuple(options.MIN_SIZE_TRAIN), options.MAX_SIZE_TRAIN, options.MIN_SIZE_TRAIN_SAMPLING
@@ -153,10 +148,6 @@ def train_augmentations(cfg: CfgNode, ignore: int = IGNORE_LABEL) -> list[Any]:
     divisibility = options.SIZE_DIVISIBILITY
     if crop.ENABLED:
         size = tuple(crop.SIZE)
-        if not all(isinstance(side, int) and side > 0 for side in size):
-            raise UserError(
-                f"INPUT.CROP.SIZE is {list(size)}: give height and width in whole pixels"
-            )
         if divisibility > 0 and any(side % divisibility for side in size):
             raise UserError(
                 f"INPUT.CROP.SIZE {list(size)} is not a multiple of INPUT.SIZE_DIVISIBILITY "

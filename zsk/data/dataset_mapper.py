@@ -18,7 +18,6 @@ from zsk.data.images import read_oriented_image
 from zsk.data.labels import check_label, read_joint_label
 from zsk.data.recoloring import recolor_segments
 from zsk.data.register import get_vocabulary
-from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary, ignore_label
 
 
@@ -59,10 +58,8 @@ class ZeroShotMapper:
             recolor: in training, the share of segments to recolour, in [0, 1].
 
         Raises:
-            UserError: training without a seen class; or `recolor` is no share.
+            UserError: training without a seen class.
         """
-        if not 0 <= recolor <= 1:
-            raise UserError(f"INPUT.RECOLOR is {recolor}: give a share of the segments, 0 to 1")
         self.recolor = recolor
         self.is_train = is_train
         self.vocabulary = vocabulary.seen_only() if is_train else vocabulary
@@ -84,7 +81,7 @@ class ZeroShotMapper:
             friendly=cfg.DATASETS.PROMPT_NAMES,
             trained_on=() if is_train else cfg.DATASETS.TRAIN,
         )
-        if not is_train and seen_names_only(cfg):
+        if not is_train and cfg.TEST.VOCABULARY == "seen":
             vocabulary = vocabulary.seen_only()
         return {
             "is_train": is_train,
@@ -134,14 +131,3 @@ class ZeroShotMapper:
                 for key, map_ in label_maps.items()
             },
         }
-
-
-def seen_names_only(cfg: CfgNode) -> bool:
-    """Whether TEST.VOCABULARY allows the seen classes only.
-
-    Raises:
-        UserError: it is neither joint nor seen.
-    """
-    if cfg.TEST.VOCABULARY not in ("joint", "seen"):
-        raise UserError(f"TEST.VOCABULARY is {cfg.TEST.VOCABULARY!r}: choose 'joint' or 'seen'")
-    return cfg.TEST.VOCABULARY == "seen"

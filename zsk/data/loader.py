@@ -50,7 +50,7 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
         )
     mapper: Callable[[dict[str, Any]], dict[str, Any]]
     mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
-    if share := _share_to_skip(cfg):
+    if share := cfg.DATALOADER.SKIP_UNREADABLE:
         mapper = ReplaceUnreadable(mapper, records)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     loader = DataLoader(
@@ -65,16 +65,6 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
     return SkippedFiles(loader, len(records), share) if share else loader
 
 
-def _share_to_skip(cfg: CfgNode) -> float:
-    share = cfg.DATALOADER.SKIP_UNREADABLE
-    if not 0 <= share < 1:
-        raise UserError(
-            f"DATALOADER.SKIP_UNREADABLE is {share}: give a share of the training images, 0.0 (the "
-            "first unreadable file ends the run) to less than 1"
-        )
-    return float(share)
-
-
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     """A loader of all images of a data set in order, as lists of mapped records.
 
@@ -83,10 +73,8 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
             DATALOADER.NUM_WORKERS are read.
 
     Raises:
-        UserError: the data set is not registered, its files do not pair up, or no batch size.
+        UserError: the data set is not registered, or its files do not pair up.
     """
-    if cfg.TEST.IMS_PER_BATCH < 1:
-        raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}, but has to be at least 1")
     mapper = ZeroShotMapper(cfg, is_train=False, dataset_name=dataset_name)
     singles = build_detection_test_loader(
         get_detection_dataset_dicts(dataset_name, filter_empty=False),

@@ -72,17 +72,15 @@ def register_zero_shot_split(
         raise UserError(
             f"label_orientation is {label_orientation!r}: choose {' or '.join(LABEL_ORIENTATIONS)}"
         )
-    settings = {
-        **_file_settings(image_root, label_root, file_list, image_suffixes),
-        "label_suffix": label_suffix,
-        "sub_folders": sub_folders,
-        "label_values": None if label_values is None else ordered_values(label_values, vocabulary),
-        "label_orientation": label_orientation,
-        "vocabulary": vocabulary,
-        "evaluation_classes": None,
-        "training": training,
-    }
-    _register(name, vocabulary.names, settings, advice)
+    _register(
+        *(name, vocabulary.names, image_root, label_root, file_list, image_suffixes, advice),
+        label_suffix=label_suffix,
+        sub_folders=sub_folders,
+        label_values=None if label_values is None else ordered_values(label_values, vocabulary),
+        label_orientation=label_orientation,
+        vocabulary=vocabulary,
+        training=training,
+    )
 
 
 def register_evaluation_set(
@@ -100,36 +98,34 @@ def register_evaluation_set(
     It has no unseen list: its seen classes follow from the data sets that the model was trained
     on (see `get_vocabulary`).
     """
-    settings = {
-        **_file_settings(image_root, label_root, file_list, image_suffixes),
-        "label_suffix": LABEL_SUFFIX,
-        "sub_folders": False,
-        "label_values": None,
-        "label_orientation": "displayed",
-        "vocabulary": None,
-        "evaluation_classes": classes,
-        "training": False,
-    }
-    _register(name, classes.names, settings, advice)
+    _register(
+        *(name, classes.names, image_root, label_root, file_list, image_suffixes, advice),
+        label_orientation="displayed",
+        evaluation_classes=classes,
+    )
 
 
-def _file_settings(
+def _register(
+    name: str,
+    class_names: Sequence[str],
     image_root: str | os.PathLike[str],
     label_root: str | os.PathLike[str],
     file_list: str | os.PathLike[str] | None,
     image_suffixes: Sequence[str],
-) -> dict[str, Any]:
-    """Metadata about files, with absolute paths because the working directory may change."""
-    return {
+    advice: str,
+    **others: Any,
+) -> None:
+    """Register with `others` as metadata, too, or check that all are those registered before."""
+    settings = {
+        # absolute, because the working directory may change
         "image_root": os.path.abspath(image_root),
         "sem_seg_root": os.path.abspath(label_root),
         "file_list": None if file_list is None else os.path.abspath(file_list),
         "image_suffixes": tuple(image_suffixes),
+        **{"label_suffix": LABEL_SUFFIX, "sub_folders": False, "label_values": None},
+        **{"vocabulary": None, "evaluation_classes": None, "training": False},
+        **others,
     }
-
-
-def _register(name: str, class_names: Sequence[str], settings: dict[str, Any], advice: str) -> None:
-    """Register with `settings` as metadata, or check that they are those registered before."""
     if len(class_names) >= WIDE_IGNORE_LABEL:
         raise UserError(
             f"the data set {name!r} has {len(class_names)} classes, but label images hold less "

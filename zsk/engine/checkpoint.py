@@ -19,24 +19,30 @@ from zsk.safe_load import one_line, read_file
 logger = logging.getLogger(__name__)
 
 
-def load_weights(model: nn.Module, path: str) -> None:
+def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     """Load a trained checkpoint (a file with "model", or a bare state dict) with weights_only.
 
     Weights of a frozen backbone may be missing, since the backbone has its own source; all others
     have to be there and to fit. A model without weights of its own (CLIP alone) takes the path "".
 
+    Returns:
+        the settings that the file notes of its training (`zsk.engine.settings`), or {}.
+
     Raises:
         UserError: the file is missing, unreadable, lacks weights or holds ones of another shape.
     """
     if not path and not model.state_dict():
-        return
+        return {}
     if not os.path.isfile(path):
         raise UserError(
             f"weights file {path} does not exist: give a checkpoint (MODEL.WEIGHTS, --weights)"
         )
-    state = read_state_dict(path)
+    content = read_file(path)
+    state = _weights(content, path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)
+    notes: dict[str, Any] = content.get("trainer", {}).get("settings", {})
+    return notes
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:

@@ -5,16 +5,14 @@ notes the values of its training.
 """
 
 import logging
-import pickle
-import zipfile
-from functools import reduce
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from detectron2.config import CfgNode
 
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
+from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -35,30 +33,24 @@ CLASSES = "classes"  # a linear classifier's columns have no names of their own
 def network_settings(cfg: CfgNode) -> dict[str, Any]:
     """What a checkpoint notes: the values of NETWORK_KEYS and the classes, all of plain types."""
     classes = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
-    return {CLASSES: classes, **{key: _plain(cfg, key) for key in NETWORK_KEYS}}
+    values = all_keys(cfg)
+    return {CLASSES: classes, **{key: values[key] for key in NETWORK_KEYS}}
 
 
-def check_network_settings(cfg: CfgNode) -> None:
-    """Compare the configuration with what the checkpoint MODEL.WEIGHTS notes of its training.
+def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any]) -> None:
+    """Compare the configuration with the notes `trained` of its checkpoint MODEL.WEIGHTS.
 
-    Each setting that differs is logged as a warning. A file without notes says nothing.
+    Each setting that differs is logged as a warning. One without a note is not compared.
 
     Raises:
         UserError: the checkpoint's linear classifier has other classes, or another order of them.
     """
-    path = cfg.MODEL.WEIGHTS
-    if not zipfile.is_zipfile(path):  # torch's format since 1.6
-        return
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError:  # holds more than our trainings write
-        return
-    trained = content.get("trainer", {}).get("settings", {})
+    path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
     for key in NETWORK_KEYS:
-        if key in trained and trained[key] != _plain(cfg, key):
+        if key in trained and trained[key] != values[key]:
             logger.warning(
                 f"weights file {path} was trained with {key} {trained[key]}, but the configuration "
-                f"has {_plain(cfg, key)}: the scores will be wrong"
+                f"has {values[key]}: the scores will be wrong"
             )
     classes = trained.get(CLASSES, [])
     if classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
@@ -70,8 +62,3 @@ def check_network_settings(cfg: CfgNode) -> None:
                 f"but the data set has {', '.join(names)}: evaluate it on the classes of its "
                 "training"
             )
-
-
-def _plain(cfg: CfgNode, key: str) -> Any:
-    value = reduce(lambda node, part: node[part], key.split("."), cfg)
-    return list(value) if isinstance(value, tuple) else value

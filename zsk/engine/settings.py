@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
@@ -15,6 +14,7 @@ from zsk.engine.network_settings import network_settings
 from zsk.engine.resume import last_checkpoint, read_checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
+from zsk.key_checks import all_keys
 from zsk.load import config_hash
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
@@ -79,17 +79,8 @@ def check_equal_settings(cfg: CfgNode) -> None:
 
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
     """Flat key → value of what decides a training, as plain values, with processes and classes."""
-    flat = dict(_flat(yaml.safe_load(cfg.dump())))
-    kept = {k: v for k, v in flat.items() if not k.startswith(NOT_OF_TRAINING)}
+    kept = {k: v for k, v in all_keys(cfg).items() if not k.startswith(NOT_OF_TRAINING)}
     return {"processes": processes, **kept, **network_settings(cfg)}
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in node.items():
-        nested = isinstance(value, dict)
-        pairs += _flat(value, f"{prefix}{key}.") if nested else [(f"{prefix}{key}", value)]
-    return pairs
 
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -46,14 +46,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     The clipping sits in `step`, where AMP's scaler has unscaled the gradients already.
 
     Raises:
-        UserError: an unknown optimizer, NESTEROV without a MOMENTUM, or a model without parameters
-            to train.
+        UserError: NESTEROV without a MOMENTUM, or a model without parameters to train.
     """
-    kind = OPTIMIZERS.get(cfg.SOLVER.OPTIMIZER)
-    if kind is None:
-        raise UserError(
-            f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}: choose {' or '.join(OPTIMIZERS)}"
-        )
+    kind = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
     groups = parameter_groups(cfg, model)
     if not groups:
         raise UserError(

@@ -6,7 +6,6 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
-from zsk.data.dataset_mapper import seen_names_only
 from zsk.data.register import get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
@@ -25,9 +24,9 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
     "seen_only" therein, so that neither kind of numbers replaces the other.
 
     Raises:
-        UserError: the data set is not registered, or a key has a value that does not suit.
+        UserError: the data set is not registered, or keys do not go together.
     """
-    seen_only = seen_names_only(cfg)
+    seen_only = cfg.TEST.VOCABULARY == "seen"
     folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
     if seen_only:
         folder = os.path.join(folder, SEEN_ONLY_FOLDER)
@@ -75,7 +74,7 @@ def check_best_metric(cfg: CfgNode) -> None:
 
 
 def _metric_names(cfg: CfgNode, dataset_name: str) -> list[str]:
-    seen_only = seen_names_only(cfg)
+    seen_only = cfg.TEST.VOCABULARY == "seen"
     evaluator = ZeroShotEvaluator(dataset_name, trained_on=cfg.DATASETS.TRAIN, seen_only=seen_only)
     names = [*(HEADLINE_SEEN_ONLY if seen_only else headline(evaluator.groups))]
     if cfg.TEST.PROPOSAL_RECALL:

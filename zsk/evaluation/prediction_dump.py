@@ -21,7 +21,6 @@ from zsk.files import replacing
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 
-FORMATS = ("png", "rle")
 PNG_FOLDER = "predictions"
 RLE_FILE = "predictions.json"
 
@@ -40,9 +39,6 @@ class PredictionDump(DatasetEvaluator):
         formats: "png", "rle" or both.
         vocabulary: the joint one.
         seen_only: the predictions are ids into `vocabulary.seen_only()`.
-
-    Raises:
-        UserError: another format.
     """
 
     def __init__(
@@ -53,9 +49,6 @@ class PredictionDump(DatasetEvaluator):
         *,
         seen_only: bool = False,
     ) -> None:
-        for name in formats:
-            if name not in FORMATS:
-                raise UserError(f"TEST.DUMP lists {name!r}: choose from {', '.join(FORMATS)}")
         self._folder = Path(output_dir)
         self._formats = tuple(formats)
         self._vocabulary = vocabulary

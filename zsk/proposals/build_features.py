@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 
 from zsk.errors import UserError
 
@@ -68,16 +68,6 @@ def check_pyramid(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     strides = [int(input_shape[name].stride or 1) for name in names]
     if strides != sorted(strides):
         raise UserError(f"{key}, of strides {strides}: put the finest first, the coarsest last")
-
-
-def check_norm(norm: str) -> None:
-    """Raises UserError where Detectron2 has no such norm."""
-    try:
-        get_norm(norm, 32)
-    except KeyError as error:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.NORM is {norm!r}: choose GN, LN, BN, SyncBN, FrozenBN or ''"
-        ) from error
 
 
 def check_norm_width(norm: str, key: str, width: int) -> None:

@@ -55,7 +55,7 @@ def kmeans(points: Tensor, seeds: Tensor, iterations: int) -> Tensor:
 
 
 @torch.no_grad()
-def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations: int) -> Tensor:
+def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations: int = 5) -> Tensor:
     """Partitions of an image by its features: one of `count` masks for each of `counts`.
 
     Every feature (B,C_i,h_i,w_i) is resized to the first one's h x w, centred and normalised per
@@ -79,11 +79,10 @@ def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations:
 class ClusterKernels(nn.Module):
     """K_0 from the features under each cluster, M_0 the clusters themselves."""
 
-    def __init__(self, counts: Sequence[int], dim: int, iterations: int = 5, logit: float = 2.0):
+    def __init__(self, counts: Sequence[int], dim: int, logit: float = 2.0):
         """`logit`: M_0 is +logit inside a cluster and -logit outside (2: sigmoid 0.88 and 0.12)."""
         super().__init__()
         self.counts = tuple(counts)
-        self.iterations = iterations
         self.logit = logit
         self.init_kernels = nn.Parameter(torch.empty(sum(self.counts), dim))
         nn.init.normal_(self.init_kernels, std=0.01)
@@ -95,7 +94,7 @@ class ClusterKernels(nn.Module):
         """F (B,D,h,w), features to cluster -> K_0 (B,N,D), M_0 (B,N,h,w)."""
         # float32: a sum over h*w pixels passes 65504, and rounding would move cluster borders
         with torch.autocast(device_type=features.device.type, enabled=False):
-            masks = cluster_masks(backbone_features, self.counts, self.iterations)
+            masks = cluster_masks(backbone_features, self.counts)
             masks = resize_masks(masks, features.shape[-2:])
             centres = region_means(features, masks)
         return self.project(centres) + self.init_kernels, (2 * masks - 1) * self.logit
@@ -108,26 +107,18 @@ class ClusterGenerator(nn.Module):
     have no gradient.
     """
 
-    def __init__(
-        self,
-        cluster_features: Sequence[str],
-        counts: Sequence[int],
-        *,
-        logit: float,
-        iterations: int = 5,
-    ):
+    def __init__(self, cluster_features: Sequence[str], counts: Sequence[int], *, logit: float):
         """`cluster_features`: backbone features to cluster, F the first; others as above."""
         super().__init__()
         self.cluster_features = tuple(cluster_features)
         self.counts = tuple(counts)
-        self.iterations = iterations
         self.logit = logit
 
     def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone features -> F (B,C,h,w), K_0 (B,N,C), M_0 (B,N,h,w) logits."""
         clustered = [features[name] for name in self.cluster_features]
         with torch.autocast(device_type=clustered[0].device.type, enabled=False):
-            masks = cluster_masks(clustered, self.counts, self.iterations)
+            masks = cluster_masks(clustered, self.counts)
             kernels = region_means(clustered[0], masks)
         return clustered[0], kernels, (2 * masks - 1) * self.logit
 

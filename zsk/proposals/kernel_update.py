@@ -10,13 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsk.errors import UserError
-
 from .masks import convolve_kernels, resize_masks
-
-GATHER_ACTIVATIONS = ("sigmoid", "softmax")
-GATHER_REDUCTIONS = ("sum", "mean")
-MASK_UPDATES = ("predict", "add")
 
 
 def gather_group_features(
@@ -120,12 +114,6 @@ class KernelUpdateStage(nn.Module):
                 is a choice of this project for initial masks from clusters.
         """
         super().__init__()
-        if gather_activation not in GATHER_ACTIVATIONS or gather_reduction not in GATHER_REDUCTIONS:
-            raise ValueError(f"unknown gathering {gather_activation}/{gather_reduction}")
-        if mask_update not in MASK_UPDATES:
-            raise UserError(
-                f"MODEL.KERNELS.MASK_UPDATE is {mask_update!r}: choose {', '.join(MASK_UPDATES)}"
-            )
         self.gather_activation = gather_activation
         self.gather_reduction = gather_reduction
         self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else None
