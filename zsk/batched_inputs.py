@@ -25,13 +25,16 @@ def look_and_label(model: Any, records: Sequence[Record]) -> list[dict[str, Tens
     ]
 
 
-def padded_images(images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor) -> Tensor:
+def padded_images(
+    images: Sequence[Tensor], pixel_mean: Tensor, pixel_std: Tensor, divisibility: int = 0
+) -> Tensor:
     """B images (3,H,W), normalised on the mean's device and padded to one size: (B,3,H',W').
 
-    The layout is channels_last, in which convolutions are faster on a CPU.
+    H' and W' are multiples of `divisibility` (0: any); padding has the colour of the mean. The
+    layout is channels_last, in which convolutions are faster on a CPU.
     """
     normalised = [(image.to(pixel_mean.device) - pixel_mean) / pixel_std for image in images]
-    padded = ImageList.from_tensors(normalised).tensor
+    padded = ImageList.from_tensors(normalised, divisibility).tensor
     return padded.contiguous(memory_format=torch.channels_last)
 
 

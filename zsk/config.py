@@ -31,6 +31,12 @@ def add_zsk_config(cfg: CfgNode) -> None:
     # side in pixels of a photo's overlapping tiles, after the resize of INPUT.MIN_SIZE_TEST and
     # MAX_SIZE_TEST; 0: the whole photo at once
     cfg.TEST.TILES = 0
+    # photos are padded with the pixel mean to sides that are multiples of it (public MaskFormer and
+    # ZS-MaskFormer: 32); 0: not padded, features are extended instead
+    cfg.TEST.SIZE_DIVISIBILITY = 0
+    # masks become votes at the size of the result, or (public MaskFormer and ZS-MaskFormer) at the
+    # photo's size in the network, whose votes are resized ("photo")
+    cfg.TEST.VOTES_AT = "result"
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
@@ -97,10 +103,12 @@ def _add_head_config(cfg: CfgNode) -> None:
     kernels.NUM_STAGES = 4  # S
     kernels.NUM_HEADS = 8
     kernels.DIM_FEEDFORWARD = 2048
+    kernels.GATE_GROUPS = 1  # rows of a kernel that pass the same gate (K-Net's code: 2 of 256)
     kernels.GATHER_ACTIVATION = "sigmoid"  # sigmoid (eq. 3.1) or softmax over kernels (K-Net)
     kernels.GATHER_REDUCTION = "sum"  # sum (eq. 3.1) or mean over the mask
     kernels.FEATURE_TRANSFORM = False  # a 1x1 convolution on F per stage (K-Net's code: True)
     kernels.INIT = "learned"  # learned (section 1.2) or clusters (k-means, our choice)
+    kernels.INIT_BIAS = False  # M_0 of learned kernels has a bias (K-Net's code: True)
     kernels.CLUSTER_COUNTS = [4, 8, 16, 32]  # clusters per partition; their sum is NUM_KERNELS
     kernels.CLUSTER_FEATURES = ["res5"]  # what is clustered, at the first one's resolution
     kernels.CLUSTER_LOGIT = 2.0  # M_0 inside a cluster; the negative outside
@@ -135,6 +143,10 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
     clip.PROMPT = "single"  # single, sculpture, imagenet, vild or learned
     clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
+    clip.REGION_PROMPT = (
+        ""  # the prompt for regions; "": PROMPT (ZS-MaskFormer's main result: another)
+    )
+    clip.REGION_PROMPT_WEIGHTS = ""  # for REGION_PROMPT learned: as PROMPT_WEIGHTS
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
     # one_pass with OpenAI's models: shorter side of the photo in pixels; 0: the training size
     clip.ONE_PASS_SIZE = 0
@@ -142,6 +154,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # more thresholds, such as [0.7] beside a MASK_THRESHOLD of 0.3: a crop (or pooled region) for
     # each, whose embeddings are averaged (our choice)
     clip.FURTHER_THRESHOLDS = []
+    # crops are resized with antialiasing, as by CLIP's own preprocessing (public ZS-MaskFormer: False)
+    clip.CROP_ANTIALIAS = True
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
@@ -151,3 +165,6 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # 0.0: a mask votes by its sigmoid (section 4); s > 0: by a softmax over the masks of s times
     # their logits (our choice)
     cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0
+    # a proposal without a pixel has the head's probabilities ("head", section 4), or 1 in place of
+    # CLIP's ("one": public ZS-MaskFormer, where it outweighs others)
+    cfg.MODEL.ENSEMBLE.EMPTY = "head"

@@ -33,7 +33,12 @@ class View(NamedTuple):
     box: Box | None = None  # the photo on the masks; None where they cover it and nothing else
 
 
-def label_map(views: Sequence[View], size: tuple[int, int], mask_softmax: float = 0.0) -> Tensor:
+def label_map(
+    views: Sequence[View],
+    size: tuple[int, int],
+    mask_softmax: float = 0.0,
+    resize_votes: bool = False,
+) -> Tensor:
     """The class with the best score at every pixel.
 
     Args:
@@ -42,6 +47,7 @@ def label_map(views: Sequence[View], size: tuple[int, int], mask_softmax: float 
         size: (H,W). The logits are resized to it, bilinearly.
         mask_softmax: 0 for votes sigmoid(M_n); s > 0 for masks that compete for a pixel, with votes
             softmax_n(s M_n).
+        resize_votes: the votes are resized instead of the logits (the public MaskFormer's order).
     Returns:
         (H,W) int64 in [0,K), the lowest class where several are best.
     """
@@ -52,13 +58,14 @@ def label_map(views: Sequence[View], size: tuple[int, int], mask_softmax: float 
     ]
     labels = torch.empty(size, dtype=torch.int64, device=views[0].probs.device)
     possible = possible_classes(views, size, mask_softmax)
+    if resize_votes:
+        views = [view._replace(masks=votes(view.masks, mask_softmax)) for view in views]
     rows, columns = (_block_edges(side) for side in size)
     strips_of_rows = progress(list(pairwise(rows)), "label map")
     for y, (top, bottom) in enumerate(strips_of_rows):
-        strips = [
-            votes(resize_rows(view.masks, view.box, size, top, bottom), mask_softmax)
-            for view in views
-        ]
+        strips = [resize_rows(view.masks, view.box, size, top, bottom) for view in views]
+        if not resize_votes:
+            strips = [votes(strip, mask_softmax) for strip in strips]
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
             scores = torch.zeros((), device=labels.device)

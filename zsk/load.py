@@ -30,8 +30,8 @@ _KINDS = {
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
-    Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS and DATASETS.SPLIT_FILE in the file are taken
-    from the file's folder where they exist there.
+    Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS, REGION_PROMPT_WEIGHTS and
+    DATASETS.SPLIT_FILE in the file are taken from the file's folder where they exist there.
     Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and MODEL.TEST_DTYPE
     is float32.
 
@@ -55,7 +55,8 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         if not dumped:
             check_read(cfg, given)
     cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
-    cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
+    for key in ("PROMPT_WEIGHTS", "REGION_PROMPT_WEIGHTS"):
+        cfg.MODEL.CLIP[key] = _beside(config_file, cfg.MODEL.CLIP[key])
     cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
     for option in opts:
         if str(option).startswith("--"):

@@ -51,11 +51,13 @@ class Ensemble:
         mode: "ensemble", or "head" or "clip" for one of them alone.
         lam: λ in [0,1], see `geometric_ensemble`.
         seen_penalty: ≥ 0, taken off the head's logits of seen classes, see `head_probabilities`.
+        empty: what a proposal without a pixel has, see `geometric_ensemble`.
     """
 
     mode: EnsembleMode = "ensemble"
     lam: float = 0.7
     seen_penalty: float = 0.0
+    empty: Literal["head", "one"] = "head"
 
 
 def name_regions(
@@ -66,6 +68,7 @@ def name_regions(
     class_logits: ClassLogits,
     clip_temperature: float,
     ensemble: Ensemble,
+    region_text: Tensor | None = None,
 ) -> Tensor:
     """Class scores of all proposals.
 
@@ -74,6 +77,8 @@ def name_regions(
         seen: (K,) bool, the classes that training had masks of.
         class_logits: of the proposal head.
         clip_temperature: τ, the factor on CLIP's cosines.
+        region_text: `text` from another prompt, which CLIP's embeddings of the regions are compared
+            with; None for `text`.
 
     Returns:
         (N,K) float32 in [0,1]. A row need not sum to 1.
@@ -84,10 +89,11 @@ def name_regions(
         if ensemble.mode == "head":
             return head
     assert regions.clip_embeddings is not None and regions.valid is not None
-    clip = (clip_temperature * regions.clip_embeddings @ text.float().T).softmax(dim=-1)
+    region_text = text if region_text is None else region_text
+    clip = (clip_temperature * regions.clip_embeddings @ region_text.float().T).softmax(dim=-1)
     if ensemble.mode == "clip":
         return clip * regions.valid[:, None]
-    return geometric_ensemble(head, clip, regions.valid, seen, ensemble.lam)
+    return geometric_ensemble(head, clip, regions.valid, seen, ensemble.lam, ensemble.empty)
 
 
 def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Tensor:
@@ -115,7 +121,7 @@ def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Ten
 
 
 def geometric_ensemble(
-    head: Tensor, clip: Tensor, valid: Tensor, seen: Tensor, lam: float
+    head: Tensor, clip: Tensor, valid: Tensor, seen: Tensor, lam: float, empty: str = "head"
 ) -> Tensor:
     """head^λ · clip^(1-λ) for seen classes, head^(1-λ) · clip^λ for unseen ones (section 4).
 
@@ -126,10 +132,13 @@ def geometric_ensemble(
             place of `clip` would favour empty proposals.
         seen: (K,) bool.
         lam: λ in [0,1].
+        empty: "one" puts that constant, 1, in place of `clip` (public ZS-MaskFormer).
 
     Returns:
         (N,K) float32 in [0,1], not normalised.
     """
     exponent = torch.where(seen.to(head.device), lam, 1 - lam)
+    if empty == "one":
+        return head**exponent * torch.where(valid[:, None], clip, 1.0) ** (1 - exponent)
     scores = head**exponent * clip ** (1 - exponent)
     return torch.where(valid[:, None], scores, head)

@@ -57,7 +57,7 @@ class ZSKNetWithTTA(SeveralLooks):
     ) -> Tensor:
         """Name the regions of all views, then label every pixel by the averaged scores."""
         named = [View(self.model.name(r, vocabulary), r.masks, r.box) for r in look]
-        return label_map(named, size, self.model.mask_softmax)
+        return label_map(named, size, self.model.mask_softmax, self.model.resize_votes)
 
 
 def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:

@@ -23,13 +23,17 @@ from zsk.batched_inputs import (
 )
 from zsk.classification.build import build_encoder
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
-from zsk.classification.text_classifier import TextClassifier, build_text_classifier
+from zsk.classification.text_classifier import (
+    TextClassifier,
+    build_region_text_classifier,
+    build_text_classifier,
+)
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.label_map import View, label_map
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, name_regions
-from zsk.true_scale import feature_strides, photo_box, whole_cells
+from zsk.true_scale import feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary, ignore_label
 
 
@@ -50,17 +54,22 @@ class ZSKNet(nn.Module):
         criterion: SetCriterion,
         text_classifier: TextClassifier,
         region_encoder: RegionEncoder,
+        region_text_classifier: TextClassifier | None = None,
         ensemble: Ensemble = Ensemble(),
         mask_softmax: float = 0.0,
         pixel_mean: list[float],
         pixel_std: list[float],
         test_dtype: str = "float32",
+        size_divisibility: int = 0,
+        votes_at: str = "result",
     ):
         """
         Args:
+            region_text_classifier: prompts for the regions; None takes `text_classifier`.
             mask_softmax: see `label_map`.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
             test_dtype: precision of backbone and head in evaluation (MODEL.TEST_DTYPE).
+            size_divisibility, votes_at: in evaluation, see TEST.SIZE_DIVISIBILITY and VOTES_AT.
         """
         super().__init__()
         self.backbone = backbone
@@ -68,10 +77,13 @@ class ZSKNet(nn.Module):
         self.criterion = criterion
         self.text_classifier = text_classifier
         self.region_encoder = region_encoder
+        self.region_text_classifier = region_text_classifier
         self.ensemble = ensemble
         self.mask_softmax = mask_softmax
         self.strides = feature_strides(backbone)
         self.stride = math.lcm(*self.strides.values())
+        self.size_divisibility = size_divisibility and math.lcm(size_divisibility, self.stride)
+        self.resize_votes = votes_at == "photo"
         self.test_dtype = getattr(torch, test_dtype)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
@@ -91,16 +103,22 @@ class ZSKNet(nn.Module):
             "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
             "criterion": build_criterion(cfg.MODEL.CRITERION),
             "text_classifier": build_text_classifier(clip, encoder),
+            "region_text_classifier": build_region_text_classifier(clip, encoder),
             "region_encoder": build_region_encoder(
                 clip.REGION_MODE,
                 encoder,
                 [clip.MASK_THRESHOLD, *clip.FURTHER_THRESHOLDS],
+                clip.CROP_ANTIALIAS,
             ),
-            "ensemble": Ensemble(ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY),
+            "ensemble": Ensemble(
+                ensemble.MODE, ensemble.LAMBDA, ensemble.SEEN_PENALTY, ensemble.EMPTY
+            ),
             "mask_softmax": ensemble.MASK_SOFTMAX,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "test_dtype": cfg.MODEL.TEST_DTYPE,
+            "size_divisibility": cfg.TEST.SIZE_DIVISIBILITY,
+            "votes_at": cfg.TEST.VOTES_AT,
         }
 
     @property
@@ -134,7 +152,8 @@ class ZSKNet(nn.Module):
 
     def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
         """Normalise, encode, propose: B images (3,H,W), padded to one size -> S+1 stages."""
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        divisibility = 0 if self.training else self.size_divisibility
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std, divisibility)
         features = self.backbone(pixels)
         return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
 
@@ -166,7 +185,8 @@ class ZSKNet(nn.Module):
     def look(self, images: Sequence[Tensor]) -> list[Regions]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`.
 
-        Images of one size go through the network together.
+        Images of one size go through the network together. Where votes are resized, masks have the
+        size of their image.
         """
         found: dict[int, Regions] = {}
         dtype = self.test_dtype
@@ -174,8 +194,12 @@ class ZSKNet(nn.Module):
             with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
                 last = self.propose([images[i] for i in indices])[-1]
             for i, embeddings, masks in zip(indices, *last):
-                box = photo_box(images[i].shape[-2:], self.stride, masks.shape[-2:])
-                regions = Regions(masks.float(), embeddings.float(), box=box)
+                stride = self.size_divisibility or self.stride
+                box = photo_box(images[i].shape[-2:], stride, masks.shape[-2:])
+                masks = masks.float()
+                if self.resize_votes:
+                    masks, box = resize_rows(masks, box, images[i].shape[-2:]), None
+                regions = Regions(masks, embeddings.float(), box=box)
                 if self.ensemble.mode != "head":
                     image = images[i].to(self.device)
                     clip, valid = self.region_encoder(image, regions.masks, box)
@@ -186,6 +210,7 @@ class ZSKNet(nn.Module):
     @torch.inference_mode()
     def name(self, regions: Regions, vocabulary: Vocabulary) -> Tensor:
         """Class scores (N,K) float32 in [0,1], see `name_regions`."""
+        regional = self.region_text_classifier
         return name_regions(
             regions,
             self.text_classifier(vocabulary),
@@ -193,10 +218,11 @@ class ZSKNet(nn.Module):
             class_logits=self.sem_seg_head.class_logits,
             clip_temperature=self.region_encoder.encoder.logit_scale,
             ensemble=self.ensemble,
+            region_text=None if regional is None else regional(vocabulary),
         )
 
     @torch.inference_mode()
     def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
         view = View(self.name(regions, vocabulary), regions.masks, regions.box)
-        return label_map([view], size, self.mask_softmax)
+        return label_map([view], size, self.mask_softmax, self.resize_votes)

@@ -23,6 +23,7 @@ def cut(
     logit_threshold: float,
     encoder: VisionLanguageEncoder,
     box: Box | None = None,
+    antialias: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The crops of all proposals that have a pixel.
 
@@ -31,6 +32,7 @@ def cut(
         mask_logits: (N,h,w) float, N ≥ 1.
         logit_threshold: a mask has the pixels whose logits, enlarged bilinearly, are over it.
         box: the image on the masks; None where they cover it and nothing else.
+        antialias: see `masked_crops`.
 
     Returns:
         crops (R,3,S,S) float32, see `masked_crops`, and which proposals have a pixel, (N,) bool.
@@ -39,7 +41,7 @@ def cut(
     for logits in mask_logits.split(MASKS_AT_ONCE):
         masks = resize_rows(logits.float(), box, pixels.shape[-2:]) > logit_threshold
         shown.append(masks.flatten(1).any(dim=1))
-        crops.append(masked_crops(pixels, masks[shown[-1]], encoder))
+        crops.append(masked_crops(pixels, masks[shown[-1]], encoder, antialias))
     return torch.cat(crops), torch.cat(shown)
 
 
@@ -55,18 +57,24 @@ def tight_boxes(masks: Tensor) -> Tensor:
     return torch.stack([x0, y0, x1, y1], dim=1)
 
 
-def masked_crops(pixels: Tensor, masks: Tensor, encoder: VisionLanguageEncoder) -> Tensor:
+def masked_crops(
+    pixels: Tensor, masks: Tensor, encoder: VisionLanguageEncoder, antialias: bool = True
+) -> Tensor:
     """(3,H,W) normalised pixels, (R,H,W) bool masks with a pixel each → (R,3,S,S) float32 crops.
 
     A crop is the tight box of the mask, 0 (the encoder's mean colour) outside the mask, squashed to
     a square as CLIP's own preprocessing resizes: bicubic with antialiasing, columns before rows,
     each without colours beyond black and white. The embedded encoder's network was trained so, too.
+    Without `antialias` it is plain bicubic interpolation, as in the public ZS-MaskFormer.
     """
     size = encoder.input_size
     black, white = (colour.to(pixels) for colour in encoder.black_and_white())
     crops = pixels.new_empty(len(masks), 3, size, size)
     for crop, mask, (x0, y0, x1, y1) in zip(crops, masks, tight_boxes(masks).tolist()):
         shown = (pixels[:, y0:y1, x0:x1] * mask[y0:y1, x0:x1])[None]
+        if not antialias:
+            crop.copy_(F.interpolate(shown, (size, size), mode="bicubic")[0])
+            continue
         for sides in ((y1 - y0, size), (size, size)):
             shown = F.interpolate(shown, sides, mode="bicubic", antialias=True)
             shown = shown.clamp(black, white)

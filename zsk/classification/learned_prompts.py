@@ -45,26 +45,26 @@ class LearnedPrompts(nn.Module):
 
 
 def load_prompts(
-    name: str, weights: str, encoder: VisionLanguageEncoder
+    name: str, weights: str, encoder: VisionLanguageEncoder, key: str = "MODEL.CLIP.PROMPT"
 ) -> tuple[str, ...] | LearnedPrompts:
-    """The prompts that MODEL.CLIP.PROMPT names: templates, or "learned" from the file `weights`.
+    """The prompts that `key` names: templates, or "learned" from the file `weights`.
 
     Raises:
         UserError: no such templates; an encoder that takes no context; a file that is missing,
             damaged, or learned with another encoder.
     """
     if name != "learned":
-        return get_templates(name)
+        return get_templates(name, key)
     check_takes_context(encoder)
     if not weights:
         raise UserError(
-            "MODEL.CLIP.PROMPT is learned, but MODEL.CLIP.PROMPT_WEIGHTS is empty: give a file "
+            f"{key} is learned, but {key}_WEIGHTS is empty: give a file "
             "that tools/train_prompts.py wrote"
         )
-    content = _read(weights)
+    content = _read(weights, f"{key}_WEIGHTS")
     if content["encoder"] != encoder.fingerprint():
         raise UserError(
-            f"the learned prompts {weights} (MODEL.CLIP.PROMPT_WEIGHTS) were trained with another "
+            f"the learned prompts {weights} ({key}_WEIGHTS) were trained with another "
             "encoder than MODEL.CLIP.NAME: train them again with tools/train_prompts.py"
         )
     return LearnedPrompts(content["prefix"], content["suffix"], content["trained_on"])
@@ -95,23 +95,23 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
         torch.save(content, unfinished)
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str, key: str) -> dict[str, Any]:
     """The content of a file that `save_prompts` wrote. Raises UserError."""
     if not os.path.isfile(path):
-        raise UserError(f"the learned prompts {path} (MODEL.CLIP.PROMPT_WEIGHTS) do not exist")
+        raise UserError(f"the learned prompts {path} ({key}) do not exist")
     try:
         content = read_file(path)
         shapes = [content[key].ndim == 2 for key in ("prefix", "suffix")]
         complete = all(shapes) and {"encoder", "trained_on"} <= content.keys()
     except Exception as error:  # torch, pickle and zip have their own kinds
-        raise _no_prompts(path) from error
+        raise _no_prompts(path, key) from error
     if not complete:
-        raise _no_prompts(path)
+        raise _no_prompts(path, key)
     return content
 
 
-def _no_prompts(path: str) -> UserError:
+def _no_prompts(path: str, key: str) -> UserError:
     return UserError(
-        f"{path} (MODEL.CLIP.PROMPT_WEIGHTS) is damaged or holds no learned prompts: give a file "
-        "that tools/train_prompts.py wrote"
+        f"{path} ({key}) is damaged or holds no learned prompts: give a file that "
+        "tools/train_prompts.py wrote"
     )

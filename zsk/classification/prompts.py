@@ -122,13 +122,13 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 
 
-def get_templates(name: str) -> tuple[str, ...]:
+def get_templates(name: str, key: str = "MODEL.CLIP.PROMPT") -> tuple[str, ...]:
     """The templates called `name`. Raises UserError for a name that is not in TEMPLATES."""
     if name not in TEMPLATES:
         known = ", ".join(TEMPLATES)
         raise UserError(
             f"there are no prompt templates {name!r}: choose one of {known}, or, as "
-            "MODEL.CLIP.PROMPT, learned"
+            f"{key}, learned"
         )
     return TEMPLATES[name]
 

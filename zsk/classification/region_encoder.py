@@ -83,7 +83,21 @@ class RegionEncoder(nn.Module, ABC):
 
 
 class CropEncoder(RegionEncoder):
-    """Encodes a masked crop of each proposal; masks are binarised at the size of the image."""
+    """Encodes a masked crop of each proposal; masks are binarised at the size of the image.
+
+    Args:
+        encoder, mask_thresholds: as in `RegionEncoder`.
+        antialias: see `masked_crops`.
+    """
+
+    def __init__(
+        self,
+        encoder: VisionLanguageEncoder,
+        mask_thresholds: Sequence[float] = (0.5,),
+        antialias: bool = True,
+    ) -> None:
+        super().__init__(encoder, mask_thresholds)
+        self.antialias = antialias
 
     def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
         count = len(mask_logits)
@@ -91,7 +105,8 @@ class CropEncoder(RegionEncoder):
         shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
         for look, threshold in enumerate(self.logit_thresholds):
             for indices in torch.arange(count, device=pixels.device).split(CHUNK_SIZE):
-                crops, has_pixel = cut(pixels, mask_logits[indices], threshold, self.encoder, box)
+                logits = mask_logits[indices]
+                crops, has_pixel = cut(pixels, logits, threshold, self.encoder, box, self.antialias)
                 rows[look, indices[has_pixel]] = self.encoder.encode_image(crops)
                 shown[look, indices] = has_pixel
         return rows, shown
@@ -110,21 +125,21 @@ class OnePassEncoder(RegionEncoder):
         return rows, shown
 
 
-REGION_MODES = {"crop": CropEncoder, "one_pass": OnePassEncoder}
-
-
 def build_region_encoder(
     mode: str,
     encoder: VisionLanguageEncoder,
     mask_thresholds: Sequence[float],
+    antialias: bool = True,
 ) -> RegionEncoder:
-    """The region encoder that MODEL.CLIP.REGION_MODE names.
+    """The region encoder that MODEL.CLIP.REGION_MODE, crop or one_pass, names.
 
     Raises:
         UserError: the encoder does not support the mode.
     """
-    if mode == "one_pass" and not encoder.takes_regions:
+    if mode == "crop":
+        return CropEncoder(encoder, mask_thresholds, antialias)
+    if not encoder.takes_regions:
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
-    return REGION_MODES[mode](encoder, mask_thresholds)
+    return OnePassEncoder(encoder, mask_thresholds)

@@ -109,6 +109,18 @@ def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> Text
     return TextClassifier(encoder, prompts, TextCache())
 
 
+def build_region_text_classifier(
+    clip: CfgNode, encoder: VisionLanguageEncoder
+) -> TextClassifier | None:
+    """That of MODEL.CLIP.REGION_PROMPT, None where the regions have no prompt of their own."""
+    if not clip.REGION_PROMPT:
+        return None
+    prompts = load_prompts(
+        clip.REGION_PROMPT, clip.REGION_PROMPT_WEIGHTS, encoder, "MODEL.CLIP.REGION_PROMPT"
+    )
+    return TextClassifier(encoder, prompts, TextCache())
+
+
 def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
     """Warn of unseen classes that the learned prompts were trained on."""
     leaked = vocabulary.unseen_spellings(prompts.trained_on)

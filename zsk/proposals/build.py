@@ -71,11 +71,12 @@ def build_kernel_generator(
 def build_stage(cfg: CfgNode) -> KernelUpdateStage:
     """One update stage."""
     kernels = cfg.MODEL.KERNELS
-    if kernels.DIM % kernels.NUM_HEADS:
-        raise UserError(
-            f"MODEL.KERNELS.DIM is {kernels.DIM}, but has to be a multiple of "
-            f"MODEL.KERNELS.NUM_HEADS {kernels.NUM_HEADS}"
-        )
+    for key in ("NUM_HEADS", "GATE_GROUPS"):
+        if kernels.DIM % kernels[key]:
+            raise UserError(
+                f"MODEL.KERNELS.DIM is {kernels.DIM}, but has to be a multiple of "
+                f"MODEL.KERNELS.{key} {kernels[key]}"
+            )
     return KernelUpdateStage(
         dim=kernels.DIM,
         num_heads=kernels.NUM_HEADS,
@@ -84,6 +85,7 @@ def build_stage(cfg: CfgNode) -> KernelUpdateStage:
         gather_reduction=kernels.GATHER_REDUCTION,
         feature_transform=kernels.FEATURE_TRANSFORM,
         mask_update=kernels.MASK_UPDATE,
+        gate_groups=kernels.GATE_GROUPS,
     )
 
 
@@ -134,7 +136,7 @@ def _clustered(cfg: CfgNode) -> list[str]:
 
 def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
     if kernels.INIT == "learned":
-        return StaticKernels(kernels.NUM_KERNELS, kernels.DIM)
+        return StaticKernels(kernels.NUM_KERNELS, kernels.DIM, kernels.INIT_BIAS)
     _check_clusters(kernels)
     return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
 

@@ -14,17 +14,20 @@ from .masks import convolve_kernels
 class StaticKernels(nn.Module):
     """N learned kernels, the same for every image: the weights of a last 1x1 convolution on F."""
 
-    def __init__(self, num_kernels: int, dim: int):
+    def __init__(self, num_kernels: int, dim: int, bias: bool = False):
+        """`bias`: that convolution has one (N,), which shifts M_0 (K-Net's code)."""
         super().__init__()
         self.init_kernels = nn.Parameter(torch.empty(num_kernels, dim))
         nn.init.normal_(self.init_kernels, std=0.01)
+        self.bias = nn.Parameter(torch.zeros(num_kernels)) if bias else None
 
     def forward(
         self, features: Tensor, backbone_features: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """F (B,D,h,w) -> K_0 (B,N,D), M_0 (B,N,h,w); the backbone's features play no part."""
         kernels = self.init_kernels.expand(features.shape[0], -1, -1)
-        return kernels, convolve_kernels(kernels, features)
+        masks = convolve_kernels(kernels, features)
+        return kernels, masks if self.bias is None else masks + self.bias[:, None, None]
 
 
 class KernelGenerator(nn.Module):

@@ -34,8 +34,15 @@ def gather_group_features(
 class KernelGate(nn.Module):
     """Gated mix of group features and kernels (eqs. 3.2, 3.3; K-Net's adaptive kernel update)."""
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int, groups: int = 1):
+        """
+        Args:
+            dim: D, a multiple of `groups`.
+            groups: a kernel is cut into so many rows, which pass the same weights (2 rows of 256 in
+                K-Net's public configurations).
+        """
         super().__init__()
+        dim //= groups
         self.dim = dim
         self.group_fc = nn.Linear(dim, 2 * dim)
         self.kernel_fc = nn.Linear(dim, 2 * dim)
@@ -55,14 +62,15 @@ class KernelGate(nn.Module):
         overflows float16.
         """
         with torch.autocast(device_type=group.device.type, enabled=False):
-            group_in, group_out = self.group_fc(group.float()).split(self.dim, dim=-1)
-            kernel_in, kernel_out = self.kernel_fc(kernels.float()).split(self.dim, dim=-1)
+            group, kernels = (x.float().unflatten(-1, (-1, self.dim)) for x in (group, kernels))
+            group_in, group_out = self.group_fc(group).split(self.dim, dim=-1)
+            kernel_in, kernel_out = self.kernel_fc(kernels).split(self.dim, dim=-1)
             joint = group_in * kernel_in  # F_G, eq. 3.2
             group_gate = self.group_gate_norm(self.group_gate(joint)).sigmoid()
             kernel_gate = self.kernel_gate_norm(self.kernel_gate(joint)).sigmoid()
             group_part = group_gate * self.group_norm(group_out)
             mixed = group_part + kernel_gate * self.kernel_norm(kernel_out)
-            return F.relu(self.out_norm(self.out_fc(mixed)))
+            return F.relu(self.out_norm(self.out_fc(mixed))).flatten(-2)
 
 
 class KernelInteraction(nn.Module):
@@ -103,6 +111,7 @@ class KernelUpdateStage(nn.Module):
         gather_reduction: str = "sum",
         feature_transform: bool = False,
         mask_update: str = "predict",
+        gate_groups: int = 1,
     ):
         """
         Args:
@@ -112,12 +121,13 @@ class KernelUpdateStage(nn.Module):
                 configurations, not in the method).
             mask_update: "predict" (eq. 3.5), or "add" the prediction to the previous masks, which
                 is a choice of this project for initial masks from clusters.
+            gate_groups: see `KernelGate`.
         """
         super().__init__()
         self.gather_activation = gather_activation
         self.gather_reduction = gather_reduction
         self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else None
-        self.gate = KernelGate(dim)
+        self.gate = KernelGate(dim, gate_groups)
         self.interaction = KernelInteraction(dim, num_heads, dim_feedforward, dropout)
         layers: list[nn.Module] = []
         for _ in range(num_mask_layers):

@@ -1,0 +1,121 @@
+"""What every converter gives, and renaming by tables.
+
+A table maps regular expressions for the beginning of a name to its replacement, or, for tensors
+that are left out, to the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from zsk.classification.encoder import VisionLanguageEncoder
+from zsk.classification.learned_prompts import LearnedPrompts
+from zsk.errors import UserError
+
+Weights = dict[str, Tensor]
+
+
+class Options:
+    """What a file of weights does not say."""
+
+    def __init__(
+        self,
+        clip: str = "",
+        trained_on: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        multi_grid: Sequence[int] | None = None,
+    ) -> None:
+        """
+        Args:
+            clip: MODEL.CLIP.NAME; "": what is published with the weights.
+            trained_on: names of the classes that learned prompts saw masks or photos of.
+            names: the classes of a linear classifier, in its order.
+            multi_grid: MODEL.RESNETS.RES5_MULTI_GRID; None: what is published for the stem.
+        """
+        self.clip = clip
+        self.trained_on = trained_on
+        self.names = names
+        self.multi_grid = multi_grid
+
+
+@dataclass
+class Conversion:
+    """Converted weights and what goes with them.
+
+    Attributes:
+        source: what the file was recognised as.
+        weights: by this project's names; empty for a file of prompts alone.
+        config: the configuration as a YAML file holds it, less paths; {} for prompts alone.
+        dropped: reason → names of the tensors that are left out.
+        assumed: sentences about what the file does not show.
+        classes: what the classifier's columns or the training stand for.
+        split: the content of a split file with these classes, {} where a registered data set has
+            them.
+        prompts: learned prompts by the key of the configuration that takes their file.
+        encoder: the CLIP that the prompts belong to.
+        partly: the model has further weights, which the source does not have.
+        licence: what the publisher says.
+    """
+
+    source: str
+    weights: Weights
+    config: dict[str, Any] = field(default_factory=dict)
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
+    split: dict[str, Any] = field(default_factory=dict)
+    prompts: dict[str, LearnedPrompts] = field(default_factory=dict)
+    encoder: VisionLanguageEncoder | None = None
+    partly: bool = False
+    licence: str = ""
+
+
+def translate(
+    state: Mapping[str, Tensor], renames: Mapping[str, str], drops: Mapping[str, str], source: str
+) -> tuple[Weights, dict[str, list[str]]]:
+    """The renamed tensors in float32, and those left out by reason.
+
+    Raises:
+        UserError: a name is in neither table.
+    """
+    weights: Weights = {}
+    dropped: dict[str, list[str]] = {}
+    for name, tensor in state.items():
+        reason = next((why for theirs, why in drops.items() if re.match(theirs, name)), None)
+        if reason is not None:
+            dropped.setdefault(reason, []).append(name)
+            continue
+        ours = renamed(name, renames)
+        if ours is None:
+            raise UserError(
+                f"it looks like {source}, but holds {name}, which the published network has not: "
+                "it is of another or a changed network"
+            )
+        weights[ours] = tensor.float() if tensor.is_floating_point() else tensor
+    return weights, dropped
+
+
+def renamed(name: str, renames: Mapping[str, str]) -> str | None:
+    """The name with its beginning replaced; None where no beginning of the table fits."""
+    for theirs, ours in renames.items():
+        result, found = re.subn("^" + theirs, ours, name)
+        if found:
+            return result
+    return None
+
+
+def shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    """The shape of a tensor that has to be there. Raises UserError."""
+    if name not in weights:
+        raise UserError(f"its tensor for {name} is missing: the file is not complete")
+    return tuple(weights[name].shape)
+
+
+def count(weights: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbers (or words) the one group of the pattern takes among the names."""
+    return len({found[1] for found in (re.match(pattern, name) for name in weights) if found})

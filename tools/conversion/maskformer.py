@@ -1,0 +1,183 @@
+"""MaskFormer's semantic ResNet models (Cheng et al., NeurIPS 2021), in Detectron2's files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import get_split
+from zsk.errors import UserError
+
+from .conversion import Conversion, Options, Weights, count, shape, translate
+from .resnet import resnet_config
+
+SOURCE = "MaskFormer (semantic, ResNet)"
+LICENCE = "MaskFormer's weights are CC BY-NC 4.0: no commercial use"
+_PREDICTOR, _PIXELS = r"sem_seg_head\.predictor\.", r"sem_seg_head\.pixel_decoder\."
+_LAYER = _PREDICTOR + r"transformer\.decoder\.layers\.(\d+)\."
+_OURS = r"sem_seg_head.transformer_decoder.layers.\1."
+HEAD_RENAMES = {
+    r"(backbone\.(?:stem|res[2-5])\.)": r"\1",
+    _PIXELS + r"layer_4\.": "sem_seg_head.pixel_decoder.stem.",
+    # theirs count from the finest feature, ours from the coarsest
+    **{
+        f"{_PIXELS}{theirs}_{n}\\.": f"sem_seg_head.pixel_decoder.{ours}.{3 - n}."
+        for theirs, ours in (("adapter", "laterals"), ("layer", "outputs"))
+        for n in (1, 2, 3)
+    },
+    _PIXELS + r"mask_features\.": "sem_seg_head.pixel_decoder.mask_features.",
+    _PREDICTOR + r"query_embed\.weight$": "sem_seg_head.transformer_decoder.query_embed",
+    _PREDICTOR + r"input_proj\.": "sem_seg_head.transformer_decoder.input_proj.",
+    _PREDICTOR + r"transformer\.decoder\.norm\.": "sem_seg_head.transformer_decoder.norm.",
+    _LAYER + r"self_attn\.": _OURS + "self_attention.",
+    _LAYER + r"multihead_attn\.": _OURS + "cross_attention.",
+    _LAYER + r"linear1\.": _OURS + "ffn.0.",
+    _LAYER + r"linear2\.": _OURS + "ffn.3.",
+    _LAYER + r"norm1\.": _OURS + "self_attention_norm.",
+    _LAYER + r"norm2\.": _OURS + "cross_attention_norm.",
+    _LAYER + r"norm3\.": _OURS + "ffn_norm.",
+    **{
+        f"{_PREDICTOR}mask_embed\\.layers\\.{n}\\.": f"sem_seg_head.mask_embed.{2 * n}."
+        for n in (0, 1, 2)
+    },
+}
+HEAD_DROPS = {
+    r"criterion\.empty_weight$": "the class weights of the loss, which are configured",
+    r".*\.num_batches_tracked$": "a counter that frozen norms do not have",
+}
+_RENAMES = HEAD_RENAMES | {_PREDICTOR + r"class_embed\.": "sem_seg_head.class_scores.classifier."}
+# number of classes -> data set with them, shorter and longer side of the photos in its tests
+_TESTED = {150: ("ade20k_150", 512, 2048), 19: ("cityscapes_19", 1024, 2048)}
+NUM_HEADS = 8
+
+
+def matches(state: Mapping[str, Tensor]) -> bool:
+    return any(name.startswith("sem_seg_head.predictor.") for name in state)
+
+
+def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
+    """The whole model. Raises UserError for another network or an unknown number of classes."""
+    state = with_pixel_decoder(state)
+    if not any(name.startswith("sem_seg_head.predictor.class_embed.") for name in state):
+        raise UserError(
+            "it is a per-pixel baseline of MaskFormer, whose queries or pixels have no classes of "
+            "their own: only models of mask classification are converted"
+        )
+    weights, dropped = translate(state, _RENAMES, HEAD_DROPS, SOURCE)
+    return supervised(SOURCE, weights, dropped, options)
+
+
+def with_pixel_decoder(state: Mapping[str, Tensor]) -> Weights:
+    """Names of the first state version get the "pixel_decoder." that they lack.
+
+    Raises:
+        UserError: the pixel decoder has a transformer.
+    """
+    old = r"sem_seg_head\.(?=adapter_|layer_|mask_features|input_proj|transformer)"
+    named = {re.sub("^" + old, "sem_seg_head.pixel_decoder.", k): v for k, v in state.items()}
+    if any(re.match(_PIXELS + r"(transformer|input_proj)\.", name) for name in named):
+        raise UserError(
+            "its pixel decoder has a transformer (MaskFormer for panoptic segmentation, or "
+            "Mask2Former), but only semantic MaskFormer, whose pixel decoder is a pyramid, is "
+            "converted"
+        )
+    return named
+
+
+def supervised(
+    source: str, weights: Weights, dropped: dict[str, list[str]], options: Options
+) -> Conversion:
+    """The model with a linear classifier of K classes, from weights by our names."""
+    model, assumed = network_config(weights, options)
+    num_classes = shape(weights, "sem_seg_head.class_scores.classifier.weight")[0] - 1
+    model["SEM_SEG_HEAD"] |= {"CLASSIFIER": "linear", "NUM_CLASSES": num_classes}
+    model["ENSEMBLE"] = {"MODE": "head"}
+    model["CLIP"] = {"NAME": options.clip or "embedded"}  # whose answers play no part
+    split, config = {}, {"MODEL": model}
+    if num_classes == 171 and options.names is None:
+        classes, data_set, sizes = get_split("coco_stuff").names, "COCO-Stuff", (640, 2560)
+        train, test = "coco_stuff_supervised_train", "coco_stuff_zs_val"
+    elif num_classes in _TESTED and options.names is None:
+        data_set, *sizes = _TESTED[num_classes]
+        classes = EVALUATION_SETS[data_set].names
+        train, test = f"{data_set}_classes_train", f"{data_set}_val"
+    else:
+        classes, data_set = _given_names(options, num_classes), "--names"
+        train, test, sizes = "converted_classes_train", "converted_classes_val", (512, 2048)
+    if train.endswith("_classes_train"):
+        split = _split(train.removesuffix("_train"), classes)
+    assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
+    assumed.append(f"INPUT.MIN_SIZE_TEST {sizes[0]}, MAX_SIZE_TEST {sizes[1]}")
+    config |= test_config((train,), (test,), *sizes)
+    return Conversion(
+        source, weights, config, dropped, assumed, tuple(classes), split, licence=LICENCE
+    )
+
+
+def network_config(
+    weights: Mapping[str, Tensor], options: Options
+) -> tuple[dict[str, Any], list[str]]:
+    """The keys of MODEL that the weights of backbone and head decide, and what was assumed."""
+    model, assumed = resnet_config(weights, options)
+    decoder = "sem_seg_head.transformer_decoder."
+    queries, dim = shape(weights, decoder + "query_embed")
+    mask_dim, conv_dim = shape(weights, "sem_seg_head.pixel_decoder.mask_features.weight")[:2]
+    model |= {
+        "META_ARCHITECTURE": "ZSKNet",
+        "PIXEL_MEAN": [123.675, 116.28, 103.53],
+        "PIXEL_STD": [58.395, 57.12, 57.375],
+        "SEM_SEG_HEAD": {
+            "NAME": "ZSMaskFormerHead",
+            "IN_FEATURES": ["res2", "res3", "res4", "res5"],
+            "NORM": "GN",
+        },
+        "MASK_FORMER": {
+            "NUM_QUERIES": queries,
+            "DIM": dim,
+            "NUM_LAYERS": count(weights, re.escape(decoder) + r"layers\.(\d+)\."),
+            "NUM_HEADS": NUM_HEADS,
+            "DIM_FEEDFORWARD": shape(weights, decoder + "layers.0.ffn.0.weight")[0],
+            "CONV_DIM": conv_dim,
+            "MASK_DIM": mask_dim,
+        },
+    }
+    assumed += [
+        f"MODEL.MASK_FORMER.NUM_HEADS {NUM_HEADS}, as published",
+        "MODEL.PIXEL_MEAN and PIXEL_STD of ImageNet, red first, as published",
+    ]
+    return model, assumed
+
+
+def test_config(
+    train: tuple[str, ...], test: tuple[str, ...], shortest: int, longest: int
+) -> dict[str, Any]:
+    """Data sets, and photos as the public code takes them in its tests."""
+    return {
+        "DATASETS": {"TRAIN": list(train), "TEST": list(test), "PROMPT_NAMES": False},
+        "INPUT": {"MIN_SIZE_TEST": shortest, "MAX_SIZE_TEST": longest},
+        "TEST": {"SIZE_DIVISIBILITY": 32, "VOTES_AT": "photo"},
+    }
+
+
+def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:
+    if options.names is None:
+        raise UserError(
+            f"its classifier has {num_classes} classes, which no data set of this project has: "
+            "give their names in the order of the training with --names FILE"
+        )
+    if len(options.names) != num_classes:
+        raise UserError(
+            f"its classifier has {num_classes} classes, but --names has {len(options.names)}: give "
+            "one name per class, in the order of the training"
+        )
+    return tuple(options.names)
+
+
+def _split(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
+    parts = ("train", "val")
+    folders = {part: {"images": f"{part}/images", "labels": f"{part}/labels"} for part in parts}
+    return {"name": name, "classes": list(classes), **folders}
