@@ -154,7 +154,7 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # more thresholds, such as [0.7] beside a MASK_THRESHOLD of 0.3: a crop (or pooled region) for
     # each, whose embeddings are averaged (our choice)
     clip.FURTHER_THRESHOLDS = []
-    # crops are resized with antialiasing, as by CLIP's own preprocessing (public ZS-MaskFormer: False)
+    # crops are resized with antialiasing, as CLIP does itself (public ZS-MaskFormer: False)
     clip.CROP_ANTIALIAS = True
 
     cfg.MODEL.ENSEMBLE = CfgNode()

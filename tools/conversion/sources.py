@@ -1,0 +1,34 @@
+"""Recognises whose weights a file holds, by the names of its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from zsk.errors import UserError
+
+from . import maskformer, zsseg
+from .conversion import Conversion, Options
+
+SOURCES = (zsseg, maskformer)  # the first that matches converts
+_SWIN = r"(backbone\.|model\.pixel_level_module\.encoder\.).*blocks\.\d+\.(attn|attention)\."
+
+
+def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
+    """The weights and what goes with them.
+
+    Raises:
+        UserError: in one sentence, why they are not converted.
+    """
+    if any(re.match(_SWIN, name) for name in state):
+        raise UserError("its backbone is a Swin Transformer, but only ResNets are converted")
+    for source in SOURCES:
+        if source.matches(state):
+            return source.convert(state, options)
+    first = ", ".join(list(state)[:2])
+    raise UserError(
+        f"its names ({first}, …) are those of no model that is converted: the sources are listed "
+        "in docs/weights.md"
+    )
