@@ -9,11 +9,13 @@ import torch
 import yaml
 from detectron2.config import CfgNode
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from fvcore.common.config import BASE_KEY
 from torch import Tensor, nn
 
 from zsk.backbones.build import build_backbone
 from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
+from zsk.config_file import SafeConfig
 from zsk.engine.checkpoint import read_state_dict
 from zsk.engine.network_settings import CLASSES, NETWORK_KEYS
 from zsk.errors import UserError
@@ -44,9 +46,7 @@ def missing_weights(conversion: Conversion) -> list[str]:
     Raises:
         UserError: a tensor that they have not, or of another shape.
     """
-    cfg = CfgNode(default_config())
-    cfg.merge_from_other_cfg(CfgNode(conversion.config))
-    check_values(cfg)
+    cfg = _built_config(conversion)
     backbone = build_backbone(cfg)
     build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
     no_object = conversion.weights.get("sem_seg_head.class_scores.no_object")
@@ -88,6 +88,15 @@ def write(conversion: Conversion, target: Path) -> list[Path]:
     return written
 
 
+def _built_config(conversion: Conversion) -> CfgNode:
+    cfg, own = SafeConfig(default_config()), dict(conversion.config)
+    if BASE_KEY in own:
+        cfg.merge_from_file(own.pop(BASE_KEY))
+    cfg.merge_from_other_cfg(SafeConfig(own))
+    check_values(cfg)
+    return cfg
+
+
 def _prompts_file(key: str, conversion: Conversion, target: Path) -> Path:
     ending = key.rpartition(".")[2].lower()
     return target.with_name(f"{target.stem}_{ending}.pth") if conversion.config else target
@@ -124,7 +133,5 @@ def _write_weights(conversion: Conversion, target: Path) -> None:
 
 
 def _settings(conversion: Conversion) -> dict[str, Any]:
-    cfg = CfgNode(default_config())
-    cfg.merge_from_other_cfg(CfgNode(conversion.config))
-    values = all_keys(cfg)
+    values = all_keys(_built_config(conversion))
     return {CLASSES: list(conversion.classes), **{key: values[key] for key in NETWORK_KEYS}}

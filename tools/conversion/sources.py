@@ -9,10 +9,10 @@ from torch import Tensor
 
 from zsk.errors import UserError
 
-from . import maskformer, zsseg
+from . import hf_maskformer, knet, maskformer, prompts, zsseg
 from .conversion import Conversion, Options
 
-SOURCES = (zsseg, maskformer)  # the first that matches converts
+SOURCES = (zsseg, maskformer, hf_maskformer, knet, prompts)  # the first that matches converts
 _SWIN = r"(backbone\.|model\.pixel_level_module\.encoder\.).*blocks\.\d+\.(attn|attention)\."
 
 

@@ -1,0 +1,61 @@
+"""Learned prompts of CoOp (Zhou et al., IJCV 2022) and POMP (Ren et al., NeurIPS 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from zsk.classification.build import build_encoder
+from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
+from zsk.errors import UserError
+
+from .conversion import Conversion, Options, translate
+
+SOURCE = "learned prompts (CoOp, POMP)"
+DEFAULT_CLIP = "ViT-B/16"
+_NAMES = ("prompt_learner.ctx", "ctx")
+_DROPS = {
+    r"(prompt_learner\.)?ctx$": "learned prompts, in the file",
+    r"(prompt_learner\.)?token_(prefix|suffix)$": "token embeddings of the class names",
+    "": "CLIP itself, which MODEL.CLIP.NAME has",
+}
+
+
+def matches(state: Mapping[str, Tensor]) -> bool:
+    return any(name in state for name in _NAMES)
+
+
+def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
+    """The vectors before the name and the "." after it.
+
+    Raises:
+        UserError: vectors of single classes, or of another CLIP; the CLIP is not there.
+    """
+    context = next(state[name] for name in _NAMES if name in state).float()
+    if context.ndim == 3:
+        raise UserError(
+            f"its prompts are class-specific ({context.shape[0]} sets of vectors), which suit no "
+            "other class: only a context that all classes share is converted"
+        )
+    if context.ndim != 2:
+        raise UserError(f"its context has shape {tuple(context.shape)}, not (vectors, width)")
+    clip = options.clip or DEFAULT_CLIP
+    encoder = build_encoder(clip)
+    check_takes_context(encoder)
+    dot = encoder.embed_tokens(".").cpu()
+    if dot.shape[1] != context.shape[1]:
+        raise UserError(
+            f"its prompts have width {context.shape[1]}, but the text tower of {clip} (--clip) has "
+            f"{dot.shape[1]}: they are of another CLIP"
+        )
+    _, dropped = translate(state, {}, _DROPS, SOURCE)
+    assumed = [
+        f"learned with CLIP {clip} (--clip)",
+        'the name stands behind all vectors (CLASS_TOKEN_POSITION end), "." behind the name',
+    ]
+    if not options.trained_on:
+        assumed.append("no class names of the training (--trained-on): no warning of leaks")
+    prompts = LearnedPrompts(context, dot, options.trained_on or ())
+    key = "MODEL.CLIP.PROMPT"
+    return Conversion(SOURCE, {}, {}, dropped, assumed, prompts={key: prompts}, encoder=encoder)
