@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f'"{word}" counts as the trained class "{trained}"')
     if len(vocabulary) == 1:
         say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
-    if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
+    names_by_clip = segmenter.cfg.MODEL.ENSEMBLE.MODE != "head"
+    if names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
     config = str(args.config_file or DEFAULT_CONFIG)
     origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}

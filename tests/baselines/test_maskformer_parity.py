@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.layers import ShapeSpec
-from maskformer_weights import convert_maskformer
+from conversion.hf_maskformer import renamed_head
 from tiny_head import scored
 from torch import nn
 
@@ -54,7 +54,8 @@ def build_head():
 
 def test_the_head_with_maskformers_weights_returns_maskformers_numbers():
     logits, masks, head = load("out_logits"), load("out_masks"), build_head()
-    head.load_state_dict(convert_maskformer(load("weights")))
+    weights, _ = renamed_head(load("weights"))
+    head.load_state_dict({k.removeprefix("sem_seg_head."): v for k, v in weights.items()})
     with torch.no_grad():
         proposals = scored(head, load("features"), torch.zeros(NUM_CLASSES, 4))
     assert len(proposals) == len(logits) == NUM_LAYERS

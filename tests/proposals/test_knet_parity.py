@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from knet_weights import convert_knet_stage
+from conversion.knet import renamed_stages
 
 from zsk.proposals.kernel_update import KernelUpdateStage
 
@@ -34,7 +34,10 @@ def build_stage(weights, num_mask_layers, **changes):
     stage = KernelUpdateStage(
         dim=16, num_heads=2, dim_feedforward=32, num_mask_layers=num_mask_layers, **settings
     )
-    stage.load_state_dict(convert_knet_stage(weights))
+    converted, _ = renamed_stages(weights)
+    stage.load_state_dict(
+        {k.removeprefix("sem_seg_head.stages.0."): v for k, v in converted.items()}
+    )
     return stage.eval()
 
 

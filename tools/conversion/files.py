@@ -47,11 +47,12 @@ def missing_weights(conversion: Conversion) -> list[str]:
         UserError: a tensor that they have not, or of another shape.
     """
     cfg = _built_config(conversion)
-    backbone = build_backbone(cfg)
-    build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
     no_object = conversion.weights.get("sem_seg_head.class_scores.no_object")
     embed_dim = 1 if no_object is None else no_object.shape[-1]
-    head = build_head(cfg, backbone.output_shape(), embed_dim)
+    with torch.device("meta"):  # shapes alone
+        backbone = build_backbone(cfg)
+        build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
+        head = build_head(cfg, backbone.output_shape(), embed_dim)
     wanted = nn.ModuleDict({"backbone": backbone, "sem_seg_head": head}).state_dict()
     for name, tensor in conversion.weights.items():
         have = tuple(wanted[name].shape) if name in wanted else "no such tensor"

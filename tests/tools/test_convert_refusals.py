@@ -1,0 +1,140 @@
+"""What tools/convert_weights.py cannot convert is refused in one sentence, before anything is written."""
+
+import convert_weights
+import pytest
+import torch
+from conversion.conversion import Options
+from conversion.files import missing_weights
+from conversion.sources import convert
+from published_states import maskformer, zeros, zsseg, zsseg_adapter
+from tiny_clip import make_tiny_clip, save_tiny_clip
+
+from zsk.errors import UserError
+
+PIXELS = "sem_seg_head.pixel_decoder."
+
+
+def changed(**others):
+    """MaskFormer with other tensors; two underscores stand for a dot."""
+    return maskformer() | {name.replace("__", "."): tensor for name, tensor in others.items()}
+
+
+def per_pixel():
+    return {k: v for k, v in maskformer().items() if ".class_embed." not in k}
+
+
+STATES = {
+    "those of no model": lambda: dict(enumerate_names(maskformer())),
+    "Swin": lambda: changed(backbone__layers__0__blocks__0__attn__qkv__weight=zeros(3, 3)),
+    "has a transformer": lambda: maskformer() | {PIXELS + "input_proj.weight": zeros(3, 3, 1, 1)},
+    "MaskFormer for panoptic": lambda: changed(sem_seg_head__transformer__encoder__norm=zeros(3)),
+    "per-pixel baseline": per_pixel,
+    "a changed network": lambda: changed(sem_seg_head__predictor__extra__weight=zeros(3)),
+    "stem of its backbone has the parts conv1, conv2": lambda: maskformer(stem=("conv1", "conv2")),
+    "blocks in res2 to res5": lambda: changed(backbone__res3__9__conv1__weight=zeros(1)),
+    "847 classes, which no data set": lambda: maskformer(classes=847),
+    "class-specific (9 sets": lambda: {"prompt_learner.ctx": zeros(9, 4, 64)},
+    "(4,), not (vectors, width)": lambda: {"ctx": zeros(4)},
+    "Mask2Former": lambda: {
+        "model.transformer_module.queries_features.weight": zeros(3, 3),
+        "model.pixel_level_module.decoder.mask_projection.weight": zeros(3, 3, 1, 1),
+    },
+    "kernel_update_conv.extra": lambda: {"kernel_update_conv.extra": zeros(3)},
+    "the file is not complete": lambda: {"kernel_update_conv.fc_norm.weight": zeros(3)},
+}
+
+
+def enumerate_names(state):
+    """The same shapes in the same order, under other names."""
+    return ((f"layers.{i}.weight", tensor) for i, tensor in enumerate(state.values()))
+
+
+@pytest.mark.parametrize("said, state", STATES.items(), ids=list(STATES))
+def test_other_networks(said, state):
+    with pytest.raises(UserError) as refusal:
+        convert(state(), Options())
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (
+            Options(multi_grid=[1, 2, 4]),
+            "--multi-grid is [1, 2, 4], but a ResNet with a stem of one",
+        ),
+        (Options(names=["cat", "dog"]), "has 150 classes, but --names has 2"),
+    ],
+)
+def test_options_that_do_not_fit_the_weights(options, said):
+    with pytest.raises(UserError) as refusal:
+        convert(maskformer(), options)
+    assert said in str(refusal.value)
+
+
+def test_shapes_of_another_network():
+    """The names are MaskFormer's; one convolution has other widths."""
+    conversion = convert(
+        maskformer() | {PIXELS + "adapter_2.weight": zeros(32, 500, 1, 1)}, Options()
+    )
+    with pytest.raises(UserError, match=r"laterals\.1\.weight has shape \(32, 500, 1, 1\), the"):
+        missing_weights(conversion)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt"))
+
+
+def zsseg_cases():
+    state = make_tiny_clip().state_dict()
+    other = make_tiny_clip(seed=1).state_dict()
+    regions = zsseg_adapter("_region_clip_adapter.", other)
+    return {
+        "was trained on 20 classes": zsseg(state, seen=20),
+        "two CLIPs that differ": zsseg(state) | regions,
+        "the CLIP in the file is not": zsseg(other),
+        "lacks the CLIP": {k: v for k, v in zsseg(state).items() if "clip_model" not in k},
+        "neither a network nor learned prompts": zsseg_adapter("clip_adapter.", state),
+    }
+
+
+def test_other_models_of_zsseg(clip):
+    for said, state in zsseg_cases().items():
+        with pytest.raises(UserError, match=said):
+            convert(state, Options(clip=clip))
+    with pytest.raises(UserError, match="name its file, --clip"):
+        convert(zsseg(make_tiny_clip().state_dict()), Options())
+    with pytest.raises(UserError, match=r"prompts have width 77, but the text tower .* has 64"):
+        convert({"ctx": zeros(4, 77)}, Options(clip=clip))
+
+
+def refusal_of(*arguments):
+    with pytest.raises(UserError) as refusal:
+        convert_weights.main([str(argument) for argument in arguments])
+    return str(refusal.value)
+
+
+def test_files_that_are_not_complete(tmp_path):
+    source, target = tmp_path / "published.pth", tmp_path / "ours.pth"
+    state = maskformer()
+    del state["backbone.res2.0.conv1.weight"]
+    torch.save({"model": state}, source)
+    said = refusal_of(source, target)
+    assert f"{source} is not converted: it lacks 1 tensors" in said and "res2.0.conv1" in said
+    source.write_bytes(source.read_bytes()[:-1000])
+    assert f"{source} cannot be read" in refusal_of(source, target)
+    cut = tmp_path / "published.safetensors"
+    cut.write_bytes(b"\x10" * 20)
+    assert f"{cut} cannot be read" in refusal_of(cut, target)
+    assert f"{tmp_path / 'none.pth'} does not exist" in refusal_of(tmp_path / "none.pth", target)
+    assert not target.exists() and not target.with_suffix(".yaml").exists()
+
+
+def test_options_that_cannot_be(tmp_path):
+    target = tmp_path / "ours.pth"
+    assert "has to end in .pth or" in refusal_of("x.pth", tmp_path / "ours.bin")
+    assert "its folder does not exist" in refusal_of("x.pth", tmp_path / "none" / "ours.pth")
+    for grid in ("1,2", "1,2,x"):
+        assert "give three numbers" in refusal_of("x.pth", target, "--multi-grid", grid)
+    assert "does not exist" in refusal_of("x.pth", target, "--names", tmp_path / "none.txt")
