@@ -131,3 +131,14 @@ def test_resized_rows_are_those_of_the_whole_resize(source, target):
     for row in range(target[0]):
         strip = resize_rows(maps, None, target, row, row + 1)
         torch.testing.assert_close(strip, whole[:, row : row + 1], rtol=0, atol=1e-5)
+
+
+def test_votes_are_resized_where_they_are_asked_for():
+    """Four pixels of one class beside a faint one: 0.5 · sigmoid of the mean, or its mean."""
+    masks = torch.tensor([[[8.0, -8.0]], [[0.0, 0.0]]])
+    probs = torch.tensor([[0.5, 0.0], [0.0, 0.45]])
+    # of 4 pixels, the second has logit 4 (a vote of 0.98) or the vote 0.75
+    assert label_map([View(probs, masks)], (1, 4)).tolist() == [[0, 0, 1, 1]]
+    probs[1, 1] = 0.8
+    assert label_map([View(probs, masks)], (1, 4)).tolist() == [[0, 0, 1, 1]]
+    assert label_map([View(probs, masks)], (1, 4), resize_votes=True).tolist() == [[0, 1, 1, 1]]

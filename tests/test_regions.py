@@ -28,7 +28,7 @@ def test_seen_and_unseen_classes_swap_the_exponents():
     torch.testing.assert_close(quarter[0], torch.tensor([seen, unseen]))
 
 
-def named(mode, lam=0.5, **changes):
+def named(mode, lam=0.5, texts=None, **changes):
     """Two proposals, two names of orthogonal texts; no-object has logit 0."""
 
     def class_logits(embeddings, text):
@@ -47,6 +47,7 @@ def named(mode, lam=0.5, **changes):
         class_logits=class_logits,
         clip_temperature=5.0,
         ensemble=Ensemble(mode, lam),
+        region_text=texts,
     )
 
 
@@ -84,3 +85,17 @@ def test_small_probabilities_beside_no_object_are_exact(penalty):
     found = head_probabilities(logits, SEEN, penalty)
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
     assert penalty or torch.equal(found, logits.softmax(dim=1)[:, :2])
+
+
+def test_an_empty_proposal_may_count_as_one():
+    # as in the public ZS-MaskFormer: head^λ for seen, head^(1-λ) for unseen classes
+    scores = geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.25, "one")
+    expected = torch.tensor([0.5**0.25, 0.25**0.75])
+    torch.testing.assert_close(scores[1], expected)
+    torch.testing.assert_close(scores[0], geometric_ensemble(HEAD, CLIP, VALID, SEEN, 0.25)[0])
+
+
+def test_regions_may_have_texts_of_their_own():
+    torch.testing.assert_close(named("head", texts=torch.eye(2).flip(0)), named("head"))
+    swapped = named("clip", texts=torch.eye(2).flip(0))
+    torch.testing.assert_close(swapped, named("clip").flip(1))

@@ -158,3 +158,29 @@ def test_masks_are_trained_at_true_scale():
     losses, expected = (model().train()([one]) for one in (given, whole))
     torch.testing.assert_close(losses, expected)
     assert losses["loss_dice"] < 0.05
+
+
+class Sizes(Cells):
+    """Keeps the sizes of what it is given."""
+
+    def forward(self, images):
+        self.padded = images.clone()
+        return super().forward(images)
+
+
+def test_photos_may_be_padded_with_the_mean_as_published():
+    net = model()
+    net.backbone, net.size_divisibility = Sizes(), 32
+    (result,) = net([record()])
+    assert net.backbone.padded.shape == (1, 3, 64, 64)
+    assert not net.backbone.padded[:, :, 40:].any() and not net.backbone.padded[..., 59:].any()
+    assert torch.equal(result["pred_labels"], chequers())
+    assert result["photo_box"] == Box(0.0, 0.0, 59 / 16, 40 / 16)
+
+
+def test_masks_of_the_size_of_the_photo():
+    net = model()
+    net.resize_votes = True
+    (result,) = net([record()])
+    assert result["pred_masks"].shape == (2, *SIZE) and result["photo_box"] is None
+    assert torch.equal(result["pred_labels"], chequers())

@@ -9,7 +9,7 @@ from tiny_clip import ColourEncoder, save_tiny_clip
 from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
 
-from zsk.classification.prompts import get_templates
+from zsk.classification.prompts import TEMPLATES, get_templates
 from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
 from zsk.proposals.outputs import Proposals
@@ -95,8 +95,13 @@ def test_competing_masks_decide_the_labels():
 def test_the_keys_of_naming_reach_the_model(tmp_path):
     clip = ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt"))]
     clip += ["MODEL.CLIP.TEMPERATURE", 25.0, "MODEL.CLIP.MASK_THRESHOLD", 0.25]
-    clip += ["MODEL.CLIP.FURTHER_THRESHOLDS", [0.75]]
-    model = ZSKNet(tiny_config(*clip, "MODEL.ENSEMBLE.MASK_SOFTMAX", 1.5))
+    clip += ["MODEL.CLIP.FURTHER_THRESHOLDS", [0.75], "MODEL.CLIP.REGION_PROMPT", "vild"]
+    clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.ENSEMBLE.EMPTY", "one"]
+    tests = ["TEST.SIZE_DIVISIBILITY", 48, "TEST.VOTES_AT", "photo"]
+    model = ZSKNet(tiny_config(*clip, *tests, "MODEL.ENSEMBLE.MASK_SOFTMAX", 1.5))
+    assert model.region_text_classifier.templates == TEMPLATES["vild"]
+    assert not model.region_encoder.antialias and model.ensemble.empty == "one"
+    assert model.size_divisibility == 96 and model.resize_votes  # strides of up to 32
     assert model.region_encoder.encoder.logit_scale == 25.0
     assert model.region_encoder.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
     assert model.mask_softmax == 1.5

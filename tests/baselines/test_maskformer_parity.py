@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.layers import ShapeSpec
 from conversion.hf_maskformer import renamed_head
+from detectron2.layers import ShapeSpec
 from tiny_head import scored
 from torch import nn
 

@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from tiny_clip import ColourEncoder
 from torch import Tensor
+from torch.nn import functional as F
 
 from zsk.classification.crops import cut, masked_crops
 
@@ -56,3 +57,10 @@ def test_masks_without_a_pixel_are_not_cut():
     masks[3], masks[17] = 1.0, 1.0  # in different groups of masks that are enlarged together
     crops, shown = cut(torch.rand(3, 8, 8), masks, 0.0, ColourEncoder(5))
     assert crops.shape == (2, 3, 5, 5) and shown.nonzero().flatten().tolist() == [3, 17]
+
+
+def test_crops_without_antialiasing_are_plain_bicubic():
+    pixels, masks = torch.rand(3, 9, 12), torch.zeros(1, 9, 12, dtype=torch.bool)
+    masks[0, 1:9, 2:12] = True
+    expected = F.interpolate(pixels[None, :, 1:9, 2:12], (4, 4), mode="bicubic")[0]
+    torch.testing.assert_close(masked_crops(pixels, masks, ColourEncoder(4), False)[0], expected)

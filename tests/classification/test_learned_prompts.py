@@ -134,12 +134,18 @@ def test_templates_no_file_and_an_encoder_of_whole_texts(encoder):
         load_prompts("learned", "", encoder)
     with pytest.raises(UserError, match="embedded"):
         load_prompts("learned", "", ColourEncoder())
+    with pytest.raises(
+        UserError, match="MODEL.CLIP.REGION_PROMPT is learned, but .*REGION_PROMPT_W"
+    ):
+        load_prompts("learned", "", encoder, "MODEL.CLIP.REGION_PROMPT")
 
 
 def test_the_file_is_found_beside_the_configuration(tmp_path, monkeypatch):
     monkeypatch.setattr("zsk.load.register_all", lambda root: None)
     config = tmp_path / "config.yaml"
-    config.write_text("MODEL: {CLIP: {PROMPT: learned, PROMPT_WEIGHTS: prompts.pth}}\n")
-    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == "prompts.pth"  # not there
-    (tmp_path / "prompts.pth").touch()
-    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == str(tmp_path / "prompts.pth")
+    keys = "PROMPT: learned, {0}: p.pth, REGION_PROMPT: learned, REGION_{0}: p.pth"
+    config.write_text("MODEL: {CLIP: {%s}}\n" % keys.format("PROMPT_WEIGHTS"))
+    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == "p.pth"  # not there
+    (tmp_path / "p.pth").touch()
+    clip, file = load_config(str(config)).MODEL.CLIP, str(tmp_path / "p.pth")
+    assert (clip.PROMPT_WEIGHTS, clip.REGION_PROMPT_WEIGHTS) == (file, file)

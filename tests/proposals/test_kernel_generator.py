@@ -59,3 +59,15 @@ def test_clusters_are_those_of_the_features_named():
     assert masks.shape == (1, 2, 12, 16)  # resized to F
     left, right = masks[0, :, 0, 0], masks[0, :, 0, -1]
     assert sorted(left.tolist()) == [-2.0, 2.0] and torch.equal(left, -right)
+
+
+def test_a_bias_shifts_the_first_masks():
+    static = StaticKernels(2, 4, bias=True)
+    features = torch.randn(2, 4, 5, 6)
+    _, plain = static(features, [])
+    with torch.no_grad():
+        static.bias.copy_(torch.tensor([1.0, -2.0]))
+    _, masks = static(features, [])
+    torch.testing.assert_close(
+        masks - plain, torch.tensor([1.0, -2.0])[:, None, None].expand(plain.shape)
+    )

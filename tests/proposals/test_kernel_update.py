@@ -32,3 +32,13 @@ def test_masks_are_predicted_or_added_to_those_before(update):
     *_, masks = stage(torch.randn(1, 8, 1, 4), torch.randn(1, 3, 8), before)
     expected = [0.0, 0.25, 0.75, 1.0] if update == "add" else [0.0] * 4
     assert masks.tolist() == [[[expected]] * 3]
+
+
+def test_rows_of_a_kernel_pass_the_same_gate():
+    gate = KernelGate(8, groups=2)
+    group, kernels = torch.randn(1, 3, 8), torch.randn(1, 3, 8)
+    halves = [KernelGate(4), KernelGate(4)]
+    for half in halves:
+        half.load_state_dict(gate.state_dict())
+    pairs = zip(halves, group.split(4, dim=-1), kernels.split(4, dim=-1))
+    torch.testing.assert_close(gate(group, kernels), torch.cat([h(*x) for h, *x in pairs], dim=-1))

@@ -39,8 +39,8 @@ def resnet(depth=50, stem=("conv1",)):
     return state
 
 
-def maskformer_head(dim=32, layers=2):
-    """Narrow, without what gives classes."""
+def maskformer_head(dim=256, layers=6, queries=100, feedforward=2048):
+    """All but what gives classes."""
     state, pixels = {}, "sem_seg_head.pixel_decoder."
     for n, channels in ((1, 256), (2, 512), (3, 1024)):
         _conv(state, f"{pixels}adapter_{n}", dim, channels, 1, NORM)
@@ -53,15 +53,15 @@ def maskformer_head(dim=32, layers=2):
     ):
         _conv(state, name, dim, inputs, size, ())
         state[f"{name}.bias"] = zeros(dim)
-    state[f"{predictor}query_embed.weight"] = zeros(5, dim)
+    state[f"{predictor}query_embed.weight"] = zeros(queries, dim)
     decoder = f"{predictor}transformer.decoder."
     for n in range(layers):
         layer = f"{decoder}layers.{n}."
         for attention in ("self_attn.", "multihead_attn."):
             _linear(state, layer + attention, 3 * dim, dim, "in_proj_weight", "in_proj_bias")
             _linear(state, layer + attention + "out_proj.", dim, dim)
-        _linear(state, f"{layer}linear1.", 48, dim)
-        _linear(state, f"{layer}linear2.", dim, 48)
+        _linear(state, f"{layer}linear1.", feedforward, dim)
+        _linear(state, f"{layer}linear2.", dim, feedforward)
         state |= {f"{layer}norm{i}.{part}": zeros(dim) for i in (1, 2, 3) for part in NORM}
     state |= {f"{decoder}norm.{part}": zeros(dim) for part in NORM}
     for n in range(3):
@@ -69,21 +69,21 @@ def maskformer_head(dim=32, layers=2):
     return state
 
 
-def maskformer(classes=150, **backbone):
+def maskformer(classes=150, head=(), **backbone):
     state = {
         **resnet(**backbone),
-        **maskformer_head(),
+        **maskformer_head(*head),
         "criterion.empty_weight": zeros(classes + 1),
     }
-    _linear(state, "sem_seg_head.predictor.class_embed.", classes + 1, 32)
+    _linear(state, "sem_seg_head.predictor.class_embed.", classes + 1, head[0] if head else 256)
     return state
 
 
 def zsseg(clip, seen=15, stem=("conv1", "conv2", "conv3")):
     """`clip`: a state of CLIP's own class, whose text space is 32 wide."""
     state = {**resnet(101, stem), **maskformer_head(), "criterion.empty_weight": zeros(seen + 1)}
-    _linear(state, "sem_seg_head.predictor.class_embed.layers.0.", 40, 32)
-    _linear(state, "sem_seg_head.predictor.class_embed.layers.1.", 32, 40)
+    _linear(state, "sem_seg_head.predictor.class_embed.layers.0.", 1024, 256)
+    _linear(state, "sem_seg_head.predictor.class_embed.layers.1.", 32, 1024)
     return {**state, **zsseg_adapter("clip_adapter.", clip)}
 
 

@@ -1,4 +1,4 @@
-"""What tools/convert_weights.py cannot convert is refused in one sentence, before anything is written."""
+"""What tools/convert_weights.py cannot convert is refused before anything is written."""
 
 import convert_weights
 import pytest
@@ -75,9 +75,9 @@ def test_options_that_do_not_fit_the_weights(options, said):
 def test_shapes_of_another_network():
     """The names are MaskFormer's; one convolution has other widths."""
     conversion = convert(
-        maskformer() | {PIXELS + "adapter_2.weight": zeros(32, 500, 1, 1)}, Options()
+        maskformer() | {PIXELS + "adapter_2.weight": zeros(256, 500, 1, 1)}, Options()
     )
-    with pytest.raises(UserError, match=r"laterals\.1\.weight has shape \(32, 500, 1, 1\), the"):
+    with pytest.raises(UserError, match=r"laterals\.1\.weight has shape \(256, 500, 1, 1\), the"):
         missing_weights(conversion)
 
 

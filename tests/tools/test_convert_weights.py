@@ -3,6 +3,7 @@
 The golden folder's README says how its numbers were made and how near others can come.
 """
 
+import functools
 import json
 import re
 import runpy
@@ -27,11 +28,14 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
+from zsk.config_file import flat
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
-from zsk.errors import UserError
+from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary, load_config
 from zsk.proposals.build import build_stage
+
+SIDES = ("MIN_SIZE_TEST", "MAX_SIZE_TEST")
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
 
@@ -198,7 +202,7 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     names = tmp_path / "names.txt"
     names.write_text("a, b, c, d, e, f, g")
     source, target = tmp_path / "published.pth", tmp_path / "ours.safetensors"
-    state = maskformer(classes=7, stem=("conv1", "conv2", "conv3"))
+    state = maskformer(classes=7, head=(32, 2, 5, 48), stem=("conv1", "conv2", "conv3"))
     torch.save({"model": state}, source)
     convert_weights.main([str(source), str(target), "--names", str(names), "--multi-grid", "1,1,1"])
     printed = capsys.readouterr().out
@@ -208,8 +212,31 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     assert (cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.RESNETS.RES5_MULTI_GRID) == (50, [1, 1, 1])
     settings = cfg.MODEL.MASK_FORMER
     assert (settings.NUM_QUERIES, settings.DIM, settings.NUM_LAYERS) == (5, 32, 2)
+    assert (settings.DIM_FEEDFORWARD, settings.CONV_DIM, settings.MASK_DIM) == (48, 32, 32)
     assert default_vocabulary(cfg).names == tuple("abcdefg")
     assert cfg.MODEL.WEIGHTS == str(target)
+
+
+@pytest.mark.parametrize(
+    "seen, file",
+    [
+        (15, "voc-11k-15/zs_maskformer_R101_bs16_20k.yaml"),
+        (156, "coco-stuff-164k-156/zs_maskformer_R101_bs32_60k.yaml"),
+    ],
+)
+def test_the_configurations_of_trainings_build_the_published_network(
+    tmp_path, checkout, seen, file
+):
+    clip = str(save_tiny_clip(tmp_path / "clip.pt"))
+    state = zsseg(make_tiny_clip().state_dict(), seen)
+    written = convert(state, Options(clip=clip)).config
+    ours = load_config(str(checkout / "configs" / file))
+    sections = ("BACKBONE", "RESNETS", "SEM_SEG_HEAD", "MASK_FORMER", "PIXEL_MEAN", "PIXEL_STD")
+    for parts, value in flat({part: written["MODEL"][part] for part in sections}):
+        assert functools.reduce(getattr, parts, ours.MODEL) == value, parts
+    assert ours.MODEL.ENSEMBLE.LAMBDA == written["MODEL"]["ENSEMBLE"]["LAMBDA"]
+    for section, keys in {"DATASETS": ("TRAIN", "TEST", "PROMPT_NAMES"), "INPUT": SIDES}.items():
+        assert all(all_keys(ours)[f"{section}.{key}"] == written[section][key] for key in keys)
 
 
 def test_separate_prompts_and_context_of_coop(tmp_path):

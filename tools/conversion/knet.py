@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from zsk.errors import UserError
 from zsk.resources import find_resource
 
 from .conversion import Conversion, Options, Weights, count, shape, translate
@@ -56,7 +55,7 @@ def convert(state: Mapping[str, Tensor], _: Options) -> Conversion:
     """Stages and initial kernels, and a configuration that trains from them.
 
     Raises:
-        UserError: the stages are not those of mmsegmentation, or differ from one another.
+        UserError: the stages are not those of mmsegmentation.
     """
     weights, dropped = renamed_stages(state)
     stages = count(weights, r"sem_seg_head\.stages\.(\d+)\.")
@@ -89,7 +88,7 @@ def renamed_stages(state: Mapping[str, Tensor]) -> tuple[Weights, dict[str, list
     """Tensors of heads, or of one head alone, by our names, and those left out by reason.
 
     Raises:
-        UserError: more than one block of mask layers, which a stage here has.
+        UserError: a name that mmsegmentation's K-Net has not.
     """
     if any(name.startswith("kernel_update_conv.") for name in state):
         state = {f"decode_head.kernel_update_head.0.{name}": v for name, v in state.items()}
