@@ -44,6 +44,8 @@ def read_options(args: argparse.Namespace) -> Options:
     """Raises UserError for an option that cannot be."""
     if args.target.suffix not in (".pth", SAFETENSORS):
         raise UserError(f"TARGET {args.target} has to end in .pth or {SAFETENSORS}")
+    if args.target.absolute() == args.source.absolute():
+        raise UserError(f"TARGET {args.target} is SOURCE: give another name")
     if not args.target.absolute().parent.is_dir():
         raise UserError(f"TARGET {args.target}: its folder does not exist")
     grid = None

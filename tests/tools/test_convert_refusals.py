@@ -28,9 +28,12 @@ STATES = {
     "Swin": lambda: changed(backbone__layers__0__blocks__0__attn__qkv__weight=zeros(3, 3)),
     "has a transformer": lambda: maskformer() | {PIXELS + "input_proj.weight": zeros(3, 3, 1, 1)},
     "MaskFormer for panoptic": lambda: changed(sem_seg_head__transformer__encoder__norm=zeros(3)),
-    "per-pixel baseline": per_pixel,
+    "as per-pixel models": per_pixel,
     "a changed network": lambda: changed(sem_seg_head__predictor__extra__weight=zeros(3)),
     "stem of its backbone has the parts conv1, conv2": lambda: maskformer(stem=("conv1", "conv2")),
+    "this project's names already": lambda: {
+        "sem_seg_head.transformer_decoder.norm.bias": zeros(2)
+    },
     "blocks in res2 to res5": lambda: changed(backbone__res3__9__conv1__weight=zeros(1)),
     "847 classes, which no data set": lambda: maskformer(classes=847),
     "class-specific (9 sets": lambda: {"prompt_learner.ctx": zeros(9, 4, 64)},
@@ -135,6 +138,7 @@ def test_options_that_cannot_be(tmp_path):
     target = tmp_path / "ours.pth"
     assert "has to end in .pth or" in refusal_of("x.pth", tmp_path / "ours.bin")
     assert "its folder does not exist" in refusal_of("x.pth", tmp_path / "none" / "ours.pth")
+    assert "is SOURCE" in refusal_of(target, target)
     for grid in ("1,2", "1,2,x"):
         assert "give three numbers" in refusal_of("x.pth", target, "--multi-grid", grid)
     assert "does not exist" in refusal_of("x.pth", target, "--names", tmp_path / "none.txt")

@@ -18,6 +18,7 @@ from zsk.classification.learned_prompts import LearnedPrompts
 from zsk.errors import UserError
 
 Weights = dict[str, Tensor]
+NO_CLASSES = "no class names of the prompts' training (--trained-on): no warning of leaks"
 
 
 class Options:

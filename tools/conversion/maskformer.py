@@ -51,7 +51,10 @@ HEAD_DROPS = {
 }
 _RENAMES = HEAD_RENAMES | {_PREDICTOR + r"class_embed\.": "sem_seg_head.class_scores.classifier."}
 # number of classes -> data set with them, shorter and longer side of the photos in its tests
-_TESTED = {150: ("ade20k_150", 512, 2048), 19: ("cityscapes_19", 1024, 2048)}
+_TESTED: dict[int, tuple[str, int, int]] = {
+    150: ("ade20k_150", 512, 2048),
+    19: ("cityscapes_19", 1024, 2048),
+}
 NUM_HEADS = 8
 
 
@@ -64,8 +67,8 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     state = with_pixel_decoder(state)
     if not any(name.startswith("sem_seg_head.predictor.class_embed.") for name in state):
         raise UserError(
-            "it is a per-pixel baseline of MaskFormer, whose queries or pixels have no classes of "
-            "their own: only models of mask classification are converted"
+            "it lacks a classifier of queries (predictor.class_embed), as per-pixel models and "
+            "MaskFormer's per-pixel baselines do: only models of mask classification are converted"
         )
     weights, dropped = translate(state, _RENAMES, HEAD_DROPS, SOURCE)
     return supervised(SOURCE, weights, dropped, options)
@@ -102,7 +105,8 @@ def supervised(
         classes, data_set, sizes = get_split("coco_stuff").names, "COCO-Stuff", (640, 2560)
         train, test = "coco_stuff_supervised_train", "coco_stuff_zs_val"
     elif num_classes in _TESTED and options.names is None:
-        data_set, *sizes = _TESTED[num_classes]
+        data_set, *sides = _TESTED[num_classes]
+        sizes = (sides[0], sides[1])
         classes = EVALUATION_SETS[data_set].names
         train, test = f"{data_set}_classes_train", f"{data_set}_val"
     else:

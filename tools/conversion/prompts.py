@@ -10,7 +10,7 @@ from zsk.classification.build import build_encoder
 from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
 from zsk.errors import UserError
 
-from .conversion import Conversion, Options, translate
+from .conversion import NO_CLASSES, Conversion, Options, translate
 
 SOURCE = "learned prompts (CoOp, POMP)"
 DEFAULT_CLIP = "ViT-B/16"
@@ -55,7 +55,7 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         'the name stands behind all vectors (CLASS_TOKEN_POSITION end), "." behind the name',
     ]
     if not options.trained_on:
-        assumed.append("no class names of the training (--trained-on): no warning of leaks")
+        assumed.append(NO_CLASSES)
     prompts = LearnedPrompts(context, dot, options.trained_on or ())
     key = "MODEL.CLIP.PROMPT"
     return Conversion(SOURCE, {}, {}, dropped, assumed, prompts={key: prompts}, encoder=encoder)

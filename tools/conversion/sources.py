@@ -13,6 +13,7 @@ from . import hf_maskformer, knet, maskformer, prompts, zsseg
 from .conversion import Conversion, Options
 
 SOURCES = (zsseg, maskformer, hf_maskformer, knet, prompts)  # the first that matches converts
+_OURS = ("sem_seg_head.transformer_decoder.", "sem_seg_head.kernel_generator.")
 _SWIN = r"(backbone\.|model\.pixel_level_module\.encoder\.).*blocks\.\d+\.(attn|attention)\."
 
 
@@ -24,6 +25,8 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """
     if any(re.match(_SWIN, name) for name in state):
         raise UserError("its backbone is a Swin Transformer, but only ResNets are converted")
+    if any(name.startswith(_OURS) for name in state):
+        raise UserError("it has this project's names already: give it as MODEL.WEIGHTS")
     for source in SOURCES:
         if source.matches(state):
             return source.convert(state, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from zsk.classification.learned_prompts import LearnedPrompts
 from zsk.data.splits import get_split
 from zsk.errors import UserError
 
-from .conversion import Conversion, Options, shape, translate
+from .conversion import NO_CLASSES, Conversion, Options, shape, translate
 from .maskformer import HEAD_DROPS, HEAD_RENAMES, network_config, test_config, with_pixel_decoder
 
 SOURCE = "ZS-MaskFormer (zsseg.baseline)"
@@ -24,7 +24,10 @@ PROMPTS_SOURCE = "learned prompts of zsseg.baseline"
 # seen classes -> split, λ, template where no prompt is learned, sides of the photos in its tests
 _TRAINED = {15: ("voc", 0.7, "sculpture", 512, 2048), 156: ("coco_stuff", 0.8, "vild", 640, 2560)}
 _DATA_SETS = {"voc": "voc_zs", "coco_stuff": "coco_stuff_zs"}
-_PUBLISHED_CLIP = {(768, 3, 16, 16): "ViT-B/16", (768, 3, 32, 32): "ViT-B/32"}  # by first layer
+_PUBLISHED_CLIP: dict[tuple[int, ...], str] = {
+    (768, 3, 16, 16): "ViT-B/16",
+    (768, 3, 32, 32): "ViT-B/32",
+}  # by first layer
 _QUERIES, _REGIONS = "clip_adapter.", "_region_clip_adapter."
 _KEYS = {_QUERIES: "PROMPT", _REGIONS: "REGION_PROMPT"}
 _RENAMES = HEAD_RENAMES | {
@@ -96,6 +99,8 @@ def _prompts_alone(state: Mapping[str, Tensor], options: Options) -> Conversion:
     if prompts is None:
         raise UserError("it holds CLIP, but neither a network nor learned prompts: give another")
     encoder, _ = _encoder(state, options, assumed)
+    if not options.trained_on:
+        assumed.append(NO_CLASSES)
     drops = {**_DROPS, "": "parts of the training of the prompts"}
     _, dropped = translate(state, {}, drops, PROMPTS_SOURCE)
     key = "MODEL.CLIP.PROMPT"
@@ -121,7 +126,7 @@ def _hidden_dims(weights: Mapping[str, Tensor]) -> list[int]:
 
 
 def _prompts(
-    state: Mapping[str, Tensor], adapter: str, trained_on: list[str] | tuple[str, ...]
+    state: Mapping[str, Tensor], adapter: str, trained_on: Sequence[str]
 ) -> LearnedPrompts | None:
     """Learned vectors; the dot that follows the name becomes the last vector of the suffix."""
     learner = adapter + "prompt_learner."
