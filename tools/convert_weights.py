@@ -92,9 +92,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         conversion = convert(state, options)
         missing = missing_weights(conversion) if conversion.config else []
-        if missing and not conversion.partly:
+        lacking = [name for name in missing if name.startswith(conversion.complete)]
+        if lacking:
             raise UserError(
-                f"it lacks {len(missing)} tensors of {conversion.source}, {missing[0]} among them: "
+                f"it lacks {len(lacking)} tensors of {conversion.source}, {lacking[0]} among them: "
                 "the file is not complete"
             )
     except UserError as error:

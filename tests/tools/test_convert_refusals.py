@@ -84,6 +84,21 @@ def test_shapes_of_another_network():
         missing_weights(conversion)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "backbone.stem.conv1.weight",
+        "sem_seg_head.predictor.query_embed.weight",
+        "sem_seg_head.predictor.class_embed.weight",
+        "sem_seg_head.predictor.transformer.decoder.layers.0.linear1.weight",
+        PIXELS + "mask_features.weight",
+    ],
+)
+def test_tensors_of_another_rank(name):
+    with pytest.raises(UserError, match=r"has shape \(\), not \d dimensions"):
+        convert(maskformer() | {name: zeros()}, Options())
+
+
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     return str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt"))

@@ -24,6 +24,7 @@ from published_states import (
     zsseg,
     zsseg_adapter,
 )
+from safetensors.torch import load_file
 from tiny_clip import make_tiny_clip, save_tiny_clip
 
 from zsk.classification.clip_encoder import ClipEncoder
@@ -31,6 +32,7 @@ from zsk.classification.learned_prompts import load_prompts
 from zsk.config_file import flat
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
+from zsk.errors import UserError
 from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary, load_config
 from zsk.proposals.build import build_stage
@@ -143,16 +145,19 @@ def test_maskformer_gives_its_numbers_in_both_state_versions(golden, tmp_path):
 @torch.no_grad()
 def test_a_stage_of_k_net_gives_its_numbers(golden, tmp_path):
     """Kernels of 512 pass a gate of 256; the stage is built from the written configuration."""
-    case, target = golden("knet_512_256"), tmp_path / "ours.pth"
+    case, target = golden("knet_512_256"), tmp_path / "ours.safetensors"
     convert_weights.main([str(case.save(tmp_path / "published.pth")), str(target)])
     cfg = load_config(str(target.with_suffix(".yaml")))
-    weights = torch.load(cfg.MODEL.WEIGHTS)["model"]
+    weights = load_file(cfg.MODEL.WEIGHTS)
     stage = build_stage(cfg).eval()
     stage.load_state_dict({k.removeprefix("sem_seg_head.stages.0."): v for k, v in weights.items()})
     for kind, masks in (("transform", "in_masks"), ("coarse", "in_coarse_masks")):
         kernels, masks = stage(case["in_features"], case["in_kernels"], case[masks])
         close(kernels, case[f"out_{kind}_kernels"], 1e-5)
         close(masks, case[f"out_{kind}_masks"], 1e-5)
+    del case.state["decode_head.kernel_update_head.0.fc_mask.bias"]
+    with pytest.raises(UserError, match="lacks 1 tensors of K-Net"):
+        convert_weights.main([str(case.save(tmp_path / "cut.pth")), str(tmp_path / "cut_ours.pth")])
 
 
 @pytest.mark.slow
@@ -201,7 +206,7 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     """A narrow R50c of seven classes: what the file shows, and what is said to be assumed."""
     names = tmp_path / "names.txt"
     names.write_text("a, b, c, d, e, f, g")
-    source, target = tmp_path / "published.pth", tmp_path / "ours.safetensors"
+    source, target = tmp_path / "published.pth", tmp_path / "ours.pth"
     state = maskformer(classes=7, head=(32, 2, 5, 48), stem=("conv1", "conv2", "conv3"))
     torch.save({"model": state}, source)
     convert_weights.main([str(source), str(target), "--names", str(names), "--multi-grid", "1,1,1"])
@@ -215,6 +220,8 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     assert (settings.DIM_FEEDFORWARD, settings.CONV_DIM, settings.MASK_DIM) == (48, 32, 32)
     assert default_vocabulary(cfg).names == tuple("abcdefg")
     assert cfg.MODEL.WEIGHTS == str(target)
+    notes = torch.load(target)["trainer"]["settings"]  # which an evaluation compares
+    assert notes["MODEL.RESNETS.RES5_MULTI_GRID"] == [1, 1, 1] and notes["classes"] == [*"abcdefg"]
 
 
 @pytest.mark.parametrize(

@@ -21,27 +21,21 @@ Weights = dict[str, Tensor]
 NO_CLASSES = "no class names of the prompts' training (--trained-on): no warning of leaks"
 
 
+@dataclass(frozen=True)
 class Options:
-    """What a file of weights does not say."""
+    """What a file of weights does not say.
 
-    def __init__(
-        self,
-        clip: str = "",
-        trained_on: Sequence[str] | None = None,
-        names: Sequence[str] | None = None,
-        multi_grid: Sequence[int] | None = None,
-    ) -> None:
-        """
-        Args:
-            clip: MODEL.CLIP.NAME; "": what is published with the weights.
-            trained_on: names of the classes that learned prompts saw masks or photos of.
-            names: the classes of a linear classifier, in its order.
-            multi_grid: MODEL.RESNETS.RES5_MULTI_GRID; None: what is published for the stem.
-        """
-        self.clip = clip
-        self.trained_on = trained_on
-        self.names = names
-        self.multi_grid = multi_grid
+    Attributes:
+        clip: MODEL.CLIP.NAME; "": what is published with the weights.
+        trained_on: names of the classes that learned prompts saw masks or photos of.
+        names: the classes of a linear classifier, in its order.
+        multi_grid: MODEL.RESNETS.RES5_MULTI_GRID; None: what is published for the stem.
+    """
+
+    clip: str = ""
+    trained_on: Sequence[str] | None = None
+    names: Sequence[str] | None = None
+    multi_grid: Sequence[int] | None = None
 
 
 @dataclass
@@ -59,7 +53,7 @@ class Conversion:
             them.
         prompts: learned prompts by the key of the configuration that takes their file.
         encoder: the CLIP that the prompts belong to.
-        partly: the model has further weights, which the source does not have.
+        complete: beginning of the names that have to be there all; others may be missing.
         licence: what the publisher says.
     """
 
@@ -72,7 +66,7 @@ class Conversion:
     split: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, LearnedPrompts] = field(default_factory=dict)
     encoder: VisionLanguageEncoder | None = None
-    partly: bool = False
+    complete: str = ""
     licence: str = ""
 
 
@@ -110,11 +104,17 @@ def renamed(name: str, renames: Mapping[str, str]) -> str | None:
     return None
 
 
-def shape(weights: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
-    """The shape of a tensor that has to be there. Raises UserError."""
+def shape(weights: Mapping[str, Tensor], name: str, rank: int) -> tuple[int, ...]:
+    """The shape of a tensor that has to be there, of so many dimensions. Raises UserError."""
     if name not in weights:
         raise UserError(f"its tensor for {name} is missing: the file is not complete")
-    return tuple(weights[name].shape)
+    found = tuple(weights[name].shape)
+    if len(found) != rank:
+        raise UserError(
+            f"its tensor for {name} has shape {found}, not {rank} dimensions: it is of another or "
+            "a changed network"
+        )
+    return found
 
 
 def count(weights: Mapping[str, Tensor], pattern: str) -> int:

@@ -48,7 +48,7 @@ def missing_weights(conversion: Conversion) -> list[str]:
     """
     cfg = _built_config(conversion)
     no_object = conversion.weights.get("sem_seg_head.class_scores.no_object")
-    embed_dim = 1 if no_object is None else no_object.shape[-1]
+    embed_dim = 1 if no_object is None else no_object.numel()
     with torch.device("meta"):  # shapes alone
         backbone = build_backbone(cfg)
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)

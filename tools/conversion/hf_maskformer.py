@@ -97,7 +97,7 @@ def _stacked(state: Mapping[str, Tensor]) -> Weights:
         elif kind[1] == "q":
             names = [name.replace(".q_proj.", f".{k}_proj.") for k in "qkv"]
             for other in names:
-                shape(state, other)  # which says what is missing
+                shape(state, other, tensor.ndim)  # which says what is missing
             parts = [state[other] for other in names]
             stacked[name.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
     return stacked

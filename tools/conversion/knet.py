@@ -60,14 +60,14 @@ def convert(state: Mapping[str, Tensor], _: Options) -> Conversion:
     weights, dropped = renamed_stages(state)
     stages = count(weights, r"sem_seg_head\.stages\.(\d+)\.")
     first = "sem_seg_head.stages.0."
-    dim = shape(weights, first + "interaction.attention_norm.weight")[0]
-    gate = shape(weights, first + "gate.out_norm.weight")[0]
+    dim = shape(weights, first + "interaction.attention_norm.weight", 1)[0]
+    gate = shape(weights, first + "gate.out_norm.weight", 1)[0]
     kernels: dict[str, Any] = {
         "DIM": dim,
         "GATE_GROUPS": dim // gate,
         "NUM_STAGES": stages,
         "NUM_HEADS": NUM_HEADS,
-        "DIM_FEEDFORWARD": shape(weights, first + "interaction.ffn.0.weight")[0],
+        "DIM_FEEDFORWARD": shape(weights, first + "interaction.ffn.0.weight", 2)[0],
         "FEATURE_TRANSFORM": first + "transform.weight" in weights,
     }
     if _GENERATOR + "init_kernels" in weights:
@@ -81,7 +81,7 @@ def convert(state: Mapping[str, Tensor], _: Options) -> Conversion:
         "no model to evaluate, but a start for training with the configuration",
     ]
     config = {"_BASE_": base, "MODEL": {"KERNELS": kernels, "WEIGHTS_MIN_SHARE": 0.0}}
-    return Conversion(SOURCE, weights, config, dropped, assumed, partly=True)
+    return Conversion(SOURCE, weights, config, dropped, assumed, complete="sem_seg_head.stages.")
 
 
 def renamed_stages(state: Mapping[str, Tensor]) -> tuple[Weights, dict[str, list[str]]]:
@@ -100,5 +100,6 @@ def renamed_stages(state: Mapping[str, Tensor]) -> tuple[Weights, dict[str, list
     weights, dropped = translate(state, renames, _DROPS, SOURCE)
     kernels = _GENERATOR + "init_kernels"
     if kernels in weights:
+        shape(weights, kernels, 4)
         weights[kernels] = weights[kernels].flatten(1)
     return weights, dropped

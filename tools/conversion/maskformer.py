@@ -96,7 +96,7 @@ def supervised(
 ) -> Conversion:
     """The model with a linear classifier of K classes, from weights by our names."""
     model, assumed = network_config(weights, options)
-    num_classes = shape(weights, "sem_seg_head.class_scores.classifier.weight")[0] - 1
+    num_classes = shape(weights, "sem_seg_head.class_scores.classifier.weight", 2)[0] - 1
     model["SEM_SEG_HEAD"] |= {"CLASSIFIER": "linear", "NUM_CLASSES": num_classes}
     model["ENSEMBLE"] = {"MODE": "head"}
     model["CLIP"] = {"NAME": options.clip or "embedded"}  # whose answers play no part
@@ -128,8 +128,8 @@ def network_config(
     """The keys of MODEL that the weights of backbone and head decide, and what was assumed."""
     model, assumed = resnet_config(weights, options)
     decoder = "sem_seg_head.transformer_decoder."
-    queries, dim = shape(weights, decoder + "query_embed")
-    mask_dim, conv_dim = shape(weights, "sem_seg_head.pixel_decoder.mask_features.weight")[:2]
+    queries, dim = shape(weights, decoder + "query_embed", 2)
+    mask_dim, conv_dim = shape(weights, "sem_seg_head.pixel_decoder.mask_features.weight", 4)[:2]
     model |= {
         "META_ARCHITECTURE": "ZSKNet",
         "PIXEL_MEAN": [123.675, 116.28, 103.53],
@@ -144,7 +144,7 @@ def network_config(
             "DIM": dim,
             "NUM_LAYERS": count(weights, re.escape(decoder) + r"layers\.(\d+)\."),
             "NUM_HEADS": NUM_HEADS,
-            "DIM_FEEDFORWARD": shape(weights, decoder + "layers.0.ffn.0.weight")[0],
+            "DIM_FEEDFORWARD": shape(weights, decoder + "layers.0.ffn.0.weight", 2)[0],
             "CONV_DIM": conv_dim,
             "MASK_DIM": mask_dim,
         },

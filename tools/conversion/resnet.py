@@ -44,7 +44,7 @@ def resnet_config(
         "OUT_FEATURES": ["res2", "res3", "res4", "res5"],
         "NORM": "FrozenBN",
         "STRIDE_IN_1X1": False,
-        "STEM_OUT_CHANNELS": shape(weights, f"backbone.stem.{stem[-1]}.weight")[0],
+        "STEM_OUT_CHANNELS": shape(weights, f"backbone.stem.{stem[-1]}.weight", 4)[0],
     }
     assumed = ["MODEL.RESNETS.STRIDE_IN_1X1 False, as published"]
     name = "build_resnet_backbone"

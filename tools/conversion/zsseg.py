@@ -111,7 +111,7 @@ def _prompts_alone(state: Mapping[str, Tensor], options: Options) -> Conversion:
 
 def _training(state: Mapping[str, Tensor]) -> tuple[str, float, str, int, int]:
     """What is published for the number of seen classes."""
-    seen = shape(state, "criterion.empty_weight")[0] - 1
+    seen = shape(state, "criterion.empty_weight", 1)[0] - 1
     if seen not in _TRAINED:
         raise UserError(
             f"it was trained on {seen} classes, but the published models have seen 15 (VOC) or 156 "
@@ -122,7 +122,7 @@ def _training(state: Mapping[str, Tensor]) -> tuple[str, float, str, int, int]:
 
 def _hidden_dims(weights: Mapping[str, Tensor]) -> list[int]:
     names = [f"sem_seg_head.class_scores.embedding.{n}.weight" for n in (0, 2, 4)]
-    return [len(weights[name]) for name in names if name in weights][:-1]
+    return [shape(weights, name, 2)[0] for name in names if name in weights][:-1]
 
 
 def _prompts(
@@ -130,13 +130,17 @@ def _prompts(
 ) -> LearnedPrompts | None:
     """Learned vectors; the dot that follows the name becomes the last vector of the suffix."""
     learner = adapter + "prompt_learner."
-    parts = [state.get(f"{learner}{part}_prompt") for part in ("prefix", "suffix")]
-    if all(part is None for part in parts):
+    names = [name for part in ("prefix", "suffix") if (name := f"{learner}{part}_prompt") in state]
+    if not names:
         return None
-    dot = learner + "dot_signal"
-    none = state[dot][:0] if dot in state else torch.empty(0, shape(state, dot)[1])
-    prefix, suffix = (none if part is None else part.float() for part in parts)
-    return LearnedPrompts(prefix, torch.cat([suffix, state[dot].float()]), trained_on)
+    _, width = shape(state, learner + "dot_signal", 2)
+    if any(shape(state, name, 2)[1] != width for name in names):
+        raise UserError("its learned prompts and its token embeddings differ in width")
+    dot = state[learner + "dot_signal"].float()
+    prefix, suffix = (
+        state.get(f"{learner}{part}_prompt", dot[:0]).float() for part in ("prefix", "suffix")
+    )
+    return LearnedPrompts(prefix, torch.cat([suffix, dot]), trained_on)
 
 
 def _encoder(
@@ -155,7 +159,7 @@ def _encoder(
             "it holds two CLIPs that differ, for queries and for regions, but a model here has one"
         )
     encoder = _built(own)
-    name = options.clip or _PUBLISHED_CLIP.get(shape(own, "visual.conv1.weight"), "")
+    name = options.clip or _PUBLISHED_CLIP.get(shape(own, "visual.conv1.weight", 4), "")
     if not name:
         raise UserError("it holds a CLIP that is not ViT-B/16 or ViT-B/32: name its file, --clip")
     try:
