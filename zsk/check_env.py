@@ -25,6 +25,7 @@ _PACKAGES = {
     "torchvision": ("torchvision",),
     "Detectron2": ("detectron2", "pb1-detectron2"),
     "CLIP code": ("openai-clip", "clip-anytorch", "clip"),
+    "open_clip (optional)": ("open-clip-torch",),
     "timm": ("timm",),
     "numpy": ("numpy",),
     "Pillow": ("pillow",),

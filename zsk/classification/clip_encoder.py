@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zsk.errors import UserError
 
-from .clip_file import read_clip_file
+from .clip_file import check_openai, read_clip_file
 from .clip_patches import fit_to_patches
 from .clip_text import features_in_context
 from .clip_vision import ClipVision, clip_vision
@@ -43,17 +43,24 @@ class ClipEncoder(VisionLanguageEncoder):
         masked_layers: number of the last layers of a vision transformer in which each region has a
             class token of its own that sees only the patches under its mask; a choice of this
             project.
+        declared: the file is known to be of OpenAI's model class, see `check_openai`.
 
     Raises:
-        UserError: no such file, or no complete CLIP model in it.
+        UserError: no such file, no complete CLIP model in it, or perhaps one of open_clip's.
     """
 
     takes_regions = True
     takes_dense = True
     takes_context = True
 
-    def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
-        model = _build(find_weights(weights))
+    def __init__(
+        self,
+        weights: str,
+        one_pass_size: int = 0,
+        masked_layers: int = 4,
+        declared: bool = False,
+    ) -> None:
+        model = _build(find_weights(weights), declared or weights in clip.available_models())
         super().__init__(
             embed_dim=model.text_projection.shape[1],
             input_size=model.visual.input_resolution,
@@ -113,7 +120,7 @@ def find_weights(weights: str) -> Path:
         known = ", ".join(clip.available_models())
         raise UserError(
             f"there is no CLIP weights file {weights}, and no model of that name: "
-            f"give the path of a file, 'embedded', or one of {known}"
+            f"give the path of a file, 'embedded', 'open_clip:MODEL/TAG', or one of {known}"
         )
     file_name = weights.replace("/", "-").replace("@", "-") + ".pt"
     folders = [Path.home() / ".cache" / "clip"]
@@ -148,10 +155,11 @@ def _token_ids(text: str, context_length: int) -> Tensor:
     return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 
-def _build(file: Path) -> Any:
+def _build(file: Path, declared: bool) -> Any:
     """OpenAI's model with the weights of a file, in single precision. Raises UserError."""
     state = read_clip_file(file)
     try:
+        check_openai(file, state, declared)
         with torch.random.fork_rng(devices=[]):  # the first values are not to change a seeded run
             model = build_model(state).float()  # which takes entries that are no weights out
         model.load_state_dict(state)  # again, since build_model rounds the weights to halves

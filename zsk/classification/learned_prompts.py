@@ -74,8 +74,8 @@ def check_takes_context(encoder: VisionLanguageEncoder) -> None:
     """Raise a UserError unless prompts can be learned for this encoder."""
     if not encoder.takes_context:
         raise UserError(
-            "learned prompts need CLIP's text tower, which MODEL.CLIP.NAME embedded has not: "
-            "choose templates for MODEL.CLIP.PROMPT, such as single, or a CLIP model"
+            "learned prompts need the text tower of OpenAI's CLIP, which MODEL.CLIP.NAME has not: "
+            "choose templates for MODEL.CLIP.PROMPT, such as single, or a model of OpenAI's"
         )
 
 
