@@ -1,6 +1,7 @@
 import pickle
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from zsk.classification import clip_encoder
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import CLIP, ClipEncoder
-from zsk.classification.clip_file import read_clip_file
+from zsk.classification.clip_file import check_openai, read_clip_file
 from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
 
@@ -178,6 +179,43 @@ def test_a_file_without_a_whole_model_is_named(weights, tmp_path, change):
     torch.save(change(torch.load(weights, weights_only=True)), tmp_path / "partial.pt")
     with pytest.raises(UserError, match="partial.pt"):
         build_encoder(str(tmp_path / "partial.pt"))
+
+
+TEXT_LAYER = "transformer.resblocks.0.mlp.c_fc.weight"
+LAION = {"ln_final.weight": torch.ones(512), TEXT_LAYER: torch.full((2, 2), 0.1)}
+
+
+@pytest.mark.parametrize(
+    "file, state",
+    [
+        ("a.pt", {"text.ln_final.weight": torch.ones(2)}),
+        ("a.pt", {"visual.trunk.norm.weight": torch.ones(2)}),
+        ("a.pt", {"state_dict": {"logit_scale": torch.ones(())}, "epoch": 3}),
+        ("open_clip_pytorch_model.bin", {}),
+        ("a.pt", {"visual.conv1.weight": torch.zeros(1280, 3, 14, 14)}),
+        ("a.pt", LAION),
+    ],
+)
+def test_what_may_have_another_activation_is_refused(weights, tmp_path, file, state):
+    """open_clip's models have the keys of OpenAI's, and most of them GELU."""
+    torch.save(torch.load(weights, weights_only=True) | state, tmp_path / file)
+    with pytest.raises(UserError, match=f"open_clip:MODEL/TAG:{tmp_path}/{file}.*openai:"):
+        build_encoder(str(tmp_path / file))
+
+
+def test_a_file_beside_open_clips_configuration_is_refused_unless_told(weights, tmp_path):
+    file = tmp_path / "tiny.pt"
+    file.write_bytes(weights.read_bytes())
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    with pytest.raises(UserError, match="may have GELU"):
+        build_encoder(str(file))
+    assert build_encoder(f"openai:{file}").embed_dim == 32
+
+
+def test_copies_of_openais_weights_in_single_precision_are_read():
+    halves = LAION | {TEXT_LAYER: torch.full((2, 2), 0.1).half().float()}
+    check_openai(Path("a.pt"), halves, declared=False)
+    check_openai(Path("a.pt"), LAION, declared=True)
 
 
 def test_a_saved_program_is_not_run(tmp_path):

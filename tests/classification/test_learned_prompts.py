@@ -132,7 +132,7 @@ def test_templates_no_file_and_an_encoder_of_whole_texts(encoder):
         load_prompts("vlid", "", encoder)
     with pytest.raises(UserError, match="PROMPT_WEIGHTS is empty"):
         load_prompts("learned", "", encoder)
-    with pytest.raises(UserError, match="embedded"):
+    with pytest.raises(UserError, match="need the text tower"):
         load_prompts("learned", "", ColourEncoder())
 
 

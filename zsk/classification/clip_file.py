@@ -60,7 +60,9 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
     """
     text_width = len(state.get("ln_final.weight", ()))
     hidden = state.get("transformer.resblocks.0.mlp.c_fc.weight")
-    if any(re.match(r"text\.|visual\.trunk\.|visual\.head\.|logit_bias|state_dict", k) for k in state):
+    if any(
+        re.match(r"text\.|visual\.trunk\.|visual\.head\.|logit_bias|state_dict", k) for k in state
+    ):
         what = "holds a model or a training checkpoint of open_clip, not of OpenAI's CLIP"
     elif declared:
         return

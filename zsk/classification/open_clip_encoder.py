@@ -143,7 +143,9 @@ def build_model(source: Source) -> Any:
 def load_tokenizer(source: Source) -> Any:
     """open_clip's tokenizer for a model, from local files alone. Raises UserError."""
     text = source.config["text_cfg"]
-    options = dict(text.get("tokenizer_kwargs") or {}, context_length=text.get("context_length", 77))
+    options = dict(
+        text.get("tokenizer_kwargs") or {}, context_length=text.get("context_length", 77)
+    )
     hub = text.get("hf_tokenizer_name")
     if not hub:
         return open_clip.SimpleTokenizer(**options)
@@ -154,8 +156,8 @@ def load_tokenizer(source: Source) -> Any:
         return HFTokenizer(where, tokenizer_mode=mode, local_files_only=True, **options)
     except ImportError as error:
         raise UserError(
-            f"the tokenizer of open_clip's {source.origin} needs a package ({one_line(error)}): run "
-            "`pip install transformers`"
+            f"the tokenizer of open_clip's {source.origin} needs a package ({one_line(error)}): "
+            "run `pip install transformers`"
         ) from error
     except Exception as error:  # OSError and ValueError, or tokenizers' own kinds
         raise UserError(

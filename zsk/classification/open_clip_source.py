@@ -105,7 +105,9 @@ def _from_model(model: str, tag: str, file: str) -> Source:
 
 def _kind(chosen: dict[str, Any]) -> tuple[Any, ...]:
     """What two sets of weights must share to be read alike."""
-    return bool(chosen.get("quick_gelu")), *(chosen[key] for key in ("mean", "std", "interpolation"))
+    return bool(chosen.get("quick_gelu")), *(
+        chosen[key] for key in ("mean", "std", "interpolation")
+    )
 
 
 def _cached_tag(model: str, tag: str, hub: str) -> Path:
@@ -116,8 +118,8 @@ def _cached_tag(model: str, tag: str, hub: str) -> Path:
             return found
     call = f"open_clip.download_pretrained(open_clip.get_pretrained_cfg('{model}', '{tag}'))"
     raise UserError(
-        f"the weights {tag} of open_clip's {model} ({repo}) are not in the hub's cache: where there "
-        f'is a network, run `python -c "import open_clip; {call}"`, or give a local file as '
+        f"the weights {tag} of open_clip's {model} ({repo}) are not in the hub's cache: where "
+        f'there is a network, run `python -c "import open_clip; {call}"`, or give a local file as '
         f"open_clip:{model}/{tag}:FILE"
     )
 
@@ -180,7 +182,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
         try:
             state: dict[str, Any] = load_file(file)
         except Exception as error:  # safetensors has its own kind
-            raise UserError(f"CLIP weights file {file} cannot be read: {one_line(error)}") from error
+            raise UserError(
+                f"CLIP weights file {file} cannot be read: {one_line(error)}"
+            ) from error
     else:
         state = read_clip_file(file)
         state = state.get("state_dict", state)  # type: ignore[assignment]
