@@ -30,7 +30,7 @@ except ImportError as error:
         "install zsk-net with its extra, `zsk-net[open_clip]`"
     ) from error
 
-from .open_clip_source import Source, find_source, read_state
+from .open_clip_source import CONFIG_FILE, Source, find_source, read_state
 from .open_clip_vision import open_clip_vision
 
 logger = logging.getLogger(__name__)
@@ -149,8 +149,9 @@ def load_tokenizer(source: Source) -> Any:
     hub = text.get("hf_tokenizer_name")
     if not hub:
         return open_clip.SimpleTokenizer(**options)
-    folder = source.file.parent
-    where = str(folder) if (folder / "tokenizer_config.json").is_file() else hub
+    folder = source.file.parent  # any folder may hold a tokenizer: that of a model has both
+    beside = all((folder / name).is_file() for name in (CONFIG_FILE, "tokenizer_config.json"))
+    where = str(folder) if beside else hub
     mode = text.get("tokenizer_mode")
     try:
         return HFTokenizer(where, tokenizer_mode=mode, local_files_only=True, **options)
@@ -161,10 +162,9 @@ def load_tokenizer(source: Source) -> Any:
         ) from error
     except Exception as error:  # OSError and ValueError, or tokenizers' own kinds
         raise UserError(
-            f"the tokenizer {hub} of open_clip's {source.origin} is neither beside the weights nor "
-            f"in the hub's cache: where there is a network, run `hf download {hub} --include "
-            f'"*.json" "*.model"`, with --local-dir {folder} for a local folder '
-            f"({one_line(error)[:200]})"
+            f"the tokenizer {where} of open_clip's {source.origin} cannot be read "
+            f"({one_line(error)[:200]}): where there is a network, fetch it into the hub's cache by "
+            f'`hf download {hub} --include "*.json" "*.model"`'
         ) from error
 
 
