@@ -9,8 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from zsk.data.check import check_at_start
-from zsk.data.images import read_label, read_oriented_image
-from zsk.data.labels import check_ids, doubt, joint_id_table, read_joint_label
+from zsk.data.images import read_oriented_image
+from zsk.data.label_checks import check_ids, doubt
+from zsk.data.label_files import read_label
+from zsk.data.labels import joint_id_table, read_joint_label
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -82,7 +84,7 @@ def test_any_value_may_be_a_class(tmp_path: Path) -> None:
 def test_files_that_cannot_hold_ids_faithfully(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(PIXELS).save(path, format="JPEG")
-    with pytest.raises(UserError, match="x.png is a JPEG, whose compression changes ids"):
+    with pytest.raises(UserError, match="x.png is a JPEG, whose compression can change ids"):
         read_label(path)
     exif = Image.Exif()
     exif[0x0112] = 3

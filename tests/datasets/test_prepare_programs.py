@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog
 from label_files import contents, snapshot, write_label_png, write_voc_originals
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.data.register import register_evaluation_set
 
 # VOC's values: 1–15 are seen, 16–20 unseen; SBD adds c

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
 
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat 1:128,0,0::\ndog:0,128,0::\n"
