@@ -61,7 +61,8 @@ def from_colours(folder: Path, colours: dict[str, Colour]) -> Iterator[tuple[str
     """The masks of a folder and those below, as ids; files with MASK_SUFFIXES are masks.
 
     Raises:
-        UserError: there is no mask, two share a stem, or a mask has colours without a class: they are counted.
+        UserError: there is no mask, two share a stem, or a mask has colours without a class, which
+            are counted.
     """
     files = files_by_stem(os.fspath(folder), MASK_SUFFIXES, "masks", sub_folders=True)
     ids = {_packed(np.array(colour)): k for k, colour in enumerate(colours.values())}
@@ -95,4 +96,4 @@ def files_left_out(folder: Path) -> str:
         for file in folder.rglob("*")
         if file.is_file() and file.suffix.lower() not in MASK_SUFFIXES
     )
-    return ", ".join(f"{count} {ending}" for ending, count in others.most_common())
+    return ", ".join(f"{count} {ending}" for ending, count in sorted(others.items()))
