@@ -9,7 +9,7 @@ import pytest
 from benchmark.accuracy.definition import read_definition
 from benchmark.accuracy.plan import Plan, supervised_systems
 
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.load import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -13,8 +13,8 @@ from fvcore.common.config import BASE_KEY
 from zsk.config import default_config
 from zsk.config_file import SafeConfig, flat, own_content
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.register import get_vocabulary, seen_names
 from zsk.data.split_file import register_split_file
+from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
 from zsk.key_checks import check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary

@@ -6,8 +6,8 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.listing import match_files
-from zsk.data.register import get_vocabulary
 from zsk.data.split_file import register_split_file
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.load import load_config
 from zsk.vocabulary import Vocabulary
@@ -162,7 +162,7 @@ def test_photos_and_labels_in_one_folder(tmp_path: Path) -> None:
         ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),
         ("dog: 3", "dog: x", "key label_values.dog is 'x', but has to be a whole number"),
         ("dog: 3", "dog: yes", "key label_values.dog is True"),
-        ("dog: 3", "dog: 010", "line 7: YAML reads 010 as the number 8: write 8, or '010' in"),
+        ("dog: 3", "dog: 010", "line 8: YAML reads 010 as the number 8: write 8, or '010' in"),
         ("[cat, cow, dog]", "[cat, 007, dog]", "line 5: YAML reads 007 as the number 7"),
         ("[cat, cow, dog]", "[cat, 1:30, dog]", "line 5: YAML reads 1:30 as the number 90"),
         ("[cat, cow, dog]", "[cat, .inf]", "key classes: entry 2 is inf, not a name: quote it"),

@@ -15,7 +15,7 @@ from zsk.data.label_checks import Doubt, check_ids, check_size, doubt
 from zsk.data.label_files import read_label_size
 from zsk.data.labels import read_joint_label, turn_of_label
 from zsk.data.listing import match_files
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UnreadableFile, UserError
 from zsk.vocabulary import ignore_label
 

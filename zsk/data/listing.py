@@ -108,10 +108,10 @@ def _photos_and_labels(
     """Stem -> path of the photos and of the labels; a photo is no label."""
     hint = f": {metadata.advice}" if metadata.advice else ""
     suffix = metadata.label_suffix
-    labels = files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, sub_folders)
     images = files_by_stem(
         metadata.image_root, metadata.image_suffixes, "photos", hint, sub_folders
     )
+    labels = files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, sub_folders)
     if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
         paths = set(labels.values())
         images = {stem: path for stem, path in images.items() if path not in paths}
