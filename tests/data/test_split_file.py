@@ -113,7 +113,7 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     assert stems == ["again/b", "linked/b", "x/a"]
     # without the key
     register_split_file(write(tmp_path, text.replace("deep", "flat")))
-    with pytest.raises(UserError, match="no file ending in .png, but those below do: set sub_fold"):
+    with pytest.raises(UserError, match="no file ending in .jpg, but those below do: set sub_fold"):
         DatasetCatalog.get("flat_val")
     for name in ("c.jpg", "c.png"):
         (tmp_path / "all" / name).touch()

@@ -66,5 +66,5 @@ def _leads_back(parent: str, name: str) -> bool:
     if not os.path.islink(path):
         return False
     target = Path(os.path.realpath(path))
-    above = (os.path.realpath(folder) for folder in (parent, *Path(parent).parents))
+    above = (os.path.realpath(folder) for folder in (Path(parent), *Path(parent).parents))
     return any(Path(folder).is_relative_to(target) for folder in above)
