@@ -92,7 +92,7 @@ def doubt(values: Collection[int], seen: Sequence[bool], *, training: bool) -> D
             f"label: if {ignore} is a class or {only} is none, training would miss it; {told}"
         )
         return Doubt(sentence, True)
-    shown = range(len(seen))
+    shown = list(range(len(seen)))
     if training and all(seen[k] for k in ids):
         shown = [k for k in shown if seen[k]]
     if not ids or min(ids) <= shown[0]:
