@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from zsk.errors import UserError
-from zsk.files import remove_unfinished, replacing
+from zsk.files import remove_unfinished, replacing, user_path
 from zsk.segmenter import Segmentation
 from zsk.visualization import label_image
 
@@ -40,7 +40,7 @@ def find_photos(pattern: str) -> list[Path]:
     Raises:
         UserError: nothing is there, or the folder or the glob holds no photo.
     """
-    path, problem = Path(pattern), "no such file or folder"
+    path, problem = user_path(pattern), "no such file or folder"
     if os.path.isdir(path):
         problem = "the folder holds no photo"
         try:

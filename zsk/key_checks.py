@@ -79,6 +79,24 @@ def check_together(cfg: CfgNode) -> None:
         )
 
 
+def check_training_size(cfg: CfgNode, stride: int) -> None:
+    """Raise a UserError for training images that a network of this stride makes one cell of."""
+    options = cfg.INPUT
+    sides = {
+        "MIN_SIZE_TRAIN": min(options.MIN_SIZE_TRAIN),
+        "MAX_SIZE_TRAIN": options.MAX_SIZE_TRAIN,
+    }
+    if options.CROP.ENABLED:
+        sides["CROP.SIZE"] = min(options.CROP.SIZE)
+    key = min(sides, key=sides.__getitem__)
+    padded = -(-sides[key] // max(1, options.SIZE_DIVISIBILITY)) * options.SIZE_DIVISIBILITY
+    if max(sides[key], padded) <= stride:
+        raise UserError(
+            f"INPUT.{key} allows training images of {sides[key]} pixels, but the network has a "
+            f"stride of {stride}: give at least {stride + 1}"
+        )
+
+
 def was_dumped(given: Iterable[str]) -> bool:
     """Whether a file with these keys is the whole configuration that a training wrote."""
     return len(set(given)) > DUMPED_SHARE * len(all_keys(default_config()))
