@@ -15,7 +15,7 @@ from PIL import Image
 
 from zsk.data.images import read_image, read_label
 from zsk.data.labels import check_label
-from zsk.data.register import IMAGE_SUFFIXES
+from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.palette import palette
 from zsk.visualization import draw_overlay

@@ -15,6 +15,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from zsk.errors import UnreadableFile, UserError, printable
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+"""Of the files that are taken for photos; compared without letter case."""
+
 PathLike = str | os.PathLike[str]
 
 logger = logging.getLogger(__name__)
