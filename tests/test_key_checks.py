@@ -9,7 +9,8 @@ from detectron2.projects.deeplab import add_deeplab_config
 from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.key_checks import all_keys, check_training_size
-from zsk.key_table import CONDITIONS, FIXED, RULES
+from zsk.key_limits import CONDITIONS, FIXED
+from zsk.key_table import RULES
 from zsk.load import load_config
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")

@@ -27,9 +27,10 @@ _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
     """The content, on the CPU, of a file of torch.save or of a pickle (Detectron2's model zoo).
 
-    The content decides which of them a file is, not its suffix. Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
-    argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
-    for every tensor is compared, which torch.load leaves out.
+    The content decides which of them a file is, not its suffix. Only tensors, numbers, texts,
+    numpy's arrays and scalars, plain containers and argparse.Namespace are built; nothing in the
+    file is executed. The CRC-32 that torch.save writes for every tensor is compared, which
+    torch.load leaves out.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zsk.data.images import read_image, read_label
+from zsk.data.images import IMAGE_SUFFIXES, read_image, read_label
 from zsk.data.labels import check_label
-from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.palette import palette
 from zsk.visualization import draw_overlay

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.errors import UnreadableFile, UserError, printable
+from zsk.errors import UnreadableFile, UserError
+from zsk.terminal import printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 """Of the files that are taken for photos; compared without letter case."""

@@ -9,6 +9,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.engine import hooks
 from detectron2.utils import comm
+from detectron2.utils.events import JSONWriter
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,12 @@ class EvaluationHook(hooks.EvalHook):
             storage.iter = done - 1
             self._do_eval()
             storage.iter = done
+
+    def _do_eval(self) -> None:
+        super()._do_eval()
+        for writer in self.trainer.writers:
+            if isinstance(writer, JSONWriter):  # at once: the next writing may come after a kill
+                writer.write()
 
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:

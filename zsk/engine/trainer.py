@@ -35,8 +35,13 @@ class ResumableTrainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         self.trained = self.saved = -1  # the last iteration in the weights, and in a checkpoint
         self.signals = StopSignals()
+        self.writers: list[Any] = []  # of the main process
         super().__init__(cfg)
         self.settings = training_settings(self.cfg, comm.get_world_size())
+
+    def build_writers(self) -> list[Any]:
+        self.writers = super().build_writers()
+        return self.writers
 
     def build_hooks(self) -> list[Any]:
         """Detectron2's, with a look for signals between the checkpoint and the evaluation.
