@@ -103,6 +103,7 @@ def main(args: Namespace) -> None:
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if args.eval_only:
         set_up(cfg, args)
         evaluate(cfg)
@@ -119,12 +120,11 @@ def main(args: Namespace) -> None:
 
 
 def set_up(cfg: CfgNode, args: Namespace) -> None:
-    """Logs, seeds, and the check of the data sets."""
+    """Detectron2's logs, seeds, and the check of the data sets."""
     check_equal_settings(cfg)
     cfg.freeze()
     with config_of_training_kept(cfg.OUTPUT_DIR):
         default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     if not args.eval_only:
