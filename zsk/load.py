@@ -1,6 +1,7 @@
 """A configuration file and options -> a checked configuration, and what follows from it."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -96,11 +97,8 @@ def trained_names(cfg: CfgNode) -> tuple[str, ...]:
 
 def config_hash(cfg: CfgNode) -> str:
     """sha256 of everything that decides a result: the configuration less what goes where."""
-    relevant = cfg.clone()
-    relevant.defrost()
-    relevant.OUTPUT_DIR = ""
-    relevant.TEST.DUMP = []
-    return hashlib.sha256(relevant.dump().encode()).hexdigest()
+    relevant = {**all_keys(cfg), "OUTPUT_DIR": "", "TEST.DUMP": []}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def check_options(opts: Sequence[str]) -> None:
