@@ -19,15 +19,18 @@ from torch.serialization import safe_globals
 
 from zsk.errors import UserError
 
+# how the old format of torch.save begins, before torch 1.6: a pickled number
+_OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 
 
 def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
-    """The content, on the CPU, of a file of torch.save or of a .pkl file (Detectron2's model zoo).
+    """The content, on the CPU, of a file of torch.save or of a pickle (Detectron2's model zoo).
 
-    Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
-    argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
-    for every tensor is compared, which torch.load leaves out.
+    The content decides which of them a file is, not its suffix. Only tensors, numbers, texts,
+    numpy's arrays and scalars, plain containers and argparse.Namespace are built; nothing in the
+    file is executed. The CRC-32 that torch.save writes for every tensor is compared, which
+    torch.load leaves out.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.
@@ -37,12 +40,12 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
         raise UserError(f"{what} {path} {'is no file' if path.exists() else 'does not exist'}")
     try:
         with open(path, "rb") as file:
-            start = file.read(2)
+            start = file.read(32)
         if not start:
             raise pickle.UnpicklingError("it is empty")
-        if start == b"PK":
+        if start.startswith(b"PK"):
             _check_records(path)
-        elif path.suffix == ".pkl":
+        elif _OLD_FORMAT not in start:
             with open(path, "rb") as file:
                 return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
         with _LOCK, safe_globals([*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]):

@@ -22,11 +22,11 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.data.augmentations import eval_resize
-from zsk.data.register import unseen_names
+from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
-from zsk.load import load_config, trained_names
+from zsk.load import check_options, load_config, trained_names
 from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
@@ -96,12 +96,13 @@ class Segmenter:
     ) -> None:
         if device is not None:
             _check_device(device)  # before a configuration falls back to the CPU
+        check_options(opts)
         merged = ["MODEL.DEVICE", "cuda" if torch.cuda.is_available() else "cpu", *opts]
         if device is not None:
             merged += ["MODEL.DEVICE", device]
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        config_file = config_file or DEFAULT_CONFIG
+        config_file = os.path.expanduser(config_file or DEFAULT_CONFIG)
         if not os.path.isfile(config_file):
             config_file = find_resource(config_file)
         self.cfg = load_config(str(config_file), merged)

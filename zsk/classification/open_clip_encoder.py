@@ -163,7 +163,7 @@ def load_tokenizer(source: Source) -> Any:
     except Exception as error:  # OSError and ValueError, or tokenizers' own kinds
         raise UserError(
             f"the tokenizer {where} of open_clip's {source.origin} cannot be read "
-            f"({one_line(error)[:200]}): where there is a network, fetch it into the hub's cache by "
+            f"({one_line(error)[:200]}): where there is a network, fill the hub's cache by "
             f'`hf download {hub} --include "*.json" "*.model"`'
         ) from error
 
