@@ -91,6 +91,10 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
+    named = ("--weights", "zsk_lite2", "--overwrite", "--class-names", "cat, sofa")
+    assert run("--input", photo, *named) == 0
+    origin = summary(tmp_path, "one")
+    assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
 
 
 def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 import warnings
 import zipfile
@@ -10,9 +11,10 @@ from torch.nn import functional as F
 from zsk.classification import clip_encoder
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import CLIP, ClipEncoder
-from zsk.classification.clip_file import read_clip_file
+from zsk.classification.clip_file import read_clip_file, save_clip_file
 from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
+from zsk.safe_load import save_file
 
 TEXTS = ["a photo of a cat.", "sky"]
 
@@ -143,12 +145,31 @@ def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
         build_encoder("ViT-L/14@336px")
     for part in ("ViT-L-14-336px.pt", str(tmp_path / "mine"), ".cache/clip", "clip.load('ViT-L"):
         assert part in str(caught.value)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    published = dict.fromkeys(("ViT-L/14@336px", "ViT-B/16"), f"https://host/{sha256}/x.pt")
+    monkeypatch.setattr("clip.clip._MODELS", published)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "ViT-L-14-336px.pt").write_bytes(weights.read_bytes())
     assert build_encoder("ViT-L/14@336px").embed_dim == 32
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
     (tmp_path / ".cache" / "clip" / "ViT-B-16.pt").write_bytes(weights.read_bytes())
     assert build_encoder("ViT-B/16").embed_dim == 32
+    other = save_tiny_clip(tmp_path / ".cache" / "clip" / "ViT-B-16.pt", seed=1)
+    with pytest.raises(UserError, match="ViT-B-16.pt is not the published file of CLIP ViT-B/16"):
+        build_encoder("ViT-B/16")
+    assert build_encoder(str(other)).embed_dim == 32  # its path is no such promise
+
+
+def test_a_safetensors_file_says_which_activation_it_has(weights, tmp_path):
+    state, file = read_clip_file(weights), tmp_path / "clip.safetensors"
+    save_clip_file(file, state)
+    found = read_clip_file(file)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    assert build_encoder(str(file)).fingerprint() == build_encoder(str(weights)).fingerprint()
+    save_file(file, state)  # as other projects have it, with the same names for both activations
+    with pytest.raises(UserError, match="clip.safetensors does not say .* QuickGELU or GELU"):
+        build_encoder(str(file))
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x80\x02garbage", None], ids=str)
