@@ -51,8 +51,10 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
         elif path.suffix == ".pkl":
             with open(path, "rb") as file:
                 return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
-        with _LOCK, safe_globals([*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        allowed: list[Any] = [*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]
+        # not the path, by whose suffix torch would choose the format
+        with _LOCK, safe_globals(allowed), open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zip and numpy have their own kinds
         raise UserError(f"{what} {path} cannot be read: {_reason(error)}") from error
 

@@ -72,5 +72,5 @@ def _crc32(tensors: Mapping[str, Tensor]) -> int:
     crc = 0
     for key in sorted(tensors):
         crc = zlib.crc32(key.encode(), crc)
-        crc = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy(), crc)
+        crc = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy().data, crc)
     return crc

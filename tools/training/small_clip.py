@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zsk.classification.clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
-from zsk.classification.clip_file import read_clip_file, save_clip_file
+from zsk.classification.clip_file import read_clip_file
 from zsk.errors import UserError
+from zsk.safe_load import save_file
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
@@ -186,6 +187,6 @@ def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
 
 
 def save(state: Mapping[str, Tensor], file: Path) -> None:
-    """Write a CLIP's state dict, OpenAI's names in half precision, whole or not at all."""
+    """Write a CLIP's state dict, OpenAI's names in half precision; see `save_file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_clip_file(file, {name: value.half().cpu() for name, value in state.items()})
+    save_file(file, {name: value.half().cpu() for name, value in state.items()})

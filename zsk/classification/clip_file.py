@@ -1,10 +1,10 @@
-"""Files of OpenAI CLIP's weights, read without executing the code that OpenAI's archives hold."""
+"""Reads files of OpenAI CLIP's weights, without executing the code that OpenAI's archives hold."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
-from zsk.safe_load import one_line, read_file, save_file
-from zsk.safetensors_file import SUFFIX, holds_safetensors
+from zsk.safe_load import one_line, read_file
 
-ACTIVATION, OPENAI_ACTIVATION = "activation", "quick_gelu"  # a note in safetensors files
 _STORAGES = {
     "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "BFloat16Storage": torch.bfloat16,
@@ -24,9 +22,6 @@ _STORAGES = {
 
 def read_clip_file(path: Path) -> dict[str, Tensor]:
     """The tensors of a TorchScript archive as OpenAI publishes them, or of a saved state dict.
-
-    A safetensors file has to be one of `save_clip_file`: those of other projects have the same
-    names and shapes with either activation.
 
     Raises:
         UserError: the file cannot be read, is damaged, or holds no state dict.
@@ -42,26 +37,10 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
             ) from error
     else:
         state = read_file(path, "CLIP weights file")
-        if holds_safetensors(path) and state.pop(ACTIVATION, "") != OPENAI_ACTIVATION:
-            raise UserError(
-                f"the CLIP weights file {path} does not say which activation its model has "
-                "(QuickGELU or GELU), which decides the results: name the model as open_clip has "
-                "it (MODEL.CLIP.NAME open_clip:NAME), or give OpenAI's own file"
-            )
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"the file {path} holds no state dict: give OpenAI CLIP's weights")
     # A plain dict has no version numbers, so files from before torch counted batches load, too.
     return dict(state)
-
-
-def save_clip_file(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write the state dict of OpenAI's model class for `read_clip_file`, in the suffix's format.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    notes = {ACTIVATION: OPENAI_ACTIVATION} if path.suffix.lower() == SUFFIX else {}
-    save_file(path, {**state, **notes})
 
 
 def _is_script_archive(file: Path) -> bool:
