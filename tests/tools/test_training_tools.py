@@ -74,7 +74,7 @@ def test_a_wrong_call_is_one_line_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", [pytest.param(".pth", marks=pytest.mark.slow), ".safetensors"])
 def test_an_exported_checkpoint_keeps_the_weights_and_the_settings_of_its_training(
     checkout, tmp_path, monkeypatch, capsys, suffix
 ) -> None:
