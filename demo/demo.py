@@ -41,8 +41,9 @@ SAMPLE_NAMES = (
     "dog, horse, bus, bicycle, sofa, tree, grass, sky"
 )
 EMBEDDED_NOTE = (
-    "note: the embedded model needs no download and is weak; docs/weights.md has published models "
-    "(--weights NAME) and CLIP without any training (--config-file configs/training_free/…)"
+    "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
+    "(python -c \"import clip; clip.load('ViT-B/16')\"), train with a configuration that uses it, "
+    "and give both with --config-file and --weights"
 )
 
 
