@@ -28,10 +28,12 @@ from demo_files import (  # noqa: E402
 )
 
 from zsk.data.images import read_image  # noqa: E402
-from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli, say  # noqa: E402
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 from zsk.known_weights import by_name  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
 from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
+from zsk.terminal import say  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 from zsk.words import option_words  # noqa: E402
 
@@ -82,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
     warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.input, args.sample_photos)
-    output = Path(args.output)
+    output = user_path(args.output)
     jobs = name_results(photos, output)
     prepare_output(output, jobs.values(), args.overwrite)
 

@@ -10,7 +10,8 @@ from tiny_clip import save_tiny_clip
 
 import train_net
 from zsk.classification.build import build_encoder
-from zsk.engine.checkpoint import initial_weights, load_weights
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.initial_weights import initial_weights
 from zsk.errors import UserError
 from zsk.known_weights import KNOWN, by_name, local_file
 from zsk.resources import find_resource

@@ -56,7 +56,17 @@ def test_arrays_of_numpy_1_are_read(tmp_path) -> None:
     assert read_file(tmp_path / "a.pkl")["a"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("name, save", [("a.pth", torch.save), ("a.pkl", save_pickle)])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.PKL", "a.ckpt", "a.bin", "a"])
+def test_the_content_decides_what_a_file_is(tmp_path, name: str) -> None:
+    for save in (save_pickle, torch.save):
+        save({"a": np.ones(2)}, tmp_path / name)
+        assert read_file(tmp_path / name)["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "name, save",
+    [("a.pth", torch.save), ("a.pkl", save_pickle), ("a.PKL", save_pickle), ("a", save_pickle)],
+)
 def test_what_could_run_code_is_named_and_not_run(tmp_path, name, save) -> None:
     for content, culprit in (
         (Evil(tmp_path / "written"), r"io\.open"),
@@ -153,4 +163,5 @@ def test_a_state_of_a_training_has_no_place_in_safetensors(tmp_path) -> None:
 
 def test_files_of_the_old_format_are_read(tmp_path) -> None:
     torch.save(HARMLESS, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    assert read_file(tmp_path / "a.pth")["tensor"].tolist() == [0, 1, 2]
+    (tmp_path / "a.pth").rename(tmp_path / "a.pkl")
+    assert read_file(tmp_path / "a.pkl")["tensor"].tolist() == [0, 1, 2]

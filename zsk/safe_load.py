@@ -22,16 +22,18 @@ from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.safetensors_file import SUFFIX, holds_safetensors, read_safetensors, to_bytes
 
+# how the old format of torch.save begins, before torch 1.6: a pickled number
+_OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 
 
 def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
-    """The content, on the CPU, of a file of torch.save, of safetensors, or of a .pkl file.
+    """The content, on the CPU, of a file of torch.save, of safetensors or of a pickle.
 
+    The content decides which of them a file is, not its suffix; pickles are Detectron2's model zoo.
     Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
     argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
-    for every tensor is compared, which torch.load leaves out; so is that of `save_file`. The
-    content tells the formats apart; .pkl is for Detectron2's model zoo.
+    for every tensor is compared, which torch.load leaves out; so is that of `save_file`.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.
@@ -41,14 +43,14 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
         raise UserError(f"{what} {path} {'is no file' if path.exists() else 'does not exist'}")
     try:
         with open(path, "rb") as file:
-            start = file.read(2)
+            start = file.read(32)
         if not start:
             raise pickle.UnpicklingError("it is empty")
         if holds_safetensors(path):
             return read_safetensors(path)
-        if start == b"PK":
+        if start.startswith(b"PK"):
             _check_records(path)
-        elif path.suffix == ".pkl":
+        elif _OLD_FORMAT not in start:
             with open(path, "rb") as file:
                 return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
         allowed: list[Any] = [*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]

@@ -21,13 +21,13 @@ _KEY = "zsk"  # of the metadata: {"notes": {name: value}, "crc32": int}
 
 
 def holds_safetensors(path: Path) -> bool:
-    """By the content; by the name where it is neither this format nor a zip file of torch.save."""
+    """By the content; by the name, too, where it is no format that torch or pickle writes."""
     with open(path, "rb") as file:
         start = file.read(9)
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 8 + header <= path.stat().st_size:
         return True
-    return path.suffix.lower() == SUFFIX and not start.startswith(b"PK")
+    return path.suffix.lower() == SUFFIX and not start.startswith((b"PK", b"\x80"))
 
 
 def to_bytes(content: Mapping[str, Any]) -> bytes:

@@ -124,7 +124,7 @@ def find_weights(weights: str) -> Path:
     file_name = weights.replace("/", "-").replace("@", "-") + ".pt"
     folders = [Path.home() / ".cache" / "clip"]
     if os.environ.get("ZSK_CLIP_DIR"):
-        folders.insert(0, Path(os.environ["ZSK_CLIP_DIR"]))
+        folders.insert(0, Path(os.environ["ZSK_CLIP_DIR"]).expanduser())
     for folder in folders:
         if (folder / file_name).is_file():
             return folder / file_name
