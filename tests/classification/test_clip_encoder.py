@@ -3,6 +3,7 @@ import pickle
 import warnings
 import zipfile
 
+import clip
 import pytest
 import torch
 from tiny_clip import make_tiny_clip, save_tiny_clip
@@ -35,8 +36,6 @@ def weights(tmp_path_factory):
 
 
 def test_same_numbers_as_the_model_it_holds(weights):
-    import clip
-
     encoder, reference = build_encoder(str(weights)), make_tiny_clip()
     crops = torch.randn(3, 3, 64, 64)
     with torch.no_grad():
@@ -74,8 +73,6 @@ def test_the_input_size_comes_from_the_file(tmp_path):
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """The tiny CLIP as OpenAI publishes its models."""
-    import clip
-
     model = make_tiny_clip()
     for name in ("input_resolution", "context_length", "vocab_size"):
         value = torch.tensor(getattr(model, name, 64))
@@ -145,6 +142,7 @@ def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
         build_encoder("ViT-L/14@336px")
     for part in ("ViT-L-14-336px.pt", str(tmp_path / "mine"), ".cache/clip", "clip.load('ViT-L"):
         assert part in str(caught.value)
+    assert {len(url.split("/")[-2]) for url in clip.clip._MODELS.values()} == {64}
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     published = dict.fromkeys(("ViT-L/14@336px", "ViT-B/16"), f"https://host/{sha256}/x.pt")
     monkeypatch.setattr("clip.clip._MODELS", published)
