@@ -106,7 +106,7 @@ def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
     assert '"dining_table" counts as the trained class "diningtable"\n' in said
     run("--input", photo, "--output", tmp_path / "two", "--class-names", "cat,")
     assert 'note: "cat" is the only name, so every pixel gets it' in capsys.readouterr().out
-    with pytest.raises(UserError, match="looks like a file"):
+    with pytest.raises(UserError, match="names.csv does not exist"):
         run("--input", photo, "--class-names", "names.csv")
 
 
