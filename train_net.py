@@ -42,6 +42,7 @@ from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.key_checks import check_training_size
+from zsk.known_weights import by_name
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.true_scale import feature_strides
@@ -162,7 +163,18 @@ def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:
 
 
 def run() -> None:
-    run_in_processes(main, argument_parser().parse_args())
+    parser = argument_parser()
+    parser.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="instead of MODEL.WEIGHTS: a file, hf://user/repository/file, or a name "
+        "(docs/weights.md), which brings its configuration where no --config-file is given",
+    )
+    args = parser.parse_args()
+    args.config_file, weights = by_name(args.config_file, args.weights)
+    if weights is not None:
+        args.opts += ["MODEL.WEIGHTS", str(weights)]
+    run_in_processes(main, args)
 
 
 if __name__ == "__main__":

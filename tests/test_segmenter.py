@@ -74,6 +74,9 @@ def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls, tmp_pat
     segmenter = Segmenter("a.yaml", "mine.pth", "cpu", opts)
     assert calls["config_file"] == "a.yaml" and calls["weights"] == "mine.pth"
     assert segmenter.cfg.MODEL.DEVICE == "cpu"
+    for arguments in (("zsk_lite2",), (None, "zsk_lite2")):
+        Segmenter(*arguments, device="cpu")
+        assert calls["config_file"] == str(DEFAULT_CONFIG) and calls["weights"] == "zsk_lite2"
     monkeypatch.chdir(tmp_path)  # a configuration of the package needs no path to it
     Segmenter("configs/embedded/zsk_lite2.yaml", device="cpu")
     assert calls["config_file"] == str(DEFAULT_CONFIG)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.known_weights import check_sha256, local_file
 
 from .clip_file import check_openai, read_clip_file
 from .clip_patches import fit_to_patches
@@ -37,7 +38,8 @@ class ClipEncoder(VisionLanguageEncoder):
 
     Args:
         weights: an OpenAI model's name, looked for in $ZSK_CLIP_DIR and in the cache folder of
-            `clip`, or the path of a file: a TorchScript archive as published, or a state dict.
+            `clip`, or a file, see `local_file`: a TorchScript archive as published, or a state
+            dict.
         one_pass_size: encode_regions resizes the photo so that its shorter side has about this
             many pixels. 0: input_size, what the model was trained at.
         masked_layers: number of the last layers of a vision transformer in which each region has a
@@ -60,7 +62,12 @@ class ClipEncoder(VisionLanguageEncoder):
         masked_layers: int = 4,
         declared: bool = False,
     ) -> None:
-        model = _build(find_weights(weights), declared or weights in clip.available_models())
+        file = find_weights(weights)
+        if weights in clip.available_models():
+            # its address holds the SHA-256, which clip.load compares, too
+            check_sha256(file, clip.clip._MODELS[weights].split("/")[-2], f"CLIP {weights}")
+            declared = True
+        model = _build(file, declared)
         super().__init__(
             embed_dim=model.text_projection.shape[1],
             input_size=model.visual.input_resolution,
@@ -114,7 +121,7 @@ class ClipEncoder(VisionLanguageEncoder):
 def find_weights(weights: str) -> Path:
     """The file for an OpenAI model's name or a path. Raises UserError where there is none."""
     if weights not in clip.available_models():
-        file = Path(weights).expanduser()
+        file = Path(local_file(weights)).expanduser()
         if file.is_file():
             return file
         known = ", ".join(clip.available_models())

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import open_clip
 from huggingface_hub import try_to_load_from_cache
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-from safetensors.torch import load_file
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.known_weights import local_file
 from zsk.safe_load import one_line
 
 from .clip_file import read_clip_file
@@ -41,7 +41,7 @@ def find_source(name: str) -> Source:
     """The source for one of
 
         MODEL/TAG             open_clip's names; the weights are looked for in the hub's cache
-        MODEL/TAG:FILE        the same weights, or others like them, in a local file
+        MODEL/TAG:FILE        the same weights, or others like them, in a file, see `local_file`
         MODEL:FILE            where all published weights of MODEL are alike
         MODEL/gelu:FILE, MODEL/quickgelu:FILE   the activation of a file of one's own
         FOLDER, local-dir:FOLDER, FOLDER/FILE   with an open_clip_config.json
@@ -99,7 +99,7 @@ def _from_model(model: str, tag: str, file: str) -> Source:
     unpublished = {"quick_gelu": config.get("quick_gelu")}
     chosen = known[tag] if tag else (kinds or [unpublished])[0]
     config["quick_gelu"] = bool(chosen.get("quick_gelu"))
-    found = Path(file).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])
+    found = Path(local_file(file)).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])
     return Source(config, _preprocess(chosen), found, f"{model}/{tag}" if tag else model)
 
 
@@ -178,16 +178,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file cannot be read, or holds no weights. Nothing in it is executed.
     """
-    if file.suffix == ".safetensors":
-        try:
-            state: dict[str, Any] = load_file(file)
-        except Exception as error:  # safetensors has its own kind
-            raise UserError(
-                f"CLIP weights file {file} cannot be read: {one_line(error)}"
-            ) from error
-    else:
-        state = read_clip_file(file)
-        state = state.get("state_dict", state)  # type: ignore[assignment]
+    state: Any = read_clip_file(file)
+    state = state.get("state_dict", state)
     if not isinstance(state, dict):
         raise UserError(f"the file {file} holds no weights: give CLIP's weights")
     state = {key.removeprefix("module."): value for key, value in state.items()}

@@ -10,11 +10,12 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from zsk.errors import UserError
+from zsk.known_weights import KNOWN, local_file
 from zsk.safe_load import read_file
 
 
 def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
-    """Load a trained checkpoint (a file with "model", or a bare state dict) with weights_only.
+    """Load a trained checkpoint (a file with "model", or a bare state dict), executing nothing.
 
     Weights of a frozen backbone may be missing, since the backbone has its own source; all others
     have to be there and to fit. A model without weights of its own (CLIP alone) takes the path "".
@@ -27,9 +28,11 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     """
     if not path and not model.state_dict():
         return {}
+    path = local_file(path)
     if not os.path.isfile(path):
         raise UserError(
-            f"weights file {path} does not exist: give a checkpoint (MODEL.WEIGHTS, --weights)"
+            f"weights file {path} does not exist: give a checkpoint (MODEL.WEIGHTS, --weights), or "
+            f"one of the names {', '.join(KNOWN)}"
         )
     content = read_file(path)
     state = weights_in(content, path)
@@ -58,7 +61,8 @@ def weights_in(content: Any, path: str) -> dict[str, Tensor]:
         content = {
             key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
             for key, value in content.items()
-            if not isinstance(value, str | bytes)  # notes beside Caffe2's arrays
+            # notes: beside Caffe2's arrays, and of a training in a safetensors file
+            if not isinstance(value, str | bytes) and key != "trainer"
         }
         if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
             return content

@@ -11,6 +11,7 @@ from torch import nn
 
 from zsk.engine.checkpoint import frozen_backbone_keys, weights_in
 from zsk.errors import UserError
+from zsk.known_weights import local_file
 from zsk.safe_load import one_line, read_file
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> None
     """
     if not path:
         return
+    path = local_file(path)
     loader = _InitialWeights(model)
     try:
         loader.load(path)
