@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from zsk.data.builtin import datasets_root
 from zsk.errors import UserError
+from zsk.files import user_path
 from zsk.load import load_config
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
@@ -47,7 +49,7 @@ def message_of(path: Path, *opts: str) -> str:
         ("MODEL:\n  A: [1\nSEED: 2", "cannot be read as YAML: line 3, column 5: expected ','"),
         (b"OUTPUT_DIR: \xe4", "it is not encoded in UTF-8"),
         ("SEED: 1".encode("utf-16"), "it is not encoded in UTF-8"),
-        ("A: " + "[" * 20000, "nested too deeply"),
+        ("A: " + "[" * 2000, "nested too deeply"),
         ("MODEL: &self {KERNELS: *self}", "nested too deeply"),
         ("OUTPUT_DIR: !!python/object/apply:os.mkdir [{}/made]", "line 1, column 13: could not"),
         ("OUTPUT_DIR: !!binary aGk=", "Key OUTPUT_DIR with value"),
@@ -92,6 +94,17 @@ def test_bases_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (cfg.SEED, kernels.DIM, kernels.NUM_HEADS, kernels.NUM_KERNELS) == (2, 64, 4, 9)
 
 
+def test_the_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "OUTPUT_DIR: ~/out\nMODEL: {WEIGHTS: ~/a.pth}")
+    cfg = load_config("~/config.yaml", ["MODEL.CLIP.NAME", "~/c.pt"])
+    found = cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.NAME
+    assert found == tuple(f"{tmp_path}/{name}" for name in ("out", "a.pth", "c.pt"))
+    monkeypatch.setenv("DETECTRON2_DATASETS", "~/data")
+    assert datasets_root() == f"{tmp_path}/data"
+    assert user_path("~/photo.jpg") == tmp_path / "photo.jpg"
+
+
 def test_odd_files_that_are_read(tmp_path: Path) -> None:
     """A byte order mark, a date, a merge key, and a file of Detectron2's first version."""
     text = "\ufeffOUTPUT_DIR: 2024-05-06\nMODEL: {CLIP: &c {PROMPT: vild}, ENSEMBLE: {LAMBDA: 0.5}}"
@@ -104,9 +117,45 @@ def test_odd_files_that_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "MODEL:\n  KERNELS: {DIM: 010}",
+            "line 2: YAML reads 010 as the number 8: write 8, or '010'",
+        ),
+        ("SEED: 1:30", "line 1: YAML reads 1:30 as the number 90: write 90, or '1:30' in quotes"),
+        ("SEED: 1_000", "line 1: YAML reads 1_000 as the number 1000"),
+        ("SEED: 0x1F", "line 1: YAML reads 0x1F as the number 31"),
+        ("OUTPUT_DIR: 190:20:30.15", "line 1: YAML reads 190:20:30.15 as the number 685230.15"),
+        ("OUTPUT_DIR: off", "OUTPUT_DIR is False, but has to be a text"),
+        ("SEED: yes", "SEED is True, but has to be a whole number"),
+        ("SEED: .inf", "SEED is inf, but has to be a whole number"),
+        ("SEED: !!int x", "it cannot be read as YAML (invalid literal for int()"),
+    ],
+)
+def test_a_number_is_what_is_written(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path, text)
+    assert message_of(path).startswith(f"config file {path}: {words}")
+
+
+def test_numbers_that_are_read(tmp_path: Path) -> None:
+    text = (
+        "SEED: +3\nSOLVER: {BASE_LR: 1e-4, WARMUP_FACTOR: .5, WEIGHT_DECAY: 1.0E-2, NESTEROV: off}"
+    )
+    cfg = load_config(str(write(tmp_path, text)))
+    solver = cfg.SOLVER
+    assert (cfg.SEED, solver.BASE_LR, solver.WARMUP_FACTOR) == (3, 1e-4, 0.5)
+    assert (solver.WEIGHT_DECAY, solver.NESTEROV) == (0.01, False)
+
+
+@pytest.mark.parametrize(
     "opts, words",
     [
-        (["SEED"], "odd length"),
+        (["SEED", "010"], "SEED is 010, but has to be a whole number"),
+        (["SEED", "1:30"], "SEED is 1:30, but has to be a whole number"),
+        (["SEED"], "SEED has no value: give KEY VALUE pairs"),
+        (["TEST.TILES", "SEED", "1"], "options: TEST.TILES has no value: give KEY VALUE pairs"),
+        (["TEST.AUG.MIN_SIZES", "32", "48"], "48 has no value: give KEY VALUE pairs, and a list "),
         (["MODEL.KERNELS", "3"], "MODEL.KERNELS is 3, but has to be a section of keys"),
         (["MODEL.ENSEMBLE.LAMBDA", "1"], "is 1, but has to be a number such as 1.0"),
         (["MODEL.WEIGHTS.X", "1"], "Non-existent key: MODEL.WEIGHTS.X"),

@@ -18,11 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from conversion.conversion import Conversion, Options  # noqa: E402
-from conversion.files import SAFETENSORS, missing_weights, read_state, write  # noqa: E402
+from conversion.files import missing_weights, write  # noqa: E402
 from conversion.sources import convert  # noqa: E402
 
 from zsk.data.splits import SPLITS, get_split  # noqa: E402
+from zsk.engine.checkpoint import read_state_dict  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.known_weights import SUFFIXES  # noqa: E402
 from zsk.words import option_words  # noqa: E402
 
 
@@ -42,8 +44,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def read_options(args: argparse.Namespace) -> Options:
     """Raises UserError for an option that cannot be."""
-    if args.target.suffix not in (".pth", SAFETENSORS):
-        raise UserError(f"TARGET {args.target} has to end in .pth or {SAFETENSORS}")
+    if args.target.suffix not in SUFFIXES:
+        raise UserError(f"TARGET {args.target} has to end in {' or '.join(SUFFIXES)}")
     if args.target.absolute() == args.source.absolute():
         raise UserError(f"TARGET {args.target} is SOURCE: give another name")
     if not args.target.absolute().parent.is_dir():
@@ -88,7 +90,7 @@ def table(conversion: Conversion, missing: list[str]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     options = read_options(args)
-    state = read_state(args.source)
+    state = read_state_dict(str(args.source))
     try:
         conversion = convert(state, options)
         missing = missing_weights(conversion) if conversion.config else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,8 @@ from detectron2.projects.deeplab import add_deeplab_config
 from zsk.config import default_config
 from zsk.config_file import flat
 from zsk.errors import UserError
-from zsk.key_table import CONDITIONS, FIXED, RULES
+from zsk.key_limits import CONDITIONS, FIXED
+from zsk.key_table import RULES
 
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
 
@@ -32,9 +34,7 @@ def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
         dumped: the configuration comes from a training, which may have written Detectron2's own
             defaults of fixed keys.
     """
-    detectron2 = get_cfg()
-    add_deeplab_config(detectron2)
-    theirs, defaults = all_keys(detectron2), all_keys(default_config())
+    theirs, defaults = _detectron2_values(), _default_values()
     for key, value in all_keys(cfg).items():
         rule = RULES.get(key)
         if rule is not None:
@@ -51,7 +51,7 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
     One with the default value, or beside an ENABLED False in `given`, is let pass.
     """
     given = set(given)
-    values, defaults = all_keys(cfg), all_keys(default_config())
+    values, defaults = all_keys(cfg), _default_values()
     for condition in CONDITIONS:
         switch = condition.switch
         if condition.holds(values[switch]) or (switch in given and switch.endswith(".ENABLED")):
@@ -79,6 +79,36 @@ def check_together(cfg: CfgNode) -> None:
         )
 
 
+def check_training_size(cfg: CfgNode, stride: int) -> None:
+    """Raise a UserError for training images that a network of this stride makes one cell of."""
+    options = cfg.INPUT
+    sides = {
+        "MIN_SIZE_TRAIN": min(options.MIN_SIZE_TRAIN),
+        "MAX_SIZE_TRAIN": options.MAX_SIZE_TRAIN,
+    }
+    if options.CROP.ENABLED:
+        sides["CROP.SIZE"] = min(options.CROP.SIZE)
+    key = min(sides, key=sides.__getitem__)
+    padded = -(-sides[key] // max(1, options.SIZE_DIVISIBILITY)) * options.SIZE_DIVISIBILITY
+    if max(sides[key], padded) <= stride:
+        raise UserError(
+            f"INPUT.{key} allows training images of {sides[key]} pixels, but the network has a "
+            f"stride of {stride}: give at least {stride + 1}"
+        )
+
+
 def was_dumped(given: Iterable[str]) -> bool:
     """Whether a file with these keys is the whole configuration that a training wrote."""
-    return len(set(given)) > DUMPED_SHARE * len(all_keys(default_config()))
+    return len(set(given)) > DUMPED_SHARE * len(_default_values())
+
+
+@functools.cache
+def _default_values() -> dict[str, Any]:
+    return all_keys(default_config())
+
+
+@functools.cache
+def _detectron2_values() -> dict[str, Any]:
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    return all_keys(cfg)

@@ -1,4 +1,4 @@
-"""Reads and writes the files of a conversion."""
+"""Checks a conversion and writes its files."""
 
 from __future__ import annotations
 
@@ -10,34 +10,19 @@ import yaml
 from detectron2.config import CfgNode
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from fvcore.common.config import BASE_KEY
-from torch import Tensor, nn
+from torch import nn
 
 from zsk.backbones.build import build_backbone
 from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
 from zsk.config_file import SafeConfig
-from zsk.engine.checkpoint import read_state_dict
 from zsk.engine.network_settings import CLASSES, NETWORK_KEYS
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.key_checks import all_keys, check_values
-from zsk.safe_load import one_line
+from zsk.safe_load import save_file
 
 from .conversion import Conversion
-
-SAFETENSORS = ".safetensors"
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; nothing in it is executed. Raises UserError."""
-    if path.suffix != SAFETENSORS:
-        return read_state_dict(str(path))
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except Exception as error:  # safetensors has its own kinds
-        raise UserError(f"weights file {path} cannot be read: {one_line(error)}") from error
 
 
 def missing_weights(conversion: Conversion) -> list[str]:
@@ -100,7 +85,8 @@ def _built_config(conversion: Conversion) -> CfgNode:
 
 def _prompts_file(key: str, conversion: Conversion, target: Path) -> Path:
     ending = key.rpartition(".")[2].lower()
-    return target.with_name(f"{target.stem}_{ending}.pth") if conversion.config else target
+    name = f"{target.stem}_{ending}{target.suffix}"
+    return target.with_name(name) if conversion.config else target
 
 
 def _with_files(conversion: Conversion, target: Path, prompts: dict[str, Path]) -> dict[str, Any]:
@@ -122,15 +108,9 @@ def _write_yaml(file: Path, content: dict[str, Any]) -> Path:
 
 
 def _write_weights(conversion: Conversion, target: Path) -> None:
-    with replacing(target) as unfinished:
-        if target.suffix == SAFETENSORS:
-            from safetensors.torch import save_file
-
-            save_file({k: v.contiguous() for k, v in conversion.weights.items()}, unfinished)
-            return
-        # as a checkpoint of a training: an evaluation with other settings warns
-        notes = {"settings": _settings(conversion)}
-        torch.save({"model": conversion.weights, "trainer": notes}, unfinished)
+    # as a checkpoint of a training: an evaluation with other settings warns
+    notes = {"settings": _settings(conversion)}
+    save_file(target, {"model": conversion.weights, "trainer": notes})
 
 
 def _settings(conversion: Conversion) -> dict[str, Any]:

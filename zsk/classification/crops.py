@@ -63,9 +63,9 @@ def masked_crops(
     """(3,H,W) normalised pixels, (R,H,W) bool masks with a pixel each → (R,3,S,S) float32 crops.
 
     A crop is the tight box of the mask, 0 (the encoder's mean colour) outside the mask, squashed to
-    a square as CLIP's own preprocessing resizes: bicubic with antialiasing, columns before rows,
-    each without colours beyond black and white. The embedded encoder's network was trained so, too.
-    Without `antialias` it is plain bicubic interpolation, as in the public ZS-MaskFormer.
+    a square as the encoder's own preprocessing resizes: with antialiasing, columns before rows,
+    each without colours beyond black and white. Without `antialias` it is plain bicubic
+    interpolation, as in the public ZS-MaskFormer.
     """
     size = encoder.input_size
     black, white = (colour.to(pixels) for colour in encoder.black_and_white())
@@ -76,7 +76,7 @@ def masked_crops(
             crop.copy_(F.interpolate(shown, (size, size), mode="bicubic")[0])
             continue
         for sides in ((y1 - y0, size), (size, size)):
-            shown = F.interpolate(shown, sides, mode="bicubic", antialias=True)
+            shown = F.interpolate(shown, sides, mode=encoder.interpolation, antialias=True)
             shown = shown.clamp(black, white)
         crop.copy_(shown[0])
     return crops

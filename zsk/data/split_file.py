@@ -11,6 +11,7 @@ from typing import Any
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
+from zsk.files import text_lines
 from zsk.strict_yaml import check_keys, read_yaml, typed
 from zsk.vocabulary import Vocabulary
 
@@ -38,7 +39,7 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
             missing, unknown or of the wrong type, a class is unknown, or a name is registered
             with other settings.
     """
-    file = os.path.abspath(path)
+    file = os.path.abspath(os.path.expanduser(path))
     try:
         return _register(_read(file), os.path.dirname(file), os.fspath(path))
     except UserError as error:
@@ -62,7 +63,7 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
     vocabulary = _vocabulary(split, folder)
     options = _file_options(split)
     for part in parts:
-        section = {key: os.path.join(folder, value) for key, value in split[part].items()}
+        section = {key: _below(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
             f"{name}_{part}",
             section["images"],
@@ -94,7 +95,10 @@ def _file_options(split: Mapping[str, Any]) -> dict[str, Any]:
 
 def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     if isinstance(split["classes"], str):
-        names = _read_names(os.path.join(folder, split["classes"]))
+        try:
+            names = text_lines(_below(folder, split["classes"]))
+        except UserError as error:
+            raise UserError(f"key classes: {error}") from error
     else:
         names = _names(split, "classes")
     tables: dict[str, Any] = {
@@ -109,12 +113,9 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     return make_vocabulary(names, tables["unseen"], tables["prompt_names"])
 
 
-def _read_names(file: str) -> list[str]:
-    try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"key classes: {file} cannot be read ({error})") from error
-    return [line.strip() for line in lines if line.strip()]
+def _below(folder: str, path: str) -> str:
+    """A path of the file, which is relative to its folder or starts with ~."""
+    return os.path.join(folder, os.path.expanduser(path))
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -131,9 +132,14 @@ def _names(split: Mapping[str, Any], key: str) -> list[str]:
     names = typed(split, key, list, "a list of names")
     for position, name in enumerate(names, start=1):
         if not isinstance(name, str):
-            # YAML reads yes, no, on, off and numbers as other types than text
-            raise UserError(f"key {key}: entry {position} is {name!r}, not a name: quote it")
+            raise UserError(f"key {key}: entry {position} is {_no_name(name)}")
     return names
+
+
+def _no_name(value: Any) -> str:
+    """What a value is that stands where a name has to be."""
+    why = " (YAML reads yes and on as True, no and off as False)" if type(value) is bool else ""
+    return f"{value!r}, not a name: quote it{why}"
 
 
 def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[str, Any]:
@@ -143,6 +149,6 @@ def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[st
     section = typed(split, key, Mapping, "a section with class names as keys")
     for name in section:
         if not isinstance(name, str):
-            raise UserError(f"key {key}: {name!r} is not a name: quote it")
+            raise UserError(f"key {key} has the key {_no_name(name)}")
         typed(section, name, kind, what, f"{key}.")
     return dict(section)
