@@ -112,6 +112,9 @@ def zsseg_cases():
         "was trained on 20 classes": zsseg(state, seen=20),
         "two CLIPs that differ": zsseg(state) | regions,
         "the CLIP in the file is not": zsseg(other),
+        "the CLIP in it is not complete": {
+            k: v for k, v in zsseg(state).items() if not k.endswith("ln_final.weight")
+        },
         "lacks the CLIP": {k: v for k, v in zsseg(state).items() if "clip_model" not in k},
         "neither a network nor learned prompts": zsseg_adapter("clip_adapter.", state),
     }

@@ -183,4 +183,7 @@ def _built(clip: dict[str, Tensor]) -> VisionLanguageEncoder:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "clip.pt")
         torch.save(clip, file)
-        return build_encoder(str(file))
+        try:
+            return build_encoder(f"openai:{file}")
+        except UserError as error:  # which names the file in the folder
+            raise UserError("the CLIP in it is not complete: give the whole file") from error
