@@ -99,7 +99,9 @@ def _from_model(model: str, tag: str, file: str) -> Source:
     unpublished = {"quick_gelu": config.get("quick_gelu")}
     chosen = known[tag] if tag else (kinds or [unpublished])[0]
     config["quick_gelu"] = bool(chosen.get("quick_gelu"))
-    found = Path(local_file(file)).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])
+    found = (
+        Path(local_file(file)).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])
+    )
     return Source(config, _preprocess(chosen), found, f"{model}/{tag}" if tag else model)
 
 
