@@ -41,7 +41,7 @@ class ClipSizes(NamedTuple):
 # by image tower; a step of training takes about as long with either
 TOWERS = {
     "resnet": ClipSizes(),
-    "vit": ClipSizes(vision_layers=4, vision_width=128, vision_patch_size=8),
+    "vit": ClipSizes(vision_layers=3, vision_width=96, vision_patch_size=8),
 }
 
 
