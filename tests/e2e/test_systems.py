@@ -86,5 +86,5 @@ def test_clip_alone_needs_no_training(run) -> None:
 
 def test_no_system_is_forgotten(checkout: Path) -> None:
     stems = {path.stem for path in (checkout / "configs" / "synthetic").glob("*.yaml")}
-    others = {"per_pixel_clip", "Base-synthetic", "tables"}
+    others = {"per_pixel_clip", "training_free", "Base-synthetic", "tables"}
     assert stems == {*TRAINED, *others, "zsk_small"}  # zsk, smaller
