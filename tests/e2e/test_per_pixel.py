@@ -1,4 +1,4 @@
-"""The configurations of systems that learn few things or none: trained and evaluated through `train_net.py`'s main."""
+"""Systems that learn little or nothing: trained and evaluated through `train_net.py`'s main."""
 
 import json
 from pathlib import Path

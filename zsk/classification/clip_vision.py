@@ -43,7 +43,7 @@ class TransformerVision:
             its own that sees only the patches under its mask. Before them there is one for all.
     """
 
-    dense_attentions = ("value", "qq_kk")
+    dense_attentions: tuple[str, ...] = ("value", "qq_kk")
 
     def __init__(self, visual: Any, masked_layers: int) -> None:
         self.visual = visual
@@ -67,7 +67,8 @@ class TransformerVision:
         attended = projected.chunk(3, dim=1)[2]
         if attention == "qq_kk":
             q, k, v = (split_heads(part, attn.num_heads) for part in projected.chunk(3, dim=1))
-            attended = merge_heads(sum(F.scaled_dot_product_attention(x, x, v) for x in (q, k)))
+            by_query, by_key = (F.scaled_dot_product_attention(x, x, v) for x in (q, k))
+            attended = merge_heads(by_query + by_key)
         features = _add_and_mix(last, tokens, attended)[1:]
         return self._project(features).T.unflatten(1, size)
 
@@ -130,7 +131,7 @@ class ResNetVision:
     """A ResNet with attention pooling: `visual` of one of CLIP's RN models."""
 
     patch = 32  # the stride of the last feature map
-    dense_attentions = ("value",)
+    dense_attentions: tuple[str, ...] = ("value",)
 
     def __init__(self, visual: Any) -> None:
         self.visual = visual

@@ -128,7 +128,7 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     """
     if head.CLASSIFIER == "none":
         raise UserError(
-            f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but NAME {head.NAME} has learned masks: choose "
+            f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but NAME {head.NAME} has learned masks: take "
             "DynamicKernelHead with IN_FEATURES [], or CLASSIFIER text"
         )
     if head.CLASSIFIER == "linear":
