@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsk.check_env import Row, backbone_row, clip_row, package_row
+from zsk.check_env import Row, backbone_row, clip_row, main, package_row
 
 TORCH_VERSION = torch.__version__.split("+")[0]  # pip knows it without "+cu130"
 
@@ -41,13 +41,20 @@ def test_without_the_clip_package_the_row_tells_how_to_install_it(monkeypatch) -
     assert clip_row().found == "missing" and "pip install openai-clip" in clip_row().remedy
 
 
-def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(tmp_path, run_program):
+def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(
+    tmp_path, monkeypatch, capsys, empty_catalogs
+):
     for folder in ("JPEGImages", "zsk/val"):
         (tmp_path / "VOC2012" / folder).mkdir(parents=True)
     places = {"HOME": tmp_path, "DETECTRON2_DATASETS": tmp_path, "FVCORE_CACHE": tmp_path / "cache"}
-    done = run_program("-m", "zsk.check_env", **places, ZSK_CLIP_DIR="", CUDA_VISIBLE_DEVICES="")
-    assert (done.returncode, done.stderr) == (0, "")
-    header, _, *lines = done.stdout.splitlines()
+    for name, value in places.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    main()
+    out, err = capsys.readouterr()
+    assert err == ""
+    header, _, *lines = out.splitlines()
     assert header.split("  ")[0] == "item"
     found = {line.split("  ")[0]: line for line in lines}
     assert TORCH_VERSION in found["torch"]

@@ -104,8 +104,42 @@ def test_odd_files_that_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "MODEL:\n  KERNELS: {DIM: 010}",
+            "line 2: YAML reads 010 as the number 8: write 8, or '010'",
+        ),
+        ("SEED: 1:30", "line 1: YAML reads 1:30 as the number 90: write 90, or '1:30' in quotes"),
+        ("SEED: 1_000", "line 1: YAML reads 1_000 as the number 1000"),
+        ("SEED: 0x1F", "line 1: YAML reads 0x1F as the number 31"),
+        ("OUTPUT_DIR: 190:20:30.15", "line 1: YAML reads 190:20:30.15 as the number 685230.15"),
+        ("OUTPUT_DIR: off", "OUTPUT_DIR is False, but has to be a text"),
+        ("SEED: yes", "SEED is True, but has to be a whole number"),
+        ("SEED: .inf", "SEED is inf, but has to be a whole number"),
+        ("SEED: !!int x", "it cannot be read as YAML (invalid literal for int()"),
+    ],
+)
+def test_a_number_is_what_is_written(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path, text)
+    assert message_of(path).startswith(f"config file {path}: {words}")
+
+
+def test_numbers_that_are_read(tmp_path: Path) -> None:
+    text = (
+        "SEED: +3\nSOLVER: {BASE_LR: 1e-4, WARMUP_FACTOR: .5, WEIGHT_DECAY: 1.0E-2, NESTEROV: off}"
+    )
+    cfg = load_config(str(write(tmp_path, text)))
+    solver = cfg.SOLVER
+    assert (cfg.SEED, solver.BASE_LR, solver.WARMUP_FACTOR) == (3, 1e-4, 0.5)
+    assert (solver.WEIGHT_DECAY, solver.NESTEROV) == (0.01, False)
+
+
+@pytest.mark.parametrize(
     "opts, words",
     [
+        (["SEED", "010"], "SEED is 010, but has to be a whole number"),
+        (["SEED", "1:30"], "SEED is 1:30, but has to be a whole number"),
         (["SEED"], "odd length"),
         (["MODEL.KERNELS", "3"], "MODEL.KERNELS is 3, but has to be a section of keys"),
         (["MODEL.ENSEMBLE.LAMBDA", "1"], "is 1, but has to be a number such as 1.0"),

@@ -9,7 +9,7 @@ import pytest
 from benchmark.accuracy.definition import read_definition
 from benchmark.accuracy.plan import Plan, supervised_systems
 
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.load import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -92,7 +92,7 @@ def test_zs_maskformer_is_configured_as_published(file: str, published: dict[str
     assert values == PUBLISHED | published
 
 
-@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("quick", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
     definition = read_definition(TABLES, quick=quick, seeds=[1])
     plan = Plan(definition, tmp_path)

@@ -13,7 +13,7 @@ from PIL import Image
 from zsk.config import add_zsk_config
 from zsk.data.check import check_at_start
 from zsk.data.dataset_mapper import ZeroShotMapper
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.data.register import register_zero_shot_split
 from zsk.evaluation.build import build_evaluators
 from zsk.evaluation.proposal_recall import best_overlaps

@@ -18,10 +18,11 @@ from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
 from zsk.data.labels import read_joint_label
 from zsk.data.loader import build_train_loader
-from zsk.data.register import get_vocabulary, register_zero_shot_split
+from zsk.data.register import register_zero_shot_split
 from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
+from zsk.data.vocabularies import get_vocabulary
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 from zsk.zsk_net import ZSKNet
 

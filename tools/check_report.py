@@ -48,7 +48,7 @@ def class_table(check: DatasetCheck) -> str:
 
 def notes(check: DatasetCheck) -> list[str]:
     """Observations that are no problems, one sentence each."""
-    told = []
+    told = [f"WARNING: {note}" for note in check.notes]
     if check.all_ignore:
         told.append(
             f"{check.all_ignore} of {check.images} images have no labelled pixel: training draws "

@@ -12,15 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from zsk.data.check import attempt, doubt_of, split_metadata
-from zsk.data.images import read_label, read_oriented_image
-from zsk.data.labels import (
-    NUM_VALUES,
-    check_ids,
-    check_size,
-    joint_id_table,
-    turn,
-    turn_of_label,
-)
+from zsk.data.images import read_oriented_image
+from zsk.data.label_checks import check_ids, check_size
+from zsk.data.label_files import read_label
+from zsk.data.labels import NUM_VALUES, joint_id_table, turn, turn_of_label
 from zsk.data.listing import match_files
 from zsk.vocabulary import Vocabulary, ignore_label
 
@@ -42,6 +37,7 @@ class DatasetCheck:
         all_ignore: images without a labelled pixel, which are allowed.
         problems: one sentence each, naming the file or folder.
         intact: the records without a problem.
+        notes: what is no problem for sure, one sentence each.
     """
 
     name: str
@@ -56,6 +52,7 @@ class DatasetCheck:
     all_ignore: int = 0
     problems: list[str] = field(default_factory=list)
     intact: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.class_images = np.zeros(len(self.class_names), dtype=np.int64)
@@ -106,6 +103,7 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
         return check
     records = listing.records
     check.problems += listing.mismatches
+    check.notes += listing.notes
     examine = partial(_check_pair, num_classes=len(check.class_names))
     with ThreadPool(workers) as pool:
         pairs = pool.imap(examine, records)
@@ -117,7 +115,8 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
         values.add(ignore_label(len(check.class_names)))
     uncertain = None if check.problems else doubt_of(metadata, values)
     if uncertain:
-        check.problems.append(f"{metadata.sem_seg_root}: {uncertain}")
+        told = check.problems if uncertain.sure else check.notes
+        told.append(f"{metadata.sem_seg_root}: {uncertain.told}")
     if not check.problems and not check.class_pixels.any():
         check.problems.append(
             f"no label in {metadata.sem_seg_root} holds a pixel of any of the "

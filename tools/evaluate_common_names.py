@@ -11,7 +11,7 @@ are rewritten into a temporary folder and go through the ordinary evaluator.
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from train_net import Trainer  # noqa: E402
+from zsk.data.folders import files_by_stem  # noqa: E402
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
+from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
@@ -47,14 +49,24 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
     return sorted(int(k) for k in shown[:count])
 
 
-def register_subset(dataset: str, count: int, folder: Path) -> str:
+def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence[str] = ()) -> str:
     """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
+    joint = get_vocabulary(dataset, trained_on=trained_on)
     metadata = MetadataCatalog.get(dataset)
-    joint: Vocabulary = metadata.vocabulary
-    files = sorted(Path(metadata.sem_seg_root).rglob(f"*{metadata.label_suffix}"))
+    hint = f": {metadata.advice}" if metadata.advice else ""
+    found = files_by_stem(
+        *(metadata.sem_seg_root, (metadata.label_suffix,), f"labels of {dataset}", hint),
+        sub_folders=metadata.sub_folders,
+    )
+    files = [found[stem] for stem in sorted(found)]
     values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
     records = ({"sem_seg_file_name": file, **values} for file in files)
     ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
+    if not ids:
+        raise UserError(
+            f"none of the {len(files)} labels in {metadata.sem_seg_root} shows a name of {dataset} "
+            f"on {MIN_SHARE:.1%} of its pixels{hint}"
+        )
     if not 0 < count <= len(ids):
         raise UserError(
             f"--count {count}, but {len(ids)} names of {dataset} cover {MIN_SHARE:.1%} of some "
@@ -62,10 +74,13 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
         )
     table = np.full(NUM_VALUES, ignore_label(len(ids)), dtype=label_dtype(len(ids)))
     table[ids] = np.arange(len(ids))
-    for record in DatasetCatalog.get(dataset):
+    listed = DatasetCatalog.get(dataset)
+    for record in listed:
         path = folder / f"{record['image_id']}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(table[read_joint_label(record)]).save(path)
+    stems = folder / "stems.txt"
+    stems.write_text("".join(f"{record['image_id']}\n" for record in listed), encoding="utf-8")
     vocabulary = Vocabulary(
         tuple(joint.names[k] for k in ids),
         tuple(joint.prompt_names[k] for k in ids),
@@ -78,7 +93,7 @@ def register_subset(dataset: str, count: int, folder: Path) -> str:
         folder,
         vocabulary,
         training=False,
-        file_list=metadata.file_list,
+        file_list=stems,
         image_suffixes=metadata.image_suffixes,
         sub_folders=metadata.sub_folders,
         label_orientation="displayed",
@@ -97,7 +112,9 @@ def main() -> None:
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a registered data set")
     with tempfile.TemporaryDirectory() as folder:
-        cfg.DATASETS.TEST = (register_subset(cfg.DATASETS.TEST[0], args.count, Path(folder)),)
+        test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
+        name = register_subset(test, args.count, Path(folder), trained)
+        cfg.DATASETS.TEST = (name,)
         model = build_model(cfg)
         check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
         Trainer.test(cfg, model)

@@ -39,7 +39,7 @@ from zsk.classification.build import build_encoder  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
-from zsk.data.register import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.load import load_config  # noqa: E402

@@ -25,7 +25,7 @@ from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.data.builtin import datasets_root, register_all  # noqa: E402
-from zsk.data.register import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 

@@ -35,7 +35,7 @@ from zsk.classification.learned_prompts import save_prompts  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_segment_loader  # noqa: E402
-from zsk.data.register import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 

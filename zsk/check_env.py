@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from zsk.compat import compiled_ops_available
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.register import registered_names
+from zsk.data.vocabularies import registered_names
 from zsk.errors import UserError, run_cli
 
 MISSING = "missing"

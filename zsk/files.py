@@ -1,4 +1,4 @@
-"""Result files are written whole or not at all."""
+"""Result files are written whole or not at all; text files are read without surprises."""
 
 from __future__ import annotations
 
@@ -50,3 +50,18 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
                 file.unlink()
         except OSError:
             continue  # another process has removed it, or the folder is read-only
+
+
+def text_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a UTF-8 file without the spaces around them; blank ones are left out.
+
+    Raises:
+        UserError: naming `path`, when it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} cannot be read (it is not encoded in UTF-8)") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

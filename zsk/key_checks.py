@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,9 +33,7 @@ def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
         dumped: the configuration comes from a training, which may have written Detectron2's own
             defaults of fixed keys.
     """
-    detectron2 = get_cfg()
-    add_deeplab_config(detectron2)
-    theirs, defaults = all_keys(detectron2), all_keys(default_config())
+    theirs, defaults = _detectron2_values(), _default_values()
     for key, value in all_keys(cfg).items():
         rule = RULES.get(key)
         if rule is not None:
@@ -51,7 +50,7 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
     One with the default value, or beside an ENABLED False in `given`, is let pass.
     """
     given = set(given)
-    values, defaults = all_keys(cfg), all_keys(default_config())
+    values, defaults = all_keys(cfg), _default_values()
     for condition in CONDITIONS:
         switch = condition.switch
         if condition.holds(values[switch]) or (switch in given and switch.endswith(".ENABLED")):
@@ -81,4 +80,16 @@ def check_together(cfg: CfgNode) -> None:
 
 def was_dumped(given: Iterable[str]) -> bool:
     """Whether a file with these keys is the whole configuration that a training wrote."""
-    return len(set(given)) > DUMPED_SHARE * len(all_keys(default_config()))
+    return len(set(given)) > DUMPED_SHARE * len(_default_values())
+
+
+@functools.cache
+def _default_values() -> dict[str, Any]:
+    return all_keys(default_config())
+
+
+@functools.cache
+def _detectron2_values() -> dict[str, Any]:
+    cfg = get_cfg()
+    add_deeplab_config(cfg)
+    return all_keys(cfg)

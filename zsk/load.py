@@ -1,6 +1,7 @@
 """A configuration file and options -> a checked configuration, and what follows from it."""
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,10 @@ from fvcore.common.config import BASE_KEY
 from zsk.config import default_config
 from zsk.config_file import SafeConfig, flat, own_content
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.register import get_vocabulary, seen_names
 from zsk.data.split_file import register_split_file
+from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
-from zsk.key_checks import check_read, check_together, check_values, was_dumped
+from zsk.key_checks import all_keys, check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
@@ -94,11 +95,8 @@ def trained_names(cfg: CfgNode) -> tuple[str, ...]:
 
 def config_hash(cfg: CfgNode) -> str:
     """sha256 of everything that decides a result: the configuration less what goes where."""
-    relevant = cfg.clone()
-    relevant.defrost()
-    relevant.OUTPUT_DIR = ""
-    relevant.TEST.DUMP = []
-    return hashlib.sha256(relevant.dump().encode()).hexdigest()
+    relevant = {**all_keys(cfg), "OUTPUT_DIR": "", "TEST.DUMP": []}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
 def _beside(config_file: str, path: str) -> str:

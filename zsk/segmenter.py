@@ -22,7 +22,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
 from zsk.data.augmentations import eval_resize
-from zsk.data.register import unseen_names
+from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError

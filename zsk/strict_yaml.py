@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,15 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: it does not exist; the message is the caller's.
-        UserError: it is no regular file, cannot be read, is no YAML, or has a key twice in one
-            section.
+        UserError: it is no regular file, cannot be read, is no YAML, has a key twice in one
+            section, or a number in a notation that YAML reads as another number (010 as 8).
     """
     if path.exists() and not path.is_file():  # a named pipe would block
         raise UserError("it is no regular file")
     try:
         with open(path, encoding="utf-8") as stream:
             return yaml.load(stream, Loader=_StrictLoader)
-    except FileNotFoundError:
+    except (FileNotFoundError, UserError):
         raise
     except RecursionError as error:
         raise UserError("it cannot be read as YAML: it is nested too deeply") from error
@@ -34,7 +35,7 @@ def read_yaml(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise UserError(f"it cannot be read as YAML: {place}{error.problem}") from error
-    except (OSError, yaml.YAMLError) as error:
+    except Exception as error:  # also what PyYAML stumbles over, such as !!int x
         raise UserError(f"it cannot be read as YAML ({' '.join(str(error).split())})") from error
 
 
@@ -63,9 +64,10 @@ def typed(section: Mapping[Any, Any], key: str, kind: type, what: str, prefix: s
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which would take the last of two equal keys without a word.
+    """YAML's safe loader without its surprises.
 
-    A date stays the text that it is.
+    That would take the last of two equal keys, and read 010 as 8 and 1:30 as 90. A date stays the
+    text that it is.
     """
 
     yaml_implicit_resolvers = {
@@ -81,3 +83,19 @@ class _StrictLoader(yaml.SafeLoader):
                 line = node.start_mark.line + 1
                 raise UserError(f"key {key} occurs twice in the section that begins in line {line}")
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """A number in the decimal notation, in which YAML reads it as everyone else does."""
+        whole = node.tag.endswith(":int")
+        value = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+        if not re.fullmatch(_DECIMAL, node.value, re.IGNORECASE):
+            raise UserError(
+                f"line {node.start_mark.line + 1}: YAML reads {node.value} as the number {value}: "
+                f"write {value}, or '{node.value}' in quotes where it is no number"
+            )
+        return value
+
+
+_DECIMAL = r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?\.inf|\.nan"
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)

@@ -52,3 +52,31 @@ def test_values_that_are_hardly_ids(pets, tmp_path: Path, caplog) -> None:
         Image.new("L", (8, 5), value).save(pets[1] / f"{stem}.png")
     check_at_start(["pets"])
     assert "no label file holds the value 0, the first class" in caplog.text
+
+
+def test_more_labels_are_read_before_a_warning(pets, tmp_path: Path, caplog) -> None:
+    """The first class is on one photo of twelve, which is not among those that are read first."""
+    for number in range(12):
+        Image.new("RGB", (8, 5)).save(pets[0] / f"e{number:02}.jpg")
+        Image.new("L", (8, 5), 1).save(pets[1] / f"e{number:02}.png")
+    for stem in "abcd":
+        (pets[0] / f"{stem}.jpg").unlink()
+        (pets[1] / f"{stem}.png").unlink()
+    classes = tuple(f"class {k}" for k in range(20))
+    vocabulary = Vocabulary(classes, classes, (True,) * 20)
+    register_zero_shot_split("many", *pets, vocabulary, training=True)
+    check_at_start(["many"])
+    assert "of 12 labels that were read: no label file holds the value 0" in caplog.text
+    caplog.clear()
+    Image.new("L", (8, 5), 0).save(pets[1] / "e01.png")
+    check_at_start(["many"])
+    assert not caplog.text
+
+
+def test_pairs_in_sub_folders_are_told(pets, caplog) -> None:
+    for root, suffix in zip(pets, (".jpg", ".png")):
+        (root / "x").mkdir()
+        (root / f"a{suffix}").rename(root / "x" / f"a{suffix}")
+    (pets[0] / "x" / "alone.jpg").touch()
+    check_at_start(["pets"])
+    assert "1 photos with a label lie in sub-folders of" in caplog.text

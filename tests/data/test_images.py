@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from zsk.data.images import read_image, read_label, read_label_size, read_photo_size
+from zsk.data.images import read_image, read_photo_size
+from zsk.data.label_files import read_label, read_label_size
 from zsk.errors import UserError
 
 READERS = pytest.mark.parametrize("read", [read_image, read_label])

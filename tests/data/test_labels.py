@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from zsk.data.check import check_at_start
-from zsk.data.images import read_label, read_oriented_image
-from zsk.data.labels import check_ids, doubt, joint_id_table, read_joint_label
+from zsk.data.images import read_oriented_image
+from zsk.data.label_checks import check_ids, doubt
+from zsk.data.label_files import read_label, read_label_size
+from zsk.data.labels import joint_id_table, read_joint_label
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -82,13 +85,31 @@ def test_any_value_may_be_a_class(tmp_path: Path) -> None:
 def test_files_that_cannot_hold_ids_faithfully(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(PIXELS).save(path, format="JPEG")
-    with pytest.raises(UserError, match="x.png is a JPEG, whose compression changes ids"):
+    with pytest.raises(UserError, match="x.png is a JPEG, whose compression can change ids"):
         read_label(path)
     exif = Image.Exif()
     exif[0x0112] = 3
-    Image.fromarray(PIXELS).save(path, exif=exif)
-    with pytest.raises(UserError, match="x.png has an EXIF orientation, which programs read"):
-        read_label(path)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    several = [Image.fromarray(PIXELS), Image.fromarray(PIXELS + 1)]
+    for name, options, message in (
+        ("x.png", {"exif": exif}, "has an EXIF orientation, which programs read differently"),
+        ("x.png", {"pnginfo": text}, "has an EXIF orientation"),
+        ("x.tif", {"tiffinfo": {0x0112: 6}}, "has an EXIF orientation"),
+        ("x.webp", {"exif": exif}, "holds colours"),
+        ("x.tif", {"tiffinfo": {262: 0}}, "stores white as 0, which programs read differently"),
+        ("x.tif", {"compression": "jpeg"}, "is a TIFF, whose compression can change ids"),
+        ("x.jp2", {}, "is a JPEG2000, whose compression can change ids"),
+        ("x.tif", {"save_all": True, "append_images": several[1:]}, "has 2 pages or frames"),
+        ("x.png", {"save_all": True, "append_images": several[1:]}, "has 2 pages or frames"),
+    ):
+        several[0].save(tmp_path / name, **options)
+        for read in (read_label, read_label_size):
+            with pytest.raises(UserError, match=f"label .*{name} {message}"):
+                read(tmp_path / name)
+    Image.fromarray(PIXELS).save(tmp_path / "x.tif")
+    assert read_label(tmp_path / "x.tif").tolist() == PIXELS.tolist()
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -145,7 +166,11 @@ def test_a_photo_with_an_orientation_needs_a_word(
         ({1, 2, 255}, [True] * 3, "no label file holds the value 0, the first class"),
         ({1}, [True] * 2, "no label file holds the value 0"),
         ({1, 2}, [False, True, True], None),  # the first class is unseen and left out
-        ({1, 2, 255}, [True] * 20, None),  # few classes occur
+        ({2, 3}, [False, True, True, True], "no label file holds the value 1, the first seen"),
+        # an unseen class is shown, so the first one has to be
+        ({2, 3}, [False, True, False, True], "no label file holds the value 0, the first class"),
+        ({1, 2, 255}, [True] * 20, "no label file holds the value 0"),  # but few classes occur
+        ({3, 255, 7}, [False] * 3 + [True] * 17, None),
         ({0, 1, 255}, [True] * 2, None),
         ({0}, [True], None),
         ({255}, [True], None),
@@ -153,5 +178,15 @@ def test_a_photo_with_an_orientation_needs_a_word(
     ],
 )
 def test_values_that_are_hardly_ids(values: set, seen: list, pattern: str | None) -> None:
-    told = doubt(values, seen)
-    assert told is None if pattern is None else pattern in told and "label_values" in told
+    found = doubt(values, seen, training=True)
+    if pattern is None:
+        assert found is None
+    else:
+        assert pattern in found.told and "label_values" in found.told
+        assert found.sure == (values != {1, 2, 255} or len(seen) < 20)
+
+
+def test_labels_for_evaluation_show_unseen_classes() -> None:
+    seen = [False, True, True]
+    assert doubt({1, 2}, seen, training=True) is None
+    assert "the value 0" in doubt({1, 2}, seen, training=False).told

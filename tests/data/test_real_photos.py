@@ -11,7 +11,7 @@ from preparation.labels import LabelCounts, prepare_labels
 
 from zsk.config import add_zsk_config
 from zsk.data.dataset_mapper import ZeroShotMapper
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import coco_stuff_value_table, get_split

@@ -10,14 +10,9 @@ from zsk.data.builtin import datasets_root, register_all
 from zsk.data.evaluation_sets import EVALUATION_SETS, make_evaluation_classes
 from zsk.data.labels import ordered_values
 from zsk.data.listing import read_stems
-from zsk.data.register import (
-    get_vocabulary,
-    is_cross_dataset,
-    register_evaluation_set,
-    register_zero_shot_split,
-    seen_names,
-)
+from zsk.data.register import register_evaluation_set, register_zero_shot_split
 from zsk.data.splits import get_split
+from zsk.data.vocabularies import get_vocabulary, is_cross_dataset, seen_names
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 

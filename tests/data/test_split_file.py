@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.data.register import get_vocabulary
+from zsk.data.listing import match_files
 from zsk.data.split_file import register_split_file
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.load import load_config
 from zsk.vocabulary import Vocabulary
@@ -97,6 +98,50 @@ def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
     ]
 
 
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    for file in ("all/x/a.jpg", "all/x/a.png", "disk/b.jpg", "disk/b.png"):
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "all" / "linked").symlink_to(tmp_path / "disk")
+    (tmp_path / "all" / "again").symlink_to(tmp_path / "disk")
+    (tmp_path / "all" / "x" / "back").symlink_to(tmp_path / "all")
+    (tmp_path / "disk" / "self").symlink_to(".")
+    text = "name: deep\nval: {images: all, labels: all}\nclasses: [cat]\nimage_suffix: .jpg\n"
+    register_split_file(write(tmp_path, text + "sub_folders: yes\n"))
+    stems = [record["image_id"] for record in DatasetCatalog.get("deep_val")]
+    assert stems == ["again/b", "linked/b", "x/a"]
+    # without the key
+    register_split_file(write(tmp_path, text.replace("deep", "flat")))
+    with pytest.raises(UserError, match="no file ending in .jpg, but those below do: set sub_fold"):
+        DatasetCatalog.get("flat_val")
+    for name in ("c.jpg", "c.png"):
+        (tmp_path / "all" / name).touch()
+    records, mismatches, notes = match_files(MetadataCatalog.get("flat_val"))
+    assert [record["image_id"] for record in records] == ["c"] and not mismatches
+    assert notes == [
+        f"3 photos with a label lie in sub-folders of {tmp_path}/all and do not count: for them, "
+        "set sub_folders to yes in the split file"
+    ]
+
+
+def test_photos_and_labels_in_one_folder(tmp_path: Path) -> None:
+    for name in ("a1.jpg", "a1.png"):
+        (tmp_path / name).touch()
+    text = "name: side\nval: {images: ., labels: .}\nclasses: [cat]\n"
+    register_split_file(write(tmp_path, text))
+    told = "share the stem 'a1': remove one; where one is the label .* set image_suffix"
+    with pytest.raises(UserError, match=told):
+        DatasetCatalog.get("side_val")
+    told_suffix = text.replace("side", "told") + "image_suffix: .jpg\n"
+    register_split_file(write(tmp_path, told_suffix))
+    (record,) = DatasetCatalog.get("told_val")
+    assert record["file_name"].endswith("a1.jpg")
+    (tmp_path / "a1.jpg").unlink()
+    with pytest.raises(UserError, match="a1.png would be a photo and its own label: set image_suf"):
+        DatasetCatalog.get("side_val")
+
+
 @pytest.mark.parametrize(
     "old, new, message",
     [
@@ -117,6 +162,12 @@ def test_an_image_suffix_tells_photos_from_labels(tmp_path: Path) -> None:
         ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),
         ("dog: 3", "dog: x", "key label_values.dog is 'x', but has to be a whole number"),
         ("dog: 3", "dog: yes", "key label_values.dog is True"),
+        ("dog: 3", "dog: 010", "line 8: YAML reads 010 as the number 8: write 8, or '010' in"),
+        ("[cat, cow, dog]", "[cat, 007, dog]", "line 5: YAML reads 007 as the number 7"),
+        ("[cat, cow, dog]", "[cat, 1:30, dog]", "line 5: YAML reads 1:30 as the number 90"),
+        ("[cat, cow, dog]", "[cat, .inf]", "key classes: entry 2 is inf, not a name: quote it"),
+        ("[cat, cow, dog]", "[cat, ~]", "key classes: entry 2 is None, not a name: quote it"),
+        ("{cow: brown cow}", "{off: x}", "key prompt_names has the key False, not a name: quote"),
         ("dog: 3", "dog: 2", "label_values gives 'dog' and 'cow' the same value 2"),
         ("dog: 3, ", "", "label_values has no value for the class 'dog'"),
         ("{images: photos, labels: masks, file_list: lists/train.txt}", "photos", "key train is"),

@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog
 from label_files import contents, snapshot, write_label_png, write_voc_originals
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.data.register import register_evaluation_set
 
 # VOC's values: 1–15 are seen, 16–20 unseen; SBD adds c
@@ -100,7 +100,9 @@ def test_a_missing_or_broken_label_is_one_line(originals, run_main) -> None:
     assert not (root / "zsk").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_a_stopped_program_leaves_no_worker(tmp_path: Path, checkout: Path, number: int) -> None:
     """Ctrl-C goes to the program and to its workers alike; no half file is left then."""
     noise = np.random.default_rng(0).integers(0, 11, (400, 400), dtype=np.uint8)
@@ -110,14 +112,7 @@ def test_a_stopped_program_leaves_no_worker(tmp_path: Path, checkout: Path, numb
     for k in range(600):
         (folder / f"{k:03}.png").symlink_to(source)
     program = checkout / "datasets" / "prepare_coco_stuff.py"
-    arguments = [str(program), "--root", str(tmp_path), "--workers", "2"]
-    # a shell that starts the tests in the background has switched Ctrl-C off for its children
-    start = (
-        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        f"sys.path.insert(0, {str(program.parent)!r}); sys.argv = {arguments!r}; "
-        f"runpy.run_path({str(program)!r}, run_name='__main__')"
-    )
-    command = [sys.executable, "-c", start]
+    command = [sys.executable, program, "--root", tmp_path, "--workers", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, cwd=checkout, start_new_session=True, **pipes)
     while not (tmp_path / "zsk" / "train2017_seen" / "000.png").exists():

@@ -12,10 +12,11 @@ from synthetic_world.classes import OBJECTS
 from synthetic_world.scene import PARTS, Scene
 
 from zsk.data.builtin import register_all
-from zsk.data.images import read_image, read_label
+from zsk.data.images import read_image
+from zsk.data.label_files import read_label
 from zsk.data.labels import read_joint_label
-from zsk.data.register import get_vocabulary
 from zsk.data.splits import get_split
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 

@@ -7,7 +7,7 @@ from label_files import write_label_png
 from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
 
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.data.splits import get_split, voc_value_table
 from zsk.errors import UserError
 

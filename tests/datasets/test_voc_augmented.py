@@ -8,7 +8,7 @@ import scipy.io
 from label_files import snapshot, write_sbd_mat, write_voc_originals
 from preparation.voc_augmented import build_augmented_set, find_augmented_set, read_sbd_label
 
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
 
 # b is labelled by both, c and d are validated on, e and f come with SBD alone

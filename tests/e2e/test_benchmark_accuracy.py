@@ -7,6 +7,8 @@ import pytest
 import yaml
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # three trainings; tests/tools has the parts
+
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 # train_clip.py's place: the encoder is made already, or cannot be
 MAKE_CLIP = """

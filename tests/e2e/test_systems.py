@@ -52,6 +52,12 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
     return run
 
 
+def by_cost(system: str) -> object:
+    """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
+    marks = [pytest.mark.slow] if system in ("zsk_pyramid", "maskformer") else []
+    return pytest.param(system, marks=marks)
+
+
 def losses(log: Path) -> dict[str, float]:
     """Of the only step; {} where nothing was trained."""
     if not log.exists():
@@ -60,7 +66,7 @@ def losses(log: Path) -> dict[str, float]:
     return {name: value for name, value in step.items() if "loss" in name}
 
 
-@pytest.mark.parametrize("system", TRAINED)
+@pytest.mark.parametrize("system", [*map(by_cost, TRAINED)])
 def test_a_system_is_trained_and_evaluated(run, system: str) -> None:
     trained, report = run(system)
     assert trained["total_loss"] > 0

@@ -69,6 +69,7 @@ def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:
     assert roots == {"backbone", "sem_seg_head"}
 
 
+@pytest.mark.slow
 def test_eval_only_twice_gives_identical_metrics(train, straight: Path, tmp_path: Path) -> None:
     weights = straight / "model_final.pth"
     reports = []

@@ -34,6 +34,7 @@ def test_it_reports_both_accuracies(trained):
     assert "person" in content["trained_on"] and "sheep" not in content["trained_on"]
 
 
+@pytest.mark.slow
 def test_another_prompt_at_evaluation_only(trained, run_program, voc_root, tiny_options, tmp_path):
     """A checkpoint that was trained with the prompt single is evaluated with learned ones."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.vocabulary import Vocabulary

@@ -69,6 +69,7 @@ def test_the_embedded_model_is_asked(kind) -> None:
     assert (first.vocabulary == second.vocabulary) == (kind != "other words")
 
 
+@pytest.mark.slow
 def test_quick_measures_everything_else(in_this_process, tmp_path, monkeypatch, capsys) -> None:
     groups = [group for group in cases.GROUPS if group != "embedded"]
     words = ["--quick", "--only", *groups, "--output", str(tmp_path)]

@@ -74,6 +74,23 @@ def test_values_that_are_hardly_ids_are_a_problem(data, check, values, told: str
     assert told in problem and "label_values" in problem
 
 
+def test_observations_that_may_be_right_are_notes(data) -> None:
+    """The first class never occurs, but few classes do; and a pair in a sub-folder."""
+    for stem in "abc":
+        Image.new("L", (8, 5), 3).save(data[1] / f"{stem}.png")
+    for root, suffix in zip(data, (".jpg", ".png")):
+        (root / "x").mkdir()
+        (root / f"d{suffix}").rename(root / "x" / f"d{suffix}")
+    names = tuple(f"class {k}" for k in range(9))
+    vocabulary = Vocabulary(names, names, (True,) * 9)
+    register_zero_shot_split("few", *data, vocabulary, training=True)
+    found = check_dataset.check_dataset("few", progress=False)
+    first, second = notes(found)[:2]
+    assert found.problems == [] and found.images == 3
+    assert first.startswith("WARNING: 1 photos with a label lie in sub-folders of")
+    assert "WARNING: " in second and "no label file holds the value 0, the first class" in second
+
+
 def test_one_class_is_a_warning(data) -> None:
     one = Vocabulary(("cat",), ("cat",), (True,))
     register_zero_shot_split("one", *data, one, training=True, label_values={"cat": 255})

@@ -26,7 +26,7 @@ def pets(tmp_path: Path) -> str:
         Image.fromarray(label).save(labels / f"{name}.png")
     names = ("cat", "cow", "dog", "hen")
     vocabulary = Vocabulary(names, names, (True, False, True, True))
-    register_zero_shot_split("pets_val", photos, labels, vocabulary, training=False)
+    register_zero_shot_split("pets_val", photos, labels, vocabulary, training=False, advice="run x")
     return "pets_val"
 
 
@@ -37,6 +37,21 @@ def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
     assert name == "pets_val_1_names" and MetadataCatalog.get(name).vocabulary.names == ("dog",)
     kept = np.asarray(Image.open(folder / "a.png"))
     assert (kept[:5] == 255).all() and (kept[5:] == 0).all()
+
+
+def test_labels_that_are_not_there(pets: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "labels").iterdir():
+        Image.new("L", (20, 20), 255).save(path)
+    with pytest.raises(
+        UserError, match="none of the 2 labels in .*labels shows a name of pets_val"
+    ):
+        register_subset(pets, 1, tmp_path)
+    for path in (tmp_path / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="labels of pets_val .*labels holds no file .*.png: run x"):
+        register_subset(pets, 1, tmp_path)
+    with pytest.raises(UserError, match="'nowhere' is not registered"):
+        register_subset("nowhere", 1, tmp_path)
 
 
 @pytest.mark.parametrize("count", [0, -1, 3])

@@ -9,10 +9,11 @@ import convert_labels
 import numpy as np
 import pytest
 import yaml
+from colour_labels import voc_colour
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from zsk.data.images import read_label
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
 
 CVAT = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat 1:128,0,0::\ndog:0,128,0::\n"
@@ -73,7 +74,7 @@ def test_colours_of_voc_with_a_palette_and_a_border(folder: Path, commands) -> N
     assert read_label(folder / "labels" / "a.png").tolist() == [[0, 1, 2, 255]]
     # the development kit's table
     expected = {3: (128, 128, 0), 8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128)}
-    assert {k: convert_labels.voc_colour(k) for k in expected} == expected
+    assert {k: voc_colour(k) for k in expected} == expected
 
 
 def test_unknown_colours_are_counted_and_refused(folder: Path, commands) -> None:
@@ -122,16 +123,49 @@ def test_cocos_polygons_and_run_lengths(folder: Path, commands, capsys) -> None:
     assert label.tolist() == [[0, 1, 255, 0], [0, 0, 255, 0]]
 
 
+def test_a_comma_in_a_name(folder: Path, commands, capsys) -> None:
+    """As in the names of ADE20K; the printed lines are quoted, so the split file takes them."""
+    (folder / "instances.json").write_text(coco().replace("dog", "bed, single"))
+    convert_labels.main(commands[2])
+    assert printed(capsys)["classes"] == ["cat", "bed, single", "background"]
+
+
+def test_masks_of_every_lossless_suffix(folder: Path, commands, capsys) -> None:
+    for name in ("a.PNG", "b.bmp", "x/c.tiff", "x/d.jpg", "notes"):
+        path = folder / "SegmentationClass" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(MASK).save(path, format=None if "." in name else "PNG")
+    (folder / "labelmap.txt").write_text(CVAT)
+    convert_labels.main(commands[0])
+    for stem in ("a", "b", "x/c"):
+        assert read_label(folder / "labels" / f"{stem}.png").tolist() == [[0, 1, 2]]
+    assert "3 labels: labels (left out: 1 .jpg, 1 no ending files)" in capsys.readouterr().out
+    for path in (folder / "SegmentationClass").glob("?.*"):
+        path.unlink()
+    (folder / "SegmentationClass" / "x" / "c.tiff").unlink()
+    with pytest.raises(UserError, match="masks SegmentationClass holds no file ending in .png, "):
+        convert_labels.main([*commands[0][:-1], "other"])
+    with pytest.raises(UserError, match="none.txt cannot be read .No such file or directory.$"):
+        convert_labels.main([*commands[0][:3], "none.txt", *commands[0][4:]])
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("{", "cannot be read as COCO's JSON"),
-        ("[1]", "cannot be read as COCO's JSON"),
+        ("{", "cannot be read as COCO's JSON: line 1, column 2: Expecting property name"),
         ("{}", "lists no categories or no images"),
-        (coco({"category_id": 5, "segmentation": [[0, 0, 2, 0, 2, 2]]}), "x/a.jpg cannot be conv"),
-        (coco({"category_id": 3, "segmentation": 8}), "image x/a.jpg cannot be converted"),
+        ("[1]", "JSON: it is no object with images, annotations and categories"),
+        ('{"images": [{}]}', "JSON: an entry has no key 'id'"),
+        (coco({"category_id": 5, "segmentation": [[0, 0, 2, 0, 2, 2]]}), "category_id 5, which is"),
+        (coco({"category_id": 3, "segmentation": 8}), "annotation 0 of image x/a.jpg has neither"),
+        (coco({"category_id": 3, "segmentation": []}), "x/a.jpg has no segmentation: a box"),
+        (
+            coco({"category_id": 3, "segmentation": {"size": [1, 4], "counts": [4]}}),
+            "annotation 0 of image x/a.jpg has a mask of 4×1 pixels",
+        ),
+        (coco().replace('"height": 2, ', ""), "image x/a.jpg needs a file_name, a height and a"),
         (coco().replace("x/a.jpg", "../a.jpg"), "../a.jpg would be written outside of --output"),
-        (coco().replace("dog", "cat"), "'cat' occurs twice"),
+        (coco().replace("dog", "cat"), "instances.json: the class name 'cat' occurs twice"),
         (coco().replace("90", "3"), "gives one id to several categories"),
         (
             coco({"category_id": 3}).replace('"image_id": 7', '"image_id": "7"'),

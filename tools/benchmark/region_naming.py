@@ -27,7 +27,8 @@ from zsk.classification.crops import masked_crops  # noqa: E402
 from zsk.classification.encoder import VisionLanguageEncoder  # noqa: E402
 from zsk.classification.prompts import TEMPLATES, get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
-from zsk.data.images import read_image, read_label  # noqa: E402
+from zsk.data.images import read_image  # noqa: E402
+from zsk.data.label_files import read_label  # noqa: E402
 from zsk.data.splits import to_joint_ids  # noqa: E402
 from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402

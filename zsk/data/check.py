@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
-from zsk.data.images import TURNED_ORIENTATIONS, read_label_size, read_photo_size
-from zsk.data.labels import check_ids, check_size, doubt, read_joint_label, turn_of_label
+from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size
+from zsk.data.label_checks import Doubt, check_ids, check_size, doubt
+from zsk.data.label_files import read_label_size
+from zsk.data.labels import read_joint_label, turn_of_label
 from zsk.data.listing import match_files
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UnreadableFile, UserError
 from zsk.vocabulary import ignore_label
 
@@ -25,6 +27,9 @@ SIZES_AT_START = 2000
 LABELS_AT_START = 8
 """Label files that the start-up check decodes."""
 
+MORE_LABELS = 100
+"""Label files that it decodes beyond these while their values are hardly class ids."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,7 +38,8 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
 
     All files have to pair up. Sizes of `SIZES_AT_START` pairs are compared by their headers and
     `LABELS_AT_START` labels are decoded, evenly spread over the data set. Values of these labels
-    that are hardly class ids (`zsk.data.labels.doubt`) are a warning.
+    that are hardly class ids (`zsk.data.label_checks.doubt`) are a warning, if `MORE_LABELS` others
+    are no better.
 
     Args:
         names: of the data sets.
@@ -46,28 +52,13 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
     for name in dict.fromkeys(names):
         start = time.perf_counter()
         metadata = split_metadata(name)
-        records, problems = match_files(metadata)
-        measured, decoded = spread(records, SIZES_AT_START), spread(records, LABELS_AT_START)
+        records, problems, remarks = match_files(metadata)
+        measured = spread(records, SIZES_AT_START)
         for record in measured:
             attempt(problems, _compare_sizes, record, skip_unreadable=skip_unreadable)
-        values: set[int] = set()
-        for record in [] if problems else decoded:
-            found = attempt(
-                problems,
-                _label_ids,
-                record,
-                len(metadata.stuff_classes),
-                skip_unreadable=skip_unreadable,
-            )
-            values.update(found or ())
-        uncertain = doubt_of(metadata, values)
-        told = f"of {len(decoded)} labels that were read: {uncertain}"
-        if uncertain and 0 in values:  # a mask of 0 and 255: nothing would be learned
-            problems.append(told)
-        elif uncertain:
-            logger.warning(f"{name}: {told}")
-        if decoded and not problems and not values - {ignore_label(len(metadata.stuff_classes))}:
-            logger.warning(f"{name}: none of {len(decoded)} labels has a pixel of any class")
+        decoded = 0 if problems else _check_labels(metadata, records, problems, skip_unreadable)
+        for note in remarks:
+            logger.warning(f"{name}: {note}")
         if problems:
             more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
             raise UserError(
@@ -76,19 +67,50 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
             )
         logger.info(
             f"start-up check of {name}: {len(records)} photos have a label; sizes of "
-            f"{len(measured)} pairs and ids of {len(decoded)} labels are right "
+            f"{len(measured)} pairs and ids of {decoded} labels are right "
             f"({time.perf_counter() - start:.1f} s); to read every file before a long run: "
             "python tools/check_dataset.py --config-file FILE"
         )
 
 
-def doubt_of(metadata: Metadata, values: set[int]) -> str | None:
-    """`zsk.data.labels.doubt` about the joint ids of a data set; None with label_values."""
+def _check_labels(
+    metadata: Metadata,
+    records: Sequence[dict[str, Any]],
+    problems: list[str],
+    skip_unreadable: bool,
+) -> int:
+    """Decode some labels, add to `problems` or warn; how many were decoded."""
+    count = len(metadata.stuff_classes)
+    chosen = spread(records, LABELS_AT_START)
+    more = [record for record in spread(records, MORE_LABELS) if record not in chosen]
+    values: set[int] = set()
+    decoded = 0
+    for record in (*chosen, *more):
+        if decoded >= len(chosen) and (problems or not doubt_of(metadata, values)):
+            break
+        found = attempt(problems, _label_ids, record, count, skip_unreadable=skip_unreadable)
+        values.update(found or ())
+        decoded += 1
+    uncertain = doubt_of(metadata, values)
+    if uncertain:
+        told = f"of {decoded} labels that were read: {uncertain.told}"
+        if 0 in values:  # a mask of 0 and 255: nothing would be learned
+            problems.append(told)
+        else:
+            logger.warning(f"{metadata.name}: {told}")
+    if decoded and not problems and not values - {ignore_label(count)}:
+        logger.warning(f"{metadata.name}: none of {decoded} labels has a pixel of any class")
+    return decoded
+
+
+def doubt_of(metadata: Metadata, values: set[int]) -> Doubt | None:
+    """`zsk.data.label_checks.doubt` about the ids of a data set; None with label_values."""
     if metadata.label_values is not None:
         return None
-    count = len(metadata.stuff_classes)
-    # labels for training may leave unseen classes out
-    return doubt(values, metadata.vocabulary.seen if metadata.training else [True] * count)
+    seen = [True] * len(metadata.stuff_classes)
+    if metadata.vocabulary is not None:
+        seen = metadata.vocabulary.seen
+    return doubt(values, seen, training=metadata.training)
 
 
 def split_metadata(name: str) -> Metadata:

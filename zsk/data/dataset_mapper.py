@@ -15,9 +15,10 @@ from detectron2.data import transforms as T
 
 from zsk.data.augmentations import eval_resize, train_augmentations
 from zsk.data.images import read_oriented_image
-from zsk.data.labels import check_label, read_joint_label
+from zsk.data.label_checks import check_label
+from zsk.data.labels import read_joint_label
 from zsk.data.recoloring import recolor_segments
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.vocabulary import Vocabulary, ignore_label
 
 

@@ -1,21 +1,23 @@
-"""Reads photos as 8-bit RGB, as displayed, and label images as ids. Letters: H×W image."""
+"""Reads photos as 8-bit RGB, as displayed. Letters: H×W image."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
-import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
-from zsk.errors import UnreadableFile, UserError, printable
-
-PathLike = str | os.PathLike[str]
+from zsk.data.image_file import (
+    PHOTOMETRIC,
+    WIDE_INTEGER_MODES,
+    PathLike,
+    count_pages,
+    opened,
+    orientation_of,
+)
+from zsk.errors import UserError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +32,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
-_WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictures are previews
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
 def read_image(path: PathLike) -> np.ndarray:
@@ -51,11 +51,11 @@ def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
         UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
             image, of unknown range, or larger than Pillow's limit of 179 million pixels.
     """
-    with _opened(path, "image") as stored:
-        orientation = _orientation(stored)
+    with opened(path, "image") as stored:
+        orientation = orientation_of(stored)
         stored.load()
-        left = _orientation(stored)  # to be applied: decoding has turned a TIFF
-        image = _eight_bits(stored, path) if stored.mode in _WIDE_INTEGER_MODES else stored
+        left = orientation_of(stored)  # to be applied: decoding has turned a TIFF
+        image = _eight_bits(stored, path) if stored.mode in WIDE_INTEGER_MODES else stored
         if image.mode == "F":
             raise UserError(
                 f"image {os.fspath(path)} stores floating-point values of unknown range: "
@@ -63,7 +63,7 @@ def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
             )
         image = image.convert("RGB")
         rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
-        pages = _count_pages(stored)
+        pages = count_pages(stored)
     if pages > 1:
         _warn_once(f"image {os.fspath(path)} has {pages} pages or frames: the first one is used")
     return rgb, orientation
@@ -83,54 +83,9 @@ def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
             f"image {os.fspath(path)} stores values from {lowest} to {highest}, which are neither "
             "8-bit nor 16-bit grey: convert it to 8-bit RGB"
         )
-    if tags.get(_PHOTOMETRIC) == 0:  # white is stored as 0, which Pillow leaves so at 16 bits
+    if tags.get(PHOTOMETRIC) == 0:  # white is stored as 0, which Pillow leaves so at 16 bits
         values = white - values
     return Image.fromarray((values * (255 / white) + 0.5).astype(np.uint8))
-
-
-def read_label(path: PathLike) -> np.ndarray:
-    """Read a grey or palette label image as (H,W) ids, exactly as stored.
-
-    The indices of a palette image are the ids. Ids are uint8, or uint16 in a file with more bits.
-
-    Raises:
-        UserError: naming the file, when it holds colours, is compressed with losses or has an EXIF
-            orientation, or ids lie outside 0..65535, or it is missing, damaged or no image.
-    """
-    with _opened(path, "label") as stored:
-        _check_label_file(stored, path)
-        tiles = getattr(stored, "tile", None)
-        raw_mode = tiles[0][3] if tiles else ""
-        stored.load()
-        _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
-        ids = np.array(stored)
-    if stored.mode in ("L", "P", "1"):
-        # Pillow stretches grey values of 2 and 4 bits to 0–255
-        return ids.astype(np.uint8) // {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
-    if ids.min() < 0 or ids.max() > 65535:
-        raise UserError(
-            f"label {os.fspath(path)} holds the id {ids.max() if ids.max() > 0 else ids.min()}: "
-            "ids lie in 0–65535"
-        )
-    return ids.astype(np.uint16)
-
-
-def _check_label_file(stored: Image.Image, path: PathLike) -> None:
-    if stored.format == "JPEG":
-        raise UserError(
-            f"label {os.fspath(path)} is a JPEG, whose compression changes ids: store a PNG"
-        )
-    if stored.mode not in ("L", "P", "1", *_WIDE_INTEGER_MODES):
-        raise UserError(
-            f"label {os.fspath(path)} holds colours or transparency (mode {stored.mode}) "
-            "instead of class ids: store one id per pixel (grey or palette PNG), "
-            "tools/convert_labels.py makes them from colours"
-        )
-    if "exif" in stored.info and _orientation(stored) != 1:
-        raise UserError(
-            f"label {os.fspath(path)} has an EXIF orientation, which programs read differently: "
-            "store it as it is displayed, without EXIF data"
-        )
 
 
 def read_photo_size(path: PathLike) -> tuple[tuple[int, int], int]:
@@ -141,70 +96,15 @@ def read_photo_size(path: PathLike) -> tuple[tuple[int, int], int]:
     Raises:
         UserError: naming the file, when it is missing or its header cannot be read.
     """
-    with _opened(path, "image") as stored:
+    with opened(path, "image") as stored:
         width, height = stored.size
-        orientation = _orientation(stored)
+        orientation = orientation_of(stored)
         # the size of a TIFF is the displayed one
         if orientation in TURNED_ORIENTATIONS and stored.format != "TIFF":
             width, height = height, width
     return (height, width), orientation
 
 
-def read_label_size(path: PathLike) -> tuple[int, int]:
-    """(height, width) of a label from the header of the file; errors as `read_label`."""
-    with _opened(path, "label") as stored:
-        _check_label_file(stored, path)
-        width, height = stored.size
-    return height, width
-
-
-def _count_pages(stored: Image.Image) -> int:
-    """Pages of a document or frames of an animation; damaged ones after the first are not."""
-    try:
-        return stored.n_frames if stored.format in _PAGED_FORMATS else 1  # type: ignore
-    except Exception:  # as above, or an AttributeError
-        return 1
-
-
 @functools.cache
 def _warn_once(message: str) -> None:
     logger.warning(printable(message))
-
-
-def _orientation(stored: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
-    try:  # Pillow decodes a PNG to find its EXIF data
-        orientation: int = stored.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # whatever Pillow's parser stumbles over
-        return 1
-    return orientation if orientation in range(1, 9) else 1
-
-
-@contextmanager
-def _opened(path: PathLike, what: str) -> Iterator[Image.Image]:
-    """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
-    name = f"{what} {os.fspath(path)}"
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
-            raise OSError("no regular file")
-        with Image.open(path) as image:
-            yield image
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UnreadableFile(f"{name} does not exist") from error
-    except Image.DecompressionBombError as error:
-        pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
-        raise UnreadableFile(
-            f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
-            "it down or cut it up"
-        ) from error
-    except MemoryError as error:
-        raise UnreadableFile(
-            f"{name} cannot be read (not enough memory): scale it down or replace the file"
-        ) from error
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
-            reason = "no image of a known format"
-        raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error

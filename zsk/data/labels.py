@@ -1,15 +1,16 @@
-"""Reads label files as joint ids and checks them. Letters: H×W label map, K classes."""
+"""Reads label files as joint ids. Letters: H×W label map, K classes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from zsk.data.images import TURNED_ORIENTATIONS, read_label, read_photo_size
+from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL, Vocabulary, ignore_label, label_dtype
+from zsk.vocabulary import Vocabulary, ignore_label, label_dtype
 
 NUM_VALUES = 65536
 """How many values a pixel of a label file may have."""
@@ -22,9 +23,9 @@ def read_joint_label(record: Mapping[str, Any]) -> np.ndarray:
     """The label map of a record on the displayed photo, (H,W) uint8 or, over 255 classes, uint16.
 
     "label_values" in the record (K file values, one per class) are replaced by joint ids, all other
-    values by `ignore_label(K)`. Without them the ids are those of the file: check them with
-    `check_ids`. "label_orientation" is one of LABEL_ORIENTATIONS or missing; "photo_orientation" is
-    EXIF's, read from the photo where it is missing.
+    values by `ignore_label(K)`. Without them the ids are those of the file, unchecked
+    (`zsk.data.label_checks`). "label_orientation" is one of LABEL_ORIENTATIONS or missing;
+    "photo_orientation" is EXIF's, read from the photo where it is missing.
 
     Raises:
         UserError: naming the file, when it cannot be read or holds colours instead of ids, or
@@ -99,81 +100,3 @@ def ordered_values(values: Mapping[str, int], vocabulary: Vocabulary) -> tuple[i
                 "each class needs its own"
             )
     return tuple(values[name] for name in vocabulary.names)
-
-
-def check_label(
-    label: np.ndarray, record: Mapping[str, Any], image_size: tuple[int, int], num_classes: int
-) -> None:
-    """Check a label map (H,W) against the (height, width) of its photo and K.
-
-    Raises:
-        UserError: naming the files, when the sizes differ or `check_ids` finds a wrong id.
-    """
-    check_size(label.shape, record, image_size)
-    check_ids(label, record, num_classes)
-
-
-def check_size(
-    label_size: tuple[int, ...], record: Mapping[str, Any], image_size: tuple[int, int]
-) -> None:
-    """Raise a UserError that names the files unless the two (height, width) are equal."""
-    if tuple(label_size) == tuple(image_size):
-        return
-    advice = "make them agree"
-    if tuple(label_size) == image_size[::-1] and "label_orientation" not in record:
-        advice += (
-            "; where all labels are drawn on the stored pixels of photos with an EXIF orientation, "
-            "set label_orientation to stored in the split file"
-        )
-    raise UserError(
-        f"label {record['sem_seg_file_name']} is {label_size[1]}×{label_size[0]} pixels but "
-        f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: {advice}"
-    )
-
-
-def check_ids(label: np.ndarray, record: Mapping[str, Any], num_classes: int) -> None:
-    """Check that all ids of a label map (H,W) are below K or `ignore_label(K)`.
-
-    Raises:
-        UserError: naming the file and the first id that is neither; or K is over 255 and an 8-bit
-            file holds 255, which is a class there and the ignore label elsewhere.
-    """
-    ignore = ignore_label(num_classes)
-    if label.dtype == np.uint8 and ignore == WIDE_IGNORE_LABEL and (label == IGNORE_LABEL).any():
-        raise UserError(
-            f"label {record['sem_seg_file_name']} holds {IGNORE_LABEL} in 8 bits, but with "
-            f"{num_classes} classes that is a class: store 16 bits, with {ignore} for no label"
-        )
-    present = np.unique(label)
-    outside = present[(present >= num_classes) & (present != ignore)]
-    if outside.size:
-        raise UserError(
-            f"label {record['sem_seg_file_name']} holds the id {outside[0]}, but the vocabulary's "
-            f"ids are 0–{num_classes - 1}, with {ignore} for ignored pixels: where the files have "
-            "other values, give the value of each class in label_values (docs/own_data.md)"
-        )
-
-
-def doubt(values: Collection[int], vocabulary_seen: Sequence[bool]) -> str | None:
-    """Why the values of a data set's label files are hardly its joint ids, or None.
-
-    Args:
-        values: all that occur in the files, which passed `check_ids`.
-        vocabulary_seen: K flags; labels for training may leave unseen classes out.
-    """
-    num_classes = len(vocabulary_seen)
-    ignore = ignore_label(num_classes)
-    ids = set(values) - {ignore}
-    told = "give the value of each class in label_values (docs/own_data.md), also if this is right"
-    if len(ids) == 1 and ignore in values:
-        (only,) = ids
-        return (
-            f"the label files hold only the values {only} and {ignore}, and {ignore} means no "
-            f"label: if {ignore} is a class or {only} is none, training would miss it; {told}"
-        )
-    if ids and 0 not in ids and vocabulary_seen[0] and len(ids) * 2 >= num_classes - 1:
-        return (
-            "no label file holds the value 0, the first class: if the files count the classes from "
-            f"1, every class would get the next one's name; {told}"
-        )
-    return None

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectron2.data import Metadata, MetadataCatalog
 
+from zsk.data.folders import files_by_stem
 from zsk.errors import UserError
+from zsk.files import text_lines
 
 LABEL_SUFFIX = ".png"
 
 
 class Listing(NamedTuple):
-    """The records with both files, and one sentence for every file without its partner."""
+    """The records with both files, one sentence for every file without its partner, and notes."""
 
     records: list[dict[str, Any]]
     mismatches: list[str]
+    notes: list[str]
 
 
 def list_records(name: str) -> list[dict[str, Any]]:
@@ -40,39 +41,44 @@ def match_files(metadata: Metadata) -> Listing:
         metadata: what the data set was registered with (`zsk.data.register`).
 
     Returns:
-        Records and mismatches, sorted by stem. A record is {"file_name": str,
-        "sem_seg_file_name": str, "image_id": str (the stem)}, and "label_values" and
-        "label_orientation" where the data set has them.
+        Records and mismatches, sorted by stem, and a note about pairs in sub-folders that do not
+        count. A record is {"file_name": str, "sem_seg_file_name": str, "image_id": str (the stem)},
+        and "label_values" and "label_orientation" where the data set has them.
 
     Raises:
-        UserError: naming the file or folder, when a folder is missing or holds no fitting file,
-            two files share a stem, or the file list cannot be read.
+        UserError: naming the file or folder, when a folder is missing, cannot be read or holds no
+            fitting file, two files share a stem, a photo is its own label, or the file list cannot
+            be read.
     """
+    images, labels = _photos_and_labels(metadata, metadata.sub_folders)
     hint = f": {metadata.advice}" if metadata.advice else ""
-    suffix, deep = metadata.label_suffix, metadata.sub_folders
-    images = _files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", hint, deep)
-    labels = _files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, deep)
-    if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
-        paths = set(labels.values())
-        images = {stem: path for stem, path in images.items() if path not in paths}
     file_list = metadata.file_list
     stems = images.keys() | labels.keys() if file_list is None else read_stems(file_list)
     optional = ("label_values", "label_orientation")
     extra = {key: metadata.get(key) for key in optional if metadata.get(key) is not None}
-    listing = Listing([], [])
+    listing = Listing([], [], [])
     for stem in sorted(stems):
         if stem not in images:
             wanted_by = f"label {labels[stem]}" if file_list is None else f"{stem!r} in {file_list}"
             endings = " or ".join(metadata.image_suffixes)
+            deep = "/" in stem and not metadata.sub_folders
             listing.mismatches.append(
-                f"{wanted_by} has no image {stem} ({endings}) in {metadata.image_root}{hint}"
+                f"{wanted_by} has no image {stem} ({endings}) in {metadata.image_root}"
+                f"{': set sub_folders to yes in the split file' if deep else hint}"
             )
         elif stem not in labels:
-            missing = os.path.join(metadata.sem_seg_root, stem + suffix)
+            missing = os.path.join(metadata.sem_seg_root, stem + metadata.label_suffix)
             listing.mismatches.append(f"image {images[stem]} has no label {missing}{hint}")
         else:
             files = {"file_name": images[stem], "sem_seg_file_name": labels[stem]}
             listing.records.append({**files, "image_id": stem, **extra})
+    if file_list is None and not metadata.sub_folders:
+        lost = _pairs_below(metadata)
+        if lost:
+            listing.notes.append(
+                f"{lost} photos with a label lie in sub-folders of {metadata.image_root} and do "
+                "not count: for them, set sub_folders to yes in the split file"
+            )
     return listing
 
 
@@ -83,10 +89,9 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
         UserError: naming the file, when it is missing or empty, or names a stem twice.
     """
     try:
-        lines = Path(file_list).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the list of images {file_list} cannot be read ({error})") from error
-    stems = [line.strip() for line in lines if line.strip()]
+        stems = text_lines(file_list)
+    except UserError as error:
+        raise UserError(f"the list of images {error}") from error
     if not stems:
         raise UserError(f"the list of images {file_list} is empty: it needs one stem per line")
     known: set[str] = set()
@@ -97,28 +102,32 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
     return stems
 
 
-def _files_by_stem(
-    folder: str, suffixes: Sequence[str], what: str, hint: str, sub_folders: bool
-) -> dict[str, str]:
-    """Stem -> path of the files with one of the suffixes; hidden files are skipped.
+def _photos_and_labels(
+    metadata: Metadata, sub_folders: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Stem -> path of the photos and of the labels; a photo is no label."""
+    hint = f": {metadata.advice}" if metadata.advice else ""
+    suffix = metadata.label_suffix
+    images = files_by_stem(
+        metadata.image_root, metadata.image_suffixes, "photos", hint, sub_folders
+    )
+    labels = files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, sub_folders)
+    if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
+        paths = set(labels.values())
+        images = {stem: path for stem, path in images.items() if path not in paths}
+    for stem, path in images.items():
+        if labels.get(stem) == path:
+            raise UserError(
+                f"{path} would be a photo and its own label: set image_suffix and label_suffix in "
+                "the split file, or give two folders"
+            )
+    return images, labels
 
-    With `sub_folders` a stem has the path from `folder`, with slashes.
-    """
-    if not os.path.isdir(folder):
-        raise UserError(f"the folder of {what} {folder} does not exist{hint}")
-    found: dict[str, str] = {}
-    for parent, below, names in os.walk(folder):
-        below[:] = [name for name in below if sub_folders and not name.startswith(".")]
-        for name in names:
-            ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
-            if ending is None or name.startswith("."):
-                continue
-            path = os.path.join(parent, name)
-            stem = Path(os.path.relpath(path, folder)).as_posix()[: -len(ending)]
-            if stem in found:
-                raise UserError(f"{path} and {found[stem]} share the stem {stem!r}: remove one")
-            found[stem] = path
-    if not found:
-        endings = ", ".join(suffixes)
-        raise UserError(f"the folder of {what} {folder} holds no file ending in {endings}{hint}")
-    return found
+
+def _pairs_below(metadata: Metadata) -> int:
+    """How many more photos have a label where sub-folders count."""
+    try:
+        images, labels = _photos_and_labels(metadata, True)
+    except UserError:  # of a folder that does not count
+        return 0
+    return sum("/" in stem for stem in images.keys() & labels.keys())

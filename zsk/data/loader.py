@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 
 from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
-from zsk.data.register import get_vocabulary
 from zsk.data.samples import PositionSampler, SeededSamples
 from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
+from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.signals import outlive_stop_signals
 from zsk.errors import UserError
 

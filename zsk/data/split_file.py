@@ -11,6 +11,7 @@ from typing import Any
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
+from zsk.files import text_lines
 from zsk.strict_yaml import check_keys, read_yaml, typed
 from zsk.vocabulary import Vocabulary
 
@@ -94,7 +95,10 @@ def _file_options(split: Mapping[str, Any]) -> dict[str, Any]:
 
 def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     if isinstance(split["classes"], str):
-        names = _read_names(os.path.join(folder, split["classes"]))
+        try:
+            names = text_lines(os.path.join(folder, split["classes"]))
+        except UserError as error:
+            raise UserError(f"key classes: {error}") from error
     else:
         names = _names(split, "classes")
     tables: dict[str, Any] = {
@@ -107,14 +111,6 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
             if name not in names:
                 raise UserError(f"key {key}: {name!r} is not one of the classes")
     return make_vocabulary(names, tables["unseen"], tables["prompt_names"])
-
-
-def _read_names(file: str) -> list[str]:
-    try:
-        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"key classes: {file} cannot be read ({error})") from error
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -131,9 +127,14 @@ def _names(split: Mapping[str, Any], key: str) -> list[str]:
     names = typed(split, key, list, "a list of names")
     for position, name in enumerate(names, start=1):
         if not isinstance(name, str):
-            # YAML reads yes, no, on, off and numbers as other types than text
-            raise UserError(f"key {key}: entry {position} is {name!r}, not a name: quote it")
+            raise UserError(f"key {key}: entry {position} is {_no_name(name)}")
     return names
+
+
+def _no_name(value: Any) -> str:
+    """What a value is that stands where a name has to be."""
+    why = " (YAML reads yes and on as True, no and off as False)" if type(value) is bool else ""
+    return f"{value!r}, not a name: quote it{why}"
 
 
 def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[str, Any]:
@@ -143,6 +144,6 @@ def _table(split: Mapping[str, Any], key: str, kind: type, what: str) -> dict[st
     section = typed(split, key, Mapping, "a section with class names as keys")
     for name in section:
         if not isinstance(name, str):
-            raise UserError(f"key {key}: {name!r} is not a name: quote it")
+            raise UserError(f"key {key} has the key {_no_name(name)}")
         typed(section, name, kind, what, f"{key}.")
     return dict(section)

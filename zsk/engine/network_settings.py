@@ -10,7 +10,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary

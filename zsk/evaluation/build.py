@@ -6,7 +6,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.evaluation.proposal_recall import ProposalRecall

@@ -10,7 +10,8 @@ from detectron2.data import DatasetCatalog
 from PIL import Image, ImageDraw, ImageFont
 from report_page.photo_grid import draw_panels
 
-from zsk.data.images import read_image, read_label
+from zsk.data.images import read_image
+from zsk.data.label_files import read_label
 from zsk.data.labels import read_joint_label
 from zsk.evaluation.prediction_dump import PNG_FOLDER
 

@@ -14,7 +14,7 @@ from benchmark.accuracy.rows import Commands, Definition, Row, Settings, describ
 from benchmark.accuracy.runs import Job, Kind
 from detectron2.config import CfgNode
 
-from zsk.data.register import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.load import config_hash, load_config, trained_names
 from zsk.vocabulary import Vocabulary

@@ -1,0 +1,108 @@
+"""The vocabularies of registered data sets, and which of their classes a model was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from zsk.data.evaluation_sets import EvaluationClasses
+from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
+
+
+def registered_names() -> list[str]:
+    """The data sets that `zsk.data.register` registered, sorted."""
+    names = DatasetCatalog.list()
+    return sorted(n for n in names if MetadataCatalog.get(n).get("evaluator_type") == "zero_shot")
+
+
+def get_vocabulary(
+    name: str, *, friendly: bool = True, trained_on: Sequence[str] = ()
+) -> Vocabulary:
+    """The joint vocabulary of a registered data set, with the seen flags of a model.
+
+    Args:
+        name: of the data set.
+        friendly: False takes the benchmark's names as prompt names.
+        trained_on: the training data sets of the model (DATASETS.TRAIN). In a cross-dataset
+            evaluation (`is_cross_dataset`) the classes with trained names are seen; otherwise, and
+            for (), the flags are those of the data set's own split.
+
+    Raises:
+        UserError: a data set is not registered; one for evaluation only is in `trained_on`, or is
+            `name` while `trained_on` is empty.
+    """
+    classes = _classes(name)
+    if is_cross_dataset(name, trained_on):
+        trained = seen_names(trained_on)
+        vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+        for word, spelled in vocabulary.unseen_spellings(trained).items():
+            logging.getLogger(__name__).warning(
+                f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
+                "almost alike: where they are one class, make this its prompt name"
+            )
+    elif isinstance(classes, Vocabulary):
+        vocabulary = classes
+    else:
+        raise UserError(
+            f"the data set {name!r} is for evaluation only: name it in DATASETS.TEST, and in "
+            "DATASETS.TRAIN the data set that the model was trained on, which tells seen from "
+            "unseen"
+        )
+    if friendly:
+        return vocabulary
+    return dataclasses.replace(vocabulary, prompt_names=vocabulary.names)
+
+
+def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
+    """Whether the seen flags of data set `name` differ from what `trained_on` trained.
+
+    Always True for a data set for evaluation only, and False where `trained_on` is empty.
+
+    Raises:
+        UserError: a data set is not registered.
+    """
+    if not trained_on:
+        return False
+    own = _classes(name)
+    if any(_classes(other) == own for other in trained_on):
+        return False
+    trained = seen_names(trained_on)
+    return own != Vocabulary.from_trained(own.names, own.prompt_names, trained)
+
+
+def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the seen classes of training data sets, each once.
+
+    Prompt names count even if DATASETS.PROMPT_NAMES is off: the masks are the same.
+
+    Raises:
+        UserError: a data set is not registered, is for evaluation only, or has no seen class.
+    """
+    names: list[str] = []
+    for dataset in datasets:
+        seen = get_vocabulary(dataset).seen_only()
+        names += [*seen.names, *seen.prompt_names]
+    return tuple(dict.fromkeys(names))
+
+
+def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
+    """Names and prompt names of the unseen classes of training data sets."""
+    names: list[str] = []
+    for vocabulary in map(get_vocabulary, datasets):
+        kept = [k for k, seen in enumerate(vocabulary.seen) if not seen]
+        names += [words[k] for words in (vocabulary.names, vocabulary.prompt_names) for k in kept]
+    return tuple(names)
+
+
+def _classes(name: str) -> Vocabulary | EvaluationClasses:
+    ours = registered_names()
+    if name not in ours:
+        raise UserError(
+            f"the data set {name!r} is not registered; registered are: {', '.join(ours) or 'none'}"
+        )
+    metadata = MetadataCatalog.get(name)
+    return metadata.vocabulary or metadata.evaluation_classes
