@@ -23,12 +23,13 @@ from torch.utils.data import DataLoader
 
 from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
-from zsk.engine.checkpoint import initial_weights, load_weights
+from zsk.engine.checkpoint import load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
+from zsk.engine.initial_weights import initial_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
-from zsk.engine.resume import next_iteration
+from zsk.engine.resume import Checkpoint, checkpoint_to_resume
 from zsk.engine.settings import (
     check_equal_settings,
     config_of_training_kept,
@@ -40,8 +41,11 @@ from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError, run_cli
 from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.files import remove_unfinished, replacing
+from zsk.key_checks import check_training_size
+from zsk.known_weights import by_name
 from zsk.load import load_config
 from zsk.test_time_augmentation import with_test_time_augmentation
+from zsk.true_scale import feature_strides
 
 logger = logging.getLogger("zsk.train_net")
 
@@ -52,6 +56,8 @@ class Trainer(ResumableTrainer):
     def __init__(self, cfg: CfgNode, start_iter: int = 0):
         self.first_iter = start_iter  # read by build_train_loader, which the base class calls
         super().__init__(cfg)
+        model = getattr(self.model, "module", self.model)  # of several processes
+        check_training_size(cfg, max(feature_strides(model.backbone).values()))
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
         self.register_hooks(telling_hooks(self._trainer.data_loader))
@@ -84,18 +90,6 @@ class Trainer(ResumableTrainer):
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
 
-    def resume_or_load(self, resume: bool = True) -> None:
-        if resume and self.checkpointer.has_checkpoint():
-            super().resume_or_load(resume=True)
-            if self.cfg.MODEL.WEIGHTS:
-                logger.info(
-                    f"MODEL.WEIGHTS {self.cfg.MODEL.WEIGHTS} is not read: the training goes on "
-                    "from its own checkpoint"
-                )
-        else:
-            share = self.cfg.MODEL.WEIGHTS_MIN_SHARE
-            initial_weights(self._trainer.model, self.cfg.MODEL.WEIGHTS, share)
-
     def run_step(self) -> None:
         # Detectron2 frees the gradients after the forward pass, which takes more memory
         self._trainer.optimizer.zero_grad()
@@ -110,6 +104,7 @@ def main(args: Namespace) -> None:
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if args.eval_only:
         set_up(cfg, args)
         evaluate(cfg)
@@ -118,19 +113,19 @@ def main(args: Namespace) -> None:
         check_best_metric(cfg)
         if not args.resume:
             refuse_to_replace(cfg.OUTPUT_DIR)
+        checkpoint = checkpoint_to_resume(cfg.OUTPUT_DIR)
         if cfg.SEED < 0:
-            cfg.SEED = drawn_seed(cfg.OUTPUT_DIR, args.resume)
+            cfg.SEED = drawn_seed(checkpoint)
         set_up(cfg, args)
-        train(cfg, args.resume)
+        train(cfg, checkpoint)
 
 
 def set_up(cfg: CfgNode, args: Namespace) -> None:
-    """Logs, seeds, and the check of the data sets."""
+    """Detectron2's logs, seeds, and the check of the data sets."""
     check_equal_settings(cfg)
     cfg.freeze()
     with config_of_training_kept(cfg.OUTPUT_DIR):
         default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     if not args.eval_only:
@@ -147,12 +142,20 @@ def evaluate(cfg: CfgNode) -> None:
         verify_results(cfg, results)
 
 
-def train(cfg: CfgNode, resume: bool) -> None:
-    """Train, or go on with a training."""
+def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:
+    """Train, or go on with a training from its checkpoint."""
     if comm.is_main_process():
         remove_unfinished(cfg.OUTPUT_DIR)
-    trainer = Trainer(cfg, next_iteration(cfg.OUTPUT_DIR) if resume else 0)
-    trainer.resume_or_load(resume=resume)
+    trainer = Trainer(cfg, checkpoint.iteration + 1 if checkpoint else 0)
+    if checkpoint is None:
+        initial_weights(trainer.model, cfg.MODEL.WEIGHTS, cfg.MODEL.WEIGHTS_MIN_SHARE)
+    else:
+        trainer.resume(checkpoint)
+        if cfg.MODEL.WEIGHTS:
+            logger.info(
+                f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not read: the training goes on from its own "
+                "checkpoint"
+            )
     if comm.is_main_process():  # not before a resume that does not fit is refused
         with replacing(os.path.join(cfg.OUTPUT_DIR, "config.yaml")) as unfinished:
             unfinished.write_text(cfg.dump())
@@ -160,7 +163,18 @@ def train(cfg: CfgNode, resume: bool) -> None:
 
 
 def run() -> None:
-    run_in_processes(main, argument_parser().parse_args())
+    parser = argument_parser()
+    parser.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="instead of MODEL.WEIGHTS: a file, hf://user/repository/file, or a name "
+        "(docs/weights.md), which brings its configuration where no --config-file is given",
+    )
+    args = parser.parse_args()
+    args.config_file, weights = by_name(args.config_file, args.weights)
+    if weights is not None:
+        args.opts += ["MODEL.WEIGHTS", str(weights)]
+    run_in_processes(main, args)
 
 
 if __name__ == "__main__":

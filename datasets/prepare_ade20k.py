@@ -19,13 +19,14 @@ from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.evaluation_sets import EVALUATION_SETS, ade20k_value_table  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         default=Path(datasets_root()) / "ADEChallengeData2016",
         help="folder with annotations/validation (default: %(default)s)",
     )

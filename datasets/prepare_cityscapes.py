@@ -22,6 +22,7 @@ from zsk.data.evaluation_sets import (  # noqa: E402
     cityscapes_train_id_table,
 )
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 PHOTO_ENDING = "_leftImg8bit.png"
 # labelIds files are in every download; labelTrainIds files are made from them by Cityscapes' tools
@@ -57,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         default=Path(datasets_root()) / "cityscapes",
         help="folder with gtFine/val and leftImg8bit/val (default: %(default)s)",
     )

@@ -20,6 +20,7 @@ from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 IMAGES = {"train2017": 118_287, "val2017": 5_000}
 
@@ -55,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         default=Path(datasets_root()) / "coco",
         help="folder with stuffthingmaps/{train2017,val2017} (default: %(default)s)",
     )

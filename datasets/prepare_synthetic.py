@@ -20,13 +20,14 @@ from synthetic_world.scene import PARTS, Scene  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         default=Path(datasets_root()) / "synthetic",
         help="folder to write (default: %(default)s)",
     )

@@ -27,6 +27,7 @@ from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
 from zsk.data.splits import get_split, voc_value_table  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 IMAGES = {"train": 10_582, "val": 1_449}
 
@@ -62,14 +63,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--root",
-        type=Path,
+        type=user_path,
         default=Path(datasets_root()) / "VOC2012",
         help="folder with SegmentationClassAug, train.txt and val.txt, or, with --sbd, with "
         "SegmentationClass and ImageSets (default: %(default)s)",
     )
     parser.add_argument(
         "--sbd",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="SBD's folder benchmark_RELEASE: build SegmentationClassAug, train.txt and val.txt",
     )

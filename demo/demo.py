@@ -28,9 +28,12 @@ from demo_files import (  # noqa: E402
 )
 
 from zsk.data.images import read_image  # noqa: E402
-from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli, say  # noqa: E402
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
+from zsk.known_weights import by_name  # noqa: E402
 from zsk.load import default_vocabulary  # noqa: E402
 from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmentation, Segmenter  # noqa: E402
+from zsk.terminal import say  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 from zsk.words import option_words  # noqa: E402
 
@@ -58,8 +61,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--class-names", metavar="NAMES", help=names_help)
     add("--output", default="output/demo", metavar="DIR", help="default: %(default)s")
     add("--overwrite", action="store_true", help="replace results of an earlier run")
-    add("--config-file", metavar="FILE", help="default: the small embedded model")
-    add("--weights", metavar="FILE", help="default: those that the configuration names")
+    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
+    weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
+    add("--weights", metavar="NAME", help=weights_help)
     add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
     add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
@@ -80,11 +84,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
     warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.input, args.sample_photos)
-    output = Path(args.output)
+    output = user_path(args.output)
     jobs = name_results(photos, output)
     prepare_output(output, jobs.values(), args.overwrite)
 
-    segmenter = Segmenter(args.config_file, args.weights, args.device, args.opts)
+    config_file, weights = by_name(args.config_file, args.weights)
+    segmenter = Segmenter(config_file, weights, args.device, args.opts)
     if class_names is None:
         class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
     vocabulary = segmenter.vocabulary(class_names)
@@ -94,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
     if segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
-    config = str(args.config_file or DEFAULT_CONFIG)
+    config = str(config_file or DEFAULT_CONFIG)
     origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
     failed = missing + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
     wanted = missing + len(jobs)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
-from zsk.files import remove_unfinished, replacing
+from zsk.files import remove_unfinished, replacing, user_path
 from zsk.segmenter import Segmentation
 from zsk.visualization import label_image
 
-IMAGE_SUFFIXES = set(".avif .bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
 RESULT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
 _LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems take names of 255
 # stem of the results → file inside the scikit-image package
@@ -40,7 +40,7 @@ def find_photos(pattern: str) -> list[Path]:
     Raises:
         UserError: nothing is there, or the folder or the glob holds no photo.
     """
-    path, problem = Path(pattern), "no such file or folder"
+    path, problem = user_path(pattern), "no such file or folder"
     if os.path.isdir(path):
         problem = "the folder holds no photo"
         try:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from zsk.data.builtin import datasets_root
 from zsk.errors import UserError
+from zsk.files import user_path
 from zsk.load import load_config
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
@@ -47,7 +49,7 @@ def message_of(path: Path, *opts: str) -> str:
         ("MODEL:\n  A: [1\nSEED: 2", "cannot be read as YAML: line 3, column 5: expected ','"),
         (b"OUTPUT_DIR: \xe4", "it is not encoded in UTF-8"),
         ("SEED: 1".encode("utf-16"), "it is not encoded in UTF-8"),
-        ("A: " + "[" * 20000, "nested too deeply"),
+        ("A: " + "[" * 2000, "nested too deeply"),
         ("MODEL: &self {KERNELS: *self}", "nested too deeply"),
         ("OUTPUT_DIR: !!python/object/apply:os.mkdir [{}/made]", "line 1, column 13: could not"),
         ("OUTPUT_DIR: !!binary aGk=", "Key OUTPUT_DIR with value"),
@@ -90,6 +92,17 @@ def test_bases_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     cfg = load_config(str(write(tmp_path, f"_BASE_: {path}")))
     kernels = cfg.MODEL.KERNELS
     assert (cfg.SEED, kernels.DIM, kernels.NUM_HEADS, kernels.NUM_KERNELS) == (2, 64, 4, 9)
+
+
+def test_the_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "OUTPUT_DIR: ~/out\nMODEL: {WEIGHTS: ~/a.pth}")
+    cfg = load_config("~/config.yaml", ["MODEL.CLIP.NAME", "~/c.pt"])
+    found = cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.NAME
+    assert found == tuple(f"{tmp_path}/{name}" for name in ("out", "a.pth", "c.pt"))
+    monkeypatch.setenv("DETECTRON2_DATASETS", "~/data")
+    assert datasets_root() == f"{tmp_path}/data"
+    assert user_path("~/photo.jpg") == tmp_path / "photo.jpg"
 
 
 def test_odd_files_that_are_read(tmp_path: Path) -> None:
@@ -140,7 +153,9 @@ def test_numbers_that_are_read(tmp_path: Path) -> None:
     [
         (["SEED", "010"], "SEED is 010, but has to be a whole number"),
         (["SEED", "1:30"], "SEED is 1:30, but has to be a whole number"),
-        (["SEED"], "odd length"),
+        (["SEED"], "SEED has no value: give KEY VALUE pairs"),
+        (["TEST.TILES", "SEED", "1"], "options: TEST.TILES has no value: give KEY VALUE pairs"),
+        (["TEST.AUG.MIN_SIZES", "32", "48"], "48 has no value: give KEY VALUE pairs, and a list "),
         (["MODEL.KERNELS", "3"], "MODEL.KERNELS is 3, but has to be a section of keys"),
         (["MODEL.ENSEMBLE.LAMBDA", "1"], "is 1, but has to be a number such as 1.0"),
         (["MODEL.WEIGHTS.X", "1"], "Non-existent key: MODEL.WEIGHTS.X"),

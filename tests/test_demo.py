@@ -92,6 +92,10 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
+    named = ("--weights", "zsk_lite2", "--overwrite", "--class-names", "cat, sofa")
+    assert run("--input", photo, *named) == 0
+    origin = summary(tmp_path, "one")
+    assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
 
 
 def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
@@ -103,7 +107,7 @@ def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
     assert '"dining_table" counts as the trained class "diningtable"\n' in said
     run("--input", photo, "--output", tmp_path / "two", "--class-names", "cat,")
     assert 'note: "cat" is the only name, so every pixel gets it' in capsys.readouterr().out
-    with pytest.raises(UserError, match="looks like a file"):
+    with pytest.raises(UserError, match="names.csv does not exist"):
         run("--input", photo, "--class-names", "names.csv")
 
 

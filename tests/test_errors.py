@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zsk.errors import UnreadableFile, UserError, run_cli, say
+from zsk.errors import UnreadableFile, UserError, run_cli
+from zsk.terminal import say
 
 WRAPPED = (
     "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):"

@@ -8,8 +8,9 @@ from detectron2.projects.deeplab import add_deeplab_config
 
 from zsk.config import default_config
 from zsk.errors import UserError
-from zsk.key_checks import all_keys
-from zsk.key_table import CONDITIONS, FIXED, RULES
+from zsk.key_checks import all_keys, check_training_size
+from zsk.key_limits import CONDITIONS, FIXED
+from zsk.key_table import RULES
 from zsk.load import load_config
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
@@ -98,6 +99,28 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
 )
 def test_a_value_that_cannot_be(config: Path, opts: list[object], words: str) -> None:
     assert words in message_of(config, *opts)
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (["INPUT.MIN_SIZE_TRAIN", "(32, 640)"], "MIN_SIZE_TRAIN allows training images of 32"),
+        (["INPUT.MAX_SIZE_TRAIN", 1], "MAX_SIZE_TRAIN allows training images of 1 pixels"),
+        (
+            ["INPUT.CROP.ENABLED", True, "INPUT.CROP.SIZE", "[8, 64]"],
+            "INPUT.CROP.SIZE allows training images of 8 pixels, but the network has a stride of "
+            "32: give at least 33",
+        ),
+    ],
+)
+def test_training_images_of_one_cell(config: Path, opts: list[object], words: str) -> None:
+    opts = ["INPUT.MIN_SIZE_TRAIN", "(640,)", "INPUT.SIZE_DIVISIBILITY", 0, *opts]
+    cfg = load_config(str(config), list(map(str, opts)))
+    with pytest.raises(UserError) as raised:
+        check_training_size(cfg, 32)
+    assert words in str(raised.value)
+    cfg.INPUT.SIZE_DIVISIBILITY = 64  # they are padded
+    check_training_size(cfg, 32)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ import re
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from zsk.errors import UserError
-from zsk.safe_load import read_file
+from zsk.safe_load import read_file, save_file
 
 HARMLESS = {
     "tensor": torch.arange(3.0),
@@ -55,7 +56,17 @@ def test_arrays_of_numpy_1_are_read(tmp_path) -> None:
     assert read_file(tmp_path / "a.pkl")["a"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("name, save", [("a.pth", torch.save), ("a.pkl", save_pickle)])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.PKL", "a.ckpt", "a.bin", "a"])
+def test_the_content_decides_what_a_file_is(tmp_path, name: str) -> None:
+    for save in (save_pickle, torch.save):
+        save({"a": np.ones(2)}, tmp_path / name)
+        assert read_file(tmp_path / name)["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "name, save",
+    [("a.pth", torch.save), ("a.pkl", save_pickle), ("a.PKL", save_pickle), ("a", save_pickle)],
+)
 def test_what_could_run_code_is_named_and_not_run(tmp_path, name, save) -> None:
     for content, culprit in (
         (Evil(tmp_path / "written"), r"io\.open"),
@@ -90,6 +101,67 @@ def test_damage_is_told(tmp_path) -> None:
         read_file(tmp_path)
 
 
+STATE = {
+    "weight": torch.randn(3, 4).t(),  # not contiguous
+    "count": torch.tensor(3),
+    "half": torch.randn(2).bfloat16(),
+    "none": torch.zeros(0, 5),
+    "mask": torch.tensor([True, False]),
+}
+STATE["tied"] = STATE["weight"]
+NOTES = {"trained_on": ["cat", "café"], "trainer": {"settings": {"x": [1, 2.5], "y": "z"}}}
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors", "A.SAFETENSORS"])
+def test_tensors_and_notes_come_back_bit_by_bit(tmp_path, name) -> None:
+    save_file(tmp_path / name, {**STATE, **NOTES})
+    content = read_file(tmp_path / name)
+    assert {key: content.pop(key) for key in NOTES} == NOTES
+    assert content.keys() == STATE.keys()
+    for key, value in STATE.items():
+        assert content[key].dtype == value.dtype and torch.equal(content[key], value)
+    (tmp_path / name).rename(tmp_path / "other.bin")  # the content decides, not the name
+    assert read_file(tmp_path / "other.bin")["trained_on"] == NOTES["trained_on"]
+
+
+def test_a_models_tensors_stand_at_the_top_of_a_safetensors_file(tmp_path) -> None:
+    save_file(tmp_path / "a.safetensors", {"model": STATE, **NOTES})
+    assert read_file(tmp_path / "a.safetensors").keys() == STATE.keys() | NOTES.keys()
+    plain = safetensors.torch.load_file(tmp_path / "a.safetensors")
+    assert plain.keys() == STATE.keys()  # as other programs read it
+    safetensors.torch.save_file(plain, tmp_path / "b.safetensors", {"author": "1"})  # theirs
+    assert read_file(tmp_path / "b.safetensors").keys() == STATE.keys()
+
+
+def test_damage_of_a_safetensors_file_is_told(tmp_path) -> None:
+    file = tmp_path / "a.safetensors"
+    save_file(file, STATE)
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 1
+    for content, reason in (
+        (whole[:-3], "not fully covered"),
+        (whole[:40], "header"),
+        (whole[:5], "header"),
+        (bytes(flipped), "the checksum of its tensors is wrong"),
+        (b"", "it is empty"),
+        (b"<html> <body>not found", "header"),
+        (b"version https://git-lfs.github.com/spec/v1", "header"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=f"a.safetensors cannot be read: .*{reason}") as e:
+            read_file(file)
+        assert "\n" not in str(e.value)
+
+
+def test_a_state_of_a_training_has_no_place_in_safetensors(tmp_path) -> None:
+    for part in ({"state": {"0": {"step": torch.ones(1)}}}, {"state": {0: 1}}, (1, 2)):
+        with pytest.raises(UserError, match="a.safetensors .* no state of a training.*in .pth"):
+            save_file(tmp_path / "a.safetensors", {"model": STATE, "optimizer": part})
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_of_the_old_format_are_read(tmp_path) -> None:
     torch.save(HARMLESS, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    assert read_file(tmp_path / "a.pth")["tensor"].tolist() == [0, 1, 2]
+    (tmp_path / "a.pth").rename(tmp_path / "a.pkl")
+    assert read_file(tmp_path / "a.pkl")["tensor"].tolist() == [0, 1, 2]

@@ -75,6 +75,9 @@ def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls, tmp_pat
     segmenter = Segmenter("a.yaml", "mine.pth", "cpu", opts)
     assert calls["config_file"] == "a.yaml" and calls["weights"] == "mine.pth"
     assert segmenter.cfg.MODEL.DEVICE == "cpu"
+    for arguments in (("zsk_lite2",), (None, "zsk_lite2")):
+        Segmenter(*arguments, device="cpu")
+        assert calls["config_file"] == str(DEFAULT_CONFIG) and calls["weights"] == "zsk_lite2"
     monkeypatch.chdir(tmp_path)  # a configuration of the package needs no path to it
     Segmenter("configs/embedded/zsk_lite2.yaml", device="cpu")
     assert calls["config_file"] == str(DEFAULT_CONFIG)
@@ -191,6 +194,11 @@ def test_other_images_are_refused(calls, image, message):
 def test_a_device_that_is_not_there_is_refused(calls, device):
     with pytest.raises(UserError, match=device):
         Segmenter(device=device)
+
+
+def test_an_option_without_a_value_is_named_alone(calls):
+    with pytest.raises(UserError, match="options: TEST.TILES has no value: give KEY VALUE pairs"):
+        Segmenter(weights="a.pth", device="cpu", opts=["TEST.TILES"])
 
 
 def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import SPLITS, get_split
 from zsk.errors import UserError
+from zsk.spelling import same_class
 from zsk.vocabulary import Vocabulary
-from zsk.words import same_class
 
 
 def animals() -> Vocabulary:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.words import class_words, option_words
 
@@ -54,6 +55,8 @@ def test_natural_forms(words) -> None:
         ("cat " * 16, "has 63 characters.*put a comma"),
         ("names.txt", r"looks like a file.*'@names.txt'.*pathlib.Path\('names.txt'\)"),
         ("@names", "looks like a file"),
+        ("cat, photo.TIF", "'photo.TIF' looks like a file, but no list of names"),
+        ("model.PTH", "looks like a file, but no list"),
         ("cat, coco.NAMES", "'coco.NAMES' looks like a file"),
         ("- cat\n- dog", "starts with '-'"),
         ("['cat', 'dog']", "starts with '.'"),
@@ -66,6 +69,14 @@ def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
         class_words(words)
 
 
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_a_photo_is_no_name(suffix: str) -> None:
+    for name in (f"photo{suffix}", f"photo{suffix.upper()}"):
+        for read in (class_words, option_words):
+            with pytest.raises(UserError, match="looks like a file, but no list of names"):
+                read(name)
+
+
 @pytest.mark.parametrize("text", ["cat\nred bus\n\nsky\n", "\ufeffcat,red bus\r\nsky\r\n"])
 def test_names_from_a_file(tmp_path: Path, monkeypatch, text: str) -> None:
     file = tmp_path / "names.txt"
@@ -73,6 +84,12 @@ def test_names_from_a_file(tmp_path: Path, monkeypatch, text: str) -> None:
     monkeypatch.chdir(tmp_path)
     assert class_words(file) == NAMES
     assert option_words(f"@{file}") == option_words("names.txt") == NAMES
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert option_words("~/names.txt") == option_words("@~/names.txt") == NAMES
+    assert class_words(Path("~/names.txt")) == NAMES
+    for name in ("none.txt", "none.yaml", "none.JSON"):
+        with pytest.raises(UserError, match=f"the names file {name} does not exist"):
+            option_words(name)
     assert option_words(" cat, names") == ["cat", "names"]
     with pytest.raises(UserError, match="looks like a file"):
         class_words("names.txt")  # a service may pass a stranger's words on

@@ -141,6 +141,16 @@ def test_a_batch_of_different_sizes_equals_singles(tiny_model):
         assert torch.equal(result["pred_labels"], single["pred_labels"])
 
 
+def test_a_photo_of_one_cell(tiny_model):
+    """Every group of a norm has one value: its mean, so nothing but the bias is left."""
+    model = tiny_model.eval()
+    for height, width in ((1, 1), (1, 31), (31, 1), (31, 31)):
+        with torch.no_grad():
+            (result,) = model([noisy(height, width, 0)])
+        assert result["pred_labels"].shape == (height, width)
+        assert torch.isfinite(result["pred_masks"]).all()
+
+
 def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(tiny_model):
     model = tiny_model.train()
     full, empty = model([labelled(1)] * 2), model([labelled(255)] * 2)

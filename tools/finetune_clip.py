@@ -42,6 +42,7 @@ from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
@@ -56,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--config-file", required=True)
-    parser.add_argument("--output", required=True, type=Path, help="the file to write")
+    parser.add_argument("--output", required=True, type=user_path, help="the file to write")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=4, help="photos a step")
     parser.add_argument(

@@ -36,7 +36,8 @@ from PIL import Image  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import demo as demo_program  # noqa: E402
-from zsk.errors import UserError, printable, run_cli  # noqa: E402
+from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.terminal import printable  # noqa: E402
 
 PER_FOLDER, SOUND = 50, 3
 OPTIONS = ("INPUT.MIN_SIZE_TEST", "64")  # the model sees photos small, to save time

@@ -27,6 +27,7 @@ from tqdm import tqdm  # noqa: E402
 from zsk.data.builtin import datasets_root, register_all  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 
 def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
@@ -62,24 +63,31 @@ def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) 
             "or classes: make a page for each"
         )
     photos, labels = data_folders(args, evaluations[0].dataset)
-    folders = [Path(folder) for folder in args.predictions]
     vocabulary = evaluations[0].vocabulary
     images = tqdm(args.images, desc="photos", disable=None)
-    return [make_row(name, photos, labels, folders, vocabulary) for name in images]
+    return [make_row(name, photos, labels, args.predictions, vocabulary) for name in images]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write an HTML page about evaluations.")
     parser.add_argument("metrics", nargs="+", help="metrics.json of an evaluation")
-    parser.add_argument("-o", "--output", required=True, help="folder for the page and its PNGs")
+    parser.add_argument(
+        "-o", "--output", required=True, type=user_path, help="folder for the page and its PNGs"
+    )
     parser.add_argument("--images", nargs="+", default=[], help="photos to show, without ending")
-    parser.add_argument("--predictions", nargs="+", default=[], help="folders of <image>.png")
-    parser.add_argument("--photos", help="folder of the photos (default: the data set's)")
-    parser.add_argument("--labels", help="folder of the ground truth (default: the data set's)")
+    parser.add_argument(
+        "--predictions", nargs="+", default=[], type=user_path, help="folders of <image>.png"
+    )
+    parser.add_argument(
+        "--photos", type=user_path, help="folder of the photos (default: the data set's)"
+    )
+    parser.add_argument(
+        "--labels", type=user_path, help="folder of the ground truth (default: the data set's)"
+    )
     args = parser.parse_args()
     evaluations = read_evaluations(args.metrics)
     rows = grid_rows(args, evaluations)
-    output = Path(args.output)
+    output: Path = args.output
     try:
         page = write_page(evaluations, rows, output, datetime.now(timezone.utc).date().isoformat())
     except OSError as error:

@@ -42,6 +42,7 @@ from zsk.classification.prompts import TEMPLATES  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
     from training import small_clip
@@ -59,8 +60,10 @@ def parse_arguments() -> argparse.Namespace:
         description="Train the small CLIP of the synthetic world.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--output", required=True, type=Path, help="the file to write")
-    parser.add_argument("--adapt", type=Path, help="go on from this CLIP, with flawed cut-outs")
+    parser.add_argument("--output", required=True, type=user_path, help="the file to write")
+    parser.add_argument(
+        "--adapt", type=user_path, help="go on from this CLIP, with flawed cut-outs"
+    )
     parser.add_argument("--tower", default="resnet", choices=sorted(small_clip.TOWERS))
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")

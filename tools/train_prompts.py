@@ -37,6 +37,7 @@ from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_segment_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
 
@@ -46,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--config-file", required=True)
-    parser.add_argument("--output", required=True, help="the file to write")
+    parser.add_argument("--output", required=True, type=user_path, help="the file to write")
     # As many vectors as the template has tokens (our choice): training starts from it exactly.
     parser.add_argument("--prefix", type=int, default=4, help="context vectors before the name")
     parser.add_argument("--suffix", type=int, default=1, help="context vectors after the name")

@@ -17,6 +17,7 @@ from zsk.compat import compiled_ops_available
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.vocabularies import registered_names
 from zsk.errors import UserError, run_cli
+from zsk.known_weights import KNOWN, local_file
 
 MISSING = "missing"
 # item → the distributions that provide it, the recommended one first
@@ -25,6 +26,7 @@ _PACKAGES = {
     "torchvision": ("torchvision",),
     "Detectron2": ("detectron2", "pb1-detectron2"),
     "CLIP code": ("openai-clip", "clip-anytorch", "clip"),
+    "open_clip (optional)": ("open-clip-torch",),
     "timm": ("timm",),
     "numpy": ("numpy",),
     "Pillow": ("pillow",),
@@ -79,6 +81,18 @@ def clip_row() -> Row:
     return Row("CLIP weights", MISSING, remedy)
 
 
+def known_rows() -> list[Row]:
+    """The published models that `--weights NAME` takes."""
+    rows = []
+    for name, known in KNOWN.items():
+        try:
+            rows.append(Row(f"weights {name}", local_file(name)))
+        except UserError:
+            remedy = f"optional, docs/weights.md: {known.source}"
+            rows.append(Row(f"weights {name}", MISSING, remedy))
+    return rows
+
+
 def backbone_row() -> Row:
     """The ImageNet weights of the ResNet-101 configurations in Detectron2's download cache."""
     cache = Path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache")).expanduser()
@@ -120,6 +134,7 @@ def main() -> None:
         device_row(),
         clip_row(),
         backbone_row(),
+        *known_rows(),
         *dataset_rows(),
     ]
     print(tabulate(rows, headers=("item", "found", "how to get it"), disable_numparse=True))

@@ -132,12 +132,12 @@ def _add_criterion_config(cfg: CfgNode) -> None:
 
 def _add_classification_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
-    clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, or embedded
+    clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, open_clip:MODEL/TAG, or embedded
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
     clip.PROMPT = "single"  # single, sculpture, imagenet, vild or learned
     clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
-    # one_pass with OpenAI's models: shorter side of the photo in pixels; 0: the training size
+    # one_pass, but for embedded: shorter side of the photo in pixels; 0: the training size
     clip.ONE_PASS_SIZE = 0
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)
     # more thresholds, such as [0.7] beside a MASK_THRESHOLD of 0.3: a crop (or pooled region) for

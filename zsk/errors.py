@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
+
+from zsk.terminal import drop_broken, say
 
 USER_ERROR_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 128 + signal.SIGINT  # as a shell reports it
@@ -80,7 +82,7 @@ def reported_mistakes() -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             where = os.fsdecode(error.filename)
-        elif error.errno in _NO_SPACE or _drop_broken("\n"):
+        elif error.errno in _NO_SPACE or drop_broken("\n"):
             where = "the output or a file cannot be written"
         else:
             raise
@@ -88,26 +90,6 @@ def reported_mistakes() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def say(line: str, error: bool = False) -> None:
-    """Print one line at once; a closed or full output is no reason to stop, and is said once.
-
-    For programs whose results are files, with `error` on stderr. Line breaks and terminal codes, as
-    files' names may hold them, are printed as escapes.
-    """
-    stream = sys.stderr if error else sys.stdout
-    try:
-        print(printable(line), file=stream, flush=True)
-    except OSError as problem:
-        _drop(stream)
-        if not error:
-            say(f"note: the output is lost ({problem.strerror}), the run goes on", error=True)
-
-
-def printable(line: str) -> str:
-    """The line with escapes in place of line breaks, control characters and surrogates."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def end_quietly() -> None:
@@ -147,24 +129,5 @@ def _end_at_once(number: int, _: FrameType | None) -> NoReturn:
 def _leave(message: str, code: int) -> NoReturn:
     """Print on stderr as one line: messages may quote another library's many-line error."""
     say(" ".join(message.split()), error=True)
-    _drop_broken()  # or the interpreter's end would report it again
+    drop_broken()  # or the interpreter's end would report it again
     sys.exit(code)
-
-
-def _drop_broken(probe: str = "") -> bool:
-    """Whether stdout or stderr takes no output any more; what is printed there from now on is lost.
-
-    Without a buffer only a further write tells, of `probe`.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:  # None: closed before Python started
-                print(end=probe, file=stream, flush=True)
-        except OSError:
-            _drop(stream)
-            return True
-    return False
-
-
-def _drop(stream: TextIO) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -42,6 +42,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             pass  # the first error says what is wrong
 
 
+def user_path(text: str) -> Path:
+    """The path of an option; a ~ at its beginning is the home folder, as a shell reads it."""
+    return Path(text).expanduser()
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Remove the files that a killed process left behind in `replacing`."""
     for file in Path(folder).glob(".unfinished-*"):

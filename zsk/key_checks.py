@@ -12,7 +12,8 @@ from detectron2.projects.deeplab import add_deeplab_config
 from zsk.config import default_config
 from zsk.config_file import flat
 from zsk.errors import UserError
-from zsk.key_table import CONDITIONS, FIXED, RULES
+from zsk.key_limits import CONDITIONS, FIXED
+from zsk.key_table import RULES
 
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
 
@@ -75,6 +76,24 @@ def check_together(cfg: CfgNode) -> None:
         raise UserError(
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"
+        )
+
+
+def check_training_size(cfg: CfgNode, stride: int) -> None:
+    """Raise a UserError for training images that a network of this stride makes one cell of."""
+    options = cfg.INPUT
+    sides = {
+        "MIN_SIZE_TRAIN": min(options.MIN_SIZE_TRAIN),
+        "MAX_SIZE_TRAIN": options.MAX_SIZE_TRAIN,
+    }
+    if options.CROP.ENABLED:
+        sides["CROP.SIZE"] = min(options.CROP.SIZE)
+    key = min(sides, key=sides.__getitem__)
+    padded = -(-sides[key] // max(1, options.SIZE_DIVISIBILITY)) * options.SIZE_DIVISIBILITY
+    if max(sides[key], padded) <= stride:
+        raise UserError(
+            f"INPUT.{key} allows training images of {sides[key]} pixels, but the network has a "
+            f"stride of {stride}: give at least {stride + 1}"
         )
 
 

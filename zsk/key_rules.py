@@ -1,4 +1,4 @@
-"""The kinds of values that configuration keys take (used by `zsk.key_table`)."""
+"""The kinds of values that configuration keys take, for `zsk.key_table` and `zsk.key_limits`."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 
 import torch
 from detectron2.config import CfgNode
@@ -22,6 +23,11 @@ from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
 _MISMATCH = r"Type mismatch \(<class '(?:.*\.)?(\w+)'> vs\. .* vs\. (.*)\) for config key: (.*)"
+PATHS = (
+    *("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.TIMM.WEIGHTS", "MODEL.CLIP.NAME"),
+    *("MODEL.CLIP.PROMPT_WEIGHTS", "DATASETS.SPLIT_FILE"),
+)
+BESIDE_THE_FILE = ("MODEL.WEIGHTS", "MODEL.CLIP.PROMPT_WEIGHTS", "DATASETS.SPLIT_FILE")
 _KINDS = {
     **{"SafeConfig": "a section of keys", "str": "a text", "bool": "True or False"},
     **{"int": "a whole number", "float": "a number such as 1.0", "tuple": "a list"},
@@ -31,8 +37,8 @@ _KINDS = {
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
-    Relative MODEL.WEIGHTS, MODEL.CLIP.PROMPT_WEIGHTS and DATASETS.SPLIT_FILE in the file are taken
-    from the file's folder where they exist there.
+    Relative paths of the keys BESIDE_THE_FILE in the file are taken from the file's folder where
+    they exist there. A ~ at the beginning of `config_file` or of one of PATHS is the home folder.
     Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and MODEL.TEST_DTYPE
     is float32.
 
@@ -44,6 +50,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         raise UserError(
             "no configuration is given: name one of the folder configs/ (--config-file)"
         )
+    config_file = os.path.expanduser(config_file)
     if not os.path.exists(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
     register_all(datasets_root())
@@ -55,19 +62,14 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         check_values(cfg, dumped=dumped)
         if not dumped:
             check_read(cfg, given)
-    cfg.MODEL.WEIGHTS = _beside(config_file, cfg.MODEL.WEIGHTS)
-    cfg.MODEL.CLIP.PROMPT_WEIGHTS = _beside(config_file, cfg.MODEL.CLIP.PROMPT_WEIGHTS)
-    cfg.DATASETS.SPLIT_FILE = _beside(config_file, cfg.DATASETS.SPLIT_FILE)
-    for option in opts:
-        if str(option).startswith("--"):
-            raise UserError(
-                f"{option} stands behind KEY VALUE pairs: give options with -- before them"
-            )
+    _change(cfg, BESIDE_THE_FILE, lambda path: _beside(config_file, path))
+    check_options(opts)
     with _named("command-line options"):
         cfg.merge_from_list(list(opts))
         check_values(cfg, dumped=dumped)
         check_read(cfg, opts[::2])
         check_together(cfg)
+    _change(cfg, PATHS, os.path.expanduser)
     if cfg.DATASETS.SPLIT_FILE:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
@@ -97,6 +99,28 @@ def config_hash(cfg: CfgNode) -> str:
     """sha256 of everything that decides a result: the configuration less what goes where."""
     relevant = {**all_keys(cfg), "OUTPUT_DIR": "", "TEST.DUMP": []}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def check_options(opts: Sequence[str]) -> None:
+    """Raise a UserError for options that are no KEY VALUE pairs, quoting what the user gave."""
+    keys = all_keys(default_config())
+    for place, option in enumerate(opts):
+        if str(option).startswith("--"):
+            raise UserError(
+                f"{option} stands behind KEY VALUE pairs: give options with -- before them"
+            )
+        if place % 2 == 0 and (place + 1 == len(opts) or str(opts[place + 1]) in keys):
+            raise UserError(
+                f"command-line options: {option} has no value: give KEY VALUE pairs, and a list as "
+                "one word in quotes"
+            )
+
+
+def _change(cfg: CfgNode, keys: Sequence[str], change: Callable[[str], str]) -> None:
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        node = reduce(getattr, section.split("."), cfg) if section else cfg
+        setattr(node, name, change(getattr(node, name)))
 
 
 def _beside(config_file: str, path: str) -> str:

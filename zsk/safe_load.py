@@ -1,4 +1,4 @@
-"""Reads files of weights: nothing in them is executed, and damage is noticed."""
+"""Reads and writes files of weights: nothing is executed, and damage is noticed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,21 @@ import torch
 from torch.serialization import safe_globals
 
 from zsk.errors import UserError
+from zsk.files import replacing
+from zsk.safetensors_file import SUFFIX, holds_safetensors, read_safetensors, to_bytes
 
+# how the old format of torch.save begins, before torch 1.6: a pickled number
+_OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 
 
 def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
-    """The content, on the CPU, of a file of torch.save or of a .pkl file (Detectron2's model zoo).
+    """The content, on the CPU, of a file of torch.save, of safetensors or of a pickle.
 
+    The content decides which of them a file is, not its suffix; pickles are Detectron2's model zoo.
     Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
     argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
-    for every tensor is compared, which torch.load leaves out.
+    for every tensor is compared, which torch.load leaves out; so is that of `save_file`.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.
@@ -37,18 +43,48 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
         raise UserError(f"{what} {path} {'is no file' if path.exists() else 'does not exist'}")
     try:
         with open(path, "rb") as file:
-            start = file.read(2)
+            start = file.read(32)
         if not start:
             raise pickle.UnpicklingError("it is empty")
-        if start == b"PK":
+        if holds_safetensors(path):
+            return read_safetensors(path)
+        if start.startswith(b"PK"):
             _check_records(path)
-        elif path.suffix == ".pkl":
+        elif _OLD_FORMAT not in start:
             with open(path, "rb") as file:
                 return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
-        with _LOCK, safe_globals([*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        allowed: list[Any] = [*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]
+        # not the path, by whose suffix torch would choose the format
+        with _LOCK, safe_globals(allowed), open(path, "rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle, zip and numpy have their own kinds
         raise UserError(f"{what} {path} cannot be read: {_reason(error)}") from error
+
+
+def save_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write `content` for `read_file`, whole or not at all, in the format of the path's suffix.
+
+    In a .safetensors file the tensors of "model" stand beside the other entries, as in a bare state
+    dict. Other suffixes are torch.save's.
+
+    Raises:
+        UserError: the file cannot be written, or safetensors has no place for an entry.
+    """
+    path = Path(path)
+    if path.suffix.lower() != SUFFIX:
+        with replacing(path) as unfinished:
+            torch.save(content, unfinished)
+        return
+    flat = {key: value for key, value in content.items() if key != "model"}
+    try:
+        data = to_bytes({**content.get("model", {}), **flat})
+    except ValueError as error:
+        raise UserError(
+            f"{path} cannot be written: safetensors holds tensors and plain notes beside them, but "
+            f"no state of a training ({error}): end the name in .pth"
+        ) from error
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
 
 
 def one_line(error: Exception) -> str:

@@ -26,7 +26,8 @@ from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
-from zsk.load import load_config, trained_names
+from zsk.known_weights import by_name
+from zsk.load import check_options, load_config, trained_names
 from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
@@ -77,9 +78,11 @@ class Segmenter:
     """A loaded model, ready for any image and any names; threads may share it and its photos.
 
     Args:
-        config_file: a YAML file, or one that comes with the package ("configs/…/….yaml"); None
-            takes the small model that works without any download.
-        weights: a checkpoint file; None takes the one that the configuration names.
+        config_file: a YAML file, or one that comes with the package ("configs/…/….yaml"), or a name
+            of zsk/known_weights.py, which stands for configuration and weights; None takes that of
+            `weights`, or the small model that works without any download.
+        weights: a checkpoint file, a name, or hf://user/repository/file; None takes the one that
+            the configuration names.
         device: "cpu", "cuda", "cuda:1"; None takes the GPU if there is one.
         opts: further configuration keys and values, as on the command line.
 
@@ -96,12 +99,14 @@ class Segmenter:
     ) -> None:
         if device is not None:
             _check_device(device)  # before a configuration falls back to the CPU
+        check_options(opts)
         merged = ["MODEL.DEVICE", "cuda" if torch.cuda.is_available() else "cpu", *opts]
         if device is not None:
             merged += ["MODEL.DEVICE", device]
+        config_file, weights = by_name(config_file, weights)
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        config_file = config_file or DEFAULT_CONFIG
+        config_file = os.path.expanduser(config_file or DEFAULT_CONFIG)
         if not os.path.isfile(config_file):
             config_file = find_resource(config_file)
         self.cfg = load_config(str(config_file), merged)

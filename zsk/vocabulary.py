@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from zsk.errors import UserError
-from zsk.words import Words, class_words, same_class
+from zsk.spelling import same_class
+from zsk.words import Words, class_words
 
 IGNORE_LABEL = 255
 """Label value of pixels that are neither trained on nor scored, for up to 255 classes."""
@@ -159,7 +160,7 @@ class Vocabulary:
         Args:
             words: as for `zsk.words.class_words`.
             trained: names and prompt names of the classes the model was trained on. A word that
-                spells one of them (`zsk.words.same_class`) is marked as seen.
+                spells one of them (`zsk.spelling.same_class`) is marked as seen.
             untrained: those of the unseen classes beside them: a word that spells one of these as
                 well or better is not.
 

@@ -1,4 +1,4 @@
-"""A user's own class names: read from text, lists and files, checked, compared with trained names.
+"""A user's own class names: read from text, lists and files, and checked.
 
 A name that is a mistake would become a class, and a class always gets pixels: what looks like a
 file, a list in another notation or a sentence is refused.
@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 
 MAX_CHARACTERS = 60  # a longer "name" is a list with another separator, or a sentence
 MAX_FILE_BYTES = 1_000_000
-FILE_ENDINGS = (
-    *(".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".md", ".names", ".docx", ".xlsx"),
-    *(".png", ".jpg", ".jpeg", ".npy", ".pth", ".pt"),
-)
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".names", ".md", ".json", ".yaml", ".yml", ".xml")
+OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckpt", ".bin")
 _SEPARATORS = re.compile(r"[,;|\t，、；]")
 _NOTATION = "@#-*\"'`[{<~./\\"  # first characters of file names, comments and quoted lists
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
@@ -54,10 +52,12 @@ def option_words(text: str) -> list[str]:
     Raises:
         UserError: as `class_words`; or the text is the path of another file.
     """
-    path = text.strip()
+    path = os.path.expanduser(text.strip())
     if path.startswith("@"):
-        return _read(Path(path[1:]).expanduser())
+        return _read(Path(path[1:]))
     if not os.path.isfile(path):
+        if path.lower().endswith(LIST_SUFFIXES) and _split(path) == [path]:
+            raise UserError(f"the names file {path} does not exist")
         return class_words(text)
     if not path.lower().endswith(".txt"):
         raise UserError(
@@ -65,48 +65,6 @@ def option_words(text: str) -> list[str]:
             f"from the file, or '{path},' for a class of this name"
         )
     return _read(Path(path))
-
-
-def normal_form(name: str) -> str:
-    """The name without letter case, spaces, underscores, hyphens and dashes."""
-    return re.sub(r"[\s_\-\u2010-\u2015]+", "", unicodedata.normalize("NFKC", name).casefold())
-
-
-def same_class(words: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Word → the name that it spells; words without one are left out.
-
-    An equal name (letter case aside) comes first, then one of the same normal form, then one that
-    is the word's plural or singular. So names that differ by no more than that stay apart.
-    """
-    equal: dict[str, str] = {}
-    normal: dict[str, str] = {}
-    plural: dict[str, str] = {}
-    for name in names:
-        equal.setdefault(name.strip().casefold(), name)
-        normal.setdefault(normal_form(name), name)
-        for form in _plurals(normal_form(name)):
-            plural.setdefault(form, name)
-    found = {}
-    for word in words:
-        form = normal_form(word)
-        hits = [equal.get(word.casefold()), normal.get(form), plural.get(form)]
-        hits += [normal.get(other) for other in _plurals(form)]
-        hit = next((hit for hit in hits if hit is not None), None)
-        if hit is not None:
-            found[word] = hit
-    return found
-
-
-def _plurals(form: str) -> list[str]:
-    """The regular English plurals of a normal form."""
-    if re.search(r"(s|x|z|ch|sh)$", form):
-        return [form + "es"]
-    if re.search(r"[^aeiou]y$", form):
-        return [form[:-1] + "ies"]
-    if form.endswith("o"):
-        return [form + "s", form + "es"]
-    shelf = re.fullmatch(r"(.+)fe?", form)
-    return [form + "s", *([shelf[1] + "ves"] if shelf else [])]
 
 
 def _split(text: str) -> list[str]:
@@ -160,7 +118,11 @@ def _checked(word: Any, place: str) -> str:
             f"the class name {quoted} has {len(name)} characters, more than {MAX_CHARACTERS}: put "
             "a comma, a semicolon or a new line between names"
         )
-    if name.startswith("@") or name.lower().endswith(FILE_ENDINGS):
+    if name.lower().endswith(IMAGE_SUFFIXES + OTHER_SUFFIXES):
+        raise UserError(
+            f"the class name {quoted} looks like a file, but no list of names: give plain words"
+        )
+    if name.startswith("@") or name.lower().endswith(LIST_SUFFIXES):
         file = name.lstrip("@")
         raise UserError(
             f"the class name {quoted} looks like a file: to read names from it, give '@{file}' to "
@@ -175,6 +137,7 @@ def _checked(word: Any, place: str) -> str:
 
 
 def _read(file: Path) -> list[str]:
+    file = file.expanduser()
     try:
         if not file.is_file():
             problem = "is not a regular file" if file.exists() else "does not exist"

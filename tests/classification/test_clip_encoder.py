@@ -1,7 +1,10 @@
+import hashlib
 import pickle
 import warnings
 import zipfile
+from pathlib import Path
 
+import clip
 import pytest
 import torch
 from tiny_clip import make_tiny_clip, save_tiny_clip
@@ -10,9 +13,10 @@ from torch.nn import functional as F
 from zsk.classification import clip_encoder
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import CLIP, ClipEncoder
-from zsk.classification.clip_file import read_clip_file
+from zsk.classification.clip_file import check_openai, read_clip_file
 from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
+from zsk.safe_load import save_file
 
 TEXTS = ["a photo of a cat.", "sky"]
 
@@ -33,8 +37,6 @@ def weights(tmp_path_factory):
 
 
 def test_same_numbers_as_the_model_it_holds(weights):
-    import clip
-
     encoder, reference = build_encoder(str(weights)), make_tiny_clip()
     crops = torch.randn(3, 3, 64, 64)
     with torch.no_grad():
@@ -72,8 +74,6 @@ def test_the_input_size_comes_from_the_file(tmp_path):
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """The tiny CLIP as OpenAI publishes its models."""
-    import clip
-
     model = make_tiny_clip()
     for name in ("input_resolution", "context_length", "vocab_size"):
         value = torch.tensor(getattr(model, name, 64))
@@ -143,12 +143,29 @@ def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
         build_encoder("ViT-L/14@336px")
     for part in ("ViT-L-14-336px.pt", str(tmp_path / "mine"), ".cache/clip", "clip.load('ViT-L"):
         assert part in str(caught.value)
+    assert {len(url.split("/")[-2]) for url in clip.clip._MODELS.values()} == {64}
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    published = dict.fromkeys(("ViT-L/14@336px", "ViT-B/16"), f"https://host/{sha256}/x.pt")
+    monkeypatch.setattr("clip.clip._MODELS", published)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "ViT-L-14-336px.pt").write_bytes(weights.read_bytes())
     assert build_encoder("ViT-L/14@336px").embed_dim == 32
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
     (tmp_path / ".cache" / "clip" / "ViT-B-16.pt").write_bytes(weights.read_bytes())
     assert build_encoder("ViT-B/16").embed_dim == 32
+    other = save_tiny_clip(tmp_path / ".cache" / "clip" / "ViT-B-16.pt", seed=1)
+    with pytest.raises(UserError, match="ViT-B-16.pt is not the published file of CLIP ViT-B/16"):
+        build_encoder("ViT-B/16")
+    assert build_encoder(str(other)).embed_dim == 32  # its path is no such promise
+
+
+def test_a_safetensors_file_holds_the_same_model(weights, tmp_path):
+    state, file = read_clip_file(weights), tmp_path / "clip.safetensors"
+    save_file(file, state)
+    found = read_clip_file(file)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    assert build_encoder(str(file)).fingerprint() == build_encoder(str(weights)).fingerprint()
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x80\x02garbage", None], ids=str)
@@ -178,6 +195,43 @@ def test_a_file_without_a_whole_model_is_named(weights, tmp_path, change):
     torch.save(change(torch.load(weights, weights_only=True)), tmp_path / "partial.pt")
     with pytest.raises(UserError, match="partial.pt"):
         build_encoder(str(tmp_path / "partial.pt"))
+
+
+TEXT_LAYER = "transformer.resblocks.0.mlp.c_fc.weight"
+LAION = {"ln_final.weight": torch.ones(512), TEXT_LAYER: torch.full((2, 2), 0.1)}
+
+
+@pytest.mark.parametrize(
+    "file, state",
+    [
+        ("a.pt", {"text.ln_final.weight": torch.ones(2)}),
+        ("a.pt", {"visual.trunk.norm.weight": torch.ones(2)}),
+        ("a.pt", {"state_dict": {"logit_scale": torch.ones(())}, "epoch": 3}),
+        ("open_clip_pytorch_model.bin", {}),
+        ("a.pt", {"visual.conv1.weight": torch.zeros(1280, 3, 14, 14)}),
+        ("a.pt", LAION),
+    ],
+)
+def test_what_may_have_another_activation_is_refused(weights, tmp_path, file, state):
+    """open_clip's models have the keys of OpenAI's, and most of them GELU."""
+    torch.save(torch.load(weights, weights_only=True) | state, tmp_path / file)
+    with pytest.raises(UserError, match=f"open_clip:MODEL/TAG:{tmp_path}/{file}.*openai:"):
+        build_encoder(str(tmp_path / file))
+
+
+def test_a_file_beside_open_clips_configuration_is_refused_unless_told(weights, tmp_path):
+    file = tmp_path / "tiny.pt"
+    file.write_bytes(weights.read_bytes())
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    with pytest.raises(UserError, match="may have GELU"):
+        build_encoder(str(file))
+    assert build_encoder(f"openai:{file}").embed_dim == 32
+
+
+def test_copies_of_openais_weights_in_single_precision_are_read():
+    halves = LAION | {TEXT_LAYER: torch.full((2, 2), 0.1).half().float()}
+    check_openai(Path("a.pt"), halves, declared=False)
+    check_openai(Path("a.pt"), LAION, declared=True)
 
 
 def test_a_saved_program_is_not_run(tmp_path):

@@ -100,19 +100,20 @@ def test_classes_learned_from_and_called_unseen_are_reported(encoder, caplog):
     assert caplog.messages[0].endswith(": Cat")
 
 
-def test_a_file_gives_the_prompts_back_to_the_same_encoder_alone(encoder, tmp_path):
-    file = str(tmp_path / "prompts.pth")
+@pytest.mark.parametrize("name", ["prompts.pth", "prompts.safetensors"])
+def test_a_file_gives_the_prompts_back_to_the_same_encoder_alone(encoder, tmp_path, name):
+    file = str(tmp_path / name)
     prompts = LearnedPrompts(torch.randn(3, 64), torch.randn(0, 64), ("cat",))
     save_prompts(file, prompts, encoder)
-    assert [path.name for path in tmp_path.iterdir()] == ["prompts.pth"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
     loaded = load_prompts("learned", file, encoder)
     assert torch.equal(loaded.prefix, prompts.prefix) and loaded.suffix.shape == (0, 64)
     assert loaded.trained_on == ("cat",)
     other = ClipEncoder(str(save_tiny_clip(tmp_path / "other.pt", seed=1)))
-    with pytest.raises(UserError, match="prompts.pth.*another encoder"):
+    with pytest.raises(UserError, match=f"{name}.*another encoder"):
         load_prompts("learned", file, other)
-    with pytest.raises(UserError, match="none/prompts.pth cannot be written"):
-        save_prompts(str(tmp_path / "none" / "prompts.pth"), prompts, encoder)
+    with pytest.raises(UserError, match=f"none/{name} cannot be written"):
+        save_prompts(str(tmp_path / "none" / name), prompts, encoder)
 
 
 @pytest.mark.parametrize("content", [b"x", {"prefix": torch.zeros(1, 2)}, [1], None], ids=str)
@@ -132,7 +133,7 @@ def test_templates_no_file_and_an_encoder_of_whole_texts(encoder):
         load_prompts("vlid", "", encoder)
     with pytest.raises(UserError, match="PROMPT_WEIGHTS is empty"):
         load_prompts("learned", "", encoder)
-    with pytest.raises(UserError, match="embedded"):
+    with pytest.raises(UserError, match="need the text tower"):
         load_prompts("learned", "", ColourEncoder())
 
 

@@ -105,15 +105,14 @@ def test_schedule_and_rates_are_those_given_now(train, tmp_path: Path) -> None:
 def test_the_best_checkpoint_stays_beside_the_last(train, tmp_path: Path) -> None:
     options = ("TEST.EVAL_PERIOD", 1, "TEST.BEST_METRIC", "pAcc", "SOLVER.BASE_LR", 0.01)
     log = train(tmp_path, *options, "SOLVER.MAX_ITER", 4)
-    best = torch.load(tmp_path / "model_best.pth", weights_only=True)
-    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
-    found = [line["sem_seg/pAcc"] for line in lines if "sem_seg/pAcc" in line]
-    assert best["best"] == {"metric": "pAcc", "value": pytest.approx(max(found))}
-    assert f"pAcc {max(found):.2f} after iteration {best['iteration']} is the best so far" in log
+    kept = torch.load(tmp_path / "model_best.pth", weights_only=True)
+    highest = max(evaluations(tmp_path).values())
+    assert kept["best"] == {"metric": "pAcc", "value": pytest.approx(highest)}
+    assert f"pAcc {highest:.2f} after iteration {kept['iteration']} is the best so far" in log
     assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
     # a resumed run has to surpass it
-    best["best"]["value"] = 100.0
-    torch.save(best, tmp_path / "model_best.pth")
+    kept["best"]["value"] = 100.0
+    torch.save(kept, tmp_path / "model_best.pth")
     log = train(tmp_path, "--resume", *options, "SOLVER.MAX_ITER", 5)
     assert "model_best.pth stays the one with 100.00" in log
 
@@ -137,13 +136,14 @@ MOMENTS = (
     {  # of SIGTERM or Ctrl-C: what is called then, and the checkpoint that is there afterwards
         "iteration": (signal.SIGTERM, "train_net.Trainer.run_step", "model_0000000.pth"),
         "checkpoint": (signal.SIGINT, "torch.save", "model_0000001.pth"),
-        "evaluation": (signal.SIGTERM, "train_net.Trainer.test", "model_0000002.pth"),
+        "evaluation": (signal.SIGTERM, "train_net.Trainer.test", "model_0000000.pth"),
     }
 )
 
 
 def test_a_signal_at_any_moment_leaves_a_checkpoint(train, tmp_path: Path, monkeypatch) -> None:
-    options = ("SOLVER.MAX_ITER", 4, "TEST.EVAL_PERIOD", 3)
+    """The evaluation that it cuts short, or keeps from beginning, is made up for."""
+    options = ("SOLVER.MAX_ITER", 3, "TEST.EVAL_PERIOD", 1, "TEST.BEST_METRIC", "pAcc")
     train(tmp_path / "whole", *options)
     for moment, (number, called, last) in MOMENTS.items():
         output = tmp_path / moment
@@ -154,8 +154,24 @@ def test_a_signal_at_any_moment_leaves_a_checkpoint(train, tmp_path: Path, monke
         assert (output / "last_checkpoint").read_text() == last
         told = f"stopped by {number.name} after iteration {int(last[6:13])}: --resume goes on from"
         assert told in (output / "log.txt").read_text()
-        train(output, "--resume", *options)
+        log = train(output, "--resume", *options)
         assert_identical(weights(output), weights(tmp_path / "whole"))
+        assert f"the evaluation after iteration {int(last[6:13])} is made up for" in log
+        assert evaluations(output) == evaluations(tmp_path / "whole")
+        assert best(output) == best(tmp_path / "whole")
+
+
+def evaluations(output: Path) -> dict[int, float]:
+    """Iteration -> pAcc, each logged once."""
+    lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+    found = [(line["iteration"], line["sem_seg/pAcc"]) for line in lines if "sem_seg/pAcc" in line]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def best(output: Path) -> dict:
+    content = torch.load(output / "model_best.pth", weights_only=True)
+    return {"iteration": content["iteration"], **content["best"]}
 
 
 def send_when_called(patch: pytest.MonkeyPatch, name: str, number: signal.Signals) -> None:

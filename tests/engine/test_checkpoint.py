@@ -12,7 +12,8 @@ from detectron2.modeling import build_resnet_backbone
 from torch import nn
 
 from zsk.backbones.timm_backbone import TimmBackbone
-from zsk.engine.checkpoint import initial_weights, load_weights
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.initial_weights import initial_weights
 from zsk.errors import UserError
 
 
@@ -68,10 +69,11 @@ def same_backbone(model: nn.Module, source: nn.Module) -> bool:
 
 
 def test_imagenet_weights_with_detectrons_names_fill_the_backbone(tmp_path, source, caplog) -> None:
-    file = tmp_path / "R-50.pkl"
     blobs = caffe2_names(source["backbone"])
     zoo = {"model": blobs, "__author__": "Caffe2", "matching_heuristics": True}
-    for content in (blobs, {"blobs": blobs, "cfg": "x: 1"}, zoo):
+    contents = {"R-50.pkl": blobs, "r-50.PKL": blobs, "b.pkl": {"blobs": blobs, "cfg": "x: 1"}}
+    for name, content in {**contents, "z.pkl": zoo}.items():
+        file = tmp_path / name
         file.write_bytes(pickle.dumps(content, protocol=2))
         model = make_model()
         before = model["sem_seg_head"][0].weight.clone()

@@ -27,6 +27,15 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["last_checkpoint", "config.yaml", "metrics.json", "log.txt", "model_final.pth"]
+)
+def test_a_folder_in_place_of_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=f"{name} is a folder, but .* move it away, or"):
+        check_output_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
     "code, reason",
     [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only file system")],
 )

@@ -9,7 +9,7 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 
 import zsk.engine.resume as resume
-from zsk.engine.resume import TrainingCheckpointer, last_checkpoint, next_iteration
+from zsk.engine.resume import TrainingCheckpointer, checkpoint_to_resume
 from zsk.errors import UserError
 
 
@@ -42,8 +42,8 @@ class Training:
     def checkpointer(self, folder: Path) -> TrainingCheckpointer:
         return TrainingCheckpointer(self.model, str(folder), trainer=self)
 
-    def resume(self, folder: Path) -> dict:
-        return self.checkpointer(folder).resume_or_load("", resume=True)
+    def resume(self, folder: Path) -> None:
+        self.checkpointer(folder).resume(checkpoint_to_resume(str(folder)))
 
 
 @pytest.fixture
@@ -64,8 +64,9 @@ def change(file: Path, edit) -> None:
 
 def test_a_resumed_training_takes_the_same_steps(folder: Path) -> None:
     straight, resumed = Training(), Training()
-    assert next_iteration(str(folder)) == 2
-    assert resumed.resume(folder)["iteration"] == 1
+    assert checkpoint_to_resume(str(folder)).iteration == 1
+    resumed.resume(folder)
+    assert resumed.iteration == 1
     straight.resume(folder)
     for training in (straight, resumed):
         training.step()
@@ -78,8 +79,7 @@ def test_a_resumed_training_takes_the_same_steps(folder: Path) -> None:
 
 
 def test_without_checkpoints_a_training_starts_anew(tmp_path: Path) -> None:
-    assert next_iteration(str(tmp_path)) == 0 and last_checkpoint(str(tmp_path)) == ""
-    assert not Training().checkpointer(tmp_path).has_checkpoint()
+    assert checkpoint_to_resume(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,10 @@ def test_a_damaged_last_checkpoint_is_named_with_the_one_before(
     contents = {"halved": whole[: len(whole) // 2], "empty": b"", "garbage": b"a" * 99}
     file.write_bytes({**contents, "flipped": flipped}[damage])
     advice = r"delete it to resume from model_0000000.pth \(iteration=0\)"
-    for call in (lambda: next_iteration(str(folder)), lambda: Training().resume(folder)):
-        with pytest.raises(
-            UserError, match=f"checkpoint .*model_final.pth cannot be read.*{advice}"
-        ):
-            call()
+    with pytest.raises(UserError, match=f"checkpoint .*model_final.pth cannot be read.*{advice}"):
+        checkpoint_to_resume(str(folder))
     file.unlink()  # as the sentence says
-    assert next_iteration(str(folder)) == 1
+    assert checkpoint_to_resume(str(folder)).iteration == 0
     assert "resuming from the newest whole checkpoint, model_0000000.pth" in caplog.text
     training = Training()
     training.resume(folder)
@@ -166,7 +163,7 @@ def test_a_damaged_pointer_is_mended_with_a_warning(folder: Path, pointer, caplo
     (folder / "model_0000009.pth").write_bytes(b"cut")
     (folder / ".unfinished-1.pth").write_bytes(b"cut")
     with caplog.at_level(logging.WARNING, "zsk"):
-        assert next_iteration(str(folder)) == 2
+        assert checkpoint_to_resume(str(folder)).iteration == 1
     assert "newest whole checkpoint, model_final.pth (iteration=1)" in caplog.text
     assert file.read_text() == "model_final.pth"
 
@@ -175,12 +172,12 @@ def test_no_whole_checkpoint_is_told(folder: Path) -> None:
     for file in folder.glob("*.pth"):
         file.write_bytes(b"cut")
     with pytest.raises(UserError, match="no other checkpoint is whole"):
-        next_iteration(str(folder))
+        checkpoint_to_resume(str(folder))
     (folder / "last_checkpoint").unlink()
     with pytest.raises(
         UserError, match="last_checkpoint is missing, and no checkpoint in .* whole"
     ):
-        next_iteration(str(folder))
+        checkpoint_to_resume(str(folder))
 
 
 def test_a_write_that_is_interrupted_leaves_the_checkpoints_as_they_were(

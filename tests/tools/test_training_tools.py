@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from zsk.classification.build import build_encoder
+from zsk.classification.clip_file import read_clip_file
+from zsk.resources import find_resource
+from zsk.safe_load import read_file, save_file
 
 
 def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp_path) -> None:
-    first, adapted = tmp_path / "new" / "clip.pt", tmp_path / "adapted.pt"
+    first, adapted = tmp_path / "new" / "clip.pt", tmp_path / "adapted.safetensors"
     options = ("--tower", "vit", "--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
     for words in (("--output", first), ("--adapt", first, "--output", adapted)):
         done = run_program("tools/train_clip.py", *words, *options, OMP_NUM_THREADS=1)
@@ -25,7 +28,7 @@ def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp
         assert 0 <= report[group] <= 100
     assert f"among 32 names: {report['accuracy']:.1f} %" in done.stdout.splitlines()[0]
     # an adapted one encodes texts as before
-    before, after = (torch.load(file, weights_only=True) for file in (first, adapted))
+    before, after = (read_clip_file(file) for file in (first, adapted))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("visual.") for name in changed)
     assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)
@@ -69,3 +72,24 @@ def test_a_wrong_call_is_one_line_before_any_work(
     error = capsys.readouterr().err
     assert left.value.code == 2 and message in error and error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("suffix", [pytest.param(".pth", marks=pytest.mark.slow), ".safetensors"])
+def test_an_exported_checkpoint_keeps_the_weights_and_the_settings_of_its_training(
+    checkout, tmp_path, monkeypatch, capsys, suffix
+) -> None:
+    config = find_resource("configs/embedded/zsk_lite2.yaml")
+    state = read_file(config.with_suffix(".pth"))["model"]
+    trained = {"trainer": {"settings": {"MODEL.PIXEL_STD": [1.0]}, "optimizer": torch.ones(9)}}
+    save_file(tmp_path / "a.pth", {"model": state, **trained})
+    files = ("--weights", str(tmp_path / "a.pth"), "--output", str(tmp_path / f"b{suffix}"))
+    program = str(checkout / "tools" / "export_checkpoint.py")
+    monkeypatch.setattr(sys, "argv", [program, "--config-file", str(config), *files])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(program, run_name="__main__")
+    assert not left.value.code and "of the frozen backbone left out" in capsys.readouterr().out
+    content = read_file(tmp_path / f"b{suffix}")
+    assert content.pop("trainer") == {"settings": {"MODEL.PIXEL_STD": [1.0]}}
+    written = content.get("model", content)
+    assert written.keys() == state.keys()
+    assert all(torch.equal(written[key], value) for key, value in state.items())

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zsk.data.images import read_image
+from zsk.data.images import IMAGE_SUFFIXES, read_image
 from zsk.data.label_checks import check_label
 from zsk.data.label_files import read_label
-from zsk.data.register import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.palette import palette
 from zsk.visualization import draw_overlay

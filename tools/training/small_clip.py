@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from zsk.classification.clip_encoder import CLIP, PIXEL_MEAN, PIXEL_STD, tokenize_all
 from zsk.classification.clip_file import read_clip_file
 from zsk.errors import UserError
-from zsk.files import replacing
+from zsk.safe_load import save_file
 
 MAX_LOGIT_SCALE = 100.0  # as in the paper
 VOCABULARY_SIZE = 49408  # of CLIP's tokenizer
@@ -194,7 +194,6 @@ def predictions(model: Any, images: Tensor, prompts: Sequence[str]) -> Tensor:
 
 
 def save(state: Mapping[str, Tensor], file: Path) -> None:
-    """Write a CLIP's state dict, OpenAI's names in half precision, whole or not at all."""
+    """Write a CLIP's state dict, OpenAI's names in half precision; see `save_file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as unfinished:
-        torch.save({name: value.half().cpu() for name, value in state.items()}, unfinished)
+    save_file(file, {name: value.half().cpu() for name, value in state.items()})

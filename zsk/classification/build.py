@@ -23,10 +23,10 @@ ENCODER_REGISTRY = Registry("ENCODER")
 
 # The imports are in the functions, since each encoder needs packages that the others do not.
 @ENCODER_REGISTRY.register()
-def openai(name: str, **options: int) -> VisionLanguageEncoder:
+def openai(name: str, declared: bool = True, **options: int) -> VisionLanguageEncoder:
     from .clip_encoder import ClipEncoder
 
-    return ClipEncoder(name, **options)
+    return ClipEncoder(name, declared=declared, **options)
 
 
 @ENCODER_REGISTRY.register()
@@ -34,6 +34,13 @@ def embedded(name: str, **options: int) -> VisionLanguageEncoder:
     from .embedded_encoder import EmbeddedEncoder
 
     return EmbeddedEncoder(name or "lite2")
+
+
+@ENCODER_REGISTRY.register()
+def open_clip(name: str, **options: int) -> VisionLanguageEncoder:
+    from .open_clip_encoder import OpenClipEncoder
+
+    return OpenClipEncoder(name, **options)
 
 
 def build_encoder(
@@ -49,24 +56,27 @@ def build_encoder(
     Args:
         name: "scheme" or "scheme:name" of a registered encoder, such as "embedded" or
             "embedded:lite0"; else an OpenAI CLIP model such as "ViT-B/16", or a CLIP weights file.
+            "openai:file" says that the file is of OpenAI's model class, where it cannot be told.
         temperature: τ, the factor on cosines; 0 takes the encoder's own.
         dense_attention: see MODEL.PER_PIXEL.ATTENTION.
-        options: one_pass_size, see ClipEncoder; other encoders ignore it.
+        options: one_pass_size, see ClipEncoder; the embedded encoder ignores it.
 
     Raises:
         UserError: the packages or the weights are missing or unreadable, or the encoder has no
             such attention.
     """
     scheme, _, rest = name.partition(":")
-    if scheme not in ENCODER_REGISTRY:
-        scheme, rest = "openai", name
-    encoder: VisionLanguageEncoder = ENCODER_REGISTRY.get(scheme)(rest, **options)
+    encoder: VisionLanguageEncoder
+    if scheme in ENCODER_REGISTRY:
+        encoder = ENCODER_REGISTRY.get(scheme)(rest, **options)
+    else:
+        encoder = openai(name, declared=False, **options)
     encoder.logit_scale = temperature or encoder.logit_scale
     if dense_attention not in encoder.dense_attentions:
         raise UserError(
             f"MODEL.PER_PIXEL.ATTENTION is {dense_attention}, but MODEL.CLIP.NAME {name} has "
-            f"{' and '.join(encoder.dense_attentions)} only, since it is no vision transformer of "
-            "CLIP: choose that, or a ViT"
+            f"{' and '.join(encoder.dense_attentions)} only, as all but CLIP's plain vision "
+            "transformers: choose that, or a ViT"
         )
     encoder.dense_attention = dense_attention
     return encoder.to(device)

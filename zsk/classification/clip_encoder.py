@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.known_weights import check_sha256, local_file
 
-from .clip_file import read_clip_file
+from .clip_file import check_openai, read_clip_file
 from .clip_patches import fit_to_patches
 from .clip_text import features_in_context
 from .clip_vision import ClipVision, clip_vision
@@ -37,23 +38,36 @@ class ClipEncoder(VisionLanguageEncoder):
 
     Args:
         weights: an OpenAI model's name, looked for in $ZSK_CLIP_DIR and in the cache folder of
-            `clip`, or the path of a file: a TorchScript archive as published, or a state dict.
+            `clip`, or a file, see `local_file`: a TorchScript archive as published, or a state
+            dict.
         one_pass_size: encode_regions resizes the photo so that its shorter side has about this
             many pixels. 0: input_size, what the model was trained at.
         masked_layers: number of the last layers of a vision transformer in which each region has a
             class token of its own that sees only the patches under its mask; a choice of this
             project.
+        declared: the file is known to be of OpenAI's model class, see `check_openai`.
 
     Raises:
-        UserError: no such file, or no complete CLIP model in it.
+        UserError: no such file, no complete CLIP model in it, or perhaps one of open_clip's.
     """
 
     takes_regions = True
     takes_dense = True
     takes_context = True
 
-    def __init__(self, weights: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
-        model = _build(find_weights(weights))
+    def __init__(
+        self,
+        weights: str,
+        one_pass_size: int = 0,
+        masked_layers: int = 4,
+        declared: bool = False,
+    ) -> None:
+        file = find_weights(weights)
+        if weights in clip.available_models():
+            # its address holds the SHA-256, which clip.load compares, too
+            check_sha256(file, clip.clip._MODELS[weights].split("/")[-2], f"CLIP {weights}")
+            declared = True
+        model = _build(file, declared)
         super().__init__(
             embed_dim=model.text_projection.shape[1],
             input_size=model.visual.input_resolution,
@@ -108,18 +122,18 @@ class ClipEncoder(VisionLanguageEncoder):
 def find_weights(weights: str) -> Path:
     """The file for an OpenAI model's name or a path. Raises UserError where there is none."""
     if weights not in clip.available_models():
-        file = Path(weights).expanduser()
+        file = Path(local_file(weights)).expanduser()
         if file.is_file():
             return file
         known = ", ".join(clip.available_models())
         raise UserError(
             f"there is no CLIP weights file {weights}, and no model of that name: "
-            f"give the path of a file, 'embedded', or one of {known}"
+            f"give the path of a file, 'embedded', 'open_clip:MODEL/TAG', or one of {known}"
         )
     file_name = weights.replace("/", "-").replace("@", "-") + ".pt"
     folders = [Path.home() / ".cache" / "clip"]
     if os.environ.get("ZSK_CLIP_DIR"):
-        folders.insert(0, Path(os.environ["ZSK_CLIP_DIR"]))
+        folders.insert(0, Path(os.environ["ZSK_CLIP_DIR"]).expanduser())
     for folder in folders:
         if (folder / file_name).is_file():
             return folder / file_name
@@ -149,10 +163,11 @@ def _token_ids(text: str, context_length: int) -> Tensor:
     return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 
-def _build(file: Path) -> Any:
+def _build(file: Path, declared: bool) -> Any:
     """OpenAI's model with the weights of a file, in single precision. Raises UserError."""
     state = read_clip_file(file)
     try:
+        check_openai(file, state, declared)
         with torch.random.fork_rng(devices=[]):  # the first values are not to change a seeded run
             model = build_model(state).float()  # which takes entries that are no weights out
         model.load_state_dict(state)  # again, since build_model rounds the weights to halves

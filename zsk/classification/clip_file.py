@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ _STORAGES = {
     "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "BFloat16Storage": torch.bfloat16,
 }  # fmt: skip
+MAX_WIDTH = 1024  # of OpenAI's image transformers, whose heads have 64 channels each
+MIN_WIDTH = 512  # of the text towers that OpenAI and LAION publish; smaller ones are of one's own
 
 
 def read_clip_file(path: Path) -> dict[str, Tensor]:
@@ -38,9 +41,48 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
     else:
         state = read_file(path, "CLIP weights file")
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise UserError(f"the file {path} holds no state dict: give OpenAI CLIP's weights")
+        raise UserError(f"the file {path} holds no state dict: give CLIP's weights")
     # A plain dict has no version numbers, so files from before torch counted batches load, too.
     return dict(state)
+
+
+def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
+    """Refuse what is, or may be, one of open_clip's models: most have GELU and not QuickGELU.
+
+    The weights do not say which. OpenAI's are half-precision numbers, also in copies in single
+    precision and in models of which only the image tower was trained further; LAION's are not.
+
+    Args:
+        declared: the user says that the model is of OpenAI's class.
+
+    Raises:
+        UserError: naming what to give instead.
+    """
+    text_width = len(state.get("ln_final.weight", ()))
+    hidden = state.get("transformer.resblocks.0.mlp.c_fc.weight")
+    if any(
+        re.match(r"text\.|visual\.trunk\.|visual\.head\.|logit_bias|state_dict", k) for k in state
+    ):
+        what = "holds a model or a training checkpoint of open_clip, not of OpenAI's CLIP"
+    elif declared:
+        return
+    elif file.name.startswith("open_clip_") or (file.parent / "open_clip_config.json").is_file():
+        what = "belongs to a model of open_clip, which may have GELU where OpenAI's have QuickGELU"
+    elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
+        what = "holds an image tower that is wider than any of OpenAI's"
+    elif text_width >= MIN_WIDTH and hidden is not None and not torch.equal(hidden, _half(hidden)):
+        what = "does not hold numbers of OpenAI's weights, and does not say if it has QuickGELU"
+    else:
+        return
+    raise UserError(
+        f"the file {file} {what}: give MODEL.CLIP.NAME open_clip:MODEL/TAG:{file}, such as "
+        "open_clip:ViT-B-16/laion2b_s34b_b88k, or open_clip:FOLDER with its open_clip_config.json; "
+        f"if it is of OpenAI's model class with QuickGELU, openai:{file}"
+    )
+
+
+def _half(weight: Tensor) -> Tensor:
+    return weight.half().to(weight.dtype)
 
 
 def _is_script_archive(file: Path) -> bool:

@@ -59,8 +59,8 @@ def masked_crops(pixels: Tensor, masks: Tensor, encoder: VisionLanguageEncoder) 
     """(3,H,W) normalised pixels, (R,H,W) bool masks with a pixel each → (R,3,S,S) float32 crops.
 
     A crop is the tight box of the mask, 0 (the encoder's mean colour) outside the mask, squashed to
-    a square as CLIP's own preprocessing resizes: bicubic with antialiasing, columns before rows,
-    each without colours beyond black and white. The embedded encoder's network was trained so, too.
+    a square as the encoder's own preprocessing resizes: with antialiasing, columns before rows,
+    each without colours beyond black and white.
     """
     size = encoder.input_size
     black, white = (colour.to(pixels) for colour in encoder.black_and_white())
@@ -68,7 +68,7 @@ def masked_crops(pixels: Tensor, masks: Tensor, encoder: VisionLanguageEncoder) 
     for crop, mask, (x0, y0, x1, y1) in zip(crops, masks, tight_boxes(masks).tolist()):
         shown = (pixels[:, y0:y1, x0:x1] * mask[y0:y1, x0:x1])[None]
         for sides in ((y1 - y0, size), (size, size)):
-            shown = F.interpolate(shown, sides, mode="bicubic", antialias=True)
+            shown = F.interpolate(shown, sides, mode=encoder.interpolation, antialias=True)
             shown = shown.clamp(black, white)
         crop.copy_(shown[0])
     return crops

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from zsk.safe_load import read_file
+
 from .embedded_weights import minilm_folder, require
 from .encoder import TextTooLongError
 
@@ -51,12 +53,10 @@ def load_minilm() -> tuple[MiniLM, Tokenizer]:
     Raises UserError where one of the packages is missing.
     """
     folder = minilm_folder()
-    for package in ("safetensors", "tokenizers"):
-        require(package, package)
-    from safetensors.torch import load_file
+    require("tokenizers", "tokenizers")
     from tokenizers import Tokenizer
 
-    state = _renamed(load_file(folder / "model.safetensors"))
+    state = _renamed(read_file(folder / "model.safetensors"))
     network = MiniLM(len(state["words.weight"]), len(state["positions.weight"]))
     network.load_state_dict(state)
     tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))

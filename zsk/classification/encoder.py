@@ -39,6 +39,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         embed_dim: E.
         input_size: side in pixels of the square crops.
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
+        interpolation: how a crop is resized, "bicubic" or "bilinear", antialiased.
         logit_scale: τ, the model's own unless `build_encoder` was told another.
         takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
         takes_context: whether embed_tokens and encode_in_context work.
@@ -60,6 +61,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         pixel_mean: tuple[float, float, float],
         pixel_std: tuple[float, float, float],
         logit_scale: float,
+        interpolation: str = "bicubic",
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -67,6 +69,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         self.pixel_mean = pixel_mean
         self.pixel_std = pixel_std
         self.logit_scale = logit_scale
+        self.interpolation = interpolation
         self._fingerprint: str | None = None
 
     @abstractmethod

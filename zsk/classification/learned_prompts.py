@@ -10,12 +10,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from zsk.errors import UserError
-from zsk.files import replacing
-from zsk.safe_load import read_file
+from zsk.known_weights import local_file
+from zsk.safe_load import read_file, save_file
 
 from .encoder import VisionLanguageEncoder
 from .prompts import get_templates
@@ -74,8 +73,8 @@ def check_takes_context(encoder: VisionLanguageEncoder) -> None:
     """Raise a UserError unless prompts can be learned for this encoder."""
     if not encoder.takes_context:
         raise UserError(
-            "learned prompts need CLIP's text tower, which MODEL.CLIP.NAME embedded has not: "
-            "choose templates for MODEL.CLIP.PROMPT, such as single, or a CLIP model"
+            "learned prompts need the text tower of OpenAI's CLIP, which MODEL.CLIP.NAME has not: "
+            "choose templates for MODEL.CLIP.PROMPT, such as single, or a model of OpenAI's"
         )
 
 
@@ -91,12 +90,12 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
         "trained_on": list(prompts.trained_on),
         "encoder": encoder.fingerprint(),
     }
-    with replacing(path) as unfinished:
-        torch.save(content, unfinished)
+    save_file(path, content)
 
 
 def _read(path: str) -> dict[str, Any]:
     """The content of a file that `save_prompts` wrote. Raises UserError."""
+    path = local_file(path)
     if not os.path.isfile(path):
         raise UserError(f"the learned prompts {path} (MODEL.CLIP.PROMPT_WEIGHTS) do not exist")
     try:

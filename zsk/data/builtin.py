@@ -20,7 +20,7 @@ _ADVICE = (
 
 def datasets_root() -> str:
     """The folder that holds all data sets: $DETECTRON2_DATASETS, else ./datasets."""
-    return os.environ.get("DETECTRON2_DATASETS") or "datasets"
+    return os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets")
 
 
 def register_all(root: str | os.PathLike[str]) -> None:

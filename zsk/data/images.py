@@ -17,7 +17,11 @@ from zsk.data.image_file import (
     opened,
     orientation_of,
 )
-from zsk.errors import UserError, printable
+from zsk.errors import UserError
+from zsk.terminal import printable
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+"""Of the files that are taken for photos; compared without letter case."""
 
 logger = logging.getLogger(__name__)
 

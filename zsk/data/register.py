@@ -13,12 +13,11 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.evaluation_sets import EvaluationClasses
+from zsk.data.images import IMAGE_SUFFIXES
 from zsk.data.labels import LABEL_ORIENTATIONS, ordered_values
 from zsk.data.listing import LABEL_SUFFIX, list_records
 from zsk.errors import UserError
 from zsk.vocabulary import WIDE_IGNORE_LABEL, Vocabulary, ignore_label
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def register_zero_shot_split(

@@ -39,7 +39,7 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
             missing, unknown or of the wrong type, a class is unknown, or a name is registered
             with other settings.
     """
-    file = os.path.abspath(path)
+    file = os.path.abspath(os.path.expanduser(path))
     try:
         return _register(_read(file), os.path.dirname(file), os.fspath(path))
     except UserError as error:
@@ -63,7 +63,7 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
     vocabulary = _vocabulary(split, folder)
     options = _file_options(split)
     for part in parts:
-        section = {key: os.path.join(folder, value) for key, value in split[part].items()}
+        section = {key: _below(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
             f"{name}_{part}",
             section["images"],
@@ -96,7 +96,7 @@ def _file_options(split: Mapping[str, Any]) -> dict[str, Any]:
 def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     if isinstance(split["classes"], str):
         try:
-            names = text_lines(os.path.join(folder, split["classes"]))
+            names = text_lines(_below(folder, split["classes"]))
         except UserError as error:
             raise UserError(f"key classes: {error}") from error
     else:
@@ -111,6 +111,11 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
             if name not in names:
                 raise UserError(f"key {key}: {name!r} is not one of the classes")
     return make_vocabulary(names, tables["unseen"], tables["prompt_names"])
+
+
+def _below(folder: str, path: str) -> str:
+    """A path of the file, which is relative to its folder or starts with ~."""
+    return os.path.join(folder, os.path.expanduser(path))
 
 
 def _read(file: str) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from detectron2.utils import comm
 
 from zsk.errors import UserError
 from zsk.files import replacing
 
+FILES = ("config.yaml", "log.txt", "metrics.json", "last_checkpoint", "model_*.pth", ".lock")
 PROBE = b"\0" * 2**20  # room for the log and the configuration
 
 
@@ -20,7 +22,7 @@ def check_output_folder(folder: str) -> None:
     """Make OUTPUT_DIR and try to write to it; what was left there stays.
 
     Raises:
-        UserError: it is a file, read-only, or on a full disk.
+        UserError: it is a file, read-only, or on a full disk, or has a folder for one of its FILES.
     """
     try:
         os.makedirs(folder, exist_ok=True)
@@ -28,6 +30,13 @@ def check_output_folder(folder: str) -> None:
         raise UserError(
             f"OUTPUT_DIR {folder} cannot be made ({error.strerror}): give another folder"
         ) from error
+    for name in FILES:
+        for path in Path(folder).glob(name):
+            if path.is_dir():
+                raise UserError(
+                    f"{path} is a folder, but training and evaluation keep a file of this name: "
+                    "move it away, or give another OUTPUT_DIR"
+                )
     probe = os.path.join(folder, f"probe-{os.getpid()}")
     try:
         with replacing(probe) as unfinished:

@@ -1,16 +1,19 @@
 """Checkpoints of a training: written whole, found again, and resumed only where they fit."""
 
+from __future__ import annotations
+
 import glob
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
-from torch import Tensor, nn
+from torch import nn
 
+from zsk.engine.checkpoint_fit import another_configuration, check_model, check_optimizer
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.safe_load import one_line, read_file
@@ -19,7 +22,23 @@ logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"  # Detectron2's file with the name of the last checkpoint
 CHECKPOINTS = "model_*.pth"
-STATE = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": set()}  # entries of each parameter
+
+
+class Checkpoint(NamedTuple):
+    """A file of a training and what it holds."""
+
+    path: str
+    content: dict[str, Any]
+
+    @property
+    def iteration(self) -> int:
+        """The last one that was trained, counted from 0."""
+        return int(self.content["iteration"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the training (`zsk.engine.settings.training_settings`), as far as noted."""
+        return dict(self.content["trainer"].get("settings", {}))
 
 
 class TrainingCheckpointer(DetectionCheckpointer):
@@ -45,49 +64,44 @@ class TrainingCheckpointer(DetectionCheckpointer):
         with replacing(Path(self.save_dir, POINTER)) as unfinished:
             unfinished.write_text(last_filename_basename)
 
-    def has_checkpoint(self) -> bool:
-        return bool(self.get_checkpoint_file())
-
-    def get_checkpoint_file(self) -> str:
-        return last_checkpoint(self.save_dir)
-
-    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Resume model and trainer from a checkpoint; the rest of its content is returned.
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Put model and trainer into the state of the checkpoint, whose memory is given back.
 
         Raises:
-            UserError: it is damaged, or of another model, optimizer or precision.
+            UserError: it is of another model, optimizer or precision.
         """
+        path, content = checkpoint
         logger.info(f"resuming from {path}")
-        content = read_checkpoint(path)
         trainer = self.checkpointables["trainer"]
         try:
-            _check_model(self.model, content["model"], path)
-            _check_optimizer(self.model, trainer._trainer.optimizer, content["trainer"], path)
+            check_model(self.model, content["model"], path)
+            check_optimizer(self.model, trainer._trainer.optimizer, content["trainer"], path)
             self.model.load_state_dict(content.pop("model"))
             trainer.load_state_dict(content.pop("trainer"))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {one_line(error)}"
-            raise _another(path, f"its state of the training does not fit ({reason})") from error
-        return content
+            difference = f"its state of the training does not fit ({reason})"
+            raise another_configuration(path, difference) from error
 
 
-def last_checkpoint(folder: str) -> str:
-    """Path of the checkpoint to resume in an OUTPUT_DIR, "" in one without checkpoints.
+def checkpoint_to_resume(folder: str) -> Checkpoint | None:
+    """The last checkpoint in an OUTPUT_DIR; None in one without checkpoints.
 
     Where `last_checkpoint` is missing or damaged, the newest whole checkpoint is taken with a
     warning, and `last_checkpoint` names it from then on.
 
     Raises:
-        UserError: `last_checkpoint` is damaged, and no checkpoint is whole.
+        UserError: the last checkpoint is damaged or holds no training, naming the newest whole one
+            beside it; or no checkpoint is whole.
     """
     pointer = Path(folder, POINTER)
     if pointer.is_file():
         name = pointer.read_text(errors="replace").strip()
         if name and Path(folder, name).is_file():
-            return str(Path(folder, name))
+            return _last(str(Path(folder, name)))
         fault = f"{pointer} names no checkpoint (it holds {name[:80]!r})"
     elif not glob.glob(CHECKPOINTS, root_dir=folder):
-        return ""
+        return None
     else:
         fault = f"{pointer} is missing"
     newest = _newest_whole(folder)
@@ -96,30 +110,14 @@ def last_checkpoint(folder: str) -> str:
             f"{fault}, and no checkpoint in {folder} is whole: start again without --resume, with "
             "another OUTPUT_DIR"
         )
-    name, iteration = newest
-    logger.warning(f"{fault}: resuming from the newest whole checkpoint, {name} ({iteration=})")
+    logger.warning(f"{fault}: resuming from the newest whole checkpoint, {_shown(newest)}")
     if comm.is_main_process():
         with replacing(pointer) as unfinished:
-            unfinished.write_text(name)
-    return str(Path(folder, name))
+            unfinished.write_text(Path(newest.path).name)
+    return newest
 
 
-def next_iteration(folder: str) -> int:
-    """The iteration a resumed run starts with: one after the last checkpoint's, 0 without one.
-
-    Raises:
-        UserError: the last checkpoint is damaged, or holds no training.
-    """
-    path = last_checkpoint(folder)
-    return read_checkpoint(path)["iteration"] + 1 if path else 0
-
-
-def read_checkpoint(path: str) -> dict[str, Any]:
-    """The content of the checkpoint to resume.
-
-    Raises:
-        UserError: it is damaged, or holds no training; naming the newest whole one beside it.
-    """
+def _last(path: str) -> Checkpoint:
     try:
         return _read(path)
     except UserError as error:
@@ -127,13 +125,29 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         if newest is None:
             advice = "no other checkpoint is whole, so start again with another OUTPUT_DIR"
         else:
-            name, iteration = newest
-            advice = f"delete it to resume from {name} ({iteration=}), the newest whole checkpoint"
+            advice = f"delete it to resume from {_shown(newest)}, the newest whole checkpoint"
         raise UserError(f"{error}; {advice}") from error
 
 
-def _read(path: str) -> dict[str, Any]:
-    """The content of a whole checkpoint. Raises UserError."""
+def _newest_whole(folder: str) -> Checkpoint | None:
+    """The whole checkpoint that is furthest on."""
+    newest = None
+    for name in sorted(glob.glob(CHECKPOINTS, root_dir=folder), reverse=True):
+        try:
+            found = _read(str(Path(folder, name)))
+        except UserError:
+            continue
+        if newest is None or found.iteration > newest.iteration:
+            newest = found
+    return newest
+
+
+def _shown(checkpoint: Checkpoint) -> str:
+    return f"{Path(checkpoint.path).name} (iteration={checkpoint.iteration})"
+
+
+def _read(path: str) -> Checkpoint:
+    """A whole checkpoint. Raises UserError."""
     content = read_file(path, "checkpoint")
     try:
         optimizer = content["trainer"]["_trainer"]["optimizer"]
@@ -147,65 +161,4 @@ def _read(path: str) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} holds no training: its iteration is no number")
     if not all(isinstance(part, Mapping) for part in parts):
         raise UserError(f"checkpoint {path} holds no training: its parts are no dictionaries")
-    return content
-
-
-def _newest_whole(folder: str) -> tuple[str, int] | None:
-    """Name and iteration of the whole checkpoint that is furthest on."""
-    found = []
-    for name in glob.glob(CHECKPOINTS, root_dir=folder):
-        try:
-            found.append((_read(str(Path(folder, name)))["iteration"], name))
-        except UserError:
-            continue
-    iteration, name = max(found, default=(0, ""))
-    return (name, iteration) if name else None
-
-
-def _check_model(model: nn.Module, saved: Mapping[str, Any], path: str) -> None:
-    wanted = model.state_dict()
-    for key in [*wanted, *saved]:
-        here, there = _shape(wanted.get(key)), _shape(saved.get(key))
-        if here != there:
-            raise _another(path, f"{key} is {there} there and {here} here")
-
-
-def _check_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, trainer: Mapping[str, Any], path: str
-) -> None:
-    """A fused optimizer reads and writes past the end of a state that is too short."""
-    saved = trainer["_trainer"]["optimizer"]
-    there, here = saved["param_groups"], optimizer.param_groups
-    kind = _kind(there)
-    if kind != _kind(here):
-        raise _another(path, f"the optimizer is {kind} there and {_kind(here)} here")
-    sizes = [[len(group["params"]) for group in groups] for groups in (there, here)]
-    if sizes[0] != sizes[1]:
-        counts = [f"{sum(size)} parameters in {len(size)} groups" for size in sizes]
-        raise _another(path, f"the optimizer has {counts[0]} there and {counts[1]} here")
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    numbers = [number for group in there for number in group["params"]]
-    for number, parameter in zip(numbers, (p for group in here for p in group["params"])):
-        state, name = saved["state"].get(number, {}), names.get(id(parameter))
-        for key in sorted(state.keys() | (STATE[kind] if state else set())):
-            found = _shape(state.get(key))
-            wanted = _shape(torch.empty(()) if key == "step" else parameter)
-            if found != wanted and not (kind == "SGD" and found == "absent"):
-                raise _another(path, f"the optimizer's {key} of {name} is {found} and not {wanted}")
-
-
-def _kind(groups: list[dict[str, Any]]) -> str:
-    return "AdamW" if "betas" in groups[0] else "SGD"
-
-
-def _shape(value: Any) -> str:
-    if value is None:
-        return "absent"
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else "no tensor"
-
-
-def _another(path: str, difference: str) -> UserError:
-    return UserError(
-        f"checkpoint {path} is of another configuration: {difference}; resume with the "
-        "configuration that wrote it, or train without --resume into another OUTPUT_DIR"
-    )
+    return Checkpoint(path, content)

@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from zsk.engine.network_settings import network_settings
-from zsk.engine.resume import last_checkpoint, read_checkpoint
+from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.key_checks import all_keys
@@ -92,11 +92,7 @@ def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     )
 
 
-def drawn_seed(output_dir: str, resume: bool) -> int:
+def drawn_seed(checkpoint: Checkpoint | None) -> int:
     """The seed for a negative SEED: that of the training to resume, else a new one, for all."""
-    checkpoint = last_checkpoint(output_dir) if resume else ""
-    if checkpoint:
-        saved = read_checkpoint(checkpoint)["trainer"].get("settings", {})
-        if "SEED" in saved:
-            return int(saved["SEED"])
-    return comm.shared_random_seed()
+    saved = checkpoint.settings if checkpoint else {}
+    return int(saved["SEED"]) if "SEED" in saved else comm.shared_random_seed()

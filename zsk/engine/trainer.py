@@ -15,7 +15,8 @@ from detectron2.utils import comm
 
 from zsk.engine.best import BestCheckpoint
 from zsk.engine.distributed import lost_processes_named
-from zsk.engine.resume import TrainingCheckpointer
+from zsk.engine.evaluation_hook import EvaluationHook
+from zsk.engine.resume import Checkpoint, TrainingCheckpointer
 from zsk.engine.seeds import seed_iteration
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
@@ -34,8 +35,13 @@ class ResumableTrainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode) -> None:
         self.trained = self.saved = -1  # the last iteration in the weights, and in a checkpoint
         self.signals = StopSignals()
+        self.writers: list[Any] = []  # of the main process
         super().__init__(cfg)
         self.settings = training_settings(self.cfg, comm.get_world_size())
+
+    def build_writers(self) -> list[Any]:
+        self.writers = super().build_writers()
+        return self.writers
 
     def build_hooks(self) -> list[Any]:
         """Detectron2's, with a look for signals between the checkpoint and the evaluation.
@@ -47,9 +53,14 @@ class ResumableTrainer(DefaultTrainer):
         )
         found = super().build_hooks()
         at = next(i for i, hook in enumerate(found) if isinstance(hook, hooks.EvalHook))
-        evaluation = EvaluationHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate)
+        evaluation = EvaluationHook(self.cfg, self._evaluate)
         found[at : at + 1] = [hooks.CallbackHook(after_step=_stop_if_asked), evaluation]
         return found
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on after the checkpoint. Raises a UserError where it is of another configuration."""
+        self.checkpointer.resume(checkpoint)
+        self.start_iter = self.trained + 1
 
     def train(self) -> Any:
         """Train and evaluate; a training that has finished is evaluated only.
@@ -104,7 +115,7 @@ class ResumableTrainer(DefaultTrainer):
                 self._last_eval_results = self.test(self.cfg, self.model)
         except Stopped:
             logger.warning(
-                f"the evaluation after iteration {self.trained} is left and not made up for"
+                f"the evaluation after iteration {self.trained} is left: --resume begins with it"
             )
             raise
         if self.best is not None and comm.is_main_process():
@@ -131,14 +142,6 @@ class ResumableTrainer(DefaultTrainer):
         changed = changes(state_dict.get("settings", {}), self.settings)
         if changed:
             logger.warning(f"resumed with settings other than the checkpoint's: {changed}")
-
-
-class EvaluationHook(hooks.EvalHook):
-    """Detectron2's, which would also evaluate after a last iteration that failed."""
-
-    def after_train(self) -> None:
-        if self.trainer.iter >= self.trainer.max_iter:
-            super().after_train()
 
 
 def _stop_if_asked(trainer: ResumableTrainer) -> None:

@@ -4,12 +4,14 @@ Shape letters: B images, D width, h x w feature map, C backbone channels.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
-from detectron2.layers import ASPP, Conv2d, ShapeSpec, get_norm
+from detectron2.layers import ASPP, Conv2d, ShapeSpec
 from torch import Tensor, nn
 
 from .masks import resize_masks
+from .norm import build_norm
 
 
 class FineFusion(nn.Module):
@@ -26,7 +28,7 @@ class FineFusion(nn.Module):
             reduced_channels,
             1,
             bias=not norm,
-            norm=get_norm(norm if reduced_channels % 32 == 0 else "", reduced_channels),
+            norm=build_norm(norm if reduced_channels % 32 == 0 else "", reduced_channels),
             activation=nn.ReLU(inplace=True),
         )
         self.fuse = Conv2d(
@@ -35,7 +37,7 @@ class FineFusion(nn.Module):
             3,
             padding=1,
             bias=not norm,
-            norm=get_norm(norm, dim),
+            norm=build_norm(norm, dim),
             activation=nn.ReLU(inplace=True),
         )
 
@@ -71,7 +73,7 @@ class AsppFeatures(nn.Module):
             input_shape[in_feature].channels,
             aspp_channels,
             aspp_dilations,
-            norm=norm,
+            norm=norm and partial(build_norm, norm),
             activation=nn.ReLU(inplace=True),
         )
         self.project = Conv2d(
@@ -80,7 +82,7 @@ class AsppFeatures(nn.Module):
             3,
             padding=1,
             bias=not norm,
-            norm=get_norm(norm, dim),
+            norm=build_norm(norm, dim),
             activation=nn.ReLU(inplace=True),
         )
         self.fusion = (

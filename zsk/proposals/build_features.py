@@ -8,9 +8,8 @@ from detectron2.layers import ShapeSpec
 from zsk.errors import UserError
 
 from .aspp_features import AsppFeatures
+from .norm import NORM_GROUPS
 from .pixel_decoder import PixelDecoder
-
-NORM_GROUPS = 32  # of Detectron2's GN
 
 
 def build_feature_map(

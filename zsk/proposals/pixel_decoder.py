@@ -8,9 +8,11 @@ Shape letters: B images, C channels of the pyramid, M width of the per-pixel emb
 from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
-from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers import Conv2d, ShapeSpec
 from fvcore.nn import weight_init
 from torch import Tensor, nn
+
+from .norm import build_norm
 
 
 class PixelDecoder(nn.Module):
@@ -38,7 +40,7 @@ class PixelDecoder(nn.Module):
         self.stem = _conv3x3(channels[coarsest], conv_dim, norm)
         # no activation: they are added to what comes from above
         self.laterals = nn.ModuleList(
-            Conv2d(channels[name], conv_dim, 1, bias=not norm, norm=get_norm(norm, conv_dim))
+            Conv2d(channels[name], conv_dim, 1, bias=not norm, norm=build_norm(norm, conv_dim))
             for name in self.finer
         )
         self.outputs = nn.ModuleList(_conv3x3(conv_dim, conv_dim, norm) for _ in self.finer)
@@ -63,6 +65,6 @@ def _conv3x3(in_channels: int, out_channels: int, norm: str) -> Conv2d:
         3,
         padding=1,
         bias=not norm,
-        norm=get_norm(norm, out_channels),
+        norm=build_norm(norm, out_channels),
         activation=nn.ReLU(inplace=True),
     )

@@ -1,0 +1,80 @@
+"""Which configuration keys need another key to be read, and which are fixed, with the reasons."""
+
+from .key_rules import Condition
+
+
+def _read(section: str, keys: str, switch: str, values: str) -> Condition:
+    return Condition(tuple(section + key for key in keys.split() or [""]), switch, values)
+
+
+_HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
+_RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
+CONDITIONS = (
+    _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
+    _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, "not build_timm_backbone"),
+    _read(_RESNETS, "DEPTH N W ST RES DEFORM", _BACKBONE, "not build_timm_backbone"),
+    _read(
+        _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
+    ),
+    _read(_KERNELS, "", _HEAD + "NAME", "not ZSMaskFormerHead TextFCNHead"),
+    _read(
+        _KERNELS,
+        "NUM_HEADS DIM_FEEDFORWARD GATHER_ FEATURE_TRANSFORM MASK_UPDATE",
+        _KERNELS + "NUM_STAGES",
+        "not 0",
+    ),
+    _read(_KERNELS, "CLUSTER_", _KERNELS + "INIT", "clusters"),
+    _read("MODEL.MASK_FORMER.", "", _HEAD + "NAME", "not DynamicKernelHead TextFCNHead"),
+    _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "NAME", "not ZSMaskFormerHead"),
+    _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "1"),
+    _read(_HEAD, "NUM_CLASSES", _HEAD + "CLASSIFIER", "linear"),
+    _read(_HEAD, "TEMPERATURE", _HEAD + "CLASSIFIER", "text"),
+    _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", "not TextFCNHead"),
+    _read(_HEAD, "CLASS_FEATURES", _HEAD + "CLASSIFIER", "not none"),
+    _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "not 0"),
+    _read("MODEL.CRITERION.", "", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read(_CLIP, "REGION_ ONE_PASS_ MASK_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_ FURTHER_", "MODEL.ENSEMBLE.MODE", "not head"),
+    _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "REGION_MODE", "one_pass"),
+    _read(_CLIP, "PROMPT_WEIGHTS", _CLIP + "PROMPT", "learned"),
+    _read("MODEL.PER_PIXEL.", "", "MODEL.META_ARCHITECTURE", "PerPixelNet"),
+    _read("MODEL.PER_PIXEL.", "", "MODEL.ENSEMBLE.MODE", "not head"),
+    _read("MODEL.ENSEMBLE.", "LAMBDA", "MODEL.ENSEMBLE.MODE", "ensemble"),
+    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY", "MODEL.ENSEMBLE.MODE", "not clip"),
+    _read(_SOLVER, "MOMENTUM NESTEROV", "SOLVER.OPTIMIZER", "SGD"),
+    _read(_SOLVER, "STEPS GAMMA", "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"),
+    _read(_SOLVER, "POLY_", "SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR"),
+    _read(_SOLVER, "CLIP_GRADIENTS.FULL_MODEL_NORM", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"),
+    _read("INPUT.", "CROP.S", "INPUT.CROP.ENABLED", "True"),
+    _read(_HEAD, "CLASS_HIDDEN_DIMS", _HEAD + "CLASSIFIER", "text"),
+    _read(_HEAD, "CLASS_HIDDEN_DIMS", _HEAD + "CLASS_FEATURES", "0"),
+    _read("TEST.", "TILES", "TEST.AUG.ENABLED", "False"),
+    _read("TEST.", "TILES", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
+    _read("TEST.", "PRECISE_BN.NUM_ITER", "TEST.PRECISE_BN.ENABLED", "True"),
+)
+
+_OTHERS = "belongs to Detectron2's models of boxes, instances and panoptic segmentation"
+FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
+    "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": "is always 255: label_values in a split file "
+    "(DATASETS.SPLIT_FILE) say which stored value stands for which class",
+    "MODEL.SEM_SEG_HEAD.COMMON_STRIDE": "has no meaning: MODEL.SEM_SEG_HEAD.FINE_FEATURE and "
+    "IN_FEATURES decide the stride of the masks",
+    "MODEL.SEM_SEG_HEAD.LOSS_": "has no meaning: the losses are those of MODEL.CRITERION",
+    "MODEL.SEM_SEG_HEAD.PROJECT_": "has no meaning: choose MODEL.SEM_SEG_HEAD.FINE_FEATURE",
+    "MODEL.SEM_SEG_HEAD.": "belongs to Detectron2's DeepLab head",
+    "INPUT.FORMAT": "is always RGB: give MODEL.PIXEL_MEAN and PIXEL_STD in this order",
+    "INPUT.CROP.TYPE": "is always absolute: give INPUT.CROP.SIZE in pixels",
+    "DATALOADER.SAMPLER_TRAIN": "is always TrainingSampler: list a data set with the rare classes "
+    "several times in DATASETS.TRAIN",
+    "DATALOADER.REPEAT_THRESHOLD": "goes with RepeatFactorTrainingSampler: list a data set with "
+    "the rare classes several times in DATASETS.TRAIN",
+    "DATALOADER.ASPECT_RATIO_GROUPING": "is always False: the photos of a batch are padded",
+    "DATALOADER.FILTER_EMPTY_ANNOTATIONS": "is always False: leave photos out with a file list",
+    "SOLVER.CLIP_GRADIENTS.": "has no meaning: SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM limits the "
+    "norm of all gradients together, and ENABLED False switches it off",
+    "VERSION": "is always 2",
+    "VIS_PERIOD": "has no meaning: demo/demo.py shows what a checkpoint predicts",
+    "GLOBAL.": "has no meaning: nothing reads it",
+    "": _OTHERS,
+}
