@@ -44,8 +44,8 @@ SAMPLE_NAMES = (
 )
 EMBEDDED_NOTE = (
     "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
-    "(python -c \"import clip; clip.load('ViT-B/16')\"), train with a configuration that uses it, "
-    "and give both with --config-file and --weights"
+    "(python -c \"import clip; clip.load('ViT-B/16')\") and give --config-file "
+    "configs/training_free/clip_b16.yaml, or a trained model with --config-file and --weights"
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from detectron2.config import CfgNode
 from PIL import Image
+from tiny_clip import save_tiny_clip
 
 from zsk.errors import UserError
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation
@@ -319,6 +320,28 @@ def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # which fuzz_names leaves
     found = fuzz.fuzz_names(tmp_path, 15, rng)
     assert set(found) == {"names, done", "names, refused with a sentence"}
+
+
+TRAINING_FREE = ("clip_b16", "clip_b16_crops", "dense_clip_b16")
+
+
+@pytest.mark.parametrize("config", TRAINING_FREE)
+def test_a_model_without_training(monkeypatch, tmp_path, capsys, config):
+    """With a file of CLIP's weights there are overlays, without one a sentence says where it is."""
+    monkeypatch.syspath_prepend(str(DEMO.parent))
+    demo = importlib.import_module("demo")
+    words = ["--input", str(save_photo(tmp_path / "in" / "one.png", (40, 30))), "--device", "cpu"]
+    words += ["--output", str(tmp_path / "out"), "--class-names", "cats, sofa"]
+    words += ["--config-file", f"configs/training_free/{config}.yaml"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
+    with pytest.raises(UserError, match=r"ViT-B-16.pt.* are not in .*clip.load\('ViT-B/16'\)"):
+        demo.main(words)
+    clip = save_tiny_clip(tmp_path / "clip.pt")
+    assert demo.main([*words, "--opts", "MODEL.CLIP.NAME", str(clip)]) == 0
+    assert_written(tmp_path / "out", "one")
+    assert "1 of 1 photos segmented" in (said := capsys.readouterr().out)
+    assert "counts as the trained class" not in said  # nothing was trained
 
 
 def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 
 from zsk import segmenter as module
 from zsk.config import add_zsk_config
+from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter
 from zsk.vocabulary import Vocabulary
@@ -202,7 +203,9 @@ def test_an_option_without_a_value_is_named_alone(calls):
 
 def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monkeypatch):
     assert Segmenter(device="cpu", weights="")(photo(4, 4), "cat").shares() == {"cat": 1.0}
+    assert Segmenter(device="cpu", weights="").vocabulary("cat").seen == (False,)
     monkeypatch.setattr(module, "build_model", lambda cfg: nn.Linear(1, 1))
+    monkeypatch.setattr(module, "load_weights", load_weights)
     with pytest.raises(UserError, match="no weights"):
         Segmenter(device="cpu", weights="")
 

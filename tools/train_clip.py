@@ -2,6 +2,7 @@
 """Train the small CLIP of the synthetic world, or adapt it.
 
 python tools/train_clip.py --output output/synthetic_clip.pt
+python tools/train_clip.py --tower vit --output output/synthetic_clip_vit.pt
 python tools/train_clip.py --adapt output/synthetic_clip.pt --steps 2500 --lr 0.001 \\
     --output output/adapted_clip.pt
 
@@ -51,6 +52,7 @@ DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, m
 PORTRAITS_PER_SCENE = 2  # of one class alone
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
+REPORTED = ("tower", "steps", "lr", "seed")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -62,6 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--adapt", type=user_path, help="go on from this CLIP, with flawed cut-outs"
     )
+    parser.add_argument("--tower", default="resnet", choices=sorted(small_clip.TOWERS))
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch-size", type=int, default=64, help="pictures a step")
     parser.add_argument("--text-steps", type=int, default=150, help="on captions alone, if new")
@@ -80,7 +83,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     torch.manual_seed(args.seed)
-    sizes = small_clip.ClipSizes()
+    sizes = small_clip.TOWERS[args.tower]
     model = small_clip.new_clip(sizes)
     if args.adapt:
         small_clip.load(model, args.adapt)
@@ -89,7 +92,7 @@ def main() -> None:
     train(model, args, sizes.image_resolution)
     seconds = time.perf_counter() - start
     small_clip.save(model.state_dict(), args.output)
-    settings: dict[str, Any] = {"steps": args.steps, "lr": args.lr, "seed": args.seed}
+    settings: dict[str, Any] = {name: getattr(args, name) for name in REPORTED}
     if args.adapt:
         settings["adapted"] = str(args.adapt)
     report = {**settings, "seconds": round(seconds, 1), **evaluate(model, sizes)}

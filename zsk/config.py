@@ -88,7 +88,8 @@ def _add_head_config(cfg: CfgNode) -> None:
     # Detectron2's IN_FEATURES: one feature goes through ASPP; several go through a feature pyramid
     # of width CONVS_DIM (ZS-MaskFormer); with [] masks are clusters (our choice)
     cfg.MODEL.SEM_SEG_HEAD.FINE_FEATURE = ""  # fuse F with this early feature ("res2": stride 4)
-    # text (section 2), or linear: fully supervised, as many classes as Detectron2's NUM_CLASSES
+    # text (section 2); linear: fully supervised, as many classes as Detectron2's NUM_CLASSES; or
+    # none: nothing is learned, CLIP alone names clusters (our choice)
     cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER = "text"
     cfg.MODEL.SEM_SEG_HEAD.TEMPERATURE = 100.0  # tau of the head's class scores (section 2)
     # hidden widths of the MLP from kernel or query to text space; []: two, as wide as the kernel
@@ -156,6 +157,11 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.FURTHER_THRESHOLDS = []
     # crops are resized with antialiasing, as CLIP does itself (public ZS-MaskFormer: False)
     clip.CROP_ANTIALIAS = True
+
+    cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
+    # the last attention of dense CLIP features: value (MaskCLIP, Zhou et al., ECCV 2022), or with a
+    # ViT qq_kk, of queries to queries and of keys to keys (SCLIP, Wang et al., ECCV 2024)
+    cfg.MODEL.PER_PIXEL.ATTENTION = "value"
 
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)

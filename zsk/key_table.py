@@ -88,7 +88,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         ),
         (each(WORD), "IN_FEATURES CLASS_FEATURES"),
         (ANY, "FINE_FEATURE"),
-        (one_of("text", "linear"), "CLASSIFIER"),
+        (one_of("text", "linear", "none"), "CLASSIFIER"),
         (COUNT, "NUM_CLASSES CONVS_DIM ASPP_CHANNELS"),
         (POSITIVE, "TEMPERATURE"),
         (BELOW_1, "CLASS_DROPOUT"),
@@ -127,6 +127,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (number("> 0", "< 1"), "MASK_THRESHOLD"),
         (each(number("> 0", "< 1")), "FURTHER_THRESHOLDS"),
     ],
+    "MODEL.PER_PIXEL.": [(one_of("value", "qq_kk"), "ATTENTION")],
     "MODEL.ENSEMBLE.": [
         (one_of("ensemble", "head", "clip"), "MODE"),
         (SHARE, "LAMBDA"),

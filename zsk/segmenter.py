@@ -112,14 +112,10 @@ class Segmenter:
         self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model = build_model(self.cfg).eval()
-        if not self.cfg.MODEL.WEIGHTS and self.model.state_dict():
-            raise UserError(
-                "no weights to segment with: give a checkpoint (weights=…, --weights FILE, or "
-                "MODEL.WEIGHTS in the configuration)"
-            )
         check_network_settings(self.cfg, load_weights(self.model, self.cfg.MODEL.WEIGHTS))
-        self._trained = trained_names(self.cfg)
-        self._untrained = unseen_names(self.cfg.DATASETS.TRAIN)
+        learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
+        self._trained = trained_names(self.cfg) if learned else ()
+        self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))

@@ -177,7 +177,7 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
     model = build_model(configured(clip_file, "MODEL.ENSEMBLE.MODE", "head"))
     assert model.dense_clip is None
     assert {key.split(".")[0] for key in model.state_dict()} == {"backbone", "sem_seg_head"}
-    with pytest.raises(UserError, match="does not exist: give a checkpoint"):
+    with pytest.raises(UserError, match="no weights are given: give a checkpoint"):
         load_weights(model, "")
 
 

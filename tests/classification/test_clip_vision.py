@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
+from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 SIDE = 64  # of the tiny models' photos: 4×4 patches, or 2×2 positions of the ResNet's last map
@@ -67,6 +68,50 @@ def test_dense_features_are_those_of_patches_that_see_themselves_only_in_the_las
     assert features.shape == (32, 4, 4)
     torch.testing.assert_close(features[:, 1, 2], patches[1 * 4 + 2])
     torch.testing.assert_close(features.flatten(1).T, patches)
+
+
+def test_queries_attend_to_queries_and_keys_to_keys_by_hand():
+    """One block of one head on 2x2 patches, in float64."""
+    from clip.model import VisionTransformer
+
+    visual = VisionTransformer(32, 16, 64, 1, 1, 8).double()
+    for parameter in visual.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for module in visual.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.__class__ = torch.nn.LayerNorm  # CLIP's own compute in float32
+    photo = random_photo(32, 32).double()
+    with torch.no_grad():
+        features = clip_vision(visual, masked_layers=1).dense(photo, "qq_kk")
+        patches = photo.unflatten(1, (2, 16)).unflatten(3, (2, 16)).permute(1, 3, 0, 2, 4)
+        embedded = patches.flatten(0, 1).flatten(1) @ visual.conv1.weight.flatten(1).T
+        tokens = torch.cat([visual.class_embedding[None], embedded])
+        tokens = visual.ln_pre(tokens + visual.positional_embedding)
+        block = visual.transformer.resblocks[0]
+        qkv = block.ln_1(tokens) @ block.attn.in_proj_weight.T + block.attn.in_proj_bias
+        q, k, v = qkv.split(64, dim=1)
+        attended = torch.zeros(5, 64, dtype=torch.float64)
+        for one in range(5):  # the class token is among those that are attended to
+            for side in (q, k):
+                likeness = [torch.exp(side[one] @ side[other] / 8) for other in range(5)]
+                for other in range(5):
+                    attended[one] += likeness[other] / sum(likeness) * v[other]
+        tokens = tokens + block.attn.out_proj(attended)
+        tokens = tokens + block.mlp(block.ln_2(tokens))
+        expected = visual.ln_post(tokens[1:]) @ visual.proj
+    assert features.shape == (8, 2, 2)
+    torch.testing.assert_close(features[:, 0, 1], expected[1])
+    torch.testing.assert_close(features.flatten(1).T, expected)
+
+
+def test_self_self_attention_is_for_transformers(weights, encoder):
+    if is_resnet(encoder):
+        with pytest.raises(UserError, match="ATTENTION is qq_kk, but .* has value only"):
+            build_encoder(weights, dense_attention="qq_kk")
+    else:
+        photo = random_photo(SIDE, SIDE)
+        other = build_encoder(weights, dense_attention="qq_kk").encode_dense(photo)
+        assert not torch.allclose(other, encoder.encode_dense(photo), atol=0.01)
 
 
 def test_dense_features_of_a_resnet_are_the_poolings_values():

@@ -175,6 +175,8 @@ def test_the_gpus_precision_gives_nearly_the_same_numbers(encoders, kind):
 def test_which_towers_take_a_whole_photo(encoders, kind):
     encoder = encoders[kind]
     assert encoder.takes_regions == encoder.takes_dense == (kind in WHOLE)
+    transformers = ("vit", "quick vit", "custom text")
+    assert ("qq_kk" in encoder.dense_attentions) == (kind in transformers)
     if kind not in WHOLE:
         with pytest.raises(UserError, match="REGION_MODE is one_pass.*use crop"):
             build_region_encoder("one_pass", encoder, [0.5])
@@ -203,7 +205,9 @@ def test_convnext_pools_under_a_mask_by_hand(models, encoders):
     assert_near(encoder.encode_dense(photo).flatten(1).T, places)
 
 
-def test_the_same_weights_by_openais_class_and_by_open_clips(models, encoders, tmp_path):
+def test_the_same_weights_by_openais_class_and_by_open_clips(
+    models, encoders, tmp_path, monkeypatch
+):
     """Of both activations: the one that OpenAI's class has agrees, the other one does not."""
     torch.save(models["quick vit"].state_dict(), tmp_path / "tiny.pt")
     openai, photo = ClipEncoder(str(tmp_path / "tiny.pt")), random_photo(80, 64)
@@ -217,6 +221,10 @@ def test_the_same_weights_by_openais_class_and_by_open_clips(models, encoders, t
         ):
             difference = (look(encoders[kind]) - look(openai)).abs().max()
             assert (difference < 1e-5) if agrees else (difference > 1e-4)
+    same = (openai, encoders["quick vit"])
+    for encoder in same:
+        monkeypatch.setattr(encoder, "dense_attention", "qq_kk")
+    assert_near(*(encoder.encode_dense(photo) for encoder in same))
 
 
 def test_another_activation_is_another_fingerprint(encoders, folders):

@@ -1,4 +1,4 @@
-"""The per-pixel systems' configurations: trained and evaluated through `train_net.py`'s main."""
+"""Systems that learn little or nothing: trained and evaluated through `train_net.py`'s main."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,12 @@ from zsk.engine.distributed import argument_parser
 from zsk.errors import UserError
 from zsk.load import load_config
 
+CROPPED = ("INPUT.CROP.ENABLED", "True")  # for the crop's size in `small_options`
+UNLEARNED = {
+    "per_pixel_clip": (),
+    "../training_free/clip_b16": (*CROPPED, "MODEL.TIMM.NAME", "tf_efficientnet_lite0"),
+    "../training_free/dense_clip_b16": CROPPED,
+}
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 
 
@@ -26,9 +32,7 @@ def train_net(process_state: None, voc_root: Path, small_options, checkout: Path
         options = [*small_options, "OUTPUT_DIR", str(output)]
         file = str(checkout / "configs" / "voc-11k-15" / f"{config}.yaml")
         narrow = [f"MODEL.SEM_SEG_HEAD.{key}" for key in ("CONVS_DIM", "ASPP_CHANNELS")]
-        narrow = (
-            [word for key in narrow for word in (key, "32")] if config != "per_pixel_clip" else []
-        )
+        narrow = [] if config in UNLEARNED else [word for key in narrow for word in (key, "32")]
         train_net.main(
             argument_parser().parse_args(["--config-file", file, *flags, *options, *narrow, *extra])
         )
@@ -52,12 +56,13 @@ def test_fcn_is_trained_and_its_checkpoint_serves_the_ensemble(train_net, tmp_pa
     assert fcn.sum() == both.sum() > 0 and not np.array_equal(fcn, both)
 
 
+@pytest.mark.parametrize("config", UNLEARNED)
 def test_clip_alone_is_evaluated_without_weights_and_never_trained(
-    train_net, tmp_path: Path
+    train_net, tmp_path: Path, config: str
 ) -> None:
-    assert "hIoU" in train_net("per_pixel_clip", tmp_path, "--eval-only")
+    assert "hIoU" in train_net(config, tmp_path, "--eval-only", *UNLEARNED[config])
     with pytest.raises(UserError, match="nothing to train in this configuration"):
-        train_net("per_pixel_clip", tmp_path)
+        train_net(config, tmp_path, *UNLEARNED[config])
 
 
 @pytest.mark.parametrize(

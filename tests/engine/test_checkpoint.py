@@ -4,12 +4,14 @@ import logging
 import pickle
 
 import pytest
+import timm
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_resnet_backbone
 from torch import nn
 
+from zsk.backbones.timm_backbone import TimmBackbone
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.initial_weights import initial_weights
 from zsk.errors import UserError
@@ -132,6 +134,30 @@ def test_a_file_that_does_not_start_a_training(tmp_path) -> None:
     torch.save({"model": {}}, tmp_path / "a.pth")
     with pytest.raises(UserError, match="a.pth is of another model: 0 of the 265"):
         initial_weights(make_model(), str(tmp_path / "a.pth"))
+
+
+def frozen_model(has_own_weights: bool) -> nn.Module:
+    network = timm.create_model("test_resnet", features_only=True)
+    settings = {"out_features": ["res5"], "freeze": "all", "has_own_weights": has_own_weights}
+    return nn.ModuleDict({"backbone": TimmBackbone(network, **settings)})
+
+
+def test_what_learns_nothing_needs_no_weights(tmp_path, caplog) -> None:
+    model, file = frozen_model(True), str(tmp_path / "a.pth")
+    assert load_weights(model, "") == {} and not caplog.text
+    torch.save({"model": {"sem_seg_head.weight": torch.ones(2)}}, file)
+    load_weights(model, file)
+    assert "a.pth is not read: this model learns nothing" in caplog.text
+
+
+def test_random_weights_are_never_evaluated(tmp_path) -> None:
+    """Neither a head's, nor a frozen backbone's that has no source but the checkpoint."""
+    torch.save({"model": {}}, file := str(tmp_path / "a.pth"))
+    for model in (make_model(), frozen_model(False)):
+        with pytest.raises(UserError, match="no weights are given: give a checkpoint"):
+            load_weights(model, "")
+        with pytest.raises(UserError, match="a.pth lacks"):
+            load_weights(model, file)
 
 
 def test_a_model_zoo_file_is_no_checkpoint_to_evaluate(tmp_path, source) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny_head import (
+    QUERIES,
     build_backbone_and_head,
     check_a_batch_of_two_equals_two_singles,
     check_every_output,
@@ -19,6 +20,8 @@ from zsk.errors import UserError
 CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
 REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
 NO_ASPP = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.KERNELS.NUM_STAGES", 0)
+UNNAMED = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "none")
+CLIP_ALONE = ("MODEL.ENSEMBLE.MODE", "clip")
 LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
 FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
 IN_FEATURES = "MODEL.SEM_SEG_HEAD.IN_FEATURES"
@@ -80,6 +83,9 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
         (NO_ASPP, "IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters"),
         (CLUSTERS + NO_ASPP, "NUM_STAGES 0 and CLASS_FEATURES"),
+        ((*CLUSTERS, *NO_ASPP, *UNNAMED), "MODEL.ENSEMBLE.MODE is ensemble: set it to clip"),
+        ((*CLUSTERS, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but IN_FEATURES .* learned"),
+        ((*QUERIES, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but NAME ZSMaskFormerHead"),
         ((*CLUSTERS, *REGIONS, "MODEL.KERNELS.NUM_STAGES", 0), "nothing reads what ASPP makes"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5", "head"]), "nothing reads it"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
@@ -96,3 +102,12 @@ def test_without_aspp_masks_are_the_clusters_and_names_alone_are_learned():
     assert proposals.pred_masks.shape == (2, 6, 2, 3)  # res5 is what is clustered
     assert proposals.pred_masks.unique().tolist() == [-2.0, 2.0]
     assert all(name.startswith("class_scores") for name, _ in head.named_parameters())
+
+
+def test_without_class_scores_nothing_is_learned():
+    backbone, head = build(*CLUSTERS, *NO_ASPP, *UNNAMED, *CLIP_ALONE)
+    (proposals,) = head(backbone(photos()))
+    assert proposals.masks.unique().tolist() == [-2.0, 2.0]
+    assert not head.state_dict()
+    with pytest.raises(UserError, match="CLASSIFIER none .* nothing to train"):
+        scored(head, backbone(photos()), texts())

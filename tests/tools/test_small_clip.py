@@ -47,6 +47,15 @@ def test_a_few_steps_of_the_image_tower_tell_two_colours_apart(model: CLIP) -> N
     assert torch.equal(model.text_projection, text_tower)
 
 
+@pytest.mark.parametrize("tower", small_clip.TOWERS)
+def test_the_towers_take_the_same_pictures(tower: str) -> None:
+    """As an encoder finds them in a file: the number of heads follows from the width."""
+    model = small_clip.new_clip(small_clip.TOWERS[tower]).eval()
+    pictures = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    with torch.no_grad():
+        assert small_clip.encode_images(model, pictures).shape == (2, 128)
+
+
 def test_saved_weights_are_an_encoder_and_load_into_the_same_sizes(model, tmp_path) -> None:
     file = tmp_path / "new" / "folder" / "small.pt"
     small_clip.save(model.state_dict(), file)

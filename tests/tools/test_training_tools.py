@@ -16,14 +16,14 @@ from zsk.safe_load import read_file, save_file
 
 def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp_path) -> None:
     first, adapted = tmp_path / "new" / "clip.pt", tmp_path / "adapted.safetensors"
-    options = ("--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
+    options = ("--tower", "vit", "--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
     for words in (("--output", first), ("--adapt", first, "--output", adapted)):
         done = run_program("tools/train_clip.py", *words, *options, OMP_NUM_THREADS=1)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "9/9" in done.stderr and "2/2" in done.stderr  # the bars
     assert build_encoder(str(first)).input_size == 64
     report = json.loads(adapted.with_suffix(".json").read_text())
-    assert report["steps"] == 2 and report["adapted"] == str(first)
+    assert report["steps"] == 2 and report["adapted"] == str(first) and report["tower"] == "vit"
     for group in ("accuracy", "accuracy_seen", "accuracy_unseen"):
         assert 0 <= report[group] <= 100
     assert f"among 32 names: {report['accuracy']:.1f} %" in done.stdout.splitlines()[0]

@@ -26,7 +26,7 @@ START_SCALE = 30.0  # logit scale
 
 
 class ClipSizes(NamedTuple):
-    """The sizes of a small CLIP with a ResNet, as OpenAI's class calls them."""
+    """The sizes of a small CLIP, as OpenAI's class calls them; as they are here, with a ResNet."""
 
     embed_dim: int = 128
     image_resolution: int = 64
@@ -36,6 +36,13 @@ class ClipSizes(NamedTuple):
     context_length: int = 40
     transformer_width: int = 128
     transformer_layers: int = 2
+
+
+# by image tower; a step of training takes about as long with either
+TOWERS = {
+    "resnet": ClipSizes(),
+    "vit": ClipSizes(vision_layers=3, vision_width=96, vision_patch_size=8),
+}
 
 
 def new_clip(sizes: ClipSizes) -> Any:
@@ -54,8 +61,8 @@ def load(model: Any, file: Path) -> None:
         model.load_state_dict(read_clip_file(file))
     except RuntimeError as error:
         raise UserError(
-            f"the weights in {file} are not those of the synthetic world's small CLIP: give a file "
-            "that tools/train_clip.py wrote"
+            f"the weights in {file} are not those of the synthetic world's small CLIP with this "
+            "image tower: give a file that tools/train_clip.py wrote and its --tower"
         ) from error
 
 

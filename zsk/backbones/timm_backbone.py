@@ -29,6 +29,7 @@ class TimmBackbone(Backbone):
         out_features: list[str],
         freeze: str,
         head: nn.Sequential | None = None,
+        has_own_weights: bool = False,
     ):
         """
         Args:
@@ -37,12 +38,14 @@ class TimmBackbone(Backbone):
                 …, and "head", the output of `head` on res5.
             head: see `classifier_head`.
             freeze: "none"; "norm": batch norm keeps its statistics; "all": nothing is trained.
+            has_own_weights: they are not random, so a frozen one needs no checkpoint.
         """
         super().__init__()
         # channels_last is faster for EfficientNets on a CPU
         self.network = network.to(memory_format=torch.channels_last)
         self.head = head
         self.freeze = freeze
+        self.has_own_weights = has_own_weights
         info: Any = network.feature_info
         count = len(info.channels())
         self.names = [f"res{5 - count + 1 + i}" for i in range(count)]
@@ -167,4 +170,10 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
         for part in (network, head):
             if part is not None:
                 load_part(part, state, settings.NAME, settings.WEIGHTS)
-    return TimmBackbone(network, out_features=out_features, freeze=settings.FREEZE, head=head)
+    return TimmBackbone(
+        network,
+        out_features=out_features,
+        freeze=settings.FREEZE,
+        head=head,
+        has_own_weights=bool(settings.WEIGHTS),
+    )

@@ -90,7 +90,11 @@ class PerPixelNet(nn.Module):
         _check_options(cfg)
         settings, clip = cfg.MODEL.ENSEMBLE, cfg.MODEL.CLIP
         ensemble = Ensemble(settings.MODE, settings.LAMBDA, settings.SEEN_PENALTY)
-        encoder = build_encoder(clip.NAME, temperature=clip.TEMPERATURE)
+        encoder = build_encoder(
+            clip.NAME,
+            temperature=clip.TEMPERATURE,
+            dense_attention=cfg.MODEL.PER_PIXEL.ATTENTION,
+        )
         backbone = head = dense_clip = None
         if ensemble.mode != "clip":
             backbone, head = _build_fcn(cfg, encoder.embed_dim)

@@ -78,6 +78,7 @@ class ClipEncoder(VisionLanguageEncoder):
         self.one_pass_size = one_pass_size or self.input_size
         self.masked_layers = masked_layers
         self.hold("clip", model)
+        self.dense_attentions = self._vision().dense_attentions
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()
@@ -112,7 +113,7 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
         vision = self._vision()
-        return vision.dense(fit_to_patches(pixels, vision.patch))
+        return vision.dense(fit_to_patches(pixels, vision.patch), self.dense_attention)
 
     def _vision(self) -> ClipVision:
         return clip_vision(self.network("clip").visual, self.masked_layers)

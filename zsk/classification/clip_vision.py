@@ -19,12 +19,16 @@ from .clip_patches import patch_coverage, resize_positions
 
 
 class ClipVision(Protocol):
-    """An image tower on a whole photo; `patch` is p."""
+    """An image tower on a whole photo; `patch` is p.
+
+    `dense_attentions`: the values that `dense` takes, see `TransformerVision.dense`.
+    """
 
     patch: int
+    dense_attentions: tuple[str, ...]
 
-    def dense(self, photo: Tensor) -> Tensor:
-        """→ (E,h,w) in the tower's precision."""
+    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
+        """→ (E,h,w) in the tower's precision; `attention` is one of `dense_attentions`."""
 
     def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
         """→ (R,E) in the tower's precision."""
@@ -39,24 +43,33 @@ class TransformerVision:
             its own that sees only the patches under its mask. Before them there is one for all.
     """
 
+    dense_attentions: tuple[str, ...] = ("value", "qq_kk")
+
     def __init__(self, visual: Any, masked_layers: int) -> None:
         self.visual = visual
         self.masked_layers = masked_layers
         self.patch: int = self.visual.conv1.stride[0]
 
-    def dense(self, photo: Tensor) -> Tensor:
-        """In the last block every patch attends to itself only (MaskCLIP, Zhou et al., ECCV 2022).
+    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
+        """Another attention in the last block, whose residuals and MLP stay.
 
-        No query, no key: attention is the value and the output projection. Residuals and MLP stay.
+        Args:
+            attention: "value": every patch attends to itself only (MaskCLIP, Zhou et al., ECCV
+                2022). "qq_kk": queries attend to queries, and keys to keys, and both outputs are
+                added (SCLIP, Wang et al., ECCV 2024), so that patches that look alike share values.
         """
         tokens, size = self._embed(photo)
         *blocks, last = self.visual.transformer.resblocks
         for block in blocks:
             tokens = block(tokens)
-        patches = tokens[1:, 0]
-        in_proj = (last.attn.in_proj_weight, last.attn.in_proj_bias)
-        weight, bias = (part.chunk(3)[2] for part in in_proj)
-        features = _add_and_mix(last, patches, F.linear(last.ln_1(patches), weight, bias))
+        tokens, attn = tokens[:, 0], last.attn
+        projected = F.linear(last.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
+        attended = projected.chunk(3, dim=1)[2]
+        if attention == "qq_kk":
+            q, k, v = (split_heads(part, attn.num_heads) for part in projected.chunk(3, dim=1))
+            by_query, by_key = (F.scaled_dot_product_attention(x, x, v) for x in (q, k))
+            attended = merge_heads(by_query + by_key)
+        features = _add_and_mix(last, tokens, attended)[1:]
         return self._project(features).T.unflatten(1, size)
 
     def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
@@ -118,11 +131,12 @@ class ResNetVision:
     """A ResNet with attention pooling: `visual` of one of CLIP's RN models."""
 
     patch = 32  # the stride of the last feature map
+    dense_attentions: tuple[str, ...] = ("value",)
 
     def __init__(self, visual: Any) -> None:
         self.visual = visual
 
-    def dense(self, photo: Tensor) -> Tensor:
+    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """The pooling's value path at every position (MaskCLIP, Zhou et al., ECCV 2022)."""
         features, pool = self._feature_map(photo), self.visual.attnpool
         values = pool.c_proj(pool.v_proj(features.flatten(1).T))

@@ -43,11 +43,15 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         logit_scale: τ, the model's own unless `build_encoder` was told another.
         takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
         takes_context: whether embed_tokens and encode_in_context work.
+        dense_attentions: what `dense_attention` may be, see MODEL.PER_PIXEL.ATTENTION.
+        dense_attention: how encode_dense works; set by `build_encoder`.
     """
 
     takes_regions = False
     takes_dense = False
     takes_context = False
+    dense_attentions: tuple[str, ...] = ("value",)
+    dense_attention = "value"
 
     def __init__(
         self,

@@ -76,6 +76,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
         self.one_pass_size = one_pass_size or self.input_size
         self.vision = open_clip_vision(model.visual, masked_layers)
         self.takes_regions = self.takes_dense = self.vision is not None
+        if self.vision is not None:
+            self.dense_attentions = self.vision.dense_attentions
         self.hold("open_clip", model)
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
@@ -108,7 +110,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
         assert self.vision is not None
-        return self.vision.dense(fit_to_patches(pixels, self.vision.patch))
+        photo = fit_to_patches(pixels, self.vision.patch)
+        return self.vision.dense(photo, self.dense_attention)
 
 
 def build_model(source: Source) -> Any:

@@ -22,11 +22,12 @@ class ConvNextVision:
     """
 
     patch = 32  # the stride of the last feature map
+    dense_attentions: tuple[str, ...] = ("value",)
 
     def __init__(self, visual: Any) -> None:
         self.visual = visual
 
-    def dense(self, photo: Tensor) -> Tensor:
+    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """Every place of the last feature map as a mean of its own."""
         features = self._feature_map(photo)
         return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])

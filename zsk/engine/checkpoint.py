@@ -1,5 +1,6 @@
 """Weights of a model; a file that does not fit is refused in one sentence."""
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +14,14 @@ from zsk.errors import UserError
 from zsk.known_weights import KNOWN, local_file
 from zsk.safe_load import read_file
 
+logger = logging.getLogger(__name__)
+
 
 def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     """Load a trained checkpoint (a file with "model", or a bare state dict), executing nothing.
 
     Weights of a frozen backbone may be missing, since the backbone has its own source; all others
-    have to be there and to fit. A model without weights of its own (CLIP alone) takes the path "".
+    have to be there and to fit. A model that learns nothing takes the path "".
 
     Returns:
         the settings that the file notes of its training (`zsk.engine.settings`), or {}.
@@ -26,7 +29,12 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, unreadable, lacks weights or holds ones of another shape.
     """
-    if not path and not model.state_dict():
+    if not path:
+        if learned_keys(model):
+            raise UserError(
+                "no weights are given: give a checkpoint (MODEL.WEIGHTS, --weights FILE, or "
+                "weights=… of a Segmenter)"
+            )
         return {}
     path = local_file(path)
     if not os.path.isfile(path):
@@ -77,8 +85,9 @@ def _check_fit(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None
                 f"weights file {path} is of another model: {key} has shape {tuple(value.shape)}, "
                 f"the configuration's model {tuple(wanted[key].shape)}"
             )
-    optional = frozen_backbone_keys(model)
-    missing = [key for key in wanted if key not in state and key not in optional]
+    if not state.keys() & wanted.keys() and not learned_keys(model):
+        logger.warning(f"weights file {path} is not read: this model learns nothing")
+    missing = [key for key in wanted if key in learned_keys(model) and key not in state]
     if missing:
         raise UserError(
             f"weights file {path} lacks {len(missing)} of the model's {len(wanted)} tensors, "
@@ -86,9 +95,16 @@ def _check_fit(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None
         )
 
 
+def learned_keys(model: nn.Module) -> set[str]:
+    """State-dict keys that only a checkpoint can give; none: the model needs no training."""
+    return model.state_dict().keys() - frozen_backbone_keys(model)
+
+
 def frozen_backbone_keys(model: nn.Module) -> set[str]:
-    """State-dict keys of a backbone in which nothing is trained."""
+    """State-dict keys of a backbone in which nothing is trained, and which has its own weights."""
     backbone = getattr(model, "backbone", None)
     if not isinstance(backbone, Backbone) or any(p.requires_grad for p in backbone.parameters()):
+        return set()
+    if not getattr(backbone, "has_own_weights", False):
         return set()
     return {f"backbone.{key}" for key in backbone.state_dict()}

@@ -12,6 +12,7 @@ from .build_features import build_feature_map
 from .class_scores import (
     ClassScores,
     LinearScores,
+    NoScores,
     TextAlignedScores,
     mlp,
     region_embedding,
@@ -47,14 +48,21 @@ def build_kernel_generator(
     """
     head, kernels = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.KERNELS
     if not head.IN_FEATURES:
-        if kernels.INIT != "clusters" or kernels.NUM_STAGES or not head.CLASS_FEATURES:
+        scored = head.CLASS_FEATURES or head.CLASSIFIER == "none"
+        if kernels.INIT != "clusters" or kernels.NUM_STAGES or not scored:
             raise UserError(
                 "MODEL.SEM_SEG_HEAD.IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters, "
-                "NUM_STAGES 0 and CLASS_FEATURES: name the feature that ASPP reads"
+                "NUM_STAGES 0 and CLASS_FEATURES or CLASSIFIER none: name the feature that ASPP "
+                "reads"
             )
         _check_clusters(kernels)
         return ClusterGenerator(
             kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
+        )
+    if head.CLASSIFIER == "none":
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but IN_FEATURES {list(head.IN_FEATURES)} asks "
+            "for learned masks: set it to [] (clusters), or choose CLASSIFIER text"
         )
     if kernels.INIT == "clusters" and not kernels.NUM_STAGES and head.CLASS_FEATURES:
         raise UserError(  # distributed training stops at parameters without a gradient
@@ -94,6 +102,13 @@ def build_class_scores(
 ) -> ClassScores:
     """The class scores of one stage, on its kernels or on the features under its masks."""
     head = cfg.MODEL.SEM_SEG_HEAD
+    if head.CLASSIFIER == "none":
+        if cfg.MODEL.ENSEMBLE.MODE != "clip":
+            raise UserError(
+                "MODEL.SEM_SEG_HEAD.CLASSIFIER is none, so the head names nothing, but "
+                f"MODEL.ENSEMBLE.MODE is {cfg.MODEL.ENSEMBLE.MODE}: set it to clip"
+            )
+        return NoScores()
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
     _refuse_hidden_dims(head, f"CLASS_FEATURES {list(head.CLASS_FEATURES)}")
@@ -111,8 +126,13 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     The linear classifier is a single layer, as MaskFormer's is.
 
     Raises:
-        UserError: CLASSIFIER linear has CLASS_HIDDEN_DIMS.
+        UserError: CLASSIFIER linear has CLASS_HIDDEN_DIMS, or it is none.
     """
+    if head.CLASSIFIER == "none":
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but NAME {head.NAME} has learned masks: take "
+            "DynamicKernelHead with IN_FEATURES [], or CLASSIFIER text"
+        )
     if head.CLASSIFIER == "linear":
         _refuse_hidden_dims(head, "CLASSIFIER linear")
         return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)

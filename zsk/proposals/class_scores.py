@@ -108,7 +108,22 @@ class LinearScores(nn.Module):
             return rows.unflatten(0, embeddings.shape[:-1])
 
 
-ClassScores = TextAlignedScores | LinearScores
+class NoScores(nn.Module):
+    """Of a head that learns nothing: CLIP alone names its masks."""
+
+    def embed(self, vectors: Tensor) -> Tensor:
+        """Kernels (B,N,D), unchanged, in float32."""
+        return vectors.float()
+
+    def forward(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Raises UserError: there are no class scores, for a loss for instance."""
+        raise UserError(
+            "MODEL.SEM_SEG_HEAD.CLASSIFIER none has no class scores, so there is nothing to train: "
+            "evaluate it with --eval-only"
+        )
+
+
+ClassScores = TextAlignedScores | LinearScores | NoScores
 
 
 def pool_regions(
