@@ -144,9 +144,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
     clip.PROMPT = "single"  # single, sculpture, imagenet, vild or learned
     clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
-    clip.REGION_PROMPT = (
-        ""  # the prompt for regions; "": PROMPT (ZS-MaskFormer's main result: another)
-    )
+    # the prompt for regions; "": that of PROMPT (ZS-MaskFormer's main result has another)
+    clip.REGION_PROMPT = ""
     clip.REGION_PROMPT_WEIGHTS = ""  # for REGION_PROMPT learned: as PROMPT_WEIGHTS
     clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
     # one_pass, but for embedded: shorter side of the photo in pixels; 0: the training size
