@@ -253,6 +253,8 @@ def main() -> int:
     parser.add_argument("--write-kills", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default: %(default)s")
     args = parser.parse_args()
+    # a shell that starts this in the background has switched Ctrl-C off for its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if args.output.exists() and any(args.output.iterdir()):
         raise UserError(f"--output {args.output} is not empty: give a new folder")
     root = args.output.resolve()
