@@ -43,7 +43,8 @@ class FakeSegmenter:
 
     def __init__(self, config_file=None, weights=None, device=None, opts=()):
         clip = {"NAME": FakeSegmenter.encoder}
-        self.cfg = CfgNode({"MODEL": {"WEIGHTS": weights or "w.pth", "CLIP": clip}})
+        model = {"WEIGHTS": weights or "w.pth", "CLIP": clip, "ENSEMBLE": {"MODE": "ensemble"}}
+        self.cfg = CfgNode({"MODEL": model})
         FakeSegmenter.batches = []
 
     def vocabulary(self, class_names):
