@@ -112,7 +112,8 @@ class Segmenter:
         self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model = build_model(self.cfg).eval()
-        check_network_settings(self.cfg, load_weights(self.model, self.cfg.MODEL.WEIGHTS))
+        trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        check_network_settings(self.cfg, trained, self.model)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
         self._trained = trained_names(self.cfg) if learned else ()
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()
