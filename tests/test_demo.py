@@ -80,7 +80,8 @@ def summary(tmp_path, stem):
 
 def test_three_files_per_photo(run, tmp_path, capsys):
     photo = save_photo(tmp_path / "in" / "one.png")
-    assert run("--input", photo, "--class-names", "cat, sofa") == 0
+    opts = ("--opts", "MODEL.CLIP.TEMPERATURE", "9.0")
+    assert run("--input", photo, "--class-names", "cat, sofa", *opts) == 0
     assert_written(tmp_path / "out", "one")
     assert summary(tmp_path, "one") == {
         "image": str(photo),
@@ -90,6 +91,8 @@ def test_three_files_per_photo(run, tmp_path, capsys):
         "shares": {"cat": 1.0, "sofa": 0.0},
         "config": str(DEFAULT_CONFIG),
         "weights": "w.pth",
+        "clip": "ViT-B/16",
+        "opts": ["MODEL.CLIP.TEMPERATURE", "9.0"],
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
@@ -352,6 +355,8 @@ def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):
     command = [sys.executable, str(DEMO), *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^weights file .*zsk_lite2.pth: all \d+ tensors that", done.stdout, re.M)
+    assert not done.stderr
     results = tmp_path / "output" / "demo"
     assert_written(results, "one", "two")
     with Image.open(results / "one_labels.png") as labels:

@@ -46,6 +46,11 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     state = weights_in(content, path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)
+    if learned_keys(model):
+        others = len(state.keys() - model.state_dict().keys())
+        unread = f"; {others} others in it are not read" if others else ""
+        learned = f"all {len(learned_keys(model))} tensors that the model learns"
+        logger.info(f"weights file {path}: {learned}{unread}")
     return noted_settings(content.get("trainer"))
 
 
