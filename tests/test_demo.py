@@ -3,6 +3,7 @@
 import errno
 import importlib
 import json
+import logging
 import os
 import random
 import re
@@ -100,6 +101,14 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     assert run("--input", photo, *named) == 0
     origin = summary(tmp_path, "one")
     assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
+
+
+def test_logs_are_plain_lines(demo_files, capsys):
+    handler = importlib.import_module("demo").SaidLogs()
+    for name, level in (("zsk.a", "INFO"), ("zsk.b", "WARNING"), ("zsk.segmenter", "INFO")):
+        record = {"name": name, "levelno": getattr(logging, level), "msg": f"{name} says"}
+        handler.handle(logging.makeLogRecord(record))
+    assert capsys.readouterr() == ("zsk.a says\n", "zsk.b says\n")
 
 
 def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):

@@ -128,7 +128,9 @@ def _config_beside(weights: str) -> str:
 def _known_file(name: str) -> Path:
     known, folder = KNOWN[name], weights_folder()
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"the folder of weights, {folder}, is a file: set ZSK_WEIGHTS_DIR to a folder")
+        raise UserError(
+            f"the folder of weights, {folder}, is a file: set ZSK_WEIGHTS_DIR to a folder"
+        )
     places = [folder / known.file, find_resource(known.file)]
     found = [p.with_suffix(s) for p in places for s in SUFFIXES if p.with_suffix(s).is_file()]
     if len(found) > 1 and found[0].parent == found[1].parent:
