@@ -114,7 +114,7 @@ def _check_text_space(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module
     if here and not same_text_space(noted, here[TEXT_SPACE]):
         raise UserError(
             f"weights file {cfg.MODEL.WEIGHTS} was trained with another text encoder than "
-            f"MODEL.CLIP.NAME {cfg.MODEL.CLIP.NAME}: give the CLIP of its training (one whose "
-            "image tower alone was trained on will do), or MODEL.ENSEMBLE.MODE clip, which leaves the "
-            "head's names out"
+            f"MODEL.CLIP.NAME {cfg.MODEL.CLIP.NAME}: give the CLIP of its training (one of which "
+            "only the image tower was trained on will do), or MODEL.ENSEMBLE.MODE clip, which "
+            "leaves the head's names out"
         )
