@@ -136,7 +136,7 @@ def set_up(cfg: CfgNode, args: Namespace) -> None:
 def evaluate(cfg: CfgNode) -> None:
     """Evaluate the checkpoint MODEL.WEIGHTS."""
     model = Trainer.build_model(cfg)
-    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
+    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
     results = Trainer.test(cfg, model)
     if cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
         verify_results(cfg, results)

@@ -7,11 +7,13 @@ python demo/demo.py --sample-photos
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -101,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
     config = str(config_file or DEFAULT_CONFIG)
-    origin = {"config": config, "weights": segmenter.cfg.MODEL.WEIGHTS}
+    model = segmenter.cfg.MODEL
+    origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
+    origin |= {"opts": args.opts}
     failed = missing + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
@@ -143,7 +147,7 @@ def segment_all(
     vocabulary: Vocabulary,
     jobs: Mapping[Path, Path],
     batch_size: int,
-    origin: Mapping[str, str],
+    origin: Mapping[str, Any],
 ) -> int:
     """Segment photos, write their results, print a line each; returns how many were not done.
 
@@ -204,5 +208,19 @@ def _largest(segmentation: Segmentation) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)
 
 
+class SaidLogs(logging.Handler):
+    """Says what the package logs, in plain lines: which weights were read, and warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        # of each call; the demo says once which words count as trained classes
+        self.addFilter(lambda record: record.name != "zsk.segmenter")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage(), error=record.levelno >= logging.WARNING)
+
+
 if __name__ == "__main__":
+    logging.getLogger("zsk").setLevel(logging.INFO)
+    logging.getLogger("zsk").addHandler(SaidLogs())
     run_cli(main)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -157,7 +158,7 @@ def write_results(
     photo: Path,
     image: np.ndarray,
     segmentation: Segmentation,
-    origin: Mapping[str, str],
+    origin: Mapping[str, Any],
 ) -> None:
     """Write `<target>_overlay.png`, `<target>_labels.png` and last, as a mark of all, its JSON.
 

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import json
+import logging
 import os
 import random
 import re
@@ -80,7 +81,8 @@ def summary(tmp_path, stem):
 
 def test_three_files_per_photo(run, tmp_path, capsys):
     photo = save_photo(tmp_path / "in" / "one.png")
-    assert run("--input", photo, "--class-names", "cat, sofa") == 0
+    opts = ("--opts", "MODEL.CLIP.TEMPERATURE", "9.0")
+    assert run("--input", photo, "--class-names", "cat, sofa", *opts) == 0
     assert_written(tmp_path / "out", "one")
     assert summary(tmp_path, "one") == {
         "image": str(photo),
@@ -90,6 +92,8 @@ def test_three_files_per_photo(run, tmp_path, capsys):
         "shares": {"cat": 1.0, "sofa": 0.0},
         "config": str(DEFAULT_CONFIG),
         "weights": "w.pth",
+        "clip": "ViT-B/16",
+        "opts": ["MODEL.CLIP.TEMPERATURE", "9.0"],
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 100%" in out and "note:" not in out
@@ -97,6 +101,14 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     assert run("--input", photo, *named) == 0
     origin = summary(tmp_path, "one")
     assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
+
+
+def test_logs_are_plain_lines(demo_files, capsys):
+    handler = importlib.import_module("demo").SaidLogs()
+    for name, level in (("zsk.a", "INFO"), ("zsk.b", "WARNING"), ("zsk.segmenter", "INFO")):
+        record = {"name": name, "levelno": getattr(logging, level), "msg": f"{name} says"}
+        handler.handle(logging.makeLogRecord(record))
+    assert capsys.readouterr() == ("zsk.a says\n", "zsk.b says\n")
 
 
 def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
@@ -356,6 +368,8 @@ def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):
     command = [sys.executable, str(DEMO), *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^weights file .*zsk_lite2.pth: all \d+ tensors that", done.stdout, re.M)
+    assert not done.stderr
     results = tmp_path / "output" / "demo"
     assert_written(results, "one", "two")
     with Image.open(results / "one_labels.png") as labels:

@@ -81,6 +81,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["MODEL.ENSEMBLE.LAMBDA", 1.5], "has to be a finite number >= 0 and <= 1"),
         (["MODEL.TEST_DTYPE", "half"], "has to be one of 'float32', 'bfloat16', 'float16'"),
         (["MODEL.SEM_SEG_HEAD.NORM", "XN"], "has to be one of '', 'BN', 'SyncBN'"),
+        (["MODEL.SEM_SEG_HEAD.NORM", "LN"], "has to be one of '', 'BN', 'SyncBN'"),
         (["MODEL.CLIP.FURTHER_THRESHOLDS", [1.0]], "each a finite number > 0 and < 1"),
         (["DATALOADER.SKIP_UNREADABLE", 1.0], "has to be a finite number >= 0 and < 1"),
         (["TEST.AUG.MIN_SIZES", [-1]], "list of 1 or more entries, each a whole number >= 0"),
@@ -134,6 +135,12 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (["MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32], "IN_FEATURES has 1 entries"),
         (["SOLVER.MOMENTUM", 0.5], "SOLVER.OPTIMIZER is SGD"),
         (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
+        (["TEST.TILES", 512, "TEST.VOTES_AT", "photo"], "TEST.VOTES_AT is result"),
+        (["MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.NORM", "BN"], "has not 0 entr"),
+        (
+            ["MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.CLASSIFIER", "none"],
+            "META_ARCHITECTURE is not PerPixelNet",
+        ),
     ],
 )
 def test_a_key_that_another_switches_off(config: Path, opts: list[object], needs: str) -> None:
@@ -149,6 +156,14 @@ def test_the_file_is_judged_before_the_options(config: Path) -> None:
     load_config(str(config), ["MODEL.ENSEMBLE.MODE", "head"])
     config.write_text("MODEL: {ENSEMBLE: {LAMBDA: 0.5, MODE: head}}")
     assert f"config file {config}: MODEL.ENSEMBLE.LAMBDA is 0.5" in message_of(config)
+
+
+def test_a_file_and_an_option_that_exclude_each_other(config: Path) -> None:
+    """Tiles are merged at the size of the result: votes at the photo's size are of no meaning."""
+    config.write_text("TEST: {VOTES_AT: photo}")
+    assert "TEST.TILES is 512, but nothing reads it" in message_of(config, "TEST.TILES", 512)
+    config.write_text("TEST: {TILES: 512}")
+    assert "TEST.TILES is 0" in message_of(config, "TEST.VOTES_AT", "photo")
 
 
 def test_the_configuration_that_a_training_wrote_is_read_again(config: Path) -> None:

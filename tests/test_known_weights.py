@@ -71,9 +71,38 @@ def test_a_converted_model_is_found_with_its_configuration(folder, tmp_path, mon
     assert by_name("a.yaml", "maskformer_r50") == ("a.yaml", "maskformer_r50")
     assert local_file("maskformer_r50") == str(folder / f"maskformer_r50{suffix}")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "maskformer_r50").mkdir()  # hides no name
+    assert by_name(None, "maskformer_r50") == (config, "maskformer_r50")
+    (tmp_path / "maskformer_r50").rmdir()
     (tmp_path / "maskformer_r50").touch()  # a path goes first
-    assert by_name(None, "maskformer_r50") == (None, "maskformer_r50")
+    (tmp_path / "maskformer_r50.yaml").touch()
+    assert by_name(None, "maskformer_r50") == ("maskformer_r50.yaml", "maskformer_r50")
     assert local_file("maskformer_r50") == "maskformer_r50"
+
+
+def test_two_files_of_one_name_are_refused(folder, monkeypatch):
+    """One of them is older, perhaps of another conversion than the configuration."""
+    for suffix in (".pth", ".safetensors", ".yaml"):
+        (folder / f"maskformer_r50{suffix}").touch()
+    for ask in (lambda name: by_name(None, name), local_file):
+        with pytest.raises(UserError, match="are both .*50.pth and maskformer_r50.safetensors: de"):
+            ask("maskformer_r50")
+    monkeypatch.setenv("ZSK_WEIGHTS_DIR", str(folder / "maskformer_r50.pth"))
+    with pytest.raises(UserError, match="maskformer_r50.pth, is a file: set ZSK_WEIGHTS_DIR to a"):
+        by_name(None, "maskformer_r50")
+
+
+def test_a_file_of_weights_brings_the_configuration_beside_it(tmp_path):
+    file = tmp_path / "model.pth"
+    with pytest.raises(UserError, match="model.pth does not exist"):
+        by_name(None, file)
+    file.touch()
+    for weights in (file, "hf://user/repository/model.pth"):
+        with pytest.raises(UserError, match="model.pth without a configuration: give --config-fi"):
+            by_name("", weights)
+    assert by_name("a.yaml", file) == ("a.yaml", file)
+    file.with_suffix(".yaml").touch()
+    assert by_name(None, file) == (str(tmp_path / "model.yaml"), file)
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are():

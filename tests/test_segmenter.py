@@ -140,6 +140,16 @@ def test_threads_may_share_it(calls, monkeypatch, tmp_path, many_switches, mode)
         assert np.array_equal(again, expected[0].segment(words).labels)
 
 
+def test_a_linear_classifier_takes_its_own_names_only(calls, monkeypatch):
+    own = Vocabulary(("a", "sofa, couch"), ("a", "sofa"), (True, True))
+    monkeypatch.setattr(module, "default_vocabulary", lambda cfg: own)
+    segmenter = Segmenter(device="cpu", opts=["MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear"])
+    assert segmenter.vocabulary(own) is own and len(segmenter.vocabulary(["a", "sofa"])) == 2
+    for names in ("a, cat", ["sofa", "a"], "a, sofa, cat", Vocabulary.from_words("b, c")):
+        with pytest.raises(UserError, match="knows only its own 2 classes, in their order"):
+            segmenter.vocabulary(names)
+
+
 def test_several_photos_in_one_call(calls):
     segmenter = Segmenter(device="cpu")
     one, other = segmenter.together([photo(5, 10), photo(8, 4)], "cat, sofa, wall")

@@ -116,7 +116,7 @@ def main() -> None:
         name = register_subset(test, args.count, Path(folder), trained)
         cfg.DATASETS.TEST = (name,)
         model = build_model(cfg)
-        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
+        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
         Trainer.test(cfg, model)
 
 

@@ -20,7 +20,7 @@ ANY = Rule(lambda value: value is not None, "given")
 WORD = Rule(lambda value: isinstance(value, str) and value != "", "a word")
 COUNT, NOT_NEGATIVE, POSITIVE = whole(">= 1"), whole(">= 0"), number("> 0")
 FROM_0, SHARE, BELOW_1 = number(">= 0"), number(">= 0", "<= 1"), number(">= 0", "< 1")
-NORM = one_of("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN", "LN")
+NORM = one_of("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN")
 NO_DEFORMATION = Rule(
     lambda value: len(value) == 4 and (compiled_ops_available() or not any(value)),
     "[False, False, False, False] where Detectron2 has no compiled operators",

@@ -78,12 +78,14 @@ def by_name(
 ) -> tuple[str | PathLike[str] | None, str | PathLike[str] | None]:
     """Configuration and weights, where one of them may be a name of KNOWN that brings the other.
 
+    A file of weights alone brings the .yaml beside it.
+
     Raises:
-        UserError: the name is unknown, or one of its files is missing.
+        UserError: the name is unknown, or a configuration is missing.
     """
     name = str(config_file or weights or "")
-    if not re.fullmatch(r"[\w-]+", name) or os.path.exists(name):
-        return config_file, weights
+    if not re.fullmatch(r"[\w-]+", name) or os.path.isfile(name):
+        return (config_file or _config_beside(name) if weights else config_file), weights
     if name not in KNOWN:
         raise UserError(
             f"there is no file {name}, and no weights of that name: give a file, or one of "
@@ -108,10 +110,34 @@ def check_sha256(file: Path, sha256: str, what: str) -> None:
             )
 
 
+def _config_beside(weights: str) -> str:
+    """The configuration of a file of weights, or of an address, that is given without one."""
+    file = Path(os.path.expanduser(weights))
+    if not weights.startswith("hf://"):
+        if not file.is_file():
+            raise UserError(f"weights file {weights} does not exist: give a checkpoint or a name")
+        if file.with_suffix(".yaml").is_file():
+            return str(file.with_suffix(".yaml"))
+    raise UserError(
+        f"weights {weights} without a configuration: give --config-file (config_file of a "
+        "Segmenter), such as the config.yaml of their training, or keep it as the .yaml of the "
+        "same name beside them"
+    )
+
+
 def _known_file(name: str) -> Path:
     known, folder = KNOWN[name], weights_folder()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            f"the folder of weights, {folder}, is a file: set ZSK_WEIGHTS_DIR to a folder"
+        )
     places = [folder / known.file, find_resource(known.file)]
     found = [p.with_suffix(s) for p in places for s in SUFFIXES if p.with_suffix(s).is_file()]
+    if len(found) > 1 and found[0].parent == found[1].parent:
+        raise UserError(
+            f"the weights {name} are both {found[0]} and {found[1].name}: delete one of them, or "
+            "give the path of the file to use"
+        )
     if not found:
         target = folder / known.file
         raise UserError(

@@ -21,13 +21,14 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
+from zsk.classification.text_classifier import TextClassifier
 from zsk.data.augmentations import eval_resize
 from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.known_weights import by_name
-from zsk.load import check_options, load_config, trained_names
+from zsk.load import check_options, default_vocabulary, load_config, trained_names
 from zsk.resources import find_resource
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.visualization import draw_segmentation, pixel_shares
@@ -112,8 +113,14 @@ class Segmenter:
         self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model = build_model(self.cfg).eval()
-        check_network_settings(self.cfg, load_weights(self.model, self.cfg.MODEL.WEIGHTS))
+        trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
+        check_network_settings(self.cfg, trained, self.model)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
+        for part in self.model.modules():
+            if isinstance(part, TextClassifier):
+                part.scored = False  # no labels are compared with a truth
+        fixed = self.cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear"
+        self._only = default_vocabulary(self.cfg) if fixed else None
         self._trained = trained_names(self.cfg) if learned else ()
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()
         self.model = with_test_time_augmentation(self.cfg, self.model)
@@ -167,10 +174,22 @@ class Segmenter:
         `Vocabulary.spellings` tells which names are other spellings of trained ones.
         """
         if isinstance(class_names, Vocabulary):
-            return class_names
+            return self._known(class_names)
         vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
+        self._known(vocabulary)
         for word, trained in vocabulary.spellings:
             logger.info('"%s" counts as the trained class "%s"', word, trained)
+        return vocabulary
+
+    def _known(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The vocabulary; a UserError where a linear classifier has other classes."""
+        only = self._only
+        if only and vocabulary.names not in (only.names, only.prompt_names):
+            raise UserError(
+                f"this model knows only its own {len(only)} classes, in their order "
+                f"({', '.join(only.names[:3])}, …): give no other class names (MODEL.SEM_SEG_HEAD."
+                "CLASSIFIER linear), or take a model that takes any"
+            )
         return vocabulary
 
     def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:

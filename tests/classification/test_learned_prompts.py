@@ -98,6 +98,9 @@ def test_classes_learned_from_and_called_unseen_are_reported(encoder, caplog):
         assert not caplog.records
         classifier(Vocabulary(("Cat", "cow", "dog"), ("Cat", "cow", "dog"), (False, True, False)))
     assert caplog.messages[0].endswith(": Cat")
+    classifier.scored = False  # of a demo, which compares with no truth
+    classifier(Vocabulary(("cat", "dog"), ("cat", "dog"), (False, False)))
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("name", ["prompts.pth", "prompts.safetensors"])

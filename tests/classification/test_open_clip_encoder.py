@@ -281,6 +281,7 @@ def test_activation_and_colours_come_from_the_name(name, quick, mean):
         ("ViT-B-16", "which weights.*laion2b_s34b_b88k"),
         ("ViT-B-16/laion9b", "'laion9b'.*give one of openai, laion400m_e31"),
         ("ViT-B-16/gelu", "'gelu'.*give one of openai"),
+        ("ViT-B-32-quickgelu/gelu:a.pt", "QuickGELU by its model and GELU .*ViT-B-32/gelu:FILE"),
         ("ViT-S-16/laion2b", "give one of none"),
         ("ViT-B-16/laion2b_s34b_b88k", "hub's cache.*python -c.*'laion2b_s34b_b88k'.*:FILE"),
         ("ViTamin-S/datacomp1b", "jienengchen/ViTamin-S.*hub's cache"),

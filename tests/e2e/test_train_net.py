@@ -64,9 +64,12 @@ def test_resume_into_another_configuration(train, straight: Path, tmp_path: Path
 
 
 def test_checkpoint_holds_nothing_of_clip(straight: Path) -> None:
-    state = torch.load(straight / "model_final.pth", weights_only=True)["model"]
-    roots = {key.split(".")[0] for key in state}
+    """But for the space that its texts live in, by which another CLIP is noticed."""
+    content = torch.load(straight / "model_final.pth", weights_only=True)
+    roots = {key.split(".")[0] for key in content["model"]}
     assert roots == {"backbone", "sem_seg_head"}
+    noted = torch.tensor(content["trainer"]["settings"]["text_space"])
+    assert noted.shape == (32,) and noted.norm() == pytest.approx(1, abs=1e-2)
 
 
 @pytest.mark.slow

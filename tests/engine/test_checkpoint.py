@@ -3,6 +3,7 @@
 import logging
 import pickle
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -165,6 +166,10 @@ def test_a_model_zoo_file_is_no_checkpoint_to_evaluate(tmp_path, source) -> None
     file = tmp_path / "a.pkl"
     file.write_bytes(pickle.dumps({"model": arrays, "__author__": "x"}))
     load_weights(make_model(), str(file))  # one that fits is
+    for odd in (np.array(["a"]), np.array([1], dtype=np.longdouble)):  # which torch has not
+        file.write_bytes(pickle.dumps({"model": {**arrays, "names": odd}, "__author__": "x"}))
+        with pytest.raises(UserError, match="a.pkl holds no model weights"):
+            load_weights(make_model(), str(file))
     file.write_bytes(pickle.dumps({"model": caffe2_names(source["backbone"]), "__author__": "x"}))
     with pytest.raises(UserError, match=r"a.pkl lacks (\d+) of the model's \1 tensors"):
         load_weights(make_model(), str(file))

@@ -11,8 +11,16 @@ from torch import nn
 from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
 from zsk.engine.checkpoint import load_weights
-from zsk.engine.network_settings import NETWORK_KEYS, check_network_settings, network_settings
+from zsk.engine.network_settings import (
+    NETWORK_KEYS,
+    check_network_settings,
+    encoder_of,
+    network_settings,
+    text_space,
+)
+from zsk.engine.settings import changes
 from zsk.errors import UserError
+from zsk.safe_load import save_file
 
 LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear")
 
@@ -72,11 +80,51 @@ def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
 
 @pytest.mark.parametrize(
     "trained",
-    [{}, {"trainer": {}}, {"trainer": {"settings": {}}}, {"args": Namespace(lr=1.0)}],
+    [
+        *({}, {"trainer": {}}, {"trainer": {"settings": {}}}, {"args": Namespace(lr=1.0)}),
+        # damaged or of another program
+        *({"trainer": None}, {"trainer": torch.ones(1)}, {"trainer": {"settings": ["a"]}}),
+        {"trainer": {"settings": {"classes": 3}}},
+    ],
 )
 def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
     opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
     assert check(tmp_path, caplog, trained, opts) == []
+
+
+def model_with_texts(row):
+    """A model whose encoder gives every text this embedding."""
+    model = nn.Linear(1, 1)
+    encode_text = lambda texts: torch.tensor([row] * len(texts))  # noqa: E731
+    model.text_classifier = Namespace(encoder=Namespace(encode_text=encode_text))
+    return model
+
+
+def test_weights_of_another_text_space_are_refused(tmp_path, caplog):
+    """Labels would be wrong; the image tower may be another, which the texts do not show."""
+    path = str(tmp_path / "model.safetensors")
+    own, other = model_with_texts([0.8, 0.6]), model_with_texts([0.6, 0.8])
+    noted = {**network_settings(configured()), **text_space(encoder_of(own))}
+    save_file(path, {"model": own.state_dict(), "trainer": {"settings": noted}})
+
+    def evaluate(model, *opts):
+        trained = load_weights(model, path)
+        check_network_settings(configured("MODEL.WEIGHTS", path, *opts), trained, model)
+
+    evaluate(own)
+    evaluate(model_with_texts([0.8004, 0.5994]))  # half precision
+    for changed in (other, model_with_texts([0.8, 0.6, 0.0])):
+        with pytest.raises(UserError, match="was trained with another text encoder than MODEL.CL"):
+            evaluate(changed)
+        with pytest.raises(UserError, match="another text encoder"):
+            evaluate(changed, "MODEL.ENSEMBLE.MODE", "head")
+        evaluate(changed, "MODEL.ENSEMBLE.MODE", "clip")  # the head's names are not read
+        evaluate(changed, *LINEAR)  # which compares with no texts
+    evaluate(nn.Linear(1, 1))
+    assert not caplog.records
+    here = text_space(encoder_of(other))
+    assert changes(noted, here) == "the text tower of MODEL.CLIP.NAME (its embeddings are others)"
+    assert changes(noted, noted) == ""
 
 
 def test_the_notes_are_of_plain_types(tmp_path):

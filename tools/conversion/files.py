@@ -16,7 +16,7 @@ from zsk.backbones.build import build_backbone
 from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
 from zsk.config_file import SafeConfig
-from zsk.engine.network_settings import CLASSES, NETWORK_KEYS
+from zsk.engine.network_settings import CLASSES, NETWORK_KEYS, text_space
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.key_checks import all_keys, check_values
@@ -115,4 +115,5 @@ def _write_weights(conversion: Conversion, target: Path) -> None:
 
 def _settings(conversion: Conversion) -> dict[str, Any]:
     values = all_keys(_built_config(conversion))
-    return {CLASSES: list(conversion.classes), **{key: values[key] for key in NETWORK_KEYS}}
+    kept = {key: values[key] for key in NETWORK_KEYS}
+    return {CLASSES: list(conversion.classes), **kept, **text_space(conversion.encoder)}

@@ -98,6 +98,12 @@ def _from_model(model: str, tag: str, file: str) -> Source:
         )
     unpublished = {"quick_gelu": config.get("quick_gelu")}
     chosen = known[tag] if tag else (kinds or [unpublished])[0]
+    if model.endswith("-quickgelu") and not chosen.get("quick_gelu"):
+        plain = model.removesuffix("-quickgelu")
+        raise UserError(
+            f"MODEL.CLIP.NAME open_clip:{model}/{tag} says QuickGELU by its model and GELU by its "
+            f"tag: give open_clip:{model}/quickgelu:FILE or open_clip:{plain}/{tag}:FILE"
+        )
     config["quick_gelu"] = bool(chosen.get("quick_gelu"))
     found = (
         Path(local_file(file)).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])

@@ -46,6 +46,7 @@ class TextClassifier(FrozenModule):
         self.encoder = encoder
         self.templates: tuple[str, ...] = ("{}",)
         self.learned = isinstance(prompts, LearnedPrompts)
+        self.scored = True  # whether labels are compared with a truth, for the warning of leaks
         self.disk_cache = None if self.learned else disk_cache
         if isinstance(prompts, LearnedPrompts):
             self.hold("prompts", prompts)
@@ -90,7 +91,8 @@ class TextClassifier(FrozenModule):
         prompts = [prompt for name in names for prompt in build_prompts(name, self.templates)]
         try:
             if self.learned:
-                _warn_of_leaks(self.network("prompts"), vocabulary)
+                if self.scored:
+                    _warn_of_leaks(self.network("prompts"), vocabulary)
                 rows = self.network("prompts")(self.encoder, prompts)
             else:
                 rows = self.encoder.encode_text(prompts)

@@ -46,8 +46,18 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     state = weights_in(content, path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)
-    notes: dict[str, Any] = content.get("trainer", {}).get("settings", {})
-    return notes
+    if learned_keys(model):
+        others = len(state.keys() - model.state_dict().keys())
+        unread = f"; {others} others in it are not read" if others else ""
+        learned = f"all {len(learned_keys(model))} tensors that the model learns"
+        logger.info(f"weights file {path}: {learned}{unread}")
+    return noted_settings(content.get("trainer"))
+
+
+def noted_settings(trainer: Any) -> dict[str, Any]:
+    """The settings in the notes "trainer" of a file; {} where it holds none, or something else."""
+    settings = trainer.get("settings") if isinstance(trainer, Mapping) else None
+    return dict(settings) if isinstance(settings, Mapping) else {}
 
 
 def read_state_dict(path: str) -> dict[str, Tensor]:
@@ -67,7 +77,7 @@ def weights_in(content: Any, path: str) -> dict[str, Tensor]:
             break
     if isinstance(content, Mapping):
         content = {
-            key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+            key: _as_tensor(value) if isinstance(value, np.ndarray) else value
             for key, value in content.items()
             # notes: beside Caffe2's arrays, and of a training in a safetensors file
             if not isinstance(value, str | bytes) and key != "trainer"
@@ -75,6 +85,14 @@ def weights_in(content: Any, path: str) -> dict[str, Tensor]:
         if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
             return content
     raise UserError(f"weights file {path} holds no model weights")
+
+
+def _as_tensor(array: np.ndarray) -> Any:
+    """A tensor, or the array itself where torch has no such numbers (texts, long doubles)."""
+    try:
+        return torch.from_numpy(np.array(array))
+    except (TypeError, ValueError):
+        return array
 
 
 def _check_fit(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None:

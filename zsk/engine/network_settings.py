@@ -8,8 +8,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
+from torch import nn
+from torch.nn import functional as F
 
+from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.key_checks import all_keys
@@ -28,6 +32,9 @@ MODEL.KERNELS.MASK_UPDATE MODEL.KERNELS.INIT MODEL.KERNELS.INIT_BIAS MODEL.KERNE
 MODEL.KERNELS.CLUSTER_FEATURES MODEL.KERNELS.CLUSTER_LOGIT MODEL.MASK_FORMER.NUM_HEADS
 """.split()
 CLASSES = "classes"  # a linear classifier's columns have no names of their own
+TEXT_SPACE = "text_space"  # the embedding of PROBE by the text tower that a head learned to match
+PROBE = "a photo of a cat."
+SAME_SPACE = 0.999  # cosine; half precision and the rounding of the note cost 1e-5
 
 
 def network_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -37,14 +44,47 @@ def network_settings(cfg: CfgNode) -> dict[str, Any]:
     return {CLASSES: classes, **{key: values[key] for key in NETWORK_KEYS}}
 
 
-def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any]) -> None:
-    """Compare the configuration with the notes `trained` of its checkpoint MODEL.WEIGHTS.
+def encoder_of(model: nn.Module) -> VisionLanguageEncoder | None:
+    """The encoder whose texts a model's head is compared with, if it has one."""
+    return getattr(getattr(model, "text_classifier", None), "encoder", None)
+
+
+def text_space(encoder: VisionLanguageEncoder | None) -> dict[str, list[float]]:
+    """The note of an encoder's text space, {} for None.
+
+    An embedding and no hash of weights: it holds for every kind of encoder, agrees between devices
+    and precisions, and stays when only the image tower is trained on.
+    """
+    if encoder is None:
+        return {}
+    return {TEXT_SPACE: [round(value, 4) for value in encoder.encode_text([PROBE])[0].tolist()]}
+
+
+def same_text_space(one: Any, other: Any) -> bool:
+    """Whether two notes of `text_space` are of the same text tower; damaged ones are of none."""
+    try:
+        one, other = torch.tensor(one).float(), torch.tensor(other).float()
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    if one.shape != other.shape:
+        return False
+    return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE)
+
+
+def check_network_settings(
+    cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module | None = None
+) -> None:
+    """Compare configuration and model with the notes `trained` of the checkpoint MODEL.WEIGHTS.
 
     Each setting that differs is logged as a warning. One without a note is not compared.
 
     Raises:
-        UserError: the checkpoint's linear classifier has other classes, or another order of them.
+        UserError: the checkpoint's linear classifier has other classes, or another order of them;
+            or its head compares with texts, and the encoder's are of another space than in its
+            training, so that all its names would be wrong.
     """
+    if model is not None:
+        _check_text_space(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
     for key in NETWORK_KEYS:
         if key in trained and trained[key] != values[key]:
@@ -52,13 +92,29 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any]) -> None:
                 f"weights file {path} was trained with {key} {trained[key]}, but the configuration "
                 f"has {values[key]}: the scores will be wrong"
             )
-    classes = trained.get(CLASSES, [])
-    if classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
+    classes = trained.get(CLASSES)
+    if isinstance(classes, list) and classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
         names = list(default_vocabulary(cfg).names)
         # another number of classes is refused by the classifier itself
         if len(classes) == len(names) and classes != names:
             raise UserError(
-                f"weights file {path} has a linear classifier of the classes {', '.join(classes)}, "
+                f"weights file {path} has a linear classifier of the classes "
+                f"{', '.join(map(str, classes))}, "
                 f"but the data set has {', '.join(names)}: evaluate it on the classes of its "
                 "training"
             )
+
+
+def _check_text_space(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
+    reads_head = cfg.MODEL.ENSEMBLE.MODE != "clip" and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "text"
+    noted = trained.get(TEXT_SPACE)
+    if not reads_head or not noted:
+        return
+    here = text_space(encoder_of(model))
+    if here and not same_text_space(noted, here[TEXT_SPACE]):
+        raise UserError(
+            f"weights file {cfg.MODEL.WEIGHTS} was trained with another text encoder than "
+            f"MODEL.CLIP.NAME {cfg.MODEL.CLIP.NAME}: give the CLIP of its training (one of which "
+            "only the image tower was trained on will do), or MODEL.ENSEMBLE.MODE clip, which "
+            "leaves the head's names out"
+        )

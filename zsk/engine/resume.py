@@ -13,6 +13,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 from torch import nn
 
+from zsk.engine.checkpoint import noted_settings
 from zsk.engine.checkpoint_fit import another_configuration, check_model, check_optimizer
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -38,7 +39,7 @@ class Checkpoint(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """Those of the training (`zsk.engine.settings.training_settings`), as far as noted."""
-        return dict(self.content["trainer"].get("settings", {}))
+        return noted_settings(self.content["trainer"])
 
 
 class TrainingCheckpointer(DetectionCheckpointer):

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from zsk.engine.network_settings import network_settings
+from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_space
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -85,11 +85,15 @@ def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The settings of both that differ, "" where none does: "KEY 2 (was 1), …"."""
-    return ", ".join(
+    both = saved.keys() & given.keys()
+    found = [
         f"{key} {given[key]} (was {saved[key]})"
-        for key in sorted(saved.keys() & given.keys())
+        for key in sorted(both - {TEXT_SPACE})
         if saved[key] != given[key]
-    )
+    ]
+    if TEXT_SPACE in both and not same_text_space(saved[TEXT_SPACE], given[TEXT_SPACE]):
+        found.append("the text tower of MODEL.CLIP.NAME (its embeddings are others)")
+    return ", ".join(found)
 
 
 def drawn_seed(checkpoint: Checkpoint | None) -> int:

@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from zsk.engine.best import BestCheckpoint
 from zsk.engine.distributed import lost_processes_named
 from zsk.engine.evaluation_hook import EvaluationHook
+from zsk.engine.network_settings import encoder_of, text_space
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
 from zsk.engine.seeds import seed_iteration
 from zsk.engine.settings import changes, training_settings
@@ -37,7 +38,11 @@ class ResumableTrainer(DefaultTrainer):
         self.signals = StopSignals()
         self.writers: list[Any] = []  # of the main process
         super().__init__(cfg)
-        self.settings = training_settings(self.cfg, comm.get_world_size())
+        model = getattr(self._trainer.model, "module", self._trainer.model)  # of several processes
+        self.settings = {
+            **training_settings(self.cfg, comm.get_world_size()),
+            **text_space(encoder_of(model)),
+        }
 
     def build_writers(self) -> list[Any]:
         self.writers = super().build_writers()
