@@ -142,7 +142,7 @@ def test_files_that_are_not_complete(tmp_path):
     del state["backbone.res2.0.conv1.weight"]
     torch.save({"model": state}, source)
     said = refusal_of(source, target)
-    assert f"{source} is not converted: it lacks 1 tensors" in said and "res2.0.conv1" in said
+    assert f"{source} is not converted: it lacks 1 tensor of" in said and "res2.0.conv1" in said
     source.write_bytes(source.read_bytes()[:-1000])
     assert f"{source} cannot be read" in refusal_of(source, target)
     cut = tmp_path / "published.safetensors"
