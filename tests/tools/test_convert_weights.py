@@ -125,7 +125,9 @@ def test_zs_maskformer_gives_its_numbers(golden, tmp_path, name):
     source = case.save(tmp_path / "published.pth")
     with torch.no_grad():
         opts = ["DATASETS.PROMPT_NAMES", "False"]  # the benchmark's
-        check_zsseg(case, *converted_model(source, tmp_path / "ours.pth", "--clip", clip, opts=opts))
+        check_zsseg(
+            case, *converted_model(source, tmp_path / "ours.pth", "--clip", clip, opts=opts)
+        )
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ BASE = "configs/coco-stuff-164k-156/zsk_R101_bs8_240k.yaml"  # what surrounds th
 NUM_HEADS = 8
 _STAGE = r"decode_head\.kernel_update_head\.(\d+)\."
 _OURS = r"sem_seg_head.stages.\1."
-_PARTS = {
+PARTS = {
     "feat_transform.conv.": "transform.",
     # K-Net calls the group features "update" and the kernels "input"
     "kernel_update_conv.dynamic_layer.": "gate.group_fc.",
@@ -97,7 +97,7 @@ def renamed_stages(state: Mapping[str, Tensor]) -> tuple[Weights, dict[str, list
     """
     if any(name.startswith("kernel_update_conv.") for name in state):
         state = {f"decode_head.kernel_update_head.0.{name}": v for name, v in state.items()}
-    renames = {_STAGE + re.escape(theirs): _OURS + ours for theirs, ours in _PARTS.items()}
+    renames = {_STAGE + re.escape(theirs): _OURS + ours for theirs, ours in PARTS.items()}
     blocks = count(state, r"decode_head\.kernel_update_head\.0\.mask_fcs\.(\d+)\.weight") // 2
     renames[_STAGE + r"fc_mask\."] = f"{_OURS}mask_kernels.{MASK_BLOCK * blocks}."
     renames[_INITIAL + "weight$"] = _GENERATOR + "init_kernels"

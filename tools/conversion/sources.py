@@ -51,14 +51,14 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
 
 def _check_prompts(conversion: Conversion) -> None:
     """Raise a UserError for prompts without a learned vector, or without room for a name."""
-    for prompts in conversion.prompts.values():
-        vectors = len(prompts.prefix) + len(prompts.suffix) - 1  # less the dot
+    for learned in conversion.prompts.values():
+        vectors = len(learned.prefix) + len(learned.suffix) - 1  # less the dot
         if not vectors:
             raise UserError("its learned prompts have no vectors: the file is not complete")
         assert conversion.encoder is not None
         try:
             with torch.no_grad():
-                prompts(conversion.encoder, ["a"])
+                learned(conversion.encoder, ["a"])
         except TextTooLongError as error:
             raise UserError(
                 f"its learned prompts have {number(vectors, 'vector')}, which leave no room for a "
