@@ -55,7 +55,7 @@ STATES = {
         for name in (
             "pixel_level_module.decoder.fpn.stem.0.weight",
             FFN + "fc1.bias",
-            FFN + "mlp.fc1",
+            FFN + "mlp.fc1.bias",
         )
     },
     "2 tensors of a backbone or head": lambda: dict(list(maskformer().items())[:2]),
