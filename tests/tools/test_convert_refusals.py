@@ -58,6 +58,8 @@ STATES = {
             FFN + "mlp.fc1.bias",
         )
     },
+    "sparse_coo, but": lambda: changed(backbone__res2__0__conv1__weight=torch.eye(3).to_sparse()),
+    "it holds no tensors": dict,
     "2 tensors of a backbone or head": lambda: dict(list(maskformer().items())[:2]),
     "1 tensor of a backbone or head": lambda: dict(list(maskformer().items())[:1]),
     "two contexts that differ": lambda: {"ctx": zeros(4, 64), "prompt_learner.ctx": zeros(4, 3)},

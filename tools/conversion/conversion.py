@@ -110,8 +110,11 @@ def translate(
 def checked(name: str, tensor: Tensor) -> Tensor:
     """The tensor in float32. Raises a UserError unless all of it is finite real numbers."""
     if tensor.layout != torch.strided or not tensor.is_floating_point():
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise UserError(f"its tensor {name} is {kind}, but weights are dense floats: convert it")
+        kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
+        raise UserError(
+            f"its tensor {name} is {kind.removeprefix('torch.')}, but weights are dense floats: "
+            "get another copy"
+        )
     tensor = tensor.float()
     if not tensor.isfinite().all():
         raise UserError(f"its tensor {name} holds NaN or infinite numbers: get another copy")

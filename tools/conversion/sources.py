@@ -26,7 +26,9 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     Raises:
         UserError: in one sentence, why they are not converted.
     """
-    if state and all(name.startswith(_PARALLEL) for name in state):
+    if not state:
+        raise UserError("it holds no tensors: the file is not complete")
+    if all(name.startswith(_PARALLEL) for name in state):
         state = {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
     if any(re.match(_SWIN, name) for name in state):
         raise UserError("its backbone is a Swin Transformer, but only ResNets are converted")
@@ -37,7 +39,7 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
             conversion = source.convert(state, options)
             _check_prompts(conversion)
             return conversion
-    if state and all(name.startswith(("backbone.", "sem_seg_head.")) for name in state):
+    if all(name.startswith(("backbone.", "sem_seg_head.")) for name in state):
         raise UserError(
             f"it holds {number(len(state), 'tensor')} of a backbone or head and no classifier: the "
             "file is not complete"
