@@ -27,7 +27,7 @@ demo: $(STAMP)  ## segment some photos with words of your own into output/demo
 # The tensors of the tests are so small that a second thread costs more than it brings.
 test test-slow fuzz: export OMP_NUM_THREADS ?= 1
 test: $(STAMP)  ## run the tests, less the slow ones
-	$(VENV_PYTHON) -m pytest -q -n 2 --dist loadfile -m "not slow"
+	$(VENV_PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(STAMP)  ## run the slow tests
 	$(VENV_PYTHON) -m pytest -q -m slow

@@ -49,7 +49,7 @@ def message_of(path: Path, *opts: str) -> str:
         ("MODEL:\n  A: [1\nSEED: 2", "cannot be read as YAML: line 3, column 5: expected ','"),
         (b"OUTPUT_DIR: \xe4", "it is not encoded in UTF-8"),
         ("SEED: 1".encode("utf-16"), "it is not encoded in UTF-8"),
-        ("A: " + "[" * 2000, "nested too deeply"),
+        ("A: " + "[" * 600, "nested too deeply"),
         ("MODEL: &self {KERNELS: *self}", "nested too deeply"),
         ("OUTPUT_DIR: !!python/object/apply:os.mkdir [{}/made]", "line 1, column 13: could not"),
         ("OUTPUT_DIR: !!binary aGk=", "Key OUTPUT_DIR with value"),

@@ -323,7 +323,11 @@ def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
     assert set(found) == {"names, done", "names, refused with a sentence"}
 
 
-TRAINING_FREE = ("clip_b16", "clip_b16_crops", "dense_clip_b16")
+TRAINING_FREE = (
+    "clip_b16",
+    pytest.param("clip_b16_crops", marks=pytest.mark.slow),
+    "dense_clip_b16",
+)
 
 
 @pytest.mark.parametrize("config", TRAINING_FREE)

@@ -40,7 +40,8 @@ def test_zs_maskformer_trains_and_is_evaluated_on_seen_and_unseen_classes(
     assert {"mIoU-seen", "mIoU-unseen", "hIoU"} <= set(report["metrics"])
 
 
-@pytest.mark.parametrize("system", ["maskformer", pytest.param("knet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["maskformer", "knet"])
 def test_a_linear_classifier_on_another_number_of_classes_is_one_sentence(train, system) -> None:
     done = train(system, "DATASETS.TRAIN", '("voc_zs_train",)')
     assert done.returncode == 2

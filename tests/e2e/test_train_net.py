@@ -131,7 +131,10 @@ def test_evaluation_across_data_sets(train, ade_root, straight: Path, tmp_path: 
         (["DATASETS.TEST", "('nowhere',)"], ["'nowhere'", "not registered"]),
         (["MODEL.CLIP.NAME", "no/such/clip.pt"], ["no/such/clip.pt"]),
         (["--eval-only", "MODEL.WEIGHTS", "no/such/file.pth"], ["no/such/file.pth"]),
-        (["MODEL.KERNELS.DIM", "48"], ["MODEL.KERNELS.DIM is 48", "multiple of 32"]),
+        pytest.param(
+            *(["MODEL.KERNELS.DIM", "48"], ["MODEL.KERNELS.DIM is 48", "multiple of 32"]),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_users_mistake_is_one_sentence(train, tmp_path: Path, arguments, words) -> None:

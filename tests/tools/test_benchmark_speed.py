@@ -59,7 +59,13 @@ def test_the_reference_gives_nearly_our_labels(tmp_path, threshold) -> None:
     assert (labels == model([record])[0]["pred_labels"]).float().mean() > 0.95
 
 
-@pytest.mark.parametrize("kind", ["look", "other words", "same words"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "other words",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("look", "same words")),
+    ],
+)
 def test_the_embedded_model_is_asked(kind) -> None:
     (case,) = (c for c in cases.plan(cases.Sizes(), "", gpu=False) if c.kind == kind)
     small = replace(case, opts=("INPUT.MIN_SIZE_TEST", "64"), photo=(24, 32), names=3)
