@@ -10,6 +10,7 @@ show is printed as assumed.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
-from conversion.conversion import Conversion, Options  # noqa: E402
-from conversion.files import missing_weights, write  # noqa: E402
+from conversion.conversion import Conversion, Options, number  # noqa: E402
+from conversion.files import check_outputs, missing_weights, outputs, write  # noqa: E402
 from conversion.sources import convert  # noqa: E402
 
 from zsk.data.splits import SPLITS, get_split  # noqa: E402
 from zsk.engine.checkpoint import read_state_dict  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import user_path  # noqa: E402
 from zsk.known_weights import SUFFIXES  # noqa: E402
 from zsk.words import option_words  # noqa: E402
 
@@ -39,6 +41,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--names", metavar="FILE", type=Path, help="classes of a linear classifier, in its order")
     grid_help = "RES5_MULTI_GRID, such as 1,1,1; default: as published for the stem"
     add("--multi-grid", metavar="A,B,C", help=grid_help)
+    add("--overwrite", action="store_true", help="replace files that exist")
     return parser.parse_args(argv)
 
 
@@ -46,8 +49,7 @@ def read_options(args: argparse.Namespace) -> Options:
     """Raises UserError for an option that cannot be."""
     if args.target.suffix not in SUFFIXES:
         raise UserError(f"TARGET {args.target} has to end in {' or '.join(SUFFIXES)}")
-    if args.target.absolute() == args.source.absolute():
-        raise UserError(f"TARGET {args.target} is SOURCE: give another name")
+    check_outputs([args.target], _inputs(args), args.overwrite)
     if not args.target.absolute().parent.is_dir():
         raise UserError(f"TARGET {args.target}: its folder does not exist")
     grid = None
@@ -56,11 +58,19 @@ def read_options(args: argparse.Namespace) -> Options:
         if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
             raise UserError(f"--multi-grid is {args.multi_grid!r}: give three numbers, as 1,2,4")
         grid = [int(part) for part in parts]
-    clip = args.clip
-    if Path(clip).is_file():
-        clip = str(Path(clip).absolute())  # the configuration may be used from another folder
+    kind, colon, clip = args.clip.rpartition(":")
+    file = user_path(clip)
+    if os.path.isfile(file) or (colon and os.path.isdir(file)):
+        clip = str(file.absolute())  # the configuration may be used from another folder
     names = None if args.names is None else option_words(f"@{args.names}")
-    return Options(clip, _trained_on(args.trained_on), names, grid)
+    return Options(kind + colon + clip, _trained_on(args.trained_on), names, grid)
+
+
+def _inputs(args: argparse.Namespace) -> dict[str, Path]:
+    clip = user_path(args.clip.rpartition(":")[2])
+    trained = user_path((args.trained_on or "").removeprefix("@"))
+    given = {"SOURCE": args.source, "--clip": clip, "--names": args.names, "--trained-on": trained}
+    return {option: file for option, file in given.items() if file is not None}
 
 
 def _trained_on(text: str | None) -> list[str] | None:
@@ -75,8 +85,8 @@ def table(conversion: Conversion, missing: list[str]) -> str:
     lines = [f"recognised: {conversion.source}"]
     lines.append(f"converted {len(conversion.weights):5}")
     for key, prompts in conversion.prompts.items():
-        sizes = f"{len(prompts.prefix)} vectors before, {len(prompts.suffix)} after the name"
-        lines.append(f"prompts         {key}: {sizes}")
+        before, after = number(len(prompts.prefix), "vector"), len(prompts.suffix) - 1
+        lines.append(f"prompts         {key}: {before} before, {after} after the name, and the dot")
     for reason, names in conversion.dropped.items():
         lines.append(f"dropped   {len(names):5}  {reason}")
     rest = "  these are trained from their start" if missing else ""
@@ -97,14 +107,16 @@ def main(argv: list[str] | None = None) -> None:
         lacking = [name for name in missing if name.startswith(conversion.complete)]
         if lacking:
             raise UserError(
-                f"it lacks {len(lacking)} tensors of {conversion.source}, {lacking[0]} among them: "
-                "the file is not complete"
+                f"it lacks {number(len(lacking), 'tensor')} of {conversion.source}, such as "
+                f"{lacking[0]}: the file is not complete"
             )
     except UserError as error:
         raise UserError(f"weights file {args.source} is not converted: {error}") from error
-    written = write(conversion, args.target)
+    files = outputs(conversion, args.target)
+    check_outputs(files, _inputs(args), args.overwrite)
+    write(conversion, args.target)
     print(table(conversion, missing))
-    print(f"written: {', '.join(map(str, written))}")
+    print(f"written: {', '.join(map(str, files))}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from zsk.compat import compiled_ops_available
 from zsk.data.builtin import datasets_root, register_all
+from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.vocabularies import registered_names
 from zsk.errors import UserError, run_cli
 from zsk.known_weights import KNOWN, local_file
@@ -111,6 +112,8 @@ def dataset_rows() -> list[Row]:
     register_all(root)
     rows = []
     for name in registered_names():
+        if name.removesuffix("_supervised_train") in EVALUATION_SETS:
+            continue  # what published models saw: it has no files
         metadata = MetadataCatalog.get(name)
         if not Path(metadata.image_root).is_dir() and name.startswith("synthetic_"):
             remedy = "optional: python datasets/prepare_synthetic.py, in a checkout"

@@ -11,6 +11,7 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 
 from zsk.errors import UserError
 
+FFN, INT = "transformer_module.decoder.layers.0.", torch.int8
 PIXELS = "sem_seg_head.pixel_decoder."
 
 
@@ -44,6 +45,24 @@ STATES = {
     },
     "kernel_update_conv.extra": lambda: {"kernel_update_conv.extra": zeros(3)},
     "the file is not complete": lambda: {"kernel_update_conv.fc_norm.weight": zeros(3)},
+    "fc_norm.weight is empty": lambda: {"kernel_update_conv.fc_norm.weight": zeros(0)},
+    "is int8, but weights": lambda: changed(backbone__res2__0__conv1__weight=zeros(3).to(INT)),
+    "is complex64, but": lambda: changed(backbone__res2__0__conv1__weight=zeros(3) * 1j),
+    "holds NaN": lambda: changed(backbone__res2__0__conv1__weight=zeros(3) / 0),
+    "with and without pixel_decoder.": lambda: changed(sem_seg_head__layer_4__weight=zeros(3)),
+    "both for sem_seg_head.transformer_decoder.layers.0.ffn.0.bias": lambda: {
+        f"model.{name}": zeros(3)
+        for name in (
+            "pixel_level_module.decoder.fpn.stem.0.weight",
+            FFN + "fc1.bias",
+            FFN + "mlp.fc1.bias",
+        )
+    },
+    "sparse_coo, but": lambda: changed(backbone__res2__0__conv1__weight=torch.eye(3).to_sparse()),
+    "it holds no tensors": dict,
+    "2 tensors of a backbone or head": lambda: dict(list(maskformer().items())[:2]),
+    "1 tensor of a backbone or head": lambda: dict(list(maskformer().items())[:1]),
+    "two contexts that differ": lambda: {"ctx": zeros(4, 64), "prompt_learner.ctx": zeros(4, 3)},
 }
 
 
@@ -67,12 +86,20 @@ def test_other_networks(said, state):
             "--multi-grid is [1, 2, 4], but a ResNet with a stem of one",
         ),
         (Options(names=["cat", "dog"]), "has 150 classes, but --names has 2"),
+        (Options(clip="ViT-B/16"), "--clip says nothing about MaskFormer"),
+        (Options(trained_on=["cat"]), "--trained-on says nothing about MaskFormer"),
     ],
 )
 def test_options_that_do_not_fit_the_weights(options, said):
     with pytest.raises(UserError) as refusal:
         convert(maskformer(), options)
     assert said in str(refusal.value)
+
+
+def test_names_of_a_model_that_was_trained_in_parallel():
+    state = maskformer()
+    parallel = convert({f"module.{name}": tensor for name, tensor in state.items()}, Options())
+    assert parallel.weights.keys() == convert(state, Options()).weights.keys()
 
 
 def test_shapes_of_another_network():
@@ -108,9 +135,12 @@ def zsseg_cases():
     state = make_tiny_clip().state_dict()
     other = make_tiny_clip(seed=1).state_dict()
     regions = zsseg_adapter("_region_clip_adapter.", other)
+    cut = zsseg_adapter("_region_clip_adapter.", state)
+    del cut["_region_clip_adapter.clip_model.ln_final.weight"]
     return {
         "was trained on 20 classes": zsseg(state, seen=20),
         "two CLIPs that differ": zsseg(state) | regions,
+        "two CLIPs that differ, for": zsseg(state) | cut,
         "the CLIP in the file is not": zsseg(other),
         "the CLIP in it is not complete": {
             k: v for k, v in zsseg(state).items() if not k.endswith("ln_final.weight")
@@ -124,8 +154,15 @@ def test_other_models_of_zsseg(clip):
     for said, state in zsseg_cases().items():
         with pytest.raises(UserError, match=said):
             convert(state, Options(clip=clip))
+    state = zsseg(make_tiny_clip().state_dict())
+    for option in ({"names": ["cat"]}, {"trained_on": ["cat"]}):
+        with pytest.raises(UserError, match="says nothing about ZS-MaskFormer"):
+            convert(state, Options(clip=clip, **option))
+    for vectors, said in ((0, "have no vectors"), (75, "75 vectors, which leave no room")):
+        with pytest.raises(UserError, match=said):
+            convert({"ctx": zeros(vectors, 64)}, Options(clip=clip))
     with pytest.raises(UserError, match="name its file, --clip"):
-        convert(zsseg(make_tiny_clip().state_dict()), Options())
+        convert(state, Options())
     with pytest.raises(UserError, match=r"prompts have width 77, but the text tower .* has 64"):
         convert({"ctx": zeros(4, 77)}, Options(clip=clip))
 
@@ -142,7 +179,7 @@ def test_files_that_are_not_complete(tmp_path):
     del state["backbone.res2.0.conv1.weight"]
     torch.save({"model": state}, source)
     said = refusal_of(source, target)
-    assert f"{source} is not converted: it lacks 1 tensors" in said and "res2.0.conv1" in said
+    assert f"{source} is not converted: it lacks 1 tensor of" in said and "res2.0.conv1" in said
     source.write_bytes(source.read_bytes()[:-1000])
     assert f"{source} cannot be read" in refusal_of(source, target)
     cut = tmp_path / "published.safetensors"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zsk.classification.encoder import VisionLanguageEncoder
@@ -37,6 +38,13 @@ class Options:
     names: Sequence[str] | None = None
     multi_grid: Sequence[int] | None = None
 
+    def check_read(self, source: str, *read: str) -> None:
+        """Raise a UserError for an option that is given, but not among the `read` ones."""
+        for name, value in vars(self).items():
+            if value not in ("", None) and name not in read:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} says nothing about {source}: leave the option out")
+
 
 @dataclass
 class Conversion:
@@ -49,8 +57,7 @@ class Conversion:
         dropped: reason → names of the tensors that are left out.
         assumed: sentences about what the file does not show.
         classes: what the classifier's columns or the training stand for.
-        split: the content of a split file with these classes, {} where a registered data set has
-            them.
+        own_classes: no registered data set has these classes, so a split file is written.
         prompts: learned prompts by the key of the configuration that takes their file.
         encoder: the CLIP that the prompts belong to.
         complete: beginning of the names that have to be there all; others may be missing.
@@ -63,7 +70,7 @@ class Conversion:
     dropped: dict[str, list[str]] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     classes: tuple[str, ...] = ()
-    split: dict[str, Any] = field(default_factory=dict)
+    own_classes: bool = False
     prompts: dict[str, LearnedPrompts] = field(default_factory=dict)
     encoder: VisionLanguageEncoder | None = None
     complete: str = ""
@@ -76,7 +83,8 @@ def translate(
     """The renamed tensors in float32, and those left out by reason.
 
     Raises:
-        UserError: a name is in neither table.
+        UserError: a name is in neither table; two have the same replacement; a tensor that no
+            network can have.
     """
     weights: Weights = {}
     dropped: dict[str, list[str]] = {}
@@ -91,8 +99,31 @@ def translate(
                 f"it looks like {source}, but holds {name}, which the published network has not: "
                 "it is of another or a changed network"
             )
-        weights[ours] = tensor.float() if tensor.is_floating_point() else tensor
+        if ours in weights:
+            raise UserError(f"{name} and another of its tensors are both for {ours}: remove one")
+        weights[ours] = checked(name, tensor)
+        if not tensor.numel():
+            raise UserError(f"its tensor {name} is empty: the file is not complete")
     return weights, dropped
+
+
+def checked(name: str, tensor: Tensor) -> Tensor:
+    """The tensor in float32. Raises a UserError unless all of it is finite real numbers."""
+    if tensor.layout != torch.strided or not tensor.is_floating_point():
+        kind = str(tensor.dtype if tensor.layout == torch.strided else tensor.layout)
+        raise UserError(
+            f"its tensor {name} is {kind.removeprefix('torch.')}, but weights are dense floats: "
+            "get another copy"
+        )
+    tensor = tensor.float()
+    if not tensor.isfinite().all():
+        raise UserError(f"its tensor {name} holds NaN or infinite numbers: get another copy")
+    return tensor
+
+
+def number(count: int, noun: str) -> str:
+    """1 tensor, 2 tensors."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def renamed(name: str, renames: Mapping[str, str]) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import yaml
 from detectron2.config import CfgNode
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from fvcore.common.config import BASE_KEY
 from torch import nn
 
 from zsk.backbones.build import build_backbone
@@ -49,62 +52,110 @@ def missing_weights(conversion: Conversion) -> list[str]:
     return [name for name in wanted if name not in conversion.weights]
 
 
-def write(conversion: Conversion, target: Path) -> list[Path]:
+def outputs(conversion: Conversion, target: Path) -> list[Path]:
+    """The files that `write` writes, `target` first."""
+    files = [target, *(_prompts_file(key, conversion, target) for key in conversion.prompts)]
+    if conversion.config:
+        files.append(target.with_suffix(".yaml"))
+    if conversion.own_classes:
+        files.append(_classes_file(target))
+    return list(dict.fromkeys(files))
+
+
+def check_outputs(files: Sequence[Path], inputs: Mapping[str, Path], overwrite: bool) -> None:
+    """Raise a UserError for a file that is an input by whatever path, or would be replaced."""
+    for file in files:
+        for option, given in inputs.items():
+            if _same(file, given):
+                raise UserError(f"{file} would be written, but is {option}: give another TARGET")
+        if file.is_dir():
+            raise UserError(f"{file} would be written, but is a folder: give another TARGET")
+        if file.exists() and not overwrite:
+            raise UserError(f"{file} exists: give another TARGET, or --overwrite to replace it")
+
+
+def write(conversion: Conversion, target: Path) -> None:
     """Write the weights, and beside them the configuration, prompts and classes that they need.
 
-    Returns:
-        the written files, `target` first.
+    They get their names when all of them are written.
 
     Raises:
         UserError: a file cannot be written.
     """
+    try:
+        with TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
+            _write_all(conversion, Path(folder, target.name))
+            for file in outputs(conversion, target):
+                os.replace(Path(folder, file.name), file)
+    except OSError as error:
+        raise UserError(f"TARGET {target} cannot be written: {error.strerror}") from error
+    except UserError as error:
+        reason = str(error).partition(" cannot be written: ")[2]
+        raise UserError(f"TARGET {target} cannot be written: {reason}") from error
+
+
+def _write_all(conversion: Conversion, target: Path) -> None:
     prompts = {key: _prompts_file(key, conversion, target) for key in conversion.prompts}
     assert conversion.encoder is not None or not prompts
     for key, file in prompts.items():
         save_prompts(str(file), conversion.prompts[key], conversion.encoder)  # type: ignore
     if not conversion.config:
-        return list(prompts.values())
-    config = _with_files(conversion, target, prompts)
-    written = [target, *prompts.values(), target.with_suffix(".yaml")]
-    if conversion.split:
-        file = target.with_name(config["DATASETS"]["SPLIT_FILE"])
-        written.append(_write_yaml(file, conversion.split))
-    _write_yaml(target.with_suffix(".yaml"), config)
-    _write_weights(conversion, target)  # last: what goes with it is there
-    return written
+        return
+    if conversion.own_classes:
+        folders = {"images": "val/images", "labels": "val/labels"}
+        split = {"name": _classes_name(target), "classes": list(conversion.classes), "val": folders}
+        _write_yaml(_classes_file(target), split)
+    _write_yaml(target.with_suffix(".yaml"), _with_files(conversion, target, prompts))
+    _write_weights(conversion, target)
+
+
+def _same(one: Path, other: Path) -> bool:
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)  # hard links, too
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _built_config(conversion: Conversion) -> CfgNode:
-    cfg, own = SafeConfig(default_config()), dict(conversion.config)
-    if BASE_KEY in own:
-        cfg.merge_from_file(own.pop(BASE_KEY))
-    cfg.merge_from_other_cfg(SafeConfig(own))
+    cfg = SafeConfig(default_config())
+    cfg.merge_from_other_cfg(SafeConfig(conversion.config))
     check_values(cfg)
     return cfg
 
 
 def _prompts_file(key: str, conversion: Conversion, target: Path) -> Path:
+    """Beside the model; without one, the first prompts are TARGET."""
+    if not conversion.config and key == next(iter(conversion.prompts)):
+        return target
     ending = key.rpartition(".")[2].lower()
-    name = f"{target.stem}_{ending}{target.suffix}"
-    return target.with_name(name) if conversion.config else target
+    return target.with_name(f"{target.stem}_{ending}{target.suffix}")
+
+
+def _classes_file(target: Path) -> Path:
+    return target.with_name(f"{target.stem}_classes.yaml")
+
+
+def _classes_name(target: Path) -> str:
+    """Of the split file: data sets of several models may be registered in one process."""
+    return re.sub(r"[^\w-]", "_", target.stem) + "_classes"
 
 
 def _with_files(conversion: Conversion, target: Path, prompts: dict[str, Path]) -> dict[str, Any]:
-    config = {**conversion.config, "VERSION": 2}
+    output = f"output/{target.stem}"
+    config = {**conversion.config, "OUTPUT_DIR": output, "VERSION": 2}
     config["MODEL"] = {**config["MODEL"], "WEIGHTS": target.name}
     for key, file in prompts.items():
         config["MODEL"]["CLIP"][key.rpartition(".")[2] + "_WEIGHTS"] = file.name
-    if conversion.split:
-        name = f"{target.stem}_classes.yaml"
-        config["DATASETS"] = {**config["DATASETS"], "SPLIT_FILE": name}
+    if conversion.own_classes:
+        test = [f"{_classes_name(target)}_val"]
+        own = {"TEST": test, "SPLIT_FILE": _classes_file(target).name}
+        config["DATASETS"] = {**config["DATASETS"], **own}
     return config
 
 
-def _write_yaml(file: Path, content: dict[str, Any]) -> Path:
+def _write_yaml(file: Path, content: dict[str, Any]) -> None:
     with replacing(file) as unfinished:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
         unfinished.write_text(text, encoding="utf-8")
-    return file
 
 
 def _write_weights(conversion: Conversion, target: Path) -> None:

@@ -78,6 +78,7 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """The whole model. Raises UserError for another network or an unknown number of classes."""
     if "model.transformer_module.queries_features.weight" in state:
         raise UserError("it is a Mask2Former, but of Hugging Face's models MaskFormer is converted")
+    options.check_read(SOURCE, "names", "multi_grid")
     weights, dropped = renamed_head(state)
     return supervised(SOURCE, weights, dropped, options)
 
@@ -98,6 +99,8 @@ def _stacked(state: Mapping[str, Tensor]) -> Weights:
             names = [name.replace(".q_proj.", f".{k}_proj.") for k in "qkv"]
             for other in names:
                 shape(state, other, tensor.ndim)  # which says what is missing
-            parts = [state[other] for other in names]
-            stacked[name.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
+            whole = name.replace(".q_proj.", ".in_proj_")
+            if whole in state:
+                raise UserError(f"{name} and {whole} are both for one tensor: remove one")
+            stacked[whole] = torch.cat([state[other] for other in names])
     return stacked

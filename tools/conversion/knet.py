@@ -8,16 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
+from zsk.config_file import read_config
 from zsk.resources import find_resource
 
 from .conversion import Conversion, Options, Weights, count, shape, translate
 
 SOURCE = "K-Net (mmsegmentation): update stages alone"
-BASE = "configs/coco-stuff-164k-156/knet_R101_bs8_240k.yaml"
+BASE = "configs/coco-stuff-164k-156/zsk_R101_bs8_240k.yaml"  # what surrounds the stages
 NUM_HEADS = 8
 _STAGE = r"decode_head\.kernel_update_head\.(\d+)\."
 _OURS = r"sem_seg_head.stages.\1."
-_PARTS = {
+PARTS = {
     "feat_transform.conv.": "transform.",
     # K-Net calls the group features "update" and the kernels "input"
     "kernel_update_conv.dynamic_layer.": "gate.group_fc.",
@@ -51,12 +52,13 @@ def matches(state: Mapping[str, Tensor]) -> bool:
     return any("kernel_update_conv." in name for name in state)
 
 
-def convert(state: Mapping[str, Tensor], _: Options) -> Conversion:
+def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """Stages and initial kernels, and a configuration that trains from them.
 
     Raises:
         UserError: the stages are not those of mmsegmentation.
     """
+    options.check_read(SOURCE, "clip")
     weights, dropped = renamed_stages(state)
     stages = count(weights, r"sem_seg_head\.stages\.(\d+)\.")
     first = "sem_seg_head.stages.0."
@@ -69,18 +71,21 @@ def convert(state: Mapping[str, Tensor], _: Options) -> Conversion:
         "NUM_HEADS": NUM_HEADS,
         "DIM_FEEDFORWARD": shape(weights, first + "interaction.ffn.0.weight", 2)[0],
         "FEATURE_TRANSFORM": first + "transform.weight" in weights,
+        "GATHER_ACTIVATION": "softmax",
     }
     if _GENERATOR + "init_kernels" in weights:
         num_kernels = len(weights[_GENERATOR + "init_kernels"])
         kernels |= {"NUM_KERNELS": num_kernels, "INIT_BIAS": _GENERATOR + "bias" in weights}
-    base = str(find_resource(BASE))
     assumed = [
         f"MODEL.KERNELS.NUM_HEADS {NUM_HEADS}, GATHER_ACTIVATION softmax and GATHER_REDUCTION sum, "
         "as published",
         "kernels there are classes, whose masks are the result; here they are matched to segments: "
         "no model to evaluate, but a start for training with the configuration",
     ]
-    config = {"_BASE_": base, "MODEL": {"KERNELS": kernels, "WEIGHTS_MIN_SHARE": 0.0}}
+    config = read_config(str(find_resource(BASE)))
+    model = config["MODEL"]
+    model |= {"KERNELS": model.get("KERNELS", {}) | kernels, "WEIGHTS_MIN_SHARE": 0.0}
+    model["CLIP"]["NAME"] = options.clip or model["CLIP"]["NAME"]
     return Conversion(SOURCE, weights, config, dropped, assumed, complete="sem_seg_head.stages.")
 
 
@@ -92,7 +97,7 @@ def renamed_stages(state: Mapping[str, Tensor]) -> tuple[Weights, dict[str, list
     """
     if any(name.startswith("kernel_update_conv.") for name in state):
         state = {f"decode_head.kernel_update_head.0.{name}": v for name, v in state.items()}
-    renames = {_STAGE + re.escape(theirs): _OURS + ours for theirs, ours in _PARTS.items()}
+    renames = {_STAGE + re.escape(theirs): _OURS + ours for theirs, ours in PARTS.items()}
     blocks = count(state, r"decode_head\.kernel_update_head\.0\.mask_fcs\.(\d+)\.weight") // 2
     renames[_STAGE + r"fc_mask\."] = f"{_OURS}mask_kernels.{MASK_BLOCK * blocks}."
     renames[_INITIAL + "weight$"] = _GENERATOR + "init_kernels"

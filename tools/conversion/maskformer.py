@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zsk.config_file import flat
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import get_split
 from zsk.errors import UserError
@@ -64,6 +65,7 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 
 def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """The whole model. Raises UserError for another network or an unknown number of classes."""
+    options.check_read(SOURCE, "names", "multi_grid")
     state = with_pixel_decoder(state)
     if not any(name.startswith("sem_seg_head.predictor.class_embed.") for name in state):
         raise UserError(
@@ -82,6 +84,8 @@ def with_pixel_decoder(state: Mapping[str, Tensor]) -> Weights:
     """
     old = r"sem_seg_head\.(?=adapter_|layer_|mask_features|input_proj|transformer)"
     named = {re.sub("^" + old, "sem_seg_head.pixel_decoder.", k): v for k, v in state.items()}
+    if len(named) < len(state):
+        raise UserError("it holds tensors both with and without pixel_decoder.: remove one of each")
     if any(re.match(_PIXELS + r"(transformer|input_proj)\.", name) for name in named):
         raise UserError(
             "its pixel decoder has a transformer (MaskFormer for panoptic segmentation, or "
@@ -99,26 +103,24 @@ def supervised(
     num_classes = shape(weights, "sem_seg_head.class_scores.classifier.weight", 2)[0] - 1
     model["SEM_SEG_HEAD"] |= {"CLASSIFIER": "linear", "NUM_CLASSES": num_classes}
     model["ENSEMBLE"] = {"MODE": "head"}
-    model["CLIP"] = {"NAME": options.clip or "embedded"}  # whose answers play no part
-    split, config = {}, {"MODEL": model}
+    model["CLIP"] = {"NAME": "embedded"}  # whose answers play no part
+    own_classes, train = False, ()
     if num_classes == 171 and options.names is None:
         classes, data_set, sizes = get_split("coco_stuff").names, "COCO-Stuff", (640, 2560)
-        train, test = "coco_stuff_supervised_train", "coco_stuff_zs_val"
+        train, test = ("coco_stuff_supervised_train",), ("coco_stuff_zs_val",)
     elif num_classes in _TESTED and options.names is None:
         data_set, *sides = _TESTED[num_classes]
         sizes = (sides[0], sides[1])
         classes = EVALUATION_SETS[data_set].names
-        train, test = f"{data_set}_classes_train", f"{data_set}_val"
+        train, test = (f"{data_set}_supervised_train",), (f"{data_set}_val",)
     else:
         classes, data_set = _given_names(options, num_classes), "--names"
-        train, test, sizes = "converted_classes_train", "converted_classes_val", (512, 2048)
-    if train.endswith("_classes_train"):
-        split = _split(train.removesuffix("_train"), classes)
+        own_classes, test, sizes = True, (), (512, 2048)
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
-    assumed.append(f"INPUT.MIN_SIZE_TEST {sizes[0]}, MAX_SIZE_TEST {sizes[1]}")
-    config |= test_config((train,), (test,), *sizes)
+    config = {"MODEL": model, **test_config(train, test, *sizes)}
+    assumed += as_published(config)
     return Conversion(
-        source, weights, config, dropped, assumed, tuple(classes), split, licence=LICENCE
+        source, weights, config, dropped, assumed, tuple(classes), own_classes, licence=LICENCE
     )
 
 
@@ -161,10 +163,20 @@ def test_config(
 ) -> dict[str, Any]:
     """Data sets, and photos as the public code takes them in its tests."""
     return {
-        "DATASETS": {"TRAIN": list(train), "TEST": list(test), "PROMPT_NAMES": False},
+        "DATASETS": {"TRAIN": list(train), "TEST": list(test)},
         "INPUT": {"MIN_SIZE_TEST": shortest, "MAX_SIZE_TEST": longest},
         "TEST": {"SIZE_DIVISIBILITY": 32, "VOTES_AT": "photo"},
     }
+
+
+def as_published(config: dict[str, Any]) -> list[str]:
+    """Sentences about the keys of a test that no tensor shows."""
+    return [
+        f"{key} {value}, as published"
+        for parts, value in flat(config)
+        if (key := ".".join(parts)).startswith(("INPUT.", "TEST."))
+        or parts[-1] in ("TEMPERATURE", "EMPTY", "CROP_ANTIALIAS")
+    ]
 
 
 def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:
@@ -179,9 +191,3 @@ def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:
             "one name per class, in the order of the training"
         )
     return tuple(options.names)
-
-
-def _split(name: str, classes: tuple[str, ...]) -> dict[str, Any]:
-    parts = ("train", "val")
-    folders = {part: {"images": f"{part}/images", "labels": f"{part}/labels"} for part in parts}
-    return {"name": name, "classes": list(classes), **folders}

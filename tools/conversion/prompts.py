@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from zsk.classification.build import build_encoder
 from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
 from zsk.errors import UserError
 
-from .conversion import NO_CLASSES, Conversion, Options, translate
+from .conversion import NO_CLASSES, Conversion, Options, checked, translate
 
 SOURCE = "learned prompts (CoOp, POMP)"
 DEFAULT_CLIP = "ViT-B/16"
@@ -32,7 +33,10 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     Raises:
         UserError: vectors of single classes, or of another CLIP; the CLIP is not there.
     """
-    context = next(state[name] for name in _NAMES if name in state).float()
+    options.check_read(SOURCE, "clip", "trained_on")
+    context, *others = (checked(name, state[name]) for name in _NAMES if name in state)
+    if any(not torch.equal(context, other) for other in others):
+        raise UserError(f"it holds two contexts that differ, {' and '.join(_NAMES)}: remove one")
     if context.ndim == 3:
         raise UserError(
             f"its prompts are class-specific ({context.shape[0]} sets of vectors), which suit no "

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
+from zsk.classification.encoder import TextTooLongError
 from zsk.errors import UserError
 
 from . import hf_maskformer, knet, maskformer, prompts, zsseg
-from .conversion import Conversion, Options
+from .conversion import Conversion, Options, number
 
 SOURCES = (zsseg, maskformer, hf_maskformer, knet, prompts)  # the first that matches converts
+_PARALLEL = "module."  # before every name where torch's DataParallel was saved
 _OURS = ("sem_seg_head.transformer_decoder.", "sem_seg_head.kernel_generator.")
 _SWIN = r"(backbone\.|model\.pixel_level_module\.encoder\.).*blocks\.\d+\.(attn|attention)\."
 
@@ -23,15 +26,43 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     Raises:
         UserError: in one sentence, why they are not converted.
     """
+    if not state:
+        raise UserError("it holds no tensors: the file is not complete")
+    if all(name.startswith(_PARALLEL) for name in state):
+        state = {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
     if any(re.match(_SWIN, name) for name in state):
         raise UserError("its backbone is a Swin Transformer, but only ResNets are converted")
     if any(name.startswith(_OURS) for name in state):
         raise UserError("it has this project's names already: give it as MODEL.WEIGHTS")
     for source in SOURCES:
         if source.matches(state):
-            return source.convert(state, options)
+            conversion = source.convert(state, options)
+            _check_prompts(conversion)
+            return conversion
+    if all(name.startswith(("backbone.", "sem_seg_head.")) for name in state):
+        raise UserError(
+            f"it holds {number(len(state), 'tensor')} of a backbone or head and no classifier: the "
+            "file is not complete"
+        )
     first = ", ".join(list(state)[:2])
     raise UserError(
         f"its names ({first}, …) are those of no model that is converted: the sources are listed "
         "in docs/weights.md"
     )
+
+
+def _check_prompts(conversion: Conversion) -> None:
+    """Raise a UserError for prompts without a learned vector, or without room for a name."""
+    for learned in conversion.prompts.values():
+        vectors = len(learned.prefix) + len(learned.suffix) - 1  # less the dot
+        if not vectors:
+            raise UserError("its learned prompts have no vectors: the file is not complete")
+        assert conversion.encoder is not None
+        try:
+            with torch.no_grad():
+                learned(conversion.encoder, ["a"])
+        except TextTooLongError as error:
+            raise UserError(
+                f"its learned prompts have {number(vectors, 'vector')}, which leave no room for a "
+                "name in CLIP's text tower: they are of another CLIP"
+            ) from error

@@ -16,8 +16,15 @@ from zsk.classification.learned_prompts import LearnedPrompts
 from zsk.data.splits import get_split
 from zsk.errors import UserError
 
-from .conversion import NO_CLASSES, Conversion, Options, shape, translate
-from .maskformer import HEAD_DROPS, HEAD_RENAMES, network_config, test_config, with_pixel_decoder
+from .conversion import NO_CLASSES, Conversion, Options, checked, shape, translate
+from .maskformer import (
+    HEAD_DROPS,
+    HEAD_RENAMES,
+    as_published,
+    network_config,
+    test_config,
+    with_pixel_decoder,
+)
 
 SOURCE = "ZS-MaskFormer (zsseg.baseline)"
 PROMPTS_SOURCE = "learned prompts of zsseg.baseline"
@@ -48,7 +55,7 @@ _DROPS = HEAD_DROPS | {
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:
-    return any(name.startswith(_QUERIES) for name in state)
+    return any(name.startswith((_QUERIES, _REGIONS)) for name in state)
 
 
 def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
@@ -64,11 +71,9 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     trained_on = options.trained_on
     if trained_on is None:
         trained_on = [*classes.names, *classes.prompt_names]
-    prompts = {
-        f"MODEL.CLIP.{_KEYS[adapter]}": found
-        for adapter in (_QUERIES, _REGIONS)
-        if (found := _prompts(state, adapter, trained_on)) is not None
-    }
+    prompts = _prompts(state, trained_on)
+    read = ("clip", "multi_grid", "trained_on") if prompts else ("clip", "multi_grid")
+    options.check_read(SOURCE if prompts else f"{SOURCE} without learned prompts", *read)
     model["SEM_SEG_HEAD"] |= {"CLASS_HIDDEN_DIMS": _hidden_dims(weights), "TEMPERATURE": 100.0}
     model["CLIP"] = {"NAME": clip_name, "TEMPERATURE": 100.0, "CROP_ANTIALIAS": False}
     model["CLIP"] |= {_KEYS[a]: "learned" for a in _KEYS if f"MODEL.CLIP.{_KEYS[a]}" in prompts}
@@ -79,6 +84,11 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     assumed.append(f"trained on {split}, by the number of classes; MODEL.ENSEMBLE.LAMBDA {lam}")
     data_set = _DATA_SETS[split]
     config = {"MODEL": model, **test_config((f"{data_set}_train",), (f"{data_set}_val",), *sizes)}
+    assumed += as_published(config)
+    assumed.append(
+        "prompts take a split's prompt_names; the published numbers are those of the benchmark's "
+        "names, DATASETS.PROMPT_NAMES False"
+    )
     return Conversion(
         SOURCE,
         weights,
@@ -95,18 +105,16 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
 
 def _prompts_alone(state: Mapping[str, Tensor], options: Options) -> Conversion:
     assumed: list[str] = []
-    prompts = _prompts(state, _QUERIES, options.trained_on or ())
-    if prompts is None:
+    prompts = _prompts(state, options.trained_on or ())
+    if not prompts:
         raise UserError("it holds CLIP, but neither a network nor learned prompts: give another")
+    options.check_read(PROMPTS_SOURCE, "clip", "trained_on")
     encoder, _ = _encoder(state, options, assumed)
     if not options.trained_on:
         assumed.append(NO_CLASSES)
     drops = {**_DROPS, "": "parts of the training of the prompts"}
     _, dropped = translate(state, {}, drops, PROMPTS_SOURCE)
-    key = "MODEL.CLIP.PROMPT"
-    return Conversion(
-        PROMPTS_SOURCE, {}, {}, dropped, assumed, prompts={key: prompts}, encoder=encoder
-    )
+    return Conversion(PROMPTS_SOURCE, {}, {}, dropped, assumed, prompts=prompts, encoder=encoder)
 
 
 def _training(state: Mapping[str, Tensor]) -> tuple[str, float, str, int, int]:
@@ -125,7 +133,16 @@ def _hidden_dims(weights: Mapping[str, Tensor]) -> list[int]:
     return [shape(weights, name, 2)[0] for name in names if name in weights][:-1]
 
 
-def _prompts(
+def _prompts(state: Mapping[str, Tensor], trained_on: Sequence[str]) -> dict[str, LearnedPrompts]:
+    """Learned prompts by the key of the configuration that takes their file."""
+    return {
+        f"MODEL.CLIP.{key}": found
+        for adapter, key in _KEYS.items()
+        if (found := _prompts_of(state, adapter, trained_on)) is not None
+    }
+
+
+def _prompts_of(
     state: Mapping[str, Tensor], adapter: str, trained_on: Sequence[str]
 ) -> LearnedPrompts | None:
     """Learned vectors; the dot that follows the name becomes the last vector of the suffix."""
@@ -133,12 +150,13 @@ def _prompts(
     names = [name for part in ("prefix", "suffix") if (name := f"{learner}{part}_prompt") in state]
     if not names:
         return None
-    _, width = shape(state, learner + "dot_signal", 2)
-    if any(shape(state, name, 2)[1] != width for name in names):
-        raise UserError("its learned prompts and its token embeddings differ in width")
-    dot = state[learner + "dot_signal"].float()
+    dots, width = shape(state, learner + "dot_signal", 2)
+    if dots != 1 or any(shape(state, name, 2)[1] != width for name in names):
+        raise UserError("its learned prompts and its token embeddings, the dot's, do not fit")
+    dot = checked(learner + "dot_signal", state[learner + "dot_signal"])
     prefix, suffix = (
-        state.get(f"{learner}{part}_prompt", dot[:0]).float() for part in ("prefix", "suffix")
+        checked(name, state.get(name, dot[:0]))
+        for name in (f"{learner}prefix_prompt", f"{learner}suffix_prompt")
     )
     return LearnedPrompts(prefix, torch.cat([suffix, dot]), trained_on)
 
@@ -152,9 +170,13 @@ def _encoder(
         UserError: there is none in the file, or it differs from that of the regions or the user's.
     """
     own, regional = (_clip(state, adapter) for adapter in (_QUERIES, _REGIONS))
+    own = own or regional
     if not own:
         raise UserError("it lacks the CLIP that the published files hold: give the whole file")
-    if regional and not all(torch.equal(own[name], regional[name]) for name in own):
+    if regional and (
+        own.keys() != regional.keys()
+        or not all(torch.equal(own[name].float(), regional[name].float()) for name in own)
+    ):
         raise UserError(
             "it holds two CLIPs that differ, for queries and for regions, but a model here has one"
         )

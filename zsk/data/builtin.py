@@ -29,7 +29,8 @@ def register_all(root: str | os.PathLike[str]) -> None:
     <name>_zs_train and <name>_zs_val for voc, coco_stuff, photos, synthetic_stuff (every pixel is
     labelled) and synthetic_objects (the ground is ignored), and photos_zs_overfit;
     <name>_supervised_train with all classes seen, except for photos; for evaluation only
-    pascal_context_59_val, ade20k_150_val and cityscapes_19_val. Missing files are reported when a
+    pascal_context_59_val, ade20k_150_val and cityscapes_19_val, whose <name>_supervised_train says
+    what published models saw, and has no files. Missing files are reported when a
     data set is listed, with the command that prepares them.
 
     Raises:
@@ -108,4 +109,13 @@ def _register_evaluation_sets(root: Path) -> None:
             EVALUATION_SETS[name],
             file_list=file_list,
             advice=_ADVICE.format(script),
+        )
+        classes = EVALUATION_SETS[name]
+        register_zero_shot_split(
+            f"{name}_supervised_train",
+            root / f"{name}_supervised_train/photos",
+            root / f"{name}_supervised_train/labels",
+            Vocabulary(classes.names, classes.prompt_names, (True,) * len(classes)),
+            training=True,
+            advice="it only says what published models saw: train on a split file of your own",
         )
