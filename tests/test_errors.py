@@ -146,6 +146,7 @@ def test_a_defect_keeps_its_traceback() -> None:
         run_cli(lambda: 1 // 0)
 
 
+@pytest.mark.slow
 def test_a_tool_without_the_clip_package_says_how_to_install_it(checkout: Path) -> None:
     run = "import runpy, sys; sys.modules['clip'] = None; runpy.run_path(sys.argv[1])"
     command = [sys.executable, "-c", run, "train_clip.py"]
