@@ -21,8 +21,10 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import DataLoader
 
+from zsk.classification.text_classifier import warn_of_leaks
 from zsk.data.check import check_at_start
 from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.distributed import argument_parser, join_processes, run_in_processes
 from zsk.engine.hooks import telling_hooks
@@ -85,6 +87,8 @@ class Trainer(ResumableTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
+        for name in cfg.DATASETS.TEST:
+            warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
             evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]

@@ -168,8 +168,8 @@ def test_losses_are_finite_and_an_image_without_labels_only_teaches_no_object(ti
 def test_the_encoders_image_tower_takes_no_part_in_training(tiny_model, monkeypatch):
     """It would take most of a step's time, and no loss asks for it."""
     for name in ("encode_image", "encode_regions", "encode_dense"):
-        monkeypatch.setattr(tiny_model.region_encoder.encoder, name, None)
-    sum(tiny_model.train()([labelled(1)] * 2).values()).backward()
+        monkeypatch.setattr(tiny_model.region_encoder.encoder, name, None)  # a call would raise
+    assert sum(tiny_model.train()([labelled(1)] * 2).values()) > 0
 
 
 def test_a_segment_without_a_name_still_teaches_a_mask(tiny_model):

@@ -21,7 +21,6 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from zsk.classification.text_classifier import TextClassifier
 from zsk.data.augmentations import eval_resize
 from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
@@ -116,9 +115,6 @@ class Segmenter:
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         check_network_settings(self.cfg, trained, self.model)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
-        for part in self.model.modules():
-            if isinstance(part, TextClassifier):
-                part.scored = False  # no labels are compared with a truth
         fixed = self.cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear"
         self._only = default_vocabulary(self.cfg) if fixed else None
         self._trained = trained_names(self.cfg) if learned else ()

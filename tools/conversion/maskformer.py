@@ -117,7 +117,7 @@ def supervised(
         classes, data_set = _given_names(options, num_classes), "--names"
         own_classes, test, sizes = True, (), (512, 2048)
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
-    config = {"MODEL": model, **test_config(train, test, *sizes)}
+    config = {"MODEL": model, **evaluation_config(train, test, *sizes)}
     assumed += as_published(config)
     return Conversion(
         source, weights, config, dropped, assumed, tuple(classes), own_classes, licence=LICENCE
@@ -158,7 +158,7 @@ def network_config(
     return model, assumed
 
 
-def test_config(
+def evaluation_config(
     train: tuple[str, ...], test: tuple[str, ...], shortest: int, longest: int
 ) -> dict[str, Any]:
     """Data sets, and photos as the public code takes them in its tests."""

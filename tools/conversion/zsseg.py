@@ -21,8 +21,8 @@ from .maskformer import (
     HEAD_DROPS,
     HEAD_RENAMES,
     as_published,
+    evaluation_config,
     network_config,
-    test_config,
     with_pixel_decoder,
 )
 
@@ -83,7 +83,10 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     model["ENSEMBLE"] = {"LAMBDA": lam, "EMPTY": "one"}
     assumed.append(f"trained on {split}, by the number of classes; MODEL.ENSEMBLE.LAMBDA {lam}")
     data_set = _DATA_SETS[split]
-    config = {"MODEL": model, **test_config((f"{data_set}_train",), (f"{data_set}_val",), *sizes)}
+    config = {
+        "MODEL": model,
+        **evaluation_config((f"{data_set}_train",), (f"{data_set}_val",), *sizes),
+    }
     assumed += as_published(config)
     assumed.append(
         "prompts take a split's prompt_names; the published numbers are those of the benchmark's "

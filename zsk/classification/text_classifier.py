@@ -46,7 +46,6 @@ class TextClassifier(FrozenModule):
         self.encoder = encoder
         self.templates: tuple[str, ...] = ("{}",)
         self.learned = isinstance(prompts, LearnedPrompts)
-        self.scored = True  # whether labels are compared with a truth, for the warning of leaks
         self.disk_cache = None if self.learned else disk_cache
         if isinstance(prompts, LearnedPrompts):
             self.hold("prompts", prompts)
@@ -91,8 +90,6 @@ class TextClassifier(FrozenModule):
         prompts = [prompt for name in names for prompt in build_prompts(name, self.templates)]
         try:
             if self.learned:
-                if self.scored:
-                    _warn_of_leaks(self.network("prompts"), vocabulary)
                 rows = self.network("prompts")(self.encoder, prompts)
             else:
                 rows = self.encoder.encode_text(prompts)
@@ -123,11 +120,14 @@ def build_region_text_classifier(
     return TextClassifier(encoder, prompts, TextCache())
 
 
-def _warn_of_leaks(prompts: LearnedPrompts, vocabulary: Vocabulary) -> None:
-    """Warn of unseen classes that the learned prompts were trained on."""
-    leaked = vocabulary.unseen_spellings(prompts.trained_on)
+def warn_of_leaks(model: nn.Module, vocabulary: Vocabulary) -> None:
+    """Warn of unseen classes that learned prompts of the model were trained on."""
+    leaked: set[str] = set()
+    for part in model.modules():
+        if isinstance(part, TextClassifier) and part.learned:
+            leaked.update(vocabulary.unseen_spellings(part.network("prompts").trained_on))
     if leaked:
         logging.getLogger(__name__).warning(
             "the learned prompts were trained on classes that count as unseen here, so scores of "
-            f"unseen classes are no zero-shot scores: {', '.join(leaked)}"
+            f"unseen classes are no zero-shot scores: {', '.join(sorted(leaked))}"
         )
