@@ -16,7 +16,7 @@ LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 def whole_scores(views, size):
     """All K x H x W scores at once."""
     total = 0
-    for probs, masks, box in views:
+    for probs, masks, box, *_ in views:
         resized = resize_rows(masks, box, size)
         total = total + torch.einsum("nk,nhw->khw", probs, resized.sigmoid())
     return total
@@ -27,35 +27,35 @@ def test_scores_are_the_probabilities_weighed_by_the_masks():
     masks = torch.tensor([[[LN3, -LN3, -LN3]], [[-LN3, -LN3, LN3]]])
     # pixel 0: 0.675 + 0.1 against 0.075 + 0.15; pixel 1: 0.225 + 0.1 against 0.025 + 0.15;
     # pixel 2: 0.225 + 0.3 = 0.525 against 0.025 + 0.45 = 0.475
-    labels = label_map([View(probs, masks)], (1, 3))
+    labels = label_map([View(probs, masks)], (1, 3)).labels
     assert labels.tolist() == [[0, 0, 0]] and labels.dtype == torch.int64
     probs[1] = torch.tensor([0.3, 0.7])  # pixel 2: 0.225 + 0.225 against 0.025 + 0.525
-    assert label_map([View(probs, masks)], (1, 3)).tolist() == [[0, 0, 1]]
+    assert label_map([View(probs, masks)], (1, 3)).labels.tolist() == [[0, 0, 1]]
 
 
 def test_a_proposal_without_scores_takes_no_part():
     probs = torch.tensor([[0.0, 0.0], [0.0, 0.1]])
     masks = torch.tensor([[[50.0]], [[-9.0]]])
-    assert label_map([View(probs, masks)], (2, 2)).tolist() == [[1, 1], [1, 1]]
+    assert label_map([View(probs, masks)], (2, 2)).labels.tolist() == [[1, 1], [1, 1]]
 
 
 def test_the_lowest_class_wins_a_tie():
     probs = torch.tensor([[0.1, 0.4, 0.4]])
-    assert label_map([View(probs, torch.zeros(1, 2, 2))], (1, 1)).tolist() == [[1]]
+    assert label_map([View(probs, torch.zeros(1, 2, 2))], (1, 1)).labels.tolist() == [[1]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
     masks = torch.tensor([[[9.0] * 8] * 8, [[1.0] * 8] * 8])
     masks[0, 0, 0] = value
-    labels = label_map([View(torch.eye(2), masks)], (64, 64))
+    labels = label_map([View(torch.eye(2), masks)], (64, 64)).labels
     assert (labels[12:] == 0).all() and (labels[:, 12:] == 0).all()
     assert labels[0, 0] == (0 if value > 0 else 1)
 
 
 def test_masks_are_resized_to_the_image():
     masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
-    assert label_map([View(torch.eye(2), masks)], (2, 4)).tolist() == [[0, 0, 1, 1]] * 2
+    assert label_map([View(torch.eye(2), masks)], (2, 4)).labels.tolist() == [[0, 0, 1, 1]] * 2
 
 
 def test_scores_are_averaged_over_views_of_any_size():
@@ -65,18 +65,20 @@ def test_scores_are_averaged_over_views_of_any_size():
     fine = View(probs, torch.tensor([[[LN3, -LN3]], [[-LN3, -LN3]]]))
     # both pixels: 0.25 against sigmoid(0) = 0.5
     coarse = View(probs, torch.tensor([[[-LN3]], [[0.0]]]))
-    assert label_map([fine], (1, 2)).tolist() == [[0, 0]]
-    assert label_map([coarse], (1, 2)).tolist() == [[1, 1]]
+    assert label_map([fine], (1, 2)).labels.tolist() == [[0, 0]]
+    assert label_map([coarse], (1, 2)).labels.tolist() == [[1, 1]]
     # left 1.0 against 0.75, right 0.5 against 0.75
-    assert label_map([fine, coarse], (1, 2)).tolist() == [[0, 1]]
+    assert label_map([fine, coarse], (1, 2)).labels.tolist() == [[0, 1]]
 
 
 def test_competing_masks_share_one_vote_per_pixel():
     """Two half-sure masks of name 0 outvote a sure one of name 1, unless masks compete."""
     probs = torch.eye(2)[[0, 0, 1]]
     masks = torch.tensor([0.0, 0.0, LN3]).view(3, 1, 1)  # 0.5 + 0.5 against 0.75
-    assert label_map([View(probs, masks)], (1, 1)).tolist() == [[0]]
-    assert label_map([View(probs, masks)], (1, 1), mask_softmax=1.0).tolist() == [[1]]  # 2/5, 3/5
+    assert label_map([View(probs, masks)], (1, 1)).labels.tolist() == [[0]]
+    assert label_map([View(probs, masks)], (1, 1), mask_softmax=1.0).labels.tolist() == [
+        [1]
+    ]  # 2/5, 3/5
 
 
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1), (70, 90)])
@@ -92,7 +94,7 @@ def test_blocks_equal_the_whole(monkeypatch, size, block):
     best = scores.topk(2, dim=0).values
     assert (best[0] - best[1]).min() > 1e-6  # no pixel is decided by rounding
     monkeypatch.setattr(module, "BLOCK", block)
-    assert torch.equal(label_map(views, size), scores.argmax(dim=0))
+    assert torch.equal(label_map(views, size).labels, scores.argmax(dim=0))
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 8.0])
@@ -105,7 +107,7 @@ def test_no_class_that_wins_a_pixel_is_left_out(sharpness, grid, size):
     box = Box(0.3, 0.0, grid[1], grid[0] - 0.6)
     views = [View(probs, sharpness * torch.randn(30, *grid), place) for place in (None, box)]
     winners = whole_scores(views, size).argmax(dim=0)
-    assert torch.equal(label_map(views, size), winners)
+    assert torch.equal(label_map(views, size).labels, winners)
 
 
 def test_most_of_many_classes_are_left_out():
@@ -138,7 +140,9 @@ def test_votes_are_resized_where_they_are_asked_for():
     masks = torch.tensor([[[8.0, -8.0]], [[0.0, 0.0]]])
     probs = torch.tensor([[0.5, 0.0], [0.0, 0.45]])
     # of 4 pixels, the second has logit 4 (a vote of 0.98) or the vote 0.75
-    assert label_map([View(probs, masks)], (1, 4)).tolist() == [[0, 0, 1, 1]]
+    assert label_map([View(probs, masks)], (1, 4)).labels.tolist() == [[0, 0, 1, 1]]
     probs[1, 1] = 0.8
-    assert label_map([View(probs, masks)], (1, 4)).tolist() == [[0, 0, 1, 1]]
-    assert label_map([View(probs, masks)], (1, 4), resize_votes=True).tolist() == [[0, 1, 1, 1]]
+    assert label_map([View(probs, masks)], (1, 4)).labels.tolist() == [[0, 0, 1, 1]]
+    assert label_map([View(probs, masks)], (1, 4), resize_votes=True).labels.tolist() == [
+        [0, 1, 1, 1]
+    ]

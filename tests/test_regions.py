@@ -48,7 +48,7 @@ def named(mode, lam=0.5, texts=None, **changes):
         clip_temperature=5.0,
         ensemble=Ensemble(mode, lam),
         region_text=texts,
-    )
+    ).scores
 
 
 def test_the_three_modes_by_hand():

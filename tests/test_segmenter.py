@@ -1,23 +1,29 @@
 """The segmenter around a model of three lines: what goes in, what comes out, what is refused."""
 
+import json
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
+from PIL import ExifTags, Image
+from pycocotools import mask as mask_util
 from tiny_clip import save_tiny_clip
 from tiny_head import tiny_config
 from torch import nn
 
 from zsk import segmenter as module
+from zsk.answer import PixelAnswer
 from zsk.config import add_zsk_config
 from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation, Segmenter
+from zsk.segmenter import DEFAULT_CONFIG, Segmenter
+from zsk.segments import Opinion
 from zsk.vocabulary import Vocabulary
 
 
@@ -28,11 +34,14 @@ class LastName(nn.Module):
         self.images, self.calls = images, [*getattr(self, "calls", []), len(images)]
         return ["what was seen"] * len(images)
 
-    def label(self, look, vocabulary, size):
+    def answer(self, look, vocabulary, size, lam=None):
+        """Sure of the first name in the left half, less so of the last one in the right half."""
         assert look == "what was seen"
-        labels = torch.zeros(size, dtype=torch.int64)
-        labels[:, size[1] // 2 :] = len(vocabulary) - 1
-        return labels
+        scores = torch.zeros(len(vocabulary), *size)
+        scores[0, :, : size[1] // 2] = 0.9
+        scores[-1, :, size[1] // 2 :] = 0.4
+        self.lam = lam
+        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
 
 
 @pytest.fixture
@@ -187,7 +196,10 @@ def test_a_grey_image_equals_its_rgb_copy(calls):
 @pytest.mark.parametrize(
     "image, message",
     [
-        (np.zeros((4, 4, 3), dtype=np.float32), "float32"),
+        (np.full((4, 4, 3), 1.5), r"from 1.5 to 1.5: divide by 255"),
+        (np.full((4, 4, 3), np.nan, dtype=np.float32), r"from nan to nan"),
+        (np.zeros((4, 4, 3), dtype=np.int64), "int64"),
+        (Path("missing.jpg"), "missing.jpg does not exist"),
         (torch.zeros(4, 4, 3, dtype=torch.uint8), "Tensor"),
         (np.zeros((4, 4, 4), dtype=np.uint8), r"\(4, 4, 4\)"),
         (np.zeros((3, 4, 4), dtype=np.uint8), r"\(3, 4, 4\)"),
@@ -220,10 +232,84 @@ def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monk
         Segmenter(device="cpu", weights="")
 
 
-def test_overlay_is_a_picture_of_the_image_that_was_segmented():
-    segmentation = Segmentation(np.zeros((5, 9), dtype=np.int64), Vocabulary.from_words("cat"))
-    overlay = segmentation.overlay(photo(5, 9))
-    assert overlay.dtype == np.uint8 and overlay.shape[2] == 3
-    assert segmentation.overlay(photo(5, 9)[:, :, 0]).shape == overlay.shape
-    with pytest.raises(UserError, match="9x5"):
-        segmentation.overlay(photo(9, 5))
+def test_photos_of_all_kinds_are_one(calls, tmp_path):
+    array = photo(6, 8)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    segmenter = Segmenter(device="cpu")
+    kinds = [array, array / 255, (array / 255).astype(np.float32), Image.fromarray(array)]
+    kinds += [tmp_path / "a.png", str(tmp_path / "a.png")]
+    for found in segmenter(kinds, "cat"):
+        assert np.array_equal(found.image, array)
+    turned = Image.fromarray(array)
+    turned.getexif()[ExifTags.Base.Orientation] = 3  # upside down
+    assert np.array_equal(segmenter.look(turned).image, array[::-1, ::-1])
+
+
+def test_background_by_threshold_and_by_name(calls):
+    looked_at = Segmenter(device="cpu").look(photo(2, 4))
+    found = looked_at.segment("cat, sofa", threshold=0.5)
+    assert found.labels.tolist() == [[0, 0, 255, 255]] * 2 and found.background == 255
+    assert found.shares() == {"cat": 0.5, "sofa": 0.0} and len(found.segments) == 1
+    np.testing.assert_allclose(found.confidence, [[0.9, 0.9, 0.4, 0.4]] * 2, rtol=1e-6)
+    named = looked_at.segment("cat", background="none of these|wall")
+    assert named.names == ("cat",) and named.labels.tolist() == [[0, 0, 255, 255]] * 2
+    np.testing.assert_allclose(named.probabilities(), [[[0.9, 0.9, 0.0, 0.0]] * 2], rtol=1e-6)
+    assert named.at(3, 0) == (Opinion("cat", 0.0, None, None),)
+    everything = looked_at.segment("cat", threshold=1.0)
+    assert everything.segments == () and everything.shares() == {"cat": 0.0}
+    assert everything.picture().mode == "RGB" and "background" in repr(everything)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"threshold": 1.5}, r"threshold is 1.5, but has to be in \[0, 1\]"),
+        ({"lam": float("nan")}, "lam is nan"),
+        ({"background": "wall, floor"}, "'wall, floor' has 2 names"),
+        ({"background": "cat"}, "'cat' occurs twice"),
+    ],
+)
+def test_options_that_cannot_be_meant(calls, options, message):
+    with pytest.raises(UserError, match=message):
+        Segmenter(device="cpu")(photo(4, 4), "cat", **options)
+
+
+def test_lambda_is_passed_on_where_there_is_an_ensemble(calls):
+    segmenter = Segmenter(device="cpu")
+    segmenter(photo(4, 4), "cat", lam=0.25)
+    assert segmenter.model.lam == 0.25
+    alone = Segmenter(device="cpu", opts=["MODEL.ENSEMBLE.MODE", "clip"])
+    with pytest.raises(UserError, match="MODEL.ENSEMBLE.MODE clip"):
+        alone(photo(4, 4), "cat", lam=0.25)
+
+
+def test_segments_files_and_coco(calls, tmp_path):
+    found = Segmenter(device="cpu")(photo(4, 6), "cat, dog, sofa")
+    cat, sofa = found.segments
+    assert (cat.name, cat.label, cat.area, cat.box) == ("cat", 0, 12, (0, 0, 3, 4))
+    assert (sofa.name, sofa.box) == ("sofa", (3, 0, 6, 4)) and sofa.score == pytest.approx(0.4)
+    assert [opinion.name for opinion in cat.opinions] == ["cat", "dog", "sofa"]
+    files = found.save(tmp_path / "new", "a", {"image": "a.jpg"})
+    assert [file.name for file in files] == ["a_overlay.png", "a_labels.png", "a.json"]
+    saved = json.loads(files[2].read_text())
+    assert saved["names"] == ["cat", "dog", "sofa"] and saved["image"] == "a.jpg"
+    assert saved["segments"][1]["box"] == [3, 0, 6, 4]
+    assert np.array_equal(np.asarray(Image.open(files[1])), found.labels)
+
+    coco = found.to_coco(file_name="a.jpg")
+    assert [a["category_id"] for a in coco["annotations"]] == [1, 3]
+    assert coco["annotations"][1]["bbox"] == [3, 0, 3, 4]
+    decoded = mask_util.decode(coco["annotations"][0]["segmentation"])
+    assert np.array_equal(decoded, found.labels == 0)
+    ((outline,),) = [a["segmentation"] for a in found.to_coco(True)["annotations"][:1]]
+    assert sorted(zip(outline[::2], outline[1::2])) == [
+        (0.25, 0.25), (0.25, 3.75), (2.75, 0.25), (2.75, 3.75),
+    ]  # fmt: skip
+    json.dumps(coco)
+
+
+def test_a_pixel_outside_of_the_photo_is_refused(calls):
+    found = Segmenter(device="cpu")(photo(4, 6), "cat, sofa")
+    assert found.at(5, 3)[0].name == "sofa"
+    with pytest.raises(UserError, match=r"\(6, 0\) is not on the photo of 6x4 pixels"):
+        found.at(6, 0)

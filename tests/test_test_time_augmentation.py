@@ -4,7 +4,7 @@ import torch
 from detectron2.config import get_cfg
 
 from zsk.config import add_zsk_config
-from zsk.regions import Regions
+from zsk.regions import Regions, RegionScores
 from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
 from zsk.true_scale import Box
 from zsk.vocabulary import Vocabulary
@@ -30,9 +30,9 @@ class Scripted(ZSKNet):
         masks = self.masks[(len(self.images) - 1) % len(self.masks)]
         return [Regions(masks, torch.zeros(2, 1), box=self.box)]
 
-    def name(self, regions, vocabulary):
+    def name(self, regions, vocabulary, lam=None):
         assert vocabulary is NAMES
-        return torch.eye(2)
+        return RegionScores(torch.eye(2), torch.eye(2), None)
 
 
 def record(height=2, width=4):

@@ -8,7 +8,7 @@ from detectron2.config import get_cfg
 from zsk import label_map
 from zsk.config import add_zsk_config
 from zsk.errors import UserError
-from zsk.regions import Regions
+from zsk.regions import Regions, RegionScores
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.tiles import ZSKNetInTiles
 from zsk.true_scale import Box
@@ -34,8 +34,8 @@ class Scripted(ZSKNet):
         masks = self.answers[(len(self.images) - 1) % len(self.answers)]
         return [Regions(masks, torch.eye(2), box=self.box)]
 
-    def name(self, regions, vocabulary):
-        return torch.eye(2)
+    def name(self, regions, vocabulary, lam=None):
+        return RegionScores(torch.eye(2), torch.eye(2), None)
 
 
 class Brightness(Scripted):

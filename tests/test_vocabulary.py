@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import SPLITS, get_split
@@ -141,3 +142,26 @@ def test_seen_by_name_or_prompt_name_of_what_was_trained() -> None:
     assert vocabulary.seen == (True, True, False)
     with pytest.raises(UserError, match="2 names, 1 prompt names"):
         Vocabulary.from_trained(("cow", "tv"), ("cow",), ())
+
+
+def test_aliases_are_words_of_one_class():
+    found = Vocabulary.from_words("cat, sofa|Couch |settee", trained=["couch"])
+    assert found.names == ("cat", "sofa") and found.seen == (False, True)
+    assert found.aliases == ((), ("Couch", "settee"))
+    words = found.one_class_per_word()
+    assert words.prompt_names == ("cat", "sofa", "Couch", "settee")
+    assert words.seen == (False, True, True, True) and not words.aliases
+    scores = torch.tensor([[0.1, 0.2, 0.3, 0.25]])
+    torch.testing.assert_close(found.add_aliases(scores), torch.tensor([[0.1, 0.75]]))
+    torch.testing.assert_close(found.add_aliases(scores.T, dim=0), torch.tensor([[0.1], [0.75]]))
+    assert found.fingerprint() != Vocabulary.from_words("cat, sofa", ["sofa"]).fingerprint()
+    plain = Vocabulary.from_words("cat, sofa")
+    assert plain.aliases == () and plain.one_class_per_word() is plain
+    assert plain.add_aliases(scores) is scores
+    assert found.notes() == ["\"sofa\" stands for 'Couch', 'settee', too"]
+
+
+@pytest.mark.parametrize("words", ["cat, sofa|cat", "sofa|sofa", "sofa||couch", "sofa|"])
+def test_aliases_are_checked_as_names_are(words):
+    with pytest.raises(UserError):
+        Vocabulary.from_words(words)

@@ -20,7 +20,7 @@ NAMES = ["cat", "red bus", "sky"]
         "cat; red bus; sky;",
         "cat\nred  bus\r\n\nsky\n",
         "\ufeffcat,\nred bus,\nsky,",
-        "cat|red bus\tsky",
+        "cat\tred bus\tsky",
         "cat，red bus、sky",
         ("cat", "red bus", " sky "),
         (name for name in NAMES),

@@ -188,7 +188,7 @@ def test_one_look_serves_any_vocabulary(tiny_model):
     (regions,) = model.look([one["image"]])
     words = ("yellow", "red", "green")
     for vocabulary in (VOCABULARY, Vocabulary(words, words, (False, True, True))):
-        probs = model.name(regions, vocabulary)
+        probs = model.name(regions, vocabulary).scores
         assert probs.shape == (6, 3) and 0 <= probs.min() <= probs.max() <= 1
         assert model.label(regions, vocabulary, (64, 96)).shape == (64, 96)
     assert calls == [1]

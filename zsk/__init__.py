@@ -5,7 +5,13 @@ PerPixelNet, TextFCNHead, build_timm_backbone). It never registers a data set: `
 does, when asked.
 """
 
-from . import compat, errors
+import os
+
+# Threads that wait for each other leave the core to those that work: on a busy machine they would
+# otherwise take several times as long. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from . import compat, errors  # noqa: E402
 
 errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2

@@ -31,6 +31,21 @@ class View(NamedTuple):
     probs: Tensor  # (N,K) float32, class scores >= 0
     masks: Tensor  # (N,h,w) float32, mask logits
     box: Box | None = None  # the photo on the masks; None where they cover it and nothing else
+    head: Tensor | None = None  # (N,K), the head's opinion; None where it has none
+    clip: Tensor | None = None  # (N,K), CLIP's opinion
+    votes: Tensor | None = None  # (N,H,W) in [0,1], what `vote_rows` gives, where it is known
+
+
+class LabelMap(NamedTuple):
+    """Labels and how sure they are.
+
+    labels: (H,W) int64 in [0,K), the class with the best score; the lowest where several are best.
+    confidence: (H,W) float32 in [0,1], that score over the sum of all scores, or over 1 where the
+        sum is less: a pixel that no proposal claims is unsure.
+    """
+
+    labels: Tensor
+    confidence: Tensor
 
 
 def label_map(
@@ -38,7 +53,7 @@ def label_map(
     size: tuple[int, int],
     mask_softmax: float = 0.0,
     resize_votes: bool = False,
-) -> Tensor:
+) -> LabelMap:
     """The class with the best score at every pixel.
 
     Args:
@@ -48,32 +63,62 @@ def label_map(
         mask_softmax: 0 for votes sigmoid(M_n); s > 0 for masks that compete for a pixel, with votes
             softmax_n(s M_n).
         resize_votes: the votes are resized instead of the logits (the public MaskFormer's order).
-    Returns:
-        (H,W) int64 in [0,K), the lowest class where several are best.
     """
-    # NaN would win every argmax, and infinity becomes NaN between two cells
-    views = [
-        view._replace(masks=view.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE))
-        for view in views
-    ]
+    views = [view._replace(masks=finite(view.masks)) for view in views]
     labels = torch.empty(size, dtype=torch.int64, device=views[0].probs.device)
+    confidence = torch.empty(size, device=labels.device)
     possible = possible_classes(views, size, mask_softmax)
     if resize_votes:
-        views = [view._replace(masks=votes(view.masks, mask_softmax)) for view in views]
+        views = [with_votes(view, mask_softmax) for view in views]
+    sums = [view.probs.sum(dim=1) for view in views]
     rows, columns = (_block_edges(side) for side in size)
-    strips_of_rows = progress(list(pairwise(rows)), "label map")
-    for y, (top, bottom) in enumerate(strips_of_rows):
-        strips = [resize_rows(view.masks, view.box, size, top, bottom) for view in views]
-        if not resize_votes:
-            strips = [votes(strip, mask_softmax) for strip in strips]
+    if possible.all():
+        columns = [0, size[1]]  # blocks would not pay
+    for y, (top, bottom) in enumerate(progress(list(pairwise(rows)), "label map")):
+        strips = [vote_rows(view, size, top, bottom, mask_softmax, resize_votes) for view in views]
+        total = torch.stack([torch.einsum("nrc,n->rc", *pair) for pair in zip(strips, sums)])
         for x, (left, right) in enumerate(pairwise(columns)):
             classes = possible[y, x].nonzero()[:, 0]
             scores = torch.zeros((), device=labels.device)
             for strip, view in zip(strips, views):
                 scores = scores + strip[:, :, left:right].flatten(1).T @ view.probs[:, classes]
-            best = classes[scores.argmax(dim=1)]
-            labels[top:bottom, left:right] = best.view(bottom - top, right - left)
-    return labels
+            best, winner = scores.max(dim=1)
+            here = bottom - top, right - left
+            labels[top:bottom, left:right] = classes[winner].view(here)
+            confidence[top:bottom, left:right] = best.view(here) / len(views)
+        confidence[top:bottom] /= total.mean(dim=0).clamp(min=1)
+    return LabelMap(labels, confidence.clamp(max=1))
+
+
+def finite(masks: Tensor) -> Tensor:
+    """Mask logits with large numbers in place of infinities, and no vote in place of NaN.
+
+    NaN would win every argmax, and infinity becomes NaN between two cells.
+    """
+    return masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
+
+
+def with_votes(view: View, mask_softmax: float = 0.0) -> View:
+    """The view with votes in place of its mask logits."""
+    return view._replace(masks=votes(view.masks, mask_softmax))
+
+
+def vote_rows(
+    view: View,
+    size: tuple[int, int],
+    top: int,
+    bottom: int,
+    mask_softmax: float = 0.0,
+    are_votes: bool = False,
+) -> Tensor:
+    """The votes of all proposals in the rows [top, bottom) of the result: (N,bottom-top,W).
+
+    Arguments as in `label_map`; are_votes: the masks of the view are votes, see `with_votes`.
+    """
+    if view.votes is not None:
+        return view.votes[:, top:bottom]
+    rows = resize_rows(view.masks, view.box, size, top, bottom)
+    return rows if are_votes else votes(rows, mask_softmax)
 
 
 def votes(logits: Tensor, mask_softmax: float) -> Tensor:
@@ -99,7 +144,7 @@ def possible_classes(
     if mask_softmax or num_classes <= FEW_CLASSES:
         return torch.ones(*grid, num_classes, dtype=torch.bool, device=device)
     middle = spread = slack = torch.zeros((), device=device)
-    for probs, masks, box in views:
+    for probs, masks, box, *_ in views:
         least, greatest = -_block_maxima(-masks, box, size), _block_maxima(masks, box, size)
         least, greatest = least.sigmoid(), greatest.sigmoid()
         # Only differences between classes decide, and the bounds are narrowest for differences
@@ -144,18 +189,24 @@ def _cells_of_blocks(start: float, stop: float, cells: int, side: int) -> Iterat
 
 def labels_by_strips(
     scores: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
-) -> Tensor:
-    """The argmax over K of scores that never exist as a whole.
+) -> LabelMap:
+    """The class with the best score at every pixel, from scores that never exist as a whole.
 
     Args:
         scores: (top, bottom) -> (K,bottom-top,W), those of the rows [top, bottom).
         size: (H,W).
         depth: the largest number of values per pixel that `scores` makes; bounds the rows of a
             strip.
-    Returns:
-        (H,W) int64 in [0,K).
     """
-    height, width = size
-    rows = max(1, STRIP_VALUES // (width * depth))
-    tops = range(0, height, rows)
-    return torch.cat([scores(top, min(top + rows, height)).argmax(dim=0) for top in tops])
+    found = []
+    for top, bottom in strips_of_rows(size, depth):
+        strip = scores(top, bottom)
+        best, winner = strip.max(dim=0)
+        found.append((winner, (best / strip.sum(dim=0).clamp(min=1)).clamp(max=1)))
+    return LabelMap(*(torch.cat(parts) for parts in zip(*found)))
+
+
+def strips_of_rows(size: tuple[int, int], depth: int) -> list[tuple[int, int]]:
+    """First row and end of strips whose tensors of `depth` values per pixel are affordable."""
+    rows = max(1, STRIP_VALUES // (size[1] * depth))
+    return [(top, min(top + rows, size[0])) for top in range(0, size[0], rows)]

@@ -60,6 +60,18 @@ class Ensemble:
     empty: Literal["head", "one"] = "head"
 
 
+class RegionScores(NamedTuple):
+    """What the proposals of a photo are called, each tensor (N,K) float32 in [0,1].
+
+    scores: of the ensemble; a row need not sum to 1.
+    head, clip: the opinions that it combines; None where there is none.
+    """
+
+    scores: Tensor
+    head: Tensor | None
+    clip: Tensor | None
+
+
 def name_regions(
     regions: Regions,
     text: Tensor,
@@ -69,7 +81,7 @@ def name_regions(
     clip_temperature: float,
     ensemble: Ensemble,
     region_text: Tensor | None = None,
-) -> Tensor:
+) -> RegionScores:
     """Class scores of all proposals.
 
     Args:
@@ -79,21 +91,21 @@ def name_regions(
         clip_temperature: τ, the factor on CLIP's cosines.
         region_text: `text` from another prompt, which CLIP's embeddings of the regions are compared
             with; None for `text`.
-
-    Returns:
-        (N,K) float32 in [0,1]. A row need not sum to 1.
     """
+    head = None
     if ensemble.mode != "clip":
         logits = class_logits(regions.head_embeddings, text)
         head = head_probabilities(logits, seen, ensemble.seen_penalty)
         if ensemble.mode == "head":
-            return head
+            return RegionScores(head, head, None)
     assert regions.clip_embeddings is not None and regions.valid is not None
     region_text = text if region_text is None else region_text
     clip = (clip_temperature * regions.clip_embeddings @ region_text.float().T).softmax(dim=-1)
-    if ensemble.mode == "clip":
-        return clip * regions.valid[:, None]
-    return geometric_ensemble(head, clip, regions.valid, seen, ensemble.lam, ensemble.empty)
+    looked_at = clip * regions.valid[:, None]
+    if head is None:
+        return RegionScores(looked_at, None, looked_at)
+    scores = geometric_ensemble(head, clip, regions.valid, seen, ensemble.lam, ensemble.empty)
+    return RegionScores(scores, head, looked_at)
 
 
 def head_probabilities(logits: Tensor, seen: Tensor, seen_penalty: float) -> Tensor:

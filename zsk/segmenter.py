@@ -1,9 +1,9 @@
 """One photo and a list of names in, one label per pixel out: the model without any data set.
 
-segmentation = Segmenter()(image, "cat, sofa, wall")
+segmentation = Segmenter()("photo.jpg", "cat, sofa, wall")
 segmentation.shares()  # {"cat": 0.61, "sofa": 0.28, "wall": 0.11}
 
-photo = Segmenter().look(image)  # the network runs once
+photo = Segmenter().look("photo.jpg")  # the network runs once
 photo.segment("cat, sofa"), photo.segment("animal, furniture")
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -21,57 +20,27 @@ import torch
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
+from zsk.answer import Answer
 from zsk.data.augmentations import eval_resize
 from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
+from zsk.input_image import ImageLike, rgb_array
 from zsk.known_weights import by_name
 from zsk.load import check_options, default_vocabulary, load_config, trained_names
 from zsk.resources import find_resource
+from zsk.segmentation import Segmentation
 from zsk.test_time_augmentation import with_test_time_augmentation
-from zsk.visualization import draw_segmentation, pixel_shares
-from zsk.vocabulary import Vocabulary
+from zsk.vocabulary import Vocabulary, ignore_label
 from zsk.words import Words
 
 DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
 
+KEPT_VOTES = 128_000_000  # floats of the photo that was asked last: 512 MB
+
 ClassNames = Words | Vocabulary
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What a `Segmenter` found in one image.
-
-    Attributes:
-        labels: (H,W) int64, ids into `vocabulary`, at the size of the image that was given.
-        vocabulary: the names that competed for each pixel.
-    """
-
-    labels: np.ndarray
-    vocabulary: Vocabulary
-
-    def shares(self) -> dict[str, float]:
-        """Name → fraction of the pixels, largest first; a name that was not found has 0."""
-        return pixel_shares(self.labels, self.vocabulary.names)
-
-    def overlay(self, image: np.ndarray) -> np.ndarray:
-        """The photo and its segmentation side by side with names and legend, (H',W',3) uint8 RGB.
-
-        Args:
-            image: the (H,W,3) or (H,W) uint8 array that was segmented.
-
-        Raises:
-            UserError: the image is not such an array, or not of the labels' size.
-        """
-        rgb = as_rgb(image)
-        if rgb.shape[:2] != self.labels.shape:
-            raise UserError(
-                f"the segmentation is of an image of {self.labels.shape[1]}x{self.labels.shape[0]} "
-                f"pixels, not of one of {rgb.shape[1]}x{rgb.shape[0]}"
-            )
-        return np.asarray(draw_segmentation(rgb, self.labels, self.vocabulary.names))
 
 
 class Segmenter:
@@ -111,7 +80,7 @@ class Segmenter:
             config_file = find_resource(config_file)
         self.cfg = load_config(str(config_file), merged)
         _check_device(self.cfg.MODEL.DEVICE)
-        self.model = build_model(self.cfg).eval()
+        self.model: Any = build_model(self.cfg).eval()
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         check_network_settings(self.cfg, trained, self.model)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
@@ -122,26 +91,39 @@ class Segmenter:
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
+        # the photo that was asked last, and its votes: it is probably asked again
+        self._kept: tuple[Photo | None, Sequence[torch.Tensor] | None] = None, None
 
-    def __call__(self, image: np.ndarray, class_names: ClassNames) -> Segmentation:
+    def __repr__(self) -> str:
+        weights = self.cfg.MODEL.WEIGHTS or "no weights"
+        return f"<Segmenter {self.cfg.MODEL.META_ARCHITECTURE}, {weights}, {self.cfg.MODEL.DEVICE}>"
+
+    def __call__(self, image: Any, class_names: ClassNames, **options: Any) -> Any:
         """Give each pixel one of the names: `look`, then `Photo.segment`.
 
         Args:
-            image: (H,W,3) uint8 RGB or (H,W) uint8 grey, at least 1×1.
+            image: a photo as `zsk.input_image.rgb_array` takes it: an array, a PIL image or a path;
+                or a list of photos.
             class_names: a list of names, one string with commas between them, the `Path` of a
-                file (see `zsk.words.class_words`), or a vocabulary. Names that the model was
-                trained on count as seen, also in another spelling ("dining_table", "cats").
+                file (see `zsk.words.class_words`), or a vocabulary. "sofa|couch" is one class with
+                two words. Names that the model was trained on count as seen, also in another
+                spelling ("dining_table", "cats").
+            options: those of `Photo.segment`.
 
         Returns:
-            labels at the image's own size.
+            a `Segmentation`, or a list of them for a list of photos.
 
         Raises:
             UserError: the image is something else, or a name is empty, repeated, too long or looks
                 like a file.
         """
-        return self.together([image], class_names)[0]
+        several = isinstance(image, (list, tuple))
+        found = self.together(image if several else [image], class_names, **options)
+        return found if several else found[0]
 
-    def together(self, images: Sequence[np.ndarray], class_names: ClassNames) -> list[Segmentation]:
+    def together(
+        self, images: Sequence[ImageLike], class_names: ClassNames, **options: Any
+    ) -> list[Segmentation]:
         """Several images in one call of the model, with the same results as one by one.
 
         Images of the same size go through the network together, which pays on a GPU; the memory
@@ -151,9 +133,9 @@ class Segmenter:
             one per image, in their order; none for no image.
         """
         vocabulary = self.vocabulary(class_names)
-        return [photo.segment(vocabulary) for photo in self._look(images)]
+        return [photo.segment(vocabulary, **options) for photo in self._look(images)]
 
-    def look(self, image: np.ndarray) -> Photo:
+    def look(self, image: ImageLike) -> Photo:
         """Everything that depends on the image alone, for any number of `Photo.segment`.
 
         Args:
@@ -162,7 +144,9 @@ class Segmenter:
         Raises:
             UserError: the image is something else.
         """
-        return self._look([image])[0]
+        photo = self._look([image])[0]
+        photo.asked_again = True
+        return photo
 
     def vocabulary(self, class_names: ClassNames) -> Vocabulary:
         """The names with their seen flags; arguments and errors as in a call with one image.
@@ -173,9 +157,20 @@ class Segmenter:
             return self._known(class_names)
         vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
         self._known(vocabulary)
-        for word, trained in vocabulary.spellings:
-            logger.info('"%s" counts as the trained class "%s"', word, trained)
+        for note in vocabulary.notes():
+            logger.info(note)
         return vocabulary
+
+    def check_numbers(self, threshold: float, lam: float | None) -> None:
+        """Raises UserError as `Photo.segment` does."""
+        for name, value in (("threshold", threshold), ("lam", lam)):
+            if value is not None and not 0 <= value <= 1:
+                raise UserError(f"{name} is {value}, but has to be in [0, 1]")
+        if lam is not None and self.cfg.MODEL.ENSEMBLE.MODE != "ensemble":
+            raise UserError(
+                f"lam weighs the head against CLIP, but this model names by one of them alone "
+                f"(MODEL.ENSEMBLE.MODE {self.cfg.MODEL.ENSEMBLE.MODE}): leave it out"
+            )
 
     def _known(self, vocabulary: Vocabulary) -> Vocabulary:
         """The vocabulary; a UserError where a linear classifier has other classes."""
@@ -188,10 +183,15 @@ class Segmenter:
             )
         return vocabulary
 
-    def _look(self, images: Sequence[np.ndarray]) -> list[Photo]:
-        rgb = [as_rgb(image) for image in images]
+    def _look(self, images: Sequence[ImageLike]) -> list[Photo]:
+        rgb = [rgb_array(image) for image in images]
         looks = self.model.look([self._resized(image) for image in rgb])
-        return [Photo(self, look, image.shape[:2]) for look, image in zip(looks, rgb)]
+        return [Photo(self, *pair) for pair in zip(rgb, looks)]
+
+    def keep_votes(self, photo: Photo, answer: Answer) -> None:
+        """Makes further answers about the same photo quick, until another photo is asked."""
+        owner, votes = self._kept
+        self._kept = photo, answer.keep_votes(votes if owner is photo else None, KEPT_VOTES)
 
     def _resized(self, rgb: np.ndarray) -> torch.Tensor:
         """(3,H,W) uint8, as the model takes it."""
@@ -201,40 +201,64 @@ class Segmenter:
 
 
 class Photo:
-    """One image that a `Segmenter` has looked at, ready for any names; made by `Segmenter.look`."""
+    """One image that a `Segmenter` has looked at, ready for any names; made by `Segmenter.look`.
 
-    def __init__(self, segmenter: Segmenter, look: Any, size: tuple[int, int]) -> None:
+    Attributes:
+        image: (H,W,3) uint8 RGB.
+        asked_again: whether it is worth some memory to answer further words quickly.
+    """
+
+    def __init__(self, segmenter: Segmenter, image: np.ndarray, look: Any) -> None:
+        self.image = image
+        self.asked_again = False
         self._segmenter = segmenter
         self._look = look
-        self.size = size  # (height, width)
 
-    def segment(self, class_names: ClassNames) -> Segmentation:
+    def __repr__(self) -> str:
+        return f"<Photo {self.size[1]}x{self.size[0]}>"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def segment(
+        self,
+        class_names: ClassNames,
+        *,
+        background: str | None = None,
+        threshold: float = 0.0,
+        lam: float | None = None,
+    ) -> Segmentation:
         """Give each pixel one of the names; the network does not run again.
 
-        Arguments, result and errors are those of `Segmenter.__call__`.
+        Args:
+            class_names: as for `Segmenter.__call__`.
+            background: words for what has none of the names, such as "wall|floor|sky": pixels where
+                they fit best are background.
+            threshold: in [0,1]; pixels whose confidence is below are background.
+            lam: λ in [0,1], in place of MODEL.ENSEMBLE.LAMBDA: the weight of the head for seen
+                classes, and of CLIP for unseen ones.
+
+        Raises:
+            UserError: as for `Segmenter.__call__`; a number is out of its range, or the model has
+                no ensemble.
         """
-        vocabulary = self._segmenter.vocabulary(class_names)
-        labels = self._segmenter.model.label(self._look, vocabulary, self.size)
-        return Segmentation(labels.cpu().numpy(), vocabulary)
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """The image as (H,W,3); grey is repeated.
-
-    Raises:
-        UserError: not a uint8 array of shape (H,W,3) or (H,W) with at least one pixel.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        what = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image)
-        raise UserError(f"an image must be a numpy array of uint8, 0 to 255, but this is {what}")
-    if image.ndim == 2:
-        image = np.stack([image] * 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise UserError(
-            "an image must be of shape (height, width, 3), red first, or (height, width), with at "
-            f"least one pixel, but this one is {image.shape}"
+        segmenter = self._segmenter
+        vocabulary = segmenter.vocabulary(class_names)
+        segmenter.check_numbers(threshold, lam)
+        asked = vocabulary
+        if background is not None:
+            asked = segmenter.vocabulary(vocabulary.with_last(background))
+        answer = segmenter.model.answer(self._look, asked, self.size, lam)
+        if self.asked_again:
+            segmenter.keep_votes(self, answer)
+        labels, confidence = answer.label()
+        none = (labels == len(vocabulary)) | (confidence < threshold)
+        labels = labels.masked_fill(none, ignore_label(len(vocabulary)))
+        return Segmentation(
+            labels.cpu().numpy(), confidence.cpu().numpy(), vocabulary, self.image, answer
         )
-    return image
 
 
 def _check_device(name: str) -> None:

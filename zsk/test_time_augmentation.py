@@ -8,9 +8,9 @@ from detectron2.data import transforms as T
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from zsk.answer import Answer
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
-from zsk.label_map import View, label_map
 from zsk.regions import Regions
 from zsk.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
@@ -52,12 +52,15 @@ class ZSKNetWithTTA(SeveralLooks):
                 (regions,) = self.model.look([resized.flip(-1)])
                 yield regions.mirrored()
 
-    def label(
-        self, look: Sequence[Regions], vocabulary: Vocabulary, size: tuple[int, int]
-    ) -> Tensor:
-        """Name the regions of all views, then label every pixel by the averaged scores."""
-        named = [View(self.model.name(r, vocabulary), r.masks, r.box) for r in look]
-        return label_map(named, size, self.model.mask_softmax, self.model.resize_votes)
+    def answer(
+        self,
+        look: Sequence[Regions],
+        vocabulary: Vocabulary,
+        size: tuple[int, int],
+        lam: float | None = None,
+    ) -> Answer:
+        """Name the regions of all views; scores are averaged."""
+        return self.model.answer(look, vocabulary, size, lam)
 
 
 def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:

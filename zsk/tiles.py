@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zsk.answer import Answer, PixelAnswer
 from zsk.batched_inputs import Record, look_and_label
 from zsk.errors import UserError
-from zsk.label_map import LARGE, labels_by_strips, votes
+from zsk.label_map import finite, votes
 from zsk.regions import Regions
 from zsk.true_scale import Box, resize_rows
 from zsk.vocabulary import Vocabulary
@@ -58,12 +59,18 @@ class SeveralLooks(nn.Module):
         return look_and_label(self, batched_inputs)
 
     def look(self, images: Sequence[Tensor]) -> list[Any]:
-        """Images (3,H,W) uint8 -> what `label` takes, whatever the words."""
+        """Images (3,H,W) uint8 -> what `answer` takes, whatever the words."""
+        raise NotImplementedError
+
+    def answer(
+        self, look: Any, vocabulary: Vocabulary, size: tuple[int, int], lam: float | None = None
+    ) -> Answer:
+        """Name the regions; `size` (H,W) of the label map, `lam` replaces λ of the ensemble."""
         raise NotImplementedError
 
     def label(self, look: Any, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
-        raise NotImplementedError
+        return self.answer(look, vocabulary, size).label().labels
 
 
 class ZSKNetInTiles(SeveralLooks):
@@ -93,28 +100,33 @@ class ZSKNetInTiles(SeveralLooks):
         for top, bottom in tile_edges(height, self.side):
             for left, right in tile_edges(width, self.side):
                 (regions,) = self.model.look([image[:, top:bottom, left:right]])
-                masks = regions.masks.nan_to_num(nan=-LARGE, posinf=LARGE, neginf=-LARGE)
+                masks = finite(regions.masks)
                 rows, columns = (top / height, bottom / height), (left / width, right / width)
                 tiles.append(Tile(regions._replace(masks=masks), rows, columns))
         return tiles
 
-    @torch.inference_mode()
-    def label(self, look: Sequence[Tile], vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
-        """Name the regions of all tiles, then label every pixel by the averaged scores."""
+    def answer(
+        self,
+        look: Sequence[Tile],
+        vocabulary: Vocabulary,
+        size: tuple[int, int],
+        lam: float | None = None,
+    ) -> Answer:
+        """Name the regions of all tiles; the scores of tiles that overlap are averaged."""
         if len(look) == 1:
-            return self.model.label(look[0].regions, vocabulary, size)
+            return self.model.answer(look[0].regions, vocabulary, size, lam)
         placed = []
         for tile in look:
             top, bottom = (round(edge * size[0]) for edge in tile.rows)
             left, right = (round(edge * size[1]) for edge in tile.columns)
             if left < right:  # a result that is much smaller than the photo has no pixel of some
-                probs = self.model.name(tile.regions, vocabulary)
+                probs = self.model.name(tile.regions, vocabulary, lam).scores
                 here = (bottom - top, right - left)
                 masks, box = tile.regions.masks, tile.regions.box
                 placed.append(PlacedScores(probs, masks, box, top, left, here))
         depth = max(len(vocabulary), *(len(tile.masks) for tile in placed))
         scores = partial(tile_scores, placed, size[1], self.model.mask_softmax)
-        return labels_by_strips(scores, size, depth)
+        return PixelAnswer(scores, size, depth)
 
 
 def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
@@ -131,16 +143,15 @@ def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
 def tile_scores(
     tiles: Sequence[PlacedScores], width: int, mask_softmax: float, top: int, bottom: int
 ) -> Tensor:
-    """The summed scores of the rows [top, bottom) of the result: (K,bottom-top,`width`).
-
-    The sum over the tiles at a pixel has the argmax of their mean.
-    """
+    """The rows [top, bottom) of the result: (K,bottom-top,`width`), means over the tiles there."""
     classes = tiles[0].probs.shape[1]
+    count = tiles[0].probs.new_zeros(bottom - top, width, 1)
     scores = tiles[0].probs.new_zeros(bottom - top, width, classes)  # argmax is faster so
     for probs, masks, box, first, left, size in tiles:
         start, end = max(top, first), min(bottom, first + size[0])
         if start < end:
             rows = votes(resize_rows(masks, box, size, start - first, end - first), mask_softmax)
-            place = scores[start - top : end - top, left : left + size[1]]
-            place += torch.einsum("nrc,nk->rck", rows, probs)
-    return scores.permute(2, 0, 1)
+            place = slice(start - top, end - top), slice(left, left + size[1])
+            scores[place] += torch.einsum("nrc,nk->rck", rows, probs)
+            count[place] += 1
+    return (scores / count.clamp(min=1)).permute(2, 0, 1)

@@ -23,8 +23,11 @@ _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
 
 
 def pixel_shares(labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Name → fraction of pixels (0 to 1), largest first, equal ones in the order of the names."""
-    counts = np.bincount(labels.ravel(), minlength=len(names))
+    """Name → fraction of pixels (0 to 1), largest first, equal ones in the order of the names.
+
+    Labels from K on stand for no name.
+    """
+    counts = np.bincount(labels.ravel(), minlength=len(names))[: len(names)]
     order = np.argsort(-counts, kind="stable")
     return {names[k]: float(counts[k] / labels.size) for k in order}
 

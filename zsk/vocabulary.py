@@ -6,6 +6,7 @@ The one currency between data, text and metrics. Letter: K classes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import torch
 
 from zsk.errors import UserError
 from zsk.spelling import same_class
-from zsk.words import Words, class_words
+from zsk.words import ALIAS_SEPARATOR, Words, class_words
 
 IGNORE_LABEL = 255
 """Label value of pixels that are neither trained on nor scored, for up to 255 classes."""
@@ -43,6 +44,8 @@ class Vocabulary:
         prompt_names: K names as they go into the text prompt, in the same order.
         seen: K booleans, True where training has masks of the class. Mandatory: nothing may
             silently count as unseen. Both groups need not occur (a user's own words).
+        aliases: K tuples of further prompt names, whose probabilities are added to that of the
+            class; () where no class has any.
         spellings: of a user's own words, pairs (word, trained name) where the word counts as a
             trained class though it is spelled otherwise. Two vocabularies that differ in these
             only are equal.
@@ -51,11 +54,13 @@ class Vocabulary:
         UserError: no class, lengths that differ, an empty or padded name, or a name or prompt
             name that occurs twice (letter case aside). Equal prompt names are refused as well:
             they would give two classes the same classifier, and no pixel could tell them apart.
+            The same holds for aliases.
     """
 
     names: tuple[str, ...]
     prompt_names: tuple[str, ...]
     seen: tuple[bool, ...]
+    aliases: tuple[tuple[str, ...], ...] = ()
     spellings: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,8 @@ class Vocabulary:
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "prompt_names", tuple(self.prompt_names))
         object.__setattr__(self, "seen", tuple(bool(flag) for flag in self.seen))
+        aliases = tuple(map(tuple, self.aliases)) if any(self.aliases) else ()
+        object.__setattr__(self, "aliases", aliases)
         if not self.names:
             raise UserError("a vocabulary needs at least one class, but none was given")
         if len(self.names) > WIDE_IGNORE_LABEL:
@@ -76,8 +83,15 @@ class Vocabulary:
                 "a vocabulary needs one prompt name and one seen flag for each class, but has "
                 f"{counts[0]} names, {counts[1]} prompt names and {counts[2]} seen flags"
             )
+        if len(self.aliases) not in (0, len(self.names)):
+            raise UserError(
+                f"a vocabulary of {len(self.names)} names has {len(self.aliases)} tuples of "
+                "aliases: give one for each class, or none at all"
+            )
         _check_words(self.names, "class name")
         _check_words(self.prompt_names, "prompt name")
+        if self.aliases:
+            _check_words(tuple(itertools.chain(*self._words())), "word")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,6 +100,55 @@ class Vocabulary:
     def seen_mask(self) -> torch.Tensor:
         """(K,) bool tensor on the CPU, True for seen classes."""
         return torch.tensor(self.seen, dtype=torch.bool)
+
+    def _words(self) -> list[tuple[str, ...]]:
+        """All prompt names of each class."""
+        further = self.aliases or ((),) * len(self)
+        return [(first, *others) for first, others in zip(self.prompt_names, further)]
+
+    def one_class_per_word(self) -> Vocabulary:
+        """W ≥ K classes: every alias is a class of its own, as seen as the class that it is of."""
+        if not self.aliases:
+            return self
+        words = tuple(itertools.chain(*self._words()))
+        counts = map(len, self._words())
+        seen = (flag for flag, count in zip(self.seen, counts) for _ in range(count))
+        return Vocabulary(words, words, tuple(seen))
+
+    def add_aliases(self, scores: torch.Tensor, dim: int = -1) -> torch.Tensor:
+        """Scores of `one_class_per_word()` along `dim`, W → K: those of a class's words added."""
+        if not self.aliases:
+            return scores
+        counts = torch.tensor([len(words) for words in self._words()], device=scores.device)
+        classes = torch.arange(len(self), device=scores.device).repeat_interleave(counts)
+        shape = list(scores.shape)
+        shape[dim] = len(self)
+        return scores.new_zeros(shape).index_add(dim, classes, scores)
+
+    def with_last(self, words: str) -> Vocabulary:
+        """With one more class, which counts as unseen: `words` is a name, "|" before its aliases.
+
+        Raises:
+            UserError: as for `from_words`; or `words` are several names.
+        """
+        last = Vocabulary.from_words(words)
+        if len(last) != 1:
+            raise UserError(
+                f"the background {words!r} has {len(last)} names: put {ALIAS_SEPARATOR!r} between "
+                "words for one class"
+            )
+        aliases = (*(self.aliases or ((),) * len(self)), *(last.aliases or ((),)))
+        names, prompts = (*self.names, *last.names), (*self.prompt_names, *last.prompt_names)
+        return Vocabulary(names, prompts, (*self.seen, False), aliases)
+
+    def notes(self) -> list[str]:
+        """A line for each name that counts as another one, for the user who typed it."""
+        lines = [f'"{word}" counts as the trained class "{name}"' for word, name in self.spellings]
+        return lines + [
+            f'"{name}" stands for {", ".join(repr(word) for word in further)}, too'
+            for name, further in zip(self.names, self.aliases)
+            if further
+        ]
 
     def seen_only(self) -> Vocabulary:
         """The seen classes in their order: what training reads.
@@ -102,6 +165,7 @@ class Vocabulary:
             tuple(self.names[k] for k in kept),
             tuple(self.prompt_names[k] for k in kept),
             (True,) * len(kept),
+            tuple(self.aliases[k] for k in kept) if self.aliases else (),
         )
 
     def seen_lookup(self) -> np.ndarray:
@@ -127,7 +191,9 @@ class Vocabulary:
 
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
-        content = json.dumps([self.names, self.prompt_names, self.seen])
+        content = json.dumps(
+            [self.names, self.prompt_names, self.seen, *([self.aliases] if self.aliases else [])]
+        )
         return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
     @classmethod
@@ -158,24 +224,28 @@ class Vocabulary:
         """A vocabulary of a user's own words; an underscore is a space in the prompt.
 
         Args:
-            words: as for `zsk.words.class_words`.
-            trained: names and prompt names of the classes the model was trained on. A word that
-                spells one of them (`zsk.spelling.same_class`) is marked as seen.
+            words: as for `zsk.words.class_words`; "sofa|couch|settee" is a class "sofa" with
+                aliases.
+            trained: names and prompt names of the classes the model was trained on. A class is
+                marked as seen where one of its words spells one of them
+                (`zsk.spelling.same_class`).
             untrained: those of the unseen classes beside them: a word that spells one of these as
                 well or better is not.
 
         Raises:
             UserError: as for `zsk.words.class_words`; no word, or a word given twice.
         """
-        names = class_words(words)
+        classes = [word.split(ALIAS_SEPARATOR) for word in class_words(words)]
         known = {name.strip().casefold(): name for name in trained}
         others = [name for name in untrained if name.strip().casefold() not in known]
-        found = same_class(names, [*others, *known.values()])
+        found = same_class(itertools.chain(*classes), [*others, *known.values()])
         same = {word: name for word, name in found.items() if name not in others}
+        prompts = [[" ".join(word.replace("_", " ").split()) for word in one] for one in classes]
         return cls(
-            tuple(names),
-            tuple(" ".join(name.replace("_", " ").split()) for name in names),
-            tuple(name in same for name in names),
+            tuple(first for first, *_ in classes),
+            tuple(first for first, *_ in prompts),
+            tuple(any(word in same for word in one) for one in classes),
+            tuple(tuple(further) for _, *further in prompts),
             tuple(pair for pair in same.items() if pair[0].casefold() not in known),
         )
 

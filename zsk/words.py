@@ -19,7 +19,8 @@ MAX_CHARACTERS = 60  # a longer "name" is a list with another separator, or a se
 MAX_FILE_BYTES = 1_000_000
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".names", ".md", ".json", ".yaml", ".yml", ".xml")
 OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckpt", ".bin")
-_SEPARATORS = re.compile(r"[,;|\t，、；]")
+ALIAS_SEPARATOR = "|"  # between the words of one class
+_SEPARATORS = re.compile(r"[,;\t，、；]")
 _NOTATION = "@#-*\"'`[{<~./\\"  # first characters of file names, comments and quoted lists
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
 
@@ -28,6 +29,8 @@ Words = Iterable[str] | str | os.PathLike[str]
 
 def class_words(words: Words) -> list[str]:
     """Clean class names in the order in which they were given.
+
+    Several words for one class have ALIAS_SEPARATOR between them: "sofa|couch".
 
     Args:
         words: any ordered collection of names; a text with commas, semicolons or new lines between
@@ -43,7 +46,7 @@ def class_words(words: Words) -> list[str]:
     if isinstance(words, os.PathLike):
         return _read(Path(words))
     listed = _split(words) if isinstance(words, str) else _items(words)
-    return [_checked(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
+    return [_class(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
 
 
 def option_words(text: str) -> list[str]:
@@ -98,9 +101,13 @@ def _items(words: Any) -> list[Any]:
         raise UserError(f"class names are of type {kind}: give a text or a list") from error
 
 
-def _checked(word: Any, place: str) -> str:
-    if not isinstance(word, str):
-        raise UserError(f"the class name at {place} is of type {type(word).__name__}: give text")
+def _class(words: Any, place: str) -> str:
+    if not isinstance(words, str):
+        raise UserError(f"the class name at {place} is of type {type(words).__name__}: give text")
+    return ALIAS_SEPARATOR.join(_checked(word, place) for word in words.split(ALIAS_SEPARATOR))
+
+
+def _checked(word: str, place: str) -> str:
     name = _shown(word)
     visible = name.translate(_JOINERS)
     quoted = repr(name if len(name) <= MAX_CHARACTERS else name[:MAX_CHARACTERS] + "…")

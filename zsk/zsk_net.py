@@ -5,6 +5,7 @@ Shape letters: B images, H x W image, N proposals, K classes, E embedding width,
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
@@ -29,10 +31,10 @@ from zsk.classification.text_classifier import (
     build_text_classifier,
 )
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
-from zsk.label_map import View, label_map
+from zsk.label_map import View
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
-from zsk.regions import Ensemble, Regions, name_regions
+from zsk.regions import Ensemble, Regions, RegionScores, name_regions
 from zsk.true_scale import feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary, ignore_label
 
@@ -208,21 +210,46 @@ class ZSKNet(nn.Module):
         return [found[i] for i in range(len(images))]
 
     @torch.inference_mode()
-    def name(self, regions: Regions, vocabulary: Vocabulary) -> Tensor:
-        """Class scores (N,K) float32 in [0,1], see `name_regions`."""
+    def name(
+        self, regions: Regions, vocabulary: Vocabulary, lam: float | None = None
+    ) -> RegionScores:
+        """Class scores of the regions, see `name_regions`; `lam` replaces λ of the ensemble."""
+        words = vocabulary.one_class_per_word()
         regional = self.region_text_classifier
-        return name_regions(
+        named = name_regions(
             regions,
-            self.text_classifier(vocabulary),
-            vocabulary.seen_mask.to(self.device),
+            self.text_classifier(words),
+            words.seen_mask.to(self.device),
             class_logits=self.sem_seg_head.class_logits,
             clip_temperature=self.region_encoder.encoder.logit_scale,
-            ensemble=self.ensemble,
-            region_text=None if regional is None else regional(vocabulary),
+            ensemble=self.ensemble if lam is None else replace(self.ensemble, lam=lam),
+            region_text=None if regional is None else regional(words),
+        )
+        return RegionScores(
+            vocabulary.add_aliases(named.scores),
+            None if named.head is None else vocabulary.add_aliases(named.head),
+            None if named.clip is None else vocabulary.add_aliases(named.clip),
         )
 
-    @torch.inference_mode()
+    def answer(
+        self,
+        look: Regions | Sequence[Regions],
+        vocabulary: Vocabulary,
+        size: tuple[int, int],
+        lam: float | None = None,
+    ) -> MaskAnswer:
+        """Name the regions of a look, or of several looks at one photo.
+
+        Args:
+            size: (H,W) of the label map.
+            lam: as for `name`.
+        """
+        views = []
+        for regions in [look] if isinstance(look, Regions) else look:
+            named = self.name(regions, vocabulary, lam)
+            views.append(View(named.scores, regions.masks, regions.box, named.head, named.clip))
+        return MaskAnswer(views, size, self.mask_softmax, self.resize_votes)
+
     def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
-        view = View(self.name(regions, vocabulary), regions.masks, regions.box)
-        return label_map([view], size, self.mask_softmax, self.resize_votes)
+        return self.answer(regions, vocabulary, size).label().labels

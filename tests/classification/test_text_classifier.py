@@ -3,10 +3,11 @@ import torch
 from tiny_clip import ColourEncoder, save_tiny_clip
 
 from zsk.classification import text_cache
+from zsk.classification import text_classifier as module
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.prompts import TEMPLATES
 from zsk.classification.text_cache import TextCache
-from zsk.classification.text_classifier import CACHED_VOCABULARIES, TextClassifier
+from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -40,22 +41,27 @@ def test_an_equal_vocabulary_is_encoded_once_and_another_one_anew():
     assert classifier(Vocabulary(("grün",), ("green",), (True,))) is alone  # the prompt name counts
 
 
-def test_the_least_recently_used_vocabulary_is_forgotten():
-    class AnyWord(ColourEncoder):
-        def _text_features(self, texts):
-            self.texts += texts
-            return torch.ones(len(texts), 3)
+class AnyWord(ColourEncoder):
+    def _text_features(self, texts):
+        self.texts += texts
+        return torch.ones(len(texts), 3)
 
-    encoder = AnyWord()
-    classifier = TextClassifier(encoder, ["{}"])
-    for number in range(CACHED_VOCABULARIES):
-        classifier(vocabulary(str(number)))
-    classifier(vocabulary("0"))  # used again: now "1" is the oldest
-    classifier(vocabulary("new"))
-    encoder.texts.clear()
-    classifier(vocabulary("0"))
-    classifier(vocabulary("1"))
-    assert encoder.texts == ["1"]
+
+def test_only_new_words_are_encoded_and_old_ones_are_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "KEPT_WORDS", 3)
+    classifier = TextClassifier(AnyWord(), ["{}"])
+    texts = classifier.encoder.texts
+    classifier(Vocabulary.from_words("a, b"))
+    classifier(Vocabulary.from_words("c, b"))
+    assert texts == ["a", "b", "c"]
+    classifier(Vocabulary.from_words("b, d"))  # one too many: "a" and "c" go
+    classifier(Vocabulary.from_words("d, b, a"))
+    assert texts == ["a", "b", "c", "d", "a"]
+
+
+def test_aliases_are_classes_of_their_own_here():
+    with pytest.raises(AssertionError):
+        TextClassifier(AnyWord(), ["{}"])(Vocabulary.from_words("a|b"))
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -104,7 +104,7 @@ def check_zsseg(case, model, vocabulary):
     close(model.sem_seg_head.class_logits(regions.head_embeddings, text), case["out_pred_logits"])
     valid = case["out_valid"]
     assert torch.equal(regions.valid, valid)
-    close(model.name(regions, vocabulary), case["out_ensemble"], 1e-2)
+    close(model.name(regions, vocabulary).scores, case["out_ensemble"], 1e-2)
     labels, margin = case["out_labels"], case["out_label_margin"]
     same_labels(model, regions, vocabulary, case["in_output_size"], labels, margin)
     bits = np.unpackbits(case.arrays["out_binary_masks_packed"], axis=2)[:, :, : photo.shape[2]]
@@ -114,7 +114,7 @@ def check_zsseg(case, model, vocabulary):
         text = model.region_text_classifier(vocabulary)
         close(text, case["out_region_text_embeddings"], 1e-5)
     close((100 * embeddings @ text.T)[valid].softmax(-1), case["out_clip_probs_of_valid"])
-    close(model.name(regions, vocabulary), case["out_ensemble"])
+    close(model.name(regions, vocabulary).scores, case["out_ensemble"])
 
 
 @pytest.mark.slow

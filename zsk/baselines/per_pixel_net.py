@@ -18,6 +18,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
+from zsk.answer import PixelAnswer
 from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
@@ -30,7 +31,6 @@ from zsk.batched_inputs import (
 from zsk.classification.build import build_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.errors import UserError
-from zsk.label_map import labels_by_strips
 from zsk.regions import Ensemble, geometric_ensemble
 from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
@@ -160,10 +160,17 @@ class PerPixelNet(nn.Module):
         return [Places(*place) for place in zip(heads, windows, boxes)]
 
     @torch.inference_mode()
-    def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
-        """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
-        text = self.text_classifier(vocabulary)
-        seen = vocabulary.seen_mask.to(self.device)
+    def answer(
+        self,
+        places: Places,
+        vocabulary: Vocabulary,
+        size: tuple[int, int],
+        lam: float | None = None,
+    ) -> PixelAnswer:
+        """Name every place; `size` (H,W) of the label map, `lam` replaces λ of the ensemble."""
+        words = vocabulary.one_class_per_word()
+        text = self.text_classifier(words)
+        seen = words.seen_mask.to(self.device)
         logits = windows = None
         if places.head is not None:
             assert self.sem_seg_head is not None
@@ -172,16 +179,25 @@ class PerPixelNet(nn.Module):
         if places.clip is not None:
             assert self.dense_clip is not None
             windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
+        lam = self.ensemble.lam if lam is None else lam
 
         def probabilities(top: int, bottom: int) -> Tensor:
             clip = None if windows is None else windows.rows(size, top, bottom)
-            if logits is None:
-                assert clip is not None
-                return clip
-            head = resize_rows(logits, places.box, size, top, bottom).softmax(dim=0)
-            return head if clip is None else ensemble_of_pixels(head, clip, seen, self.ensemble.lam)
+            head = None
+            if logits is not None:
+                head = resize_rows(logits, places.box, size, top, bottom).softmax(dim=0)
+            if head is None or clip is None:
+                scores = clip if head is None else head
+                assert scores is not None
+            else:
+                scores = ensemble_of_pixels(head, clip, seen, lam)
+            return vocabulary.add_aliases(scores, dim=0)
 
-        return labels_by_strips(probabilities, size, TENSORS_AT_ONCE * len(text))
+        return PixelAnswer(probabilities, size, TENSORS_AT_ONCE * len(text))
+
+    def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
+        return self.answer(places, vocabulary, size).label().labels
 
 
 def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> Tensor:

@@ -22,7 +22,7 @@ from .learned_prompts import LearnedPrompts, load_prompts
 from .prompts import build_prompts
 from .text_cache import TextCache
 
-CACHED_VOCABULARIES = 8  # vocabularies of training, of a test set, and of a user's last words
+KEPT_WORDS = 20_000  # rows in memory; over this, those of the last vocabulary are kept
 
 
 class TextClassifier(FrozenModule):
@@ -51,8 +51,9 @@ class TextClassifier(FrozenModule):
             self.hold("prompts", prompts)
         else:
             self.templates = tuple(prompts)
-        # never changed but replaced as a whole, so that threads may share it
-        self._cache: dict[tuple[tuple[str, ...], str], Tensor] = {}
+        # (prompt name, device) → row; never changed but replaced as a whole, so that threads may
+        # share it
+        self._rows: dict[tuple[str, str], Tensor] = {}
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
         """Learned context vectors stay in float32."""
@@ -62,32 +63,37 @@ class TextClassifier(FrozenModule):
 
         A template ensemble is the mean of its unit rows, normalised again. Raises UserError for a
         class whose prompt is too long for the encoder.
-        """
-        key = (vocabulary.prompt_names, str(self.encoder.device))
-        rows = self._cache.get(key)
-        if rows is None:
-            rows = self._kept_or_encoded(vocabulary)
-        others = [item for item in self._cache.items() if item[0] != key]
-        # the last used is the last
-        self._cache = dict([*others[1 - CACHED_VOCABULARIES :], (key, rows)])
-        return rows
 
-    def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
+        Args:
+            vocabulary: without aliases (`Vocabulary.one_class_per_word`).
+        """
+        assert not vocabulary.aliases
+        device = str(self.encoder.device)
+        known, words = self._rows, dict(zip(vocabulary.prompt_names, vocabulary.names))
+        missing = [prompt for prompt in words if (prompt, device) not in known]
+        if missing:
+            rows = self._kept_or_encoded(missing, [words[prompt] for prompt in missing])
+            if len(known) + len(missing) > KEPT_WORDS:
+                known = {key: known[key] for prompt in words if (key := (prompt, device)) in known}
+            self._rows = known = known | {(p, device): row for p, row in zip(missing, rows)}
+        return torch.stack([known[prompt, device] for prompt in words])
+
+    def _kept_or_encoded(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
         if self.disk_cache is None:
-            return self._encode(vocabulary)
+            return self._encode(prompt_names, names)
         with torch.inference_mode(False):  # rows that a test reads have to serve in training, too
             return self.disk_cache.rows(
                 self.encoder,
                 self.templates,
-                vocabulary.prompt_names,
-                lambda: self._encode(vocabulary),
+                prompt_names,
+                lambda: self._encode(prompt_names, names),
             )
 
     @torch.inference_mode(False)  # as above
     @torch.no_grad()
-    def _encode(self, vocabulary: Vocabulary) -> Tensor:
-        names = vocabulary.prompt_names
-        prompts = [prompt for name in names for prompt in build_prompts(name, self.templates)]
+    def _encode(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
+        """(K,E) unit rows; `names` are those of error messages."""
+        prompts = [text for name in prompt_names for text in build_prompts(name, self.templates)]
         try:
             if self.learned:
                 rows = self.network("prompts")(self.encoder, prompts)
@@ -96,7 +102,7 @@ class TextClassifier(FrozenModule):
         except TextTooLongError as error:
             position = prompts.index(error.text) // len(self.templates)
             raise UserError(
-                f"the prompt of the class {vocabulary.names[position]!r} has more than the "
+                f"the prompt of the class {names[position]!r} has more than the "
                 f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
             ) from error
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)

@@ -56,24 +56,28 @@ def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
             image, of unknown range, or larger than Pillow's limit of 179 million pixels.
     """
     with opened(path, "image") as stored:
-        orientation = orientation_of(stored)
-        stored.load()
-        left = orientation_of(stored)  # to be applied: decoding has turned a TIFF
-        image = _eight_bits(stored, path) if stored.mode in WIDE_INTEGER_MODES else stored
-        if image.mode == "F":
-            raise UserError(
-                f"image {os.fspath(path)} stores floating-point values of unknown range: "
-                "convert it to 8-bit RGB"
-            )
-        image = image.convert("RGB")
-        rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
-        pages = count_pages(stored)
+        return displayed(stored, f"image {os.fspath(path)}")
+
+
+def displayed(stored: Image.Image, name: str) -> tuple[np.ndarray, int]:
+    """As `read_oriented_image`, for an image that is open; errors name it `name`."""
+    orientation = orientation_of(stored)
+    stored.load()
+    left = orientation_of(stored)  # to be applied: decoding has turned a TIFF
+    image = _eight_bits(stored, name) if stored.mode in WIDE_INTEGER_MODES else stored
+    if image.mode == "F":
+        raise UserError(
+            f"{name} stores floating-point values of unknown range: convert it to 8-bit RGB"
+        )
+    image = image.convert("RGB")
+    rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
+    pages = count_pages(stored)
     if pages > 1:
-        _warn_once(f"image {os.fspath(path)} has {pages} pages or frames: the first one is used")
+        _warn_once(f"{name} has {pages} pages or frames: the first one is used")
     return rgb, orientation
 
 
-def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
+def _eight_bits(stored: Image.Image, name: str) -> Image.Image:
     """A grey image of 12, 16 or 32 bits as "L"; white becomes 255."""
     values = np.array(stored).astype(np.int64)
     lowest, highest, tags = values.min(), values.max(), getattr(stored, "tag_v2", {})
@@ -84,7 +88,7 @@ def _eight_bits(stored: Image.Image, path: PathLike) -> Image.Image:
         white = 255
     if lowest < 0 or highest > white:
         raise UserError(
-            f"image {os.fspath(path)} stores values from {lowest} to {highest}, which are neither "
+            f"{name} stores values from {lowest} to {highest}, which are neither "
             "8-bit nor 16-bit grey: convert it to 8-bit RGB"
         )
     if tags.get(PHOTOMETRIC) == 0:  # white is stored as 0, which Pillow leaves so at 16 bits

@@ -1,0 +1,211 @@
+"""A photo that was looked at and named: its labels, its scores, the opinions of head and CLIP.
+
+Letters: H x W result, K classes, N proposals, G groups of pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zsk.label_map import (
+    LabelMap,
+    View,
+    finite,
+    label_map,
+    labels_by_strips,
+    strips_of_rows,
+    vote_rows,
+    with_votes,
+)
+
+
+class Opinions(NamedTuple):
+    """Class scores of groups of pixels, each (G,K) float32 in [0,1].
+
+    scores: the mean scores over their sum, or over 1 where the sum is less.
+    head, clip: means over the proposals, which count by their votes in the group; None where head
+        or CLIP have no opinion.
+    """
+
+    scores: Tensor
+    head: Tensor | None
+    clip: Tensor | None
+
+
+class Answer(ABC):
+    """What a model makes of one look at a photo and one vocabulary; `size` (H,W) of its maps."""
+
+    size: tuple[int, int]
+
+    @abstractmethod
+    def label(self) -> LabelMap:
+        """Label every pixel."""
+
+    def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
+        """Use the votes of an earlier answer about the same look, or make them for later ones.
+
+        Args:
+            votes: what this method returned for the earlier answer, None for the first one.
+            limit: floats that they may have; there are None where they would have more.
+        """
+        return None
+
+    @abstractmethod
+    def score_rows(self, top: int, bottom: int) -> Tensor:
+        """(K,bottom-top,W) float32 >= 0, the scores of the rows [top, bottom)."""
+
+    @torch.inference_mode()
+    def opinions(self, groups: Tensor, count: int) -> Opinions:
+        """What the model thinks of `count` groups of pixels.
+
+        Args:
+            groups: (H,W) int64, in [0,count) for the pixels of a group, else another value.
+        """
+        sums = torch.zeros(())
+        for top, bottom in strips_of_rows(self.size, self.depth):
+            scores = self.score_rows(top, bottom)
+            inside, ids = _inside(groups[top:bottom].to(scores.device), count)
+            empty = scores.new_zeros(count, len(scores))
+            sums = sums.to(scores.device) + empty.index_add(0, ids, scores[:, inside].T)
+        return Opinions(normalised(sums / _areas(groups, count).to(sums.device), dim=1), None, None)
+
+    @torch.inference_mode()
+    def probabilities(self) -> Tensor:
+        """(K,H,W) float32 in [0,1]: scores over their sum, or over 1 where the sum is less."""
+        scores = [self.score_rows(*rows) for rows in strips_of_rows(self.size, self.depth)]
+        return torch.cat([normalised(strip, dim=0) for strip in scores], dim=1)
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """The largest number of values per pixel that `score_rows` makes."""
+
+
+class MaskAnswer(Answer):
+    """Of mask proposals; arguments as for `zsk.label_map.label_map`."""
+
+    def __init__(
+        self,
+        views: Sequence[View],
+        size: tuple[int, int],
+        mask_softmax: float = 0.0,
+        resize_votes: bool = False,
+    ) -> None:
+        self.views = [view._replace(masks=finite(view.masks)) for view in views]
+        self.size = size
+        self._options = (mask_softmax, resize_votes)
+
+    @torch.inference_mode()
+    def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
+        if votes is None:
+            if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
+                return None
+            whole = 0, self.size[0]
+            votes = [vote_rows(v, self.size, *whole, *self._options) for v in self._voting]
+        self.views = [view._replace(votes=maps) for view, maps in zip(self.views, votes)]
+        self._voting = self.views
+        return votes
+
+    @property
+    def depth(self) -> int:
+        return max(max(view.probs.shape) for view in self.views)
+
+    @cached_property
+    def _voting(self) -> Sequence[View]:
+        """For `vote_rows` with `_options`."""
+        mask_softmax, resize_votes = self._options
+        return [with_votes(v, mask_softmax) for v in self.views] if resize_votes else self.views
+
+    @torch.inference_mode()
+    def label(self) -> LabelMap:
+        return label_map(self.views, self.size, *self._options)
+
+    @torch.inference_mode()
+    def score_rows(self, top: int, bottom: int) -> Tensor:
+        scores = [
+            torch.einsum(
+                "nrc,nk->krc", vote_rows(view, self.size, top, bottom, *self._options), probs
+            )
+            for view in self._voting
+            for probs in [view.probs]
+        ]
+        return torch.stack(scores).mean(dim=0)
+
+    @torch.inference_mode()
+    def opinions(self, groups: Tensor, count: int) -> Opinions:
+        votes = [self._votes_by_group(view, groups, count) for view in self._voting]
+        total = torch.stack([vote.sum(dim=1, keepdim=True) for vote in votes]).sum(dim=0)
+
+        def add(opinions: Iterable[Tensor]) -> Tensor:
+            return torch.stack([vote @ rows for vote, rows in zip(votes, opinions)]).sum(dim=0)
+
+        areas = _areas(groups, count).to(total.device)
+        scores = add(view.probs for view in self.views) / len(self.views) / areas
+        heads = [view.head for view in self.views if view.head is not None]
+        clips = [view.clip for view in self.views if view.clip is not None]
+        opinions = [
+            add(found) / total.clamp(min=1e-12) if found else None for found in (heads, clips)
+        ]
+        return Opinions(normalised(scores, dim=1), *opinions)
+
+    def _votes_by_group(self, view: View, groups: Tensor, count: int) -> Tensor:
+        """(count,N): the sum of the votes in each group."""
+        sums = view.masks.new_zeros(count, len(view.masks))
+        for top, bottom in strips_of_rows(self.size, max(count, len(view.masks))):
+            inside, ids = _inside(groups[top:bottom].to(sums.device), count)
+            if len(ids):
+                strip = vote_rows(view, self.size, top, bottom, *self._options)
+                sums.index_add_(0, ids, strip[:, inside].T)
+        return sums
+
+
+class PixelAnswer(Answer):
+    """Of scores per pixel.
+
+    Args:
+        score_rows: (top, bottom) -> (K,bottom-top,W), those of the rows [top, bottom).
+        size: (H,W).
+        depth: the largest number of values per pixel that it makes.
+    """
+
+    def __init__(
+        self, score_rows: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
+    ) -> None:
+        self._score_rows = score_rows
+        self.size = size
+        self._depth = depth
+
+    @property
+    def depth(self) -> int:
+        return self._depth
+
+    @torch.inference_mode()
+    def label(self) -> LabelMap:
+        return labels_by_strips(self._score_rows, self.size, self._depth)
+
+    @torch.inference_mode()
+    def score_rows(self, top: int, bottom: int) -> Tensor:
+        return self._score_rows(top, bottom)
+
+
+def normalised(scores: Tensor, dim: int) -> Tensor:
+    """Class scores over their sum along `dim`, or over 1 where the sum is less: in [0,1]."""
+    return scores / scores.sum(dim=dim, keepdim=True).clamp(min=1)
+
+
+def _inside(groups: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Where the pixels of groups are, bool, and their groups."""
+    inside = (groups >= 0) & (groups < count)
+    return inside, groups[inside]
+
+
+def _areas(groups: Tensor, count: int) -> Tensor:
+    """(count,1): the pixels of each group, at least 1."""
+    return torch.bincount(_inside(groups, count)[1], minlength=count)[:, None].clamp(min=1)

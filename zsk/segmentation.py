@@ -1,0 +1,188 @@
+"""What a photo shows in a user's words: labels, segments, pictures and files.
+
+Letters: H x W photo, K names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zsk.answer import Answer
+from zsk.coco import coco_dictionary
+from zsk.errors import UserError
+from zsk.files import replacing
+from zsk.segments import Opinion, Segment, best_opinions, find_segments
+from zsk.visualization import draw_segmentation, label_image, pixel_shares
+from zsk.vocabulary import Vocabulary, ignore_label
+
+RESULT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmentation:
+    """What a `Segmenter` found in one photo; made by `Photo.segment`.
+
+    Attributes:
+        labels: (H,W) int64, ids into `vocabulary`; background pixels have `background`.
+        confidence: (H,W) float32 in [0,1], the share of the best name in the scores of a pixel,
+            low where no proposal claims the pixel.
+        vocabulary: the K names that competed for each pixel.
+        image: (H,W,3) uint8 RGB, the photo.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    vocabulary: Vocabulary
+    image: np.ndarray
+    _answer: Answer = field(repr=False)
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        found = [f"{name} {share:.0%}" for name, share in self.shares().items() if share][:3]
+        return f"<Segmentation {width}x{height}: {', '.join(found) or 'background'}>"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The K names: `names[k]` is that of label k."""
+        return self.vocabulary.names
+
+    @property
+    def background(self) -> int:
+        """The label of pixels without a name: 255, or 65535 for more than 255 names."""
+        return ignore_label(len(self.vocabulary))
+
+    def shares(self) -> dict[str, float]:
+        """Name → fraction of the pixels, largest first; a name that was not found has 0.
+
+        The shares of the names and of the background sum to 1.
+        """
+        return pixel_shares(self.labels, self.names)
+
+    def probabilities(self) -> np.ndarray:
+        """(K,H,W) float32 in [0,1], class scores per pixel, computed anew.
+
+        Over the names they sum to at most 1; the rest is what no proposal claims, and the
+        background where it is a name.
+
+        Raises:
+            UserError: there is not enough memory.
+        """
+        try:
+            return self._answer.probabilities()[: len(self.names)].cpu().numpy()
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's
+                raise
+            gigabytes = len(self.names) * self.labels.size * 4 / 1e9
+            raise UserError(
+                f"the probabilities of {len(self.names)} names need {gigabytes:.1f} GB, more "
+                "memory than there is: give fewer names or a smaller photo"
+            ) from error
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """One segment for each name in the photo, the largest first."""
+        return find_segments(self.labels, self.confidence, self.names, self._answer)
+
+    def at(self, x: int, y: int, best: int = 5) -> tuple[Opinion, ...]:
+        """The best names at a pixel, with the opinions of head and CLIP apart.
+
+        Args:
+            x, y: column and row in pixels, from the upper left corner.
+            best: how many names at most.
+
+        Raises:
+            UserError: the pixel is not on the photo.
+        """
+        height, width = self.labels.shape
+        if not (0 <= x < width and 0 <= y < height):
+            raise UserError(f"the pixel ({x}, {y}) is not on the photo of {width}x{height} pixels")
+        pixel = torch.full((height, width), -1)
+        pixel[y, x] = 0
+        return best_opinions(self._answer, pixel, self.names, best)[0]
+
+    def overlay(self) -> np.ndarray:
+        """The photo in grey under the colours of its names, (H,W,3) uint8 RGB."""
+        raise NotImplementedError
+
+    def picture(self) -> Image.Image:
+        """Photo and overlay side by side with names and a legend, RGB."""
+        return draw_segmentation(self.image, self.labels, self.names)
+
+    def label_png(self) -> Image.Image:
+        """The label ids as a palette image; 16-bit grey for more than 255 names."""
+        return label_image(self.labels, len(self.names))
+
+    def to_label_png(self, path: str | PathLike[str]) -> None:
+        """Write the label ids as a palette PNG, as data sets store them.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with replacing(path) as unfinished:
+            self.label_png().save(unfinished, format="PNG")
+
+    def to_coco(
+        self, polygons: bool = False, file_name: str = "", image_id: int = 1
+    ) -> dict[str, Any]:
+        """A dictionary in COCO's format: an annotation for each segment, with its score.
+
+        Args:
+            polygons: outlines instead of run lengths. Run lengths are exact; polygons have no
+                holes.
+            file_name, image_id: of the photo, in "images".
+
+        Returns:
+            "images", "annotations" and "categories"; the category of label k has the id k + 1.
+        """
+        return coco_dictionary(self, polygons, file_name, image_id)
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        stem: str = "photo",
+        origin: Mapping[str, Any] | None = None,
+    ) -> list[Path]:
+        """Write `<stem>_overlay.png`, `<stem>_labels.png` and, as a mark of all, `<stem>.json`.
+
+        Files of the same names are replaced.
+
+        Args:
+            folder: is made where it is missing.
+            origin: further entries of the JSON file.
+
+        Returns:
+            the paths of the files.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        target = Path(folder)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the folder {target} cannot be made: {error.strerror}") from error
+        overlay_file, labels_file, json_file = files = [target / (stem + e) for e in RESULT_ENDINGS]
+        height, width = self.labels.shape
+        summary = {"width": width, "height": height, "names": self.names, "shares": self.shares()}
+        summary["segments"] = [segment.summary() for segment in self.segments]
+        text = json.dumps({**(origin or {}), **summary}, indent=2, ensure_ascii=False) + "\n"
+        with suppress(OSError):  # an earlier one, which would not fit half-replaced label images
+            json_file.unlink()
+        for file, picture in ((labels_file, self.label_png()), (overlay_file, self.picture())):
+            with replacing(file) as unfinished:
+                picture.save(unfinished)
+        with replacing(json_file) as unfinished:
+            # a name that is no UTF-8 becomes JSON's escapes, which json.loads turns into that name
+            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return files

@@ -1,0 +1,118 @@
+"""Segments of a photo: their masks, boxes and scores, and what head and CLIP think of them.
+
+Letters: H x W photo, K names, G groups of pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsk.answer import Answer, Opinions
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """How well a name fits some pixels, each number in [0,1].
+
+    Attributes:
+        score: of the ensemble.
+        head, clip: of the proposal head and of CLIP; None where the model does not have them.
+    """
+
+    name: str
+    score: float
+    head: float | None
+    clip: float | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segment:
+    """All pixels of one name.
+
+    Attributes:
+        label: its id.
+        mask: (H,W) bool.
+        score: in [0,1], the mean confidence of its pixels.
+        box: left, top, right, bottom in pixels, the last two exclusive.
+        area: pixels.
+        opinions: the best names of these pixels, the best first.
+    """
+
+    name: str
+    label: int
+    mask: np.ndarray
+    score: float
+    box: tuple[int, int, int, int]
+    area: int
+    opinions: tuple[Opinion, ...]
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name!r}: {self.area} pixels, score {self.score:.2f}>"
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the mask, for JSON."""
+        opinions = [vars(opinion) for opinion in self.opinions]
+        return {
+            **{"name": self.name, "label": self.label, "score": round(self.score, 4)},
+            **{"box": list(self.box), "area": self.area, "opinions": opinions},
+        }
+
+
+def find_segments(
+    labels: np.ndarray, confidence: np.ndarray, names: Sequence[str], answer: Answer
+) -> tuple[Segment, ...]:
+    """One segment for each name that has a pixel, the largest first.
+
+    Args:
+        labels: (H,W) int64; values from K on are background.
+        confidence: (H,W) float32 in [0,1].
+        answer: whose labels these are.
+    """
+    counts = np.bincount(labels.ravel(), minlength=len(names))[: len(names)]
+    present = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
+    groups = np.full(max(labels.max(), len(names)) + 1, -1)
+    groups[present] = np.arange(len(present))
+    opinions = best_opinions(answer, torch.from_numpy(groups[labels]), names, 5, len(present))
+    segments = []
+    for label, best in zip(present, opinions):
+        mask = labels == label
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        score = float(confidence[mask].mean())
+        segments.append(Segment(names[label], label, mask, score, box, int(counts[label]), best))
+    return tuple(segments)
+
+
+def best_opinions(
+    answer: Answer, groups: Tensor, names: Sequence[str], best: int, count: int = 1
+) -> list[tuple[Opinion, ...]]:
+    """The best names of each of `count` groups of pixels.
+
+    Args:
+        groups: (H,W) int64, in [0,count) for the pixels of a group, else another value.
+        names: K; the answer may score a further class, which is left out.
+        best: names of a group at most.
+    """
+    opinions = answer.opinions(groups, count)
+    return [
+        tuple(
+            Opinion(names[k], float(opinions.scores[group, k]), *_apart(opinions, group, k))
+            for k in opinions.scores[group, : len(names)].argsort(descending=True, stable=True)[
+                :best
+            ]
+        )
+        for group in range(count)
+    ]
+
+
+def _apart(opinions: Opinions, group: int, label: int) -> list[float | None]:
+    return [
+        None if scores is None else float(scores[group, label])
+        for scores in (opinions.head, opinions.clip)
+    ]
