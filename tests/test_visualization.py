@@ -65,7 +65,7 @@ def test_regions_have_a_name_specks_none_and_negative_labels_no_colour():
 
 
 def test_ignored_pixels_stay_grey_and_are_the_background_of_the_legend():
-    labels = np.full((500, 500), 255)
+    labels = np.full((500, 500), 255, dtype=np.uint8)
     labels[:, 250:] = 1
     drawn, _ = overlay(labels)
     assert (drawn[:, :250] == 90).all()

@@ -59,7 +59,7 @@ def note_missing(names: Iterable[str]) -> None:
     packages = [f"fonts-noto-{'cjk' if is_cjk else 'core'}" for is_cjk in sorted(cjk)]
     shown = "".join(list(missing)[:12]) + ("…" if len(missing) > 12 else "")
     logger.warning(
-        'note: no single font here has all characters of "%s", so %s will be boxes in the pictures: '
+        'note: no single font here has all characters of "%s", so %s will be boxes in pictures: '
         "Debian's %s, for example, would help",
         next(iter(missing.values())), shown, " and ".join(packages),
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _system_files() -> tuple[str, ...]:
 @lru_cache(maxsize=None)
 def _characters(file: str) -> frozenset[str]:
     """What a font file has glyphs for; nothing where it cannot be drawn at any size."""
-    from fontTools.ttLib import TTFont, TTLibError  # only names beyond ASCII need it
+    from fontTools.ttLib import TTFont, TTLibError  # of matplotlib; ASCII needs none
 
     try:
         _opened(file, 20)  # fails for fonts of bitmaps, as some of emoji are

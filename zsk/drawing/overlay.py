@@ -108,6 +108,6 @@ def _check(
             f"colours must be uint8 of shape ({len(names)}, 3), one row for each name, but are "
             f"{colours.dtype} of shape {colours.shape}"
         )
-    largest = int(labels[has_class(labels, len(names))].max(initial=-1))
-    if largest >= len(names):
-        raise UserError(f"labels hold {largest}, which is no position in {len(names)} names")
+    outside = labels[has_class(labels, len(names)) & (labels >= len(names))]
+    if outside.size:
+        raise UserError(f"labels hold {outside[0]}, which is no position in {len(names)} names")
