@@ -11,7 +11,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from demo_files import (  # noqa: E402
     name_results,
     prepare_output,
     sample_photos,
+    sample_words,
     write_results,
 )
 
@@ -39,11 +41,6 @@ from zsk.terminal import say  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 from zsk.words import option_words  # noqa: E402
 
-# one list for all sample photos: what is on them, and as many other things
-SAMPLE_NAMES = (
-    "cat, person, motorcycle, cup, saucer, spoon, table, bench, shelf, floor, flag, helmet, "
-    "dog, horse, bus, bicycle, sofa, tree, grass, sky"
-)
 EMBEDDED_NOTE = (
     "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
     "(python -c \"import clip; clip.load('ViT-B/16')\") and give --config-file "
@@ -92,13 +89,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     config_file, weights = by_name(args.config_file, args.weights)
     segmenter = Segmenter(config_file, weights, args.device, args.opts)
-    if class_names is None:
-        class_names = SAMPLE_NAMES if args.sample_photos else default_vocabulary(segmenter.cfg)
-    vocabulary = segmenter.vocabulary(class_names)
-    for word, trained in vocabulary.spellings:
-        say(f'"{word}" counts as the trained class "{trained}"')
-    if len(vocabulary) == 1:
-        say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
+    vocabularies = choose_vocabularies(segmenter, jobs, class_names, args.sample_photos)
+    for vocabulary in dict.fromkeys(vocabularies.values()):
+        for word, trained in vocabulary.spellings:
+            say(f'"{word}" counts as the trained class "{trained}"')
+        if len(vocabulary) == 1:
+            say(f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it')
     names_by_clip = segmenter.cfg.MODEL.ENSEMBLE.MODE != "head"
     if names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
@@ -106,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = segmenter.cfg.MODEL
     origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
     origin |= {"opts": args.opts}
-    failed = missing + segment_all(segmenter, vocabulary, jobs, args.batch_size, origin)
+    failed = missing + segment_all(segmenter, vocabularies, jobs, args.batch_size, origin)
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -142,9 +138,23 @@ def collect_photos(patterns: Sequence[str], samples: bool) -> tuple[dict[Path, s
     return photos, len(missing)
 
 
+def choose_vocabularies(
+    segmenter: Segmenter, photos: Iterable[Path], class_names: ClassNames | None, samples: bool
+) -> dict[Path, Vocabulary]:
+    """Photo → the names given, or else a sample photo's own, or else the configuration's."""
+    if class_names is not None:
+        return dict.fromkeys(photos, segmenter.vocabulary(class_names))
+    words = sample_words() if samples else {}
+    chosen = {photo: segmenter.vocabulary(words[photo]) for photo in photos if photo in words}
+    others = [photo for photo in photos if photo not in words]
+    if others:
+        chosen |= dict.fromkeys(others, segmenter.vocabulary(default_vocabulary(segmenter.cfg)))
+    return chosen
+
+
 def segment_all(
     segmenter: Segmenter,
-    vocabulary: Vocabulary,
+    vocabularies: Mapping[Path, Vocabulary],
     jobs: Mapping[Path, Path],
     batch_size: int,
     origin: Mapping[str, Any],
@@ -152,16 +162,20 @@ def segment_all(
     """Segment photos, write their results, print a line each; returns how many were not done.
 
     Args:
+        vocabularies: photo → its names.
         jobs: photo → path of its results without their endings.
         batch_size: photos that go through the model together.
         origin: further entries of the JSON files.
     """
-    numbered = list(enumerate(jobs, 1))
+    batches = []
+    for names, group in groupby(enumerate(jobs, 1), lambda numbered: vocabularies[numbered[1]]):
+        same = list(group)
+        batches += [(names, same[k : k + batch_size]) for k in range(0, len(same), batch_size)]
     failed = 0
-    for first in range(0, len(jobs), batch_size):
+    for vocabulary, numbered in batches:
         start = time.perf_counter()
         batch = {}
-        for number, photo in numbered[first : first + batch_size]:
+        for number, photo in numbered:
             try:
                 batch[photo] = f"[{number}/{len(jobs)}] {photo.name}", read_image(photo)
             except UserError as error:

@@ -31,6 +31,13 @@ _SAMPLES = {
     "coffee": "coffee.png",
     "astronaut": "astronaut.png",
 }
+# what a user might type for each: things in it, things that are not, and hard ones
+_SAMPLE_WORDS = {
+    "chelsea": "cat, dog, person, blanket, sofa, wall, grass",
+    "motorcycle": "motorcycle, bicycle, car, person, bench, shelf, door, floor",
+    "coffee": "cup, saucer, spoon, table, plate, bowl, cake, book",
+    "astronaut": "person, spacesuit, helmet, flag, space shuttle, wall, dog, car",
+}
 
 
 def find_photos(pattern: str) -> list[Path]:
@@ -74,6 +81,11 @@ def sample_photos() -> dict[Path, str]:
         raise UserError("--sample-photos needs scikit-image: pip install scikit-image")
     folder = Path(spec.origin).parent / "data"
     return {folder / file_name: stem for stem, file_name in _SAMPLES.items()}
+
+
+def sample_words() -> dict[Path, str]:
+    """Path → class names for each of `sample_photos`."""
+    return {photo: _SAMPLE_WORDS[stem] for photo, stem in sample_photos().items()}
 
 
 def is_result(photo: Path) -> bool:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 from dataset_check import DatasetCheck
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from tabulate import tabulate
 
 from zsk.data.check import spread
 from zsk.data.images import read_image
 from zsk.data.labels import read_joint_label
+from zsk.drawing.fonts import font_for
 from zsk.visualization import draw_overlay
-from zsk.vocabulary import ignore_label
 
 UNLABELLED = "(unlabelled)"
 _COLUMNS = 2
@@ -128,8 +128,6 @@ def _tile(record: Mapping[str, Any], names: Sequence[str]) -> Image.Image:
     scale = min(_PANEL[0] / image.shape[1], _PANEL[1] / image.shape[0])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     photo = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    signed = label.astype(np.int64)
-    signed[label == ignore_label(len(names))] = -1  # no colour
     shares = np.bincount(label.ravel(), minlength=len(names)) / label.size
     shown = [k for k in np.argsort(-shares[: len(names)], kind="stable") if shares[k] > 0]
     parts = [f"{names[k]} {max(1, round(100 * shares[k]))} %" for k in shown]
@@ -139,8 +137,8 @@ def _tile(record: Mapping[str, Any], names: Sequence[str]) -> Image.Image:
     width = 2 * _PANEL[0] + 2 * _GAP
     tile = Image.new("RGB", (width, _PANEL[1] + line + _GAP), _BACKGROUND)
     tile.paste(photo, (0, 0))
-    tile.paste(draw_overlay(photo, signed, names), (size[0] + _GAP // 2, 0))
-    font = ImageFont.load_default(size=_CAPTION_SIZE)
+    tile.paste(draw_overlay(photo, label, names), (size[0] + _GAP // 2, 0))
+    font = font_for(caption, _CAPTION_SIZE)
     draw = ImageDraw.Draw(tile)
     while font.getlength(caption) > width - _GAP:  # the largest shares come first
         caption = caption.rstrip("…")[:-1] + "…"

@@ -20,6 +20,7 @@ from PIL import Image
 
 from zsk.answer import Answer
 from zsk.coco import coco_dictionary
+from zsk.drawing.overlay import OPACITY, draw_overlay
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.segments import Opinion, Segment, best_opinions, find_segments
@@ -111,13 +112,38 @@ class Segmentation:
         pixel[y, x] = 0
         return best_opinions(self._answer, pixel, self.names, best)[0]
 
-    def overlay(self) -> np.ndarray:
-        """The photo in grey under the colours of its names, (H,W,3) uint8 RGB."""
-        raise NotImplementedError
+    def overlay(
+        self,
+        opacity: float = OPACITY,
+        *,
+        show_names: bool = True,
+        outline: bool = True,
+        dim_below: float = 0.0,
+        colours: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The photo in grey under the colours of its names, (H,W,3) uint8 RGB, at full resolution.
 
-    def picture(self) -> Image.Image:
-        """Photo and overlay side by side with names and a legend, RGB."""
-        return draw_segmentation(self.image, self.labels, self.names)
+        Args:
+            opacity, show_names, outline, colours: as for `zsk.drawing.overlay.draw_overlay`.
+            dim_below: in [0,1]; pixels of a lower confidence are hatched.
+
+        Raises:
+            UserError: as for `draw_overlay`.
+        """
+        panel = draw_overlay(
+            Image.fromarray(self.image), self.labels, self.names, colours, opacity=opacity,
+            outline=outline, show_names=show_names,
+            confidence=self.confidence if dim_below else None, dim_below=dim_below,
+        )  # fmt: skip
+        return np.asarray(panel)
+
+    def picture(self, opacity: float = OPACITY, *, dim_below: float = 0.0) -> Image.Image:
+        """Photo and overlay side by side with names and a legend, RGB; arguments of `overlay`."""
+        confidence = self.confidence if dim_below else None
+        return draw_segmentation(
+            self.image, self.labels, self.names,
+            opacity=opacity, confidence=confidence, dim_below=dim_below,
+        )  # fmt: skip
 
     def label_png(self) -> Image.Image:
         """The label ids as a palette image; 16-bit grey for more than 255 names."""

@@ -17,9 +17,9 @@ from zsk.data.images import IMAGE_SUFFIXES, read_image
 from zsk.data.label_checks import check_label
 from zsk.data.label_files import read_label
 from zsk.errors import UserError
-from zsk.palette import palette
+from zsk.palette import fixed_colours
 from zsk.visualization import draw_overlay
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
+from zsk.vocabulary import Vocabulary
 
 _PANEL_SIDE = 640  # pixels of a panel's longer side
 _SMALLEST_SHARE = 0.5  # percent of a map; smaller regions are left out of the legend
@@ -104,10 +104,8 @@ def draw_panels(
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
-    ignore = ignore_label(len(vocabulary))
-    # an overlay leaves negative labels without a colour
-    signed = (np.where(labels == ignore, -1, labels.astype(int)) for labels in maps)
-    return [small, *(draw_overlay(small, labels, vocabulary.names) for labels in signed)]
+    colours = fixed_colours(len(vocabulary))
+    return [small, *(draw_overlay(small, labels, vocabulary.names, colours) for labels in maps)]
 
 
 def _find_photo(name: str, root: Path) -> Path:
@@ -132,10 +130,11 @@ def _legend(maps: Sequence[np.ndarray], num_classes: int) -> list[LegendEntry]:
     counts = [np.bincount(labels.ravel(), minlength=num_classes)[:num_classes] for labels in maps]
     shares = 100.0 * np.array(counts) / maps[0].size  # (1+R,K)
     shown = np.flatnonzero((shares >= _SMALLEST_SHARE).any(axis=0))
+    colours = fixed_colours(num_classes)
     return [
         LegendEntry(
             int(k),
-            "#" + palette()[k % IGNORE_LABEL].tobytes().hex(),
+            "#" + colours[k].tobytes().hex(),
             tuple(shares[:, k].tolist()),
         )
         for k in sorted(shown, key=lambda k: tuple(-shares[:, k]))

@@ -1,0 +1,1 @@
+"""Parts of the pictures that `zsk.visualization` draws: fonts, names on regions, the legend."""
