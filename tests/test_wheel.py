@@ -80,7 +80,7 @@ def test_a_clone_named_zsk_does_not_hide_the_package(checkout: Path, tmp_path: P
     clone, built, packages = (tmp_path / name for name in ("zsk", "built", "packages"))
     for folder in (clone / "zsk", built):
         folder.mkdir(parents=True)
-    (clone / "zsk" / "__init__.py").write_text("")
+    (clone / "zsk" / "__init__.py").write_text('__version__ = "1.0"')
     for name in ("pyproject.toml", "setup.cfg", "setup.py", "LICENSE"):
         shutil.copy(checkout / name, clone / name)
     build = f"from setuptools.build_meta import build_editable; build_editable({str(built)!r})"

@@ -7,6 +7,8 @@ does, when asked.
 
 from . import compat, errors
 
+__version__ = "0.1.0"
+
 errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2
 
@@ -22,6 +24,7 @@ __all__ = [
     "Segmenter",
     "Vocabulary",
     "ZSKNet",
+    "__version__",
     "add_zsk_config",
     "dynamic_kernel_head",
     "per_pixel_net",
