@@ -118,6 +118,7 @@ def test_characters_that_the_output_lacks(capsys, monkeypatch) -> None:
         ("demo/demo.py", "SIGINT"),
         ("datasets/prepare_voc.py", "SIGINT"),
         ("-m zsk.check_env", "SIGINT"),
+        ("-m zsk", "SIGTERM"),
         ("train_net.py", "SIGTERM"),
         ("-c import zsk", "SIGINT"),
     ],

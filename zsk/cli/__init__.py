@@ -62,6 +62,6 @@ def usage() -> str:
             *(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items()),
             "",
             'example: zsk segment photo.jpg --words "cat, sofa, wall"',
-            "'zsk COMMAND --help' lists the options of a command, 'zsk --version' prints the version.",
+            "'zsk COMMAND --help' lists a command's options, 'zsk --version' prints the version.",
         ]
     )

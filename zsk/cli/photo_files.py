@@ -1,0 +1,62 @@
+"""Which photos `zsk segment` reads."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from zsk.data.images import IMAGE_SUFFIXES
+from zsk.errors import UserError
+from zsk.files import user_path
+
+# stem of the results → file inside the scikit-image package
+_SAMPLES = {
+    "chelsea": "chelsea.png",
+    "motorcycle": "motorcycle_left.png",
+    "coffee": "coffee.png",
+    "astronaut": "astronaut.png",
+}
+
+
+def find_photos(pattern: str) -> list[Path]:
+    """The photos behind a file, a folder (image suffixes only, no subfolders) or a glob.
+
+    In a glob `**` stands for any number of folders; hidden files and folders are left out.
+
+    Raises:
+        UserError: nothing is there, or the folder or the glob holds no photo.
+    """
+    path, problem = user_path(pattern), "no such file or folder"
+    if os.path.isdir(path):
+        problem = "the folder holds no photo"
+        try:
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+        except OSError as error:
+            raise UserError(f"photos {pattern}: {error.strerror}") from error
+        photos = [p for p in inside if not p.name.startswith(".unfinished-")]
+    elif os.path.lexists(path):
+        photos = [path]
+    else:
+        try:  # not glob.glob: its ** follows links, which may lead round in circles
+            found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        except (ValueError, NotImplementedError, OSError):  # an empty pattern, a name too long
+            found = []
+        hidden = {p for p in found for part in p.parts if part[0] == "." and part not in path.parts}
+        photos = [p for p in found if p not in hidden and not os.path.isdir(p)]
+    if not photos:
+        raise UserError(f"photos {pattern}: {problem}")
+    return photos
+
+
+def sample_photos() -> dict[Path, str]:
+    """Path → stem of the results, for the photos inside the scikit-image package.
+
+    Raises:
+        UserError: scikit-image is not installed.
+    """
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise UserError("--sample-photos needs scikit-image: pip install scikit-image")
+    folder = Path(spec.origin).parent / "data"
+    return {folder / file_name: stem for stem, file_name in _SAMPLES.items()}
