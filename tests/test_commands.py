@@ -1,6 +1,6 @@
 """The command line `zsk`: which command runs, with which arguments, and what is refused."""
 
-import importlib.util
+import re
 import sys
 from types import ModuleType
 
@@ -58,13 +58,11 @@ def test_no_such_command(call, given: str, advice: str) -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_help_of_a_command_has_an_example(call, capsys, name: str) -> None:
-    if importlib.util.find_spec(cli.COMMANDS[name][0]) is None:
-        pytest.fail(f"the module of zsk {name} does not exist")
     with pytest.raises(SystemExit) as end:
         call(name, "--help")
     shown = capsys.readouterr().out
     assert end.value.code == 0 and shown.startswith(f"usage: zsk {name} ")
-    assert "example" in shown and f"\n  zsk {name}" in shown.replace("example: ", "\n  ")
+    assert re.search(rf"^(example: |  )zsk {name}\b", shown, re.MULTILINE)
 
 
 def test_evaluate_is_train_without_training(monkeypatch) -> None:

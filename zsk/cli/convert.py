@@ -97,6 +97,7 @@ def table(conversion: Conversion, missing: list[str]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     options = read_options(args)
+    print(f"reading {args.source}", flush=True)  # which may take a while
     state = read_state_dict(str(args.source))
     try:
         conversion = convert(state, options)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from zsk.cli.results import is_result
 from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.files import user_path
+from zsk.terminal import say
 
 # stem of the results → file inside the scikit-image package
 _SAMPLES = {
@@ -17,6 +20,36 @@ _SAMPLES = {
     "coffee": "coffee.png",
     "astronaut": "astronaut.png",
 }
+
+
+def collect_photos(patterns: Sequence[str], samples: bool) -> tuple[dict[Path, str], int]:
+    """Photo → stem of its results, and how many patterns lead to no photo (a line each).
+
+    Raises:
+        UserError: there is no photo at all.
+    """
+    photos: dict[Path, str] = {}
+    missing: list[UserError] = []
+    for pattern in patterns:
+        try:
+            photos |= {photo: photo.stem for photo in find_photos(pattern)}
+        except UserError as error:
+            missing.append(error)
+    results = [photo for photo in photos if is_result(photo)]
+    for result in results:
+        del photos[result]
+    if samples:
+        photos |= sample_photos()
+    if not photos and missing:
+        raise missing[0]
+    if not photos:
+        raise UserError(f"the photos are only results of an earlier run, such as {results[0]}")
+    for problem in missing:
+        say(f"error: {problem}", error=True)
+    if results:
+        note = f"note: {len(results)} files are results of an earlier run and are left out"
+        say(f"{note}, such as {results[0]}", error=True)
+    return photos, len(missing)
 
 
 def find_photos(pattern: str) -> list[Path]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zsk.cli.photo_files import find_photos, sample_photos
-from zsk.cli.results import is_result, name_results, prepare_output, write_results
+from zsk.cli.photo_files import collect_photos
+from zsk.cli.results import name_results, prepare_output, write_results
 from zsk.cli.said_logs import said_logs
 from zsk.data.images import read_image
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError
@@ -104,36 +104,6 @@ def _segment(args: argparse.Namespace) -> int:
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
-
-
-def collect_photos(patterns: Sequence[str], samples: bool) -> tuple[dict[Path, str], int]:
-    """Photo → stem of its results, and how many patterns lead to no photo (a line each).
-
-    Raises:
-        UserError: there is no photo at all.
-    """
-    photos: dict[Path, str] = {}
-    missing: list[UserError] = []
-    for pattern in patterns:
-        try:
-            photos |= {photo: photo.stem for photo in find_photos(pattern)}
-        except UserError as error:
-            missing.append(error)
-    results = [photo for photo in photos if is_result(photo)]
-    for result in results:
-        del photos[result]
-    if samples:
-        photos |= sample_photos()
-    if not photos and missing:
-        raise missing[0]
-    if not photos:
-        raise UserError(f"the photos are only results of an earlier run, such as {results[0]}")
-    for problem in missing:
-        say(f"error: {problem}", error=True)
-    if results:
-        note = f"note: {len(results)} files are results of an earlier run and are left out"
-        say(f"{note}, such as {results[0]}", error=True)
-    return photos, len(missing)
 
 
 def segment_all(
