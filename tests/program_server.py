@@ -23,7 +23,7 @@ def preload() -> None:
     import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable)
     import scipy.optimize  # noqa: F401
 
-    import train_net  # noqa: F401
+    import zsk.cli.train  # noqa: F401
 
 
 def run(job: dict) -> NoReturn:

@@ -51,7 +51,7 @@ def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(
         monkeypatch.setenv(name, str(value))
     monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    main()
+    main([])
     out, err = capsys.readouterr()
     assert err == ""
     header, _, *lines = out.splitlines()

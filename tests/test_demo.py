@@ -1,4 +1,4 @@
-"""The demo's command line: with a stand-in for the model, and for real with the embedded one."""
+"""`zsk segment`: with a stand-in for the model, and for real with the embedded one."""
 
 import errno
 import importlib
@@ -17,6 +17,10 @@ from detectron2.config import CfgNode
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
+from zsk.cli import segment
+from zsk.cli.photo_files import find_photos
+from zsk.cli.results import name_results
+from zsk.cli.said_logs import said_logs
 from zsk.errors import UserError
 from zsk.segmenter import DEFAULT_CONFIG, Segmentation
 from zsk.vocabulary import Vocabulary
@@ -29,12 +33,6 @@ def save_photo(path, size=(8, 6)):
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
-
-
-@pytest.fixture
-def demo_files(monkeypatch):
-    monkeypatch.syspath_prepend(str(DEMO.parent))
-    return importlib.import_module("demo_files")
 
 
 class FakeSegmenter:
@@ -60,13 +58,14 @@ class FakeSegmenter:
 
 
 @pytest.fixture
-def run(demo_files, monkeypatch, tmp_path):
+def run(monkeypatch, tmp_path):
     """Runs the demo's main in this process with the stand-in; results go to tmp_path/out."""
-    demo = importlib.import_module("demo")
-    monkeypatch.setattr(demo, "Segmenter", FakeSegmenter)
+    monkeypatch.setattr(segment, "Segmenter", FakeSegmenter)
     vocabulary = Vocabulary.from_words("sky, ground")
-    monkeypatch.setattr(demo, "default_vocabulary", lambda cfg: vocabulary)
-    return lambda *arguments: demo.main(["--output", str(tmp_path / "out"), *map(str, arguments)])
+    monkeypatch.setattr(segment, "default_vocabulary", lambda cfg: vocabulary)
+    return lambda *arguments: segment.main(
+        ["--output", str(tmp_path / "out"), *map(str, arguments)]
+    )
 
 
 def assert_written(folder, *stems):
@@ -103,11 +102,11 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
 
 
-def test_logs_are_plain_lines(demo_files, capsys):
-    handler = importlib.import_module("demo").SaidLogs()
-    for name, level in (("zsk.a", "INFO"), ("zsk.b", "WARNING"), ("zsk.segmenter", "INFO")):
-        record = {"name": name, "levelno": getattr(logging, level), "msg": f"{name} says"}
-        handler.handle(logging.makeLogRecord(record))
+def test_logs_are_plain_lines(capsys):
+    with said_logs():
+        for name, level in (("zsk.a", "INFO"), ("zsk.b", "WARNING"), ("zsk.segmenter", "INFO")):
+            logging.getLogger(name).log(getattr(logging, level), f"{name} says")
+    logging.getLogger("zsk.a").info("said no more")
     assert capsys.readouterr() == ("zsk.a says\n", "zsk.b says\n")
 
 
@@ -160,7 +159,7 @@ def test_sample_photos_have_words_of_their_own(run, tmp_path):
         assert word in found[stem]["names"] and 6 <= len(found[stem]["names"]) <= 8
 
 
-@pytest.mark.parametrize("words", [["--class-names", "cat"], ["--input", "x", "--batch-size", 0]])
+@pytest.mark.parametrize("words", [["--words", "cat"], ["--input", "x", "--batch-size", 0]])
 def test_a_wrong_call_is_exit_code_2(run, words):
     with pytest.raises(SystemExit) as stop:
         run(*words)
@@ -175,24 +174,24 @@ def test_no_photo_at_all_and_an_output_that_is_a_file_are_refused(run, tmp_path)
         run("--input", photo, "--output", photo)
 
 
-def test_find_photos(demo_files, tmp_path):
+def test_find_photos(tmp_path):
     for name in ("b.JPG", "a.png", "sub/c.png"):
         save_photo(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no photo")
     (tmp_path / "empty").mkdir()
     # a named file is tried
     for end, names in ("", "a.png b.JPG"), ("*/*.png", "c.png"), ("notes.txt", "notes.txt"):
-        found = demo_files.find_photos(f"{tmp_path}/{end}")
+        found = find_photos(f"{tmp_path}/{end}")
         assert [path.name for path in found] == names.split()
     for pattern in ("x.jpg", "*.webp", "empty"):
-        with pytest.raises(UserError, match=f"--input .*{re.escape(pattern)}: "):
-            demo_files.find_photos(f"{tmp_path}/{pattern}")
+        with pytest.raises(UserError, match=f"photos .*{re.escape(pattern)}: "):
+            find_photos(f"{tmp_path}/{pattern}")
 
 
-def test_no_result_replaces_another_or_a_photo(demo_files, tmp_path):
+def test_no_result_replaces_another_or_a_photo(tmp_path):
     def stems(folder, *names):
         photos = {tmp_path / name: Path(name).stem for name in names}
-        targets = demo_files.name_results(photos, tmp_path / folder).values()
+        targets = name_results(photos, tmp_path / folder).values()
         return [target.name for target in targets]
 
     found = stems("out", "a/cat.jpg", "b/cat.png", "b/CAT.jpg", "b/dog.jpg", "b/../b/dog.jpg")
@@ -252,12 +251,12 @@ def test_results_are_no_photos_and_are_kept(run, tmp_path, capsys):
     assert "4 of 4 photos" in capsys.readouterr().out
 
 
-def test_two_stars_are_any_folders(demo_files, tmp_path):
+def test_two_stars_are_any_folders(tmp_path):
     for name in ("a.jpg", "b/c.jpg", "b/d/e.jpg", "b/.hidden/f.jpg", "b/.g.jpg"):
         save_photo(tmp_path / name)
     for name in ("round", "b/and_round"):  # following both would never end
         (tmp_path / name).symlink_to(tmp_path)
-    found = demo_files.find_photos(f"{tmp_path}/**/*.jpg")
+    found = find_photos(f"{tmp_path}/**/*.jpg")
     assert sorted(path.name for path in found) == ["a.jpg", "c.jpg", "e.jpg"]
 
 
@@ -347,32 +346,37 @@ TRAINING_FREE = (
 @pytest.mark.parametrize("config", TRAINING_FREE)
 def test_a_model_without_training(monkeypatch, tmp_path, capsys, config):
     """With a file of CLIP's weights there are overlays, without one a sentence says where it is."""
-    monkeypatch.syspath_prepend(str(DEMO.parent))
-    demo = importlib.import_module("demo")
     words = ["--input", str(save_photo(tmp_path / "in" / "one.png", (40, 30))), "--device", "cpu"]
     words += ["--output", str(tmp_path / "out"), "--class-names", "cats, sofa"]
     words += ["--config-file", f"configs/training_free/{config}.yaml"]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
     with pytest.raises(UserError, match=r"ViT-B-16.pt.* are not in .*clip.load\('ViT-B/16'\)"):
-        demo.main(words)
+        segment.main(words)
     clip = save_tiny_clip(tmp_path / "clip.pt")
-    assert demo.main([*words, "--opts", "MODEL.CLIP.NAME", str(clip)]) == 0
+    assert segment.main([*words, "--opts", "MODEL.CLIP.NAME", str(clip)]) == 0
     assert_written(tmp_path / "out", "one")
     assert "1 of 1 photos segmented" in (said := capsys.readouterr().out)
     assert "counts as the trained class" not in said  # nothing was trained
 
 
-def test_the_command_from_another_folder_with_the_embedded_model(tmp_path):
+@pytest.mark.parametrize(
+    "program, folder",
+    [
+        (("-m", "zsk", "segment"), "output/segment"),
+        pytest.param((str(DEMO), "--input"), "output/demo", marks=pytest.mark.slow),
+    ],
+)
+def test_the_command_from_another_folder_with_the_embedded_model(tmp_path, program, folder):
     save_photo(tmp_path / "in" / "one.png", (40, 30))
     save_photo(tmp_path / "in" / "two.jpg", (1, 1))
-    words = ["--input", "in", "--class-names", "cat, sofa", "--device", "cpu"]
-    command = [sys.executable, str(DEMO), *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, *program, "in/one.png", "--words", "cat, sofa", "in/two.jpg"]
+    env = {**os.environ, "PYTHONPATH": str(DEMO.parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^weights file .*zsk_lite2.pth: all \d+ tensors that", done.stdout, re.M)
     assert not done.stderr
-    results = tmp_path / "output" / "demo"
+    results = tmp_path / folder
     assert_written(results, "one", "two")
     with Image.open(results / "one_labels.png") as labels:
         assert labels.size == (40, 30) and set(np.unique(np.asarray(labels))) <= {0, 1}

@@ -118,6 +118,8 @@ def test_characters_that_the_output_lacks(capsys, monkeypatch) -> None:
         ("demo/demo.py", "SIGINT"),
         ("datasets/prepare_voc.py", "SIGINT"),
         ("-m zsk.check_env", "SIGINT"),
+        ("-m zsk", "SIGTERM"),
+        ("{}/zsk train", "SIGINT"),
         ("train_net.py", "SIGTERM"),
         ("-c import zsk", "SIGINT"),
     ],
@@ -129,8 +131,9 @@ def test_a_signal_while_torch_is_imported(
     number = getattr(signal, name)
     torch = f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(60)"
     (tmp_path / "torch.py").write_text(torch)
+    (tmp_path / "zsk").write_text("from zsk.cli import main; main()")  # the console script
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{checkout}"}
-    words = program.split(" ", 1)
+    words = program.format(tmp_path).split(" ", 1)
     done = subprocess.run(
         [sys.executable, *words], cwd=checkout, env=env, capture_output=True, text=True, timeout=60
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_clip import save_tiny_clip
 
-import train_net
 from zsk.classification.build import build_encoder
+from zsk.cli import train
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.initial_weights import initial_weights
 from zsk.errors import UserError
@@ -17,7 +17,7 @@ from zsk.known_weights import KNOWN, by_name, local_file
 from zsk.resources import find_resource
 from zsk.safe_load import save_file
 
-CONVERT = "tools/convert_weights.py"
+CONVERT = "zsk convert"
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are():
         load_weights(torch.nn.Linear(1, 1), "zsk_lite3")
 
 
-def test_train_nets_option_goes_before_model_weights(monkeypatch):
+def test_the_option_of_zsk_train_goes_before_model_weights(monkeypatch):
     def options(*arguments):
         got = []
-        monkeypatch.setattr(train_net, "run_in_processes", lambda _, args: got.append(args))
+        monkeypatch.setattr(train, "run_in_processes", lambda _, args: got.append(args))
         monkeypatch.setattr(sys, "argv", ["train_net.py", *arguments])
-        train_net.run()
+        train.main()
         return got[0].config_file, got[0].opts
 
     config = str(find_resource("configs/embedded/zsk_lite2.yaml"))

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import zsk
+
 REPORT = """
 import zsk
 from zsk.resources import find_resource
@@ -56,6 +58,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/**/*.py")}
     expected |= {"zsk/classification/imagenet_names.npy"}
     assert names == expected
+    assert wheel.name.startswith(f"zsk_net-{zsk.__version__}-")
 
 
 def test_an_installed_wheel_segments_a_photo_from_another_folder(wheel, checkout, tmp_path) -> None:
@@ -74,13 +77,18 @@ def test_an_installed_wheel_segments_a_photo_from_another_folder(wheel, checkout
     assert lines[1] == str(packages / "zsk" / "datasets" / "photos_val.txt")
     assert lines[2] == str(packages / "zsk" / "configs" / "embedded" / "zsk_lite2.pth")
     assert lines[3] == "(64, 96) ['cat', 'sofa', 'wall']"
+    command = (venv / "bin" / "python", packages / "bin" / "zsk")
+    run(*command, "segment", "photo.jpg", "--words", "cat, sofa", cwd=elsewhere)
+    assert (elsewhere / "output" / "segment" / "photo_overlay.png").is_file()
+    listed = run(*command, "convert", "--help", cwd=elsewhere)
+    assert listed.startswith("usage: zsk convert ")
 
 
 def test_a_clone_named_zsk_does_not_hide_the_package(checkout: Path, tmp_path: Path) -> None:
     clone, built, packages = (tmp_path / name for name in ("zsk", "built", "packages"))
     for folder in (clone / "zsk", built):
         folder.mkdir(parents=True)
-    (clone / "zsk" / "__init__.py").write_text("")
+    (clone / "zsk" / "__init__.py").write_text('__version__ = "1.0"')
     for name in ("pyproject.toml", "setup.cfg", "setup.py", "LICENSE"):
         shutil.copy(checkout / name, clone / name)
     build = f"from setuptools.build_meta import build_editable; build_editable({str(built)!r})"

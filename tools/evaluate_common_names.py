@@ -25,13 +25,13 @@ from detectron2.modeling import build_model  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from train_net import Trainer  # noqa: E402
 from zsk.data.folders import files_by_stem  # noqa: E402
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
+from zsk.engine.zero_shot_trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402

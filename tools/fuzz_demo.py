@@ -28,14 +28,14 @@ from pathlib import Path
 
 # a checkout works as it is, without being installed
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "demo")]
+sys.path.insert(0, str(ROOT))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from fuzz.odd_files import make_name_files, make_odd_file, odd_names, sound_photo  # noqa: E402
 from PIL import Image  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-import demo as demo_program  # noqa: E402
+from zsk.cli import segment  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.terminal import printable  # noqa: E402
 
@@ -103,8 +103,8 @@ def fuzz_names(folder: Path, count: int, rng: random.Random) -> Counter[str]:
     os.chdir(folder)
     make_name_files(folder)
     sound_photo(rng).save("sound.png")
-    segmenter = demo_program.Segmenter(device="cpu", opts=OPTIONS)
-    demo_program.Segmenter = lambda *_: segmenter
+    segmenter = segment.Segmenter(device="cpu", opts=OPTIONS)
+    segment.Segmenter = lambda *_: segmenter
     arguments = ["--input", "sound.png", "--output", "results", "--overwrite", "--class-names"]
     outcomes: Counter[str] = Counter()
     for _ in tqdm(range(count), desc="lists of names", disable=None):
@@ -112,7 +112,7 @@ def fuzz_names(folder: Path, count: int, rng: random.Random) -> Counter[str]:
         signal.alarm(TIMEOUT)  # ends the program: a hang
         try:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-                code = demo_program.main([*arguments, names])
+                code = segment.main([*arguments, names])
             outcome = "names, done" if code == 0 else "names, WRONG: the photo is not done"
         except (UserError, SystemExit):  # SystemExit: argparse takes "-x" for an option
             outcome = "names, refused with a sentence"

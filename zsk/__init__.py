@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from . import compat, errors  # noqa: E402
 
+__version__ = "0.1.0"
+
 errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2
 
@@ -28,6 +30,7 @@ __all__ = [
     "Segmenter",
     "Vocabulary",
     "ZSKNet",
+    "__version__",
     "add_zsk_config",
     "dynamic_kernel_head",
     "per_pixel_net",

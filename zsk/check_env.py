@@ -1,9 +1,10 @@
-"""Which packages, weights and data sets are there: `python -m zsk.check_env`. Downloads nothing."""
+"""`zsk env`: which packages, weights and data sets are there. Downloads nothing."""
 
 from __future__ import annotations
 
 import os
 import platform
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,7 +129,11 @@ def dataset_rows() -> list[Row]:
     return rows
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    ArgumentParser(
+        description="List which packages, weights and data sets are there; nothing is downloaded.",
+        epilog="example: zsk env",
+    ).parse_args(argv)
     compiled = "yes" if compiled_ops_available() else "no (none of them is needed)"
     rows = [
         Row("Python", platform.python_version()),

@@ -101,7 +101,10 @@ def end_quietly() -> None:
     program = getattr(sys, "argv", [""])[0]
     path = Path(program).resolve()
     ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[:1]
-    if program == "-m" or (ours and ours[0] in _PROGRAMS):  # "-m": python -m zsk.…, at its start
+    known = ours and ours[0] in _PROGRAMS
+    # a command of the console script, "zsk train" in the processes that a training starts
+    command = path.stem.partition(" ")[0] == "zsk"
+    if known or command or program == "-m":  # "-m": python -m zsk.…, at its start
         _install(dict.fromkeys(_ENDINGS, _end_at_once))
 
 

@@ -82,7 +82,7 @@ FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
     "SOLVER.CLIP_GRADIENTS.": "has no meaning: SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM limits the "
     "norm of all gradients together, and ENABLED False switches it off",
     "VERSION": "is always 2",
-    "VIS_PERIOD": "has no meaning: demo/demo.py shows what a checkpoint predicts",
+    "VIS_PERIOD": "has no meaning: zsk segment shows what a checkpoint predicts",
     "GLOBAL.": "has no meaning: nothing reads it",
     "": _OTHERS,
 }

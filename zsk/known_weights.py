@@ -95,7 +95,7 @@ def by_name(
     if not config.is_file():
         raise UserError(
             f"the configuration of the weights {name} is not at {config}: "
-            "tools/convert_weights.py writes it beside them"
+            "zsk convert writes it beside them"
         )
     return str(config), name if weights is None else weights
 
@@ -142,7 +142,7 @@ def _known_file(name: str) -> Path:
         target = folder / known.file
         raise UserError(
             f"the weights {name} are not at {target}: get FILE from {known.source}, licence "
-            f"{known.licence}, and run `python tools/convert_weights.py FILE {target}`, or set "
+            f"{known.licence}, and run `zsk convert FILE {target}`, or set "
             "ZSK_WEIGHTS_DIR to the folder that has them"
         )
     if known.sha256:

@@ -19,6 +19,7 @@ from zsk.data.split_file import register_split_file
 from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
 from zsk.key_checks import all_keys, check_read, check_together, check_values, was_dumped
+from zsk.resources import find_resource
 from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
@@ -54,6 +55,8 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
             "no configuration is given: name one of the folder configs/ (--config-file)"
         )
     config_file = os.path.expanduser(config_file)
+    if not os.path.exists(config_file):
+        config_file = str(find_resource(config_file))  # of the installed package
     if not os.path.exists(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
     register_all(datasets_root())

@@ -27,7 +27,7 @@ from zsk.segments import Opinion, Segment, best_opinions, find_segments
 from zsk.visualization import draw_segmentation, label_image, pixel_shares
 from zsk.vocabulary import Vocabulary, ignore_label
 
-RESULT_ENDINGS = ("_overlay.png", "_labels.png", ".json")
+RESULT_ENDINGS = ("_overlay.png", "_labels.png", "_coco.json", ".json")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -178,6 +178,9 @@ class Segmentation:
         folder: str | PathLike[str],
         stem: str = "photo",
         origin: Mapping[str, Any] | None = None,
+        *,
+        coco: bool = False,
+        **drawn: Any,
     ) -> list[Path]:
         """Write `<stem>_overlay.png`, `<stem>_labels.png` and, as a mark of all, `<stem>.json`.
 
@@ -185,7 +188,9 @@ class Segmentation:
 
         Args:
             folder: is made where it is missing.
-            origin: further entries of the JSON file.
+            origin: further entries of the JSON file; "image" is the file name in COCO's format.
+            coco: also write `<stem>_coco.json`.
+            drawn: arguments of `picture`.
 
         Returns:
             the paths of the files.
@@ -193,22 +198,29 @@ class Segmentation:
         Raises:
             UserError: a file cannot be written.
         """
-        target = Path(folder)
+        target, origin = Path(folder), dict(origin or {})
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the folder {target} cannot be made: {error.strerror}") from error
-        overlay_file, labels_file, json_file = files = [target / (stem + e) for e in RESULT_ENDINGS]
+        overlay, labels, coco_file, mark = (target / (stem + end) for end in RESULT_ENDINGS)
+        with suppress(OSError):  # an earlier one, which would not fit half-replaced label images
+            mark.unlink()
+        self.to_label_png(labels)
+        with replacing(overlay) as unfinished:
+            self.picture(**drawn).save(unfinished)
+        if coco:
+            file_name = Path(str(origin.get("image", ""))).name
+            _write_json(coco_file, self.to_coco(file_name=file_name))
         height, width = self.labels.shape
         summary = {"width": width, "height": height, "names": self.names, "shares": self.shares()}
         summary["segments"] = [segment.summary() for segment in self.segments]
-        text = json.dumps({**(origin or {}), **summary}, indent=2, ensure_ascii=False) + "\n"
-        with suppress(OSError):  # an earlier one, which would not fit half-replaced label images
-            json_file.unlink()
-        for file, picture in ((labels_file, self.label_png()), (overlay_file, self.picture())):
-            with replacing(file) as unfinished:
-                picture.save(unfinished)
-        with replacing(json_file) as unfinished:
-            # a name that is no UTF-8 becomes JSON's escapes, which json.loads turns into that name
-            unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-        return files
+        _write_json(mark, origin | summary)
+        return [overlay, labels, *([coco_file] if coco else []), mark]
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with replacing(file) as unfinished:
+        # a name that is no UTF-8 becomes JSON's escapes, which json.loads turns into that name
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")

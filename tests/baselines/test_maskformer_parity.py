@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conversion.hf_maskformer import renamed_head
 from detectron2.layers import ShapeSpec
 from tiny_head import scored
 from torch import nn
 
 from zsk.baselines.query_head import ZSMaskFormerHead
 from zsk.baselines.transformer_decoder import TransformerDecoder
+from zsk.conversion.hf_maskformer import renamed_head
 from zsk.proposals.class_scores import LinearScores, mlp
 from zsk.proposals.pixel_decoder import PixelDecoder
 

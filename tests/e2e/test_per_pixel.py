@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zsk.engine.distributed import argument_parser
+from zsk.cli import train as program
 from zsk.errors import UserError
 from zsk.load import load_config
 
@@ -23,8 +23,6 @@ METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 def train_net(process_state: None, voc_root: Path, small_options, checkout: Path, monkeypatch):
     """In this process: a new one takes longer to start than all of this to run."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
-    monkeypatch.syspath_prepend(checkout)
-    import train_net
 
     def run(config: str, output: Path, *arguments: object) -> dict[str, float]:
         flags = [a for a in arguments if str(a).startswith("--")]
@@ -33,8 +31,10 @@ def train_net(process_state: None, voc_root: Path, small_options, checkout: Path
         file = str(checkout / "configs" / "voc-11k-15" / f"{config}.yaml")
         narrow = [f"MODEL.SEM_SEG_HEAD.{key}" for key in ("CONVS_DIM", "ASPP_CHANNELS")]
         narrow = [] if config in UNLEARNED else [word for key in narrow for word in (key, "32")]
-        train_net.main(
-            argument_parser().parse_args(["--config-file", file, *flags, *options, *narrow, *extra])
+        program.run(
+            program.argument_parser().parse_args(
+                ["--config-file", file, *flags, *options, *narrow, *extra]
+            )
         )
         return json.loads((output / METRICS).read_text())["metrics"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsk.engine.distributed import argument_parser
+from zsk.cli import train as program
 from zsk.errors import UserError
 
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
@@ -32,16 +32,16 @@ def words(small_options: list[str]) -> list[str]:
 
 @pytest.fixture
 def train(process_state, voc_root: Path, words: list[str], checkout: Path, monkeypatch):
-    """`train_net.py`'s main in this process; returns the log."""
+    """`zsk train` in this process; returns the log."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
-    monkeypatch.syspath_prepend(checkout)
-    import train_net
 
     def run(output: Path, *arguments: object) -> str:
         flags = [str(a) for a in arguments if str(a).startswith("--")]
         options = [str(a) for a in arguments if not str(a).startswith("--")]
         line = ["--config-file", str(checkout / CONFIG), *flags, *words]
-        train_net.main(argument_parser().parse_args([*line, "OUTPUT_DIR", str(output), *options]))
+        program.run(
+            program.argument_parser().parse_args([*line, "OUTPUT_DIR", str(output), *options])
+        )
         return (output / "log.txt").read_text()
 
     return run
@@ -132,11 +132,12 @@ def test_a_best_metric_that_cannot_be(train, tmp_path: Path, options, message: s
         train(tmp_path, *options)
 
 
+TRAINER = "zsk.engine.zero_shot_trainer.Trainer"
 MOMENTS = (
     {  # of SIGTERM or Ctrl-C: what is called then, and the checkpoint that is there afterwards
-        "iteration": (signal.SIGTERM, "train_net.Trainer.run_step", "model_0000000.pth"),
+        "iteration": (signal.SIGTERM, f"{TRAINER}.run_step", "model_0000000.pth"),
         "checkpoint": (signal.SIGINT, "torch.save", "model_0000001.pth"),
-        "evaluation": (signal.SIGTERM, "train_net.Trainer.test", "model_0000000.pth"),
+        "evaluation": (signal.SIGTERM, f"{TRAINER}.test", "model_0000000.pth"),
     }
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prepare_synthetic import render_world
 
-from zsk.engine.distributed import argument_parser
+from zsk.cli import train as program
 
 TRAINED = (
     "zsk",
@@ -31,10 +31,8 @@ def world(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_path: Path):
-    """`train_net.py`'s main in this process on a few scenes; gives (losses, report)."""
+    """`zsk train` in this process on a few scenes; gives (losses, report)."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(world))
-    monkeypatch.syspath_prepend(checkout)
-    import train_net
 
     def run(system: str, *flags: str) -> tuple[dict[str, float], dict]:
         options = {
@@ -45,8 +43,8 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
         }
         words = [str(word) for pair in options.items() for word in pair]
         file = str(checkout / "configs" / "synthetic" / f"{system}.yaml")
-        parser = argument_parser()
-        train_net.main(parser.parse_args(["--config-file", file, *flags, *words]))
+        parser = program.argument_parser()
+        program.run(parser.parse_args(["--config-file", file, *flags, *words]))
         report = tmp_path / "inference" / "synthetic_stuff_zs_val" / "metrics.json"
         return losses(tmp_path / "metrics.json"), json.loads(report.read_text())
 

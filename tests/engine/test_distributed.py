@@ -2,6 +2,7 @@
 
 import os
 import socket
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from detectron2.utils import comm
 from torch import distributed
 
 from zsk.engine.distributed import (
-    argument_parser,
+    add_process_options,
     join_processes,
     launched_by_torchrun,
     lost_processes_named,
@@ -24,7 +25,13 @@ TASKS = Path("/proc/self/task")
 
 def arguments(num_gpus=1, num_machines=1):
     options = ["--num-gpus", str(num_gpus), "--num-machines", str(num_machines)]
-    return argument_parser().parse_args([*options, "--dist-url", "auto"])
+    return parsed(*options, "--dist-url", "auto")
+
+
+def parsed(*options):
+    parser = ArgumentParser()
+    add_process_options(parser)
+    return parser.parse_args(options)
 
 
 @pytest.fixture
@@ -90,6 +97,7 @@ def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, options):
         (2, {"num_gpus": 3}, "--num-gpus 3, but this machine has 2"),
         (0, {"num_gpus": 2}, "--num-gpus 2, but this machine has none: give --num-gpus 1 .the CPU"),
         (0, {"num_machines": 2}, "--num-machines 2 needs GPUs"),
+        (1, {"num_machines": 2}, "--num-machines 2 needs the address of the first machine"),
     ],
 )
 def test_what_detectron2_cannot_launch(without_torchrun, monkeypatch, available, options, message):
@@ -140,6 +148,6 @@ def test_processes_that_do_not_find_each_other(torchrun, monkeypatch):
 @pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-1", "soon"])
 def test_a_timeout_that_cannot_be(minutes, capsys):
     with pytest.raises(SystemExit) as end:
-        argument_parser().parse_args(["--process-timeout", minutes])
+        parsed("--process-timeout", minutes)
     assert end.value.code == 2
     assert "--process-timeout: invalid number of minutes" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conversion.knet import renamed_stages
 
+from zsk.conversion.knet import renamed_stages
 from zsk.proposals.kernel_update import KernelUpdateStage
 
 GOLDEN = Path(__file__).parent / "golden" / "knet_stage.npz"

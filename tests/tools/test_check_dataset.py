@@ -1,16 +1,16 @@
-"""tools/check_dataset.py: counts by hand, every planted fault named, the sheet, wrong calls."""
+"""`zsk check`: counts by hand, every planted fault named, the sheet, wrong calls."""
 
 import re
 from pathlib import Path
 
-import check_dataset
 import numpy as np
 import pytest
-from check_report import class_table, contact_sheet, notes
-from dataset_check import DatasetCheck
 from faulty_data import FAULTS, NAMES, plant, write_data
 from PIL import Image
 
+from zsk.cli import check as program
+from zsk.data.check_report import class_table, contact_sheet, notes
+from zsk.data.full_check import DatasetCheck, check_dataset
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ def check(data):
     def run(**options: object) -> DatasetCheck:
         vocabulary = Vocabulary(NAMES, NAMES, (True, False, True))
         register_zero_shot_split("pets", *data, vocabulary, training=True, **options)
-        return check_dataset.check_dataset("pets", progress=False)
+        return check_dataset("pets", progress=False)
 
     return run
 
@@ -84,7 +84,7 @@ def test_observations_that_may_be_right_are_notes(data) -> None:
     names = tuple(f"class {k}" for k in range(9))
     vocabulary = Vocabulary(names, names, (True,) * 9)
     register_zero_shot_split("few", *data, vocabulary, training=True)
-    found = check_dataset.check_dataset("few", progress=False)
+    found = check_dataset("few", progress=False)
     first, second = notes(found)[:2]
     assert found.problems == [] and found.images == 3
     assert first.startswith("WARNING: 1 photos with a label lie in sub-folders of")
@@ -94,7 +94,7 @@ def test_observations_that_may_be_right_are_notes(data) -> None:
 def test_one_class_is_a_warning(data) -> None:
     one = Vocabulary(("cat",), ("cat",), (True,))
     register_zero_shot_split("one", *data, one, training=True, label_values={"cat": 255})
-    found = check_dataset.check_dataset("one", progress=False)
+    found = check_dataset("one", progress=False)
     assert found.problems == [] and "WARNING: there is only one class" in notes(found)[-2]
 
 
@@ -165,7 +165,7 @@ def test_a_fault_is_exit_code_1(data, tmp_path: Path, capsys) -> None:
     plant("truncated", *data)
     config = tmp_path / "train.yaml"
     config.write_text("VERSION: 2\nDATASETS: {SPLIT_FILE: split.yaml, TRAIN: ['pets_train']}\n")
-    assert check_dataset.main(["--config-file", str(config)]) == 1
+    assert program.main(["--config-file", str(config)]) == 1
     told = capsys.readouterr()
     assert "photos/b.jpg cannot be read" in told.err and "labels/b.png holds colours" in told.err
     assert "| cat " in told.out and "2 problems in pets_train" in told.out
@@ -174,7 +174,7 @@ def test_a_fault_is_exit_code_1(data, tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize("names, second", [("cat, cow, dog", "cow"), ("", "id 1")])
 def test_folders(data, names: str, second: str, capsys) -> None:
     folders = ["--images", str(data[0]), "--labels", str(data[1])]
-    assert check_dataset.main([*folders, "--class-names", names]) == 0
+    assert program.main([*folders, "--class-names", names]) == 0
     assert re.search(rf"\| {second} +\| - +\|", capsys.readouterr().out)
 
 
@@ -190,7 +190,7 @@ def test_folders(data, names: str, second: str, capsys) -> None:
 )
 def test_a_wrong_call_is_exit_code_2(arguments: list[str], words: str, capsys) -> None:
     with pytest.raises(SystemExit) as stop:
-        check_dataset.main(arguments)
+        program.main(arguments)
     assert stop.value.code == 2
     assert words in capsys.readouterr().err
 
@@ -208,4 +208,4 @@ def test_a_wrong_call_is_exit_code_2(arguments: list[str], words: str, capsys) -
 def test_what_is_not_there_is_named(arguments: list[str], words: str, tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("VERSION: 2\n")
     with pytest.raises(UserError, match=words):
-        check_dataset.main([word.format(tmp_path) for word in arguments])
+        program.main([word.format(tmp_path) for word in arguments])

@@ -2,16 +2,16 @@
 
 import os
 
-import convert_weights
 import pytest
 import torch
 import yaml
-from conversion.knet import PARTS
 from published_states import maskformer, zeros, zsseg, zsseg_adapter
 from tiny_clip import make_tiny_clip, save_tiny_clip
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
+from zsk.cli import convert
+from zsk.conversion.knet import PARTS
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.errors import UserError
 from zsk.load import default_vocabulary, load_config
@@ -26,7 +26,7 @@ def converted(folder, state, *options, name="ours"):
     folder.mkdir(exist_ok=True)
     torch.save(state, folder / "published.pt")
     target = folder / f"{name}.pth"
-    convert_weights.main([str(folder / "published.pt"), str(target), *map(str, options)])
+    convert.main([str(folder / "published.pt"), str(target), *map(str, options)])
     return target.with_suffix(".yaml")
 
 
@@ -41,7 +41,7 @@ def own_split(folder, classes, **keys):
 
 def refusal_of(*arguments):
     with pytest.raises(UserError) as refusal:
-        convert_weights.main([str(argument) for argument in arguments])
+        convert.main([str(argument) for argument in arguments])
     return str(refusal.value)
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_replaced(tmp_path):
     target.with_suffix(".yaml").write_text("mine")
     assert "ours.yaml exists: give another TARGET, or --overw" in refusal_of(*given[:3], names)
     assert target.with_suffix(".yaml").read_text() == "mine" and not target.exists()
-    convert_weights.main([str(argument) for argument in (*given[:3], names, "--overwrite")])
+    convert.main([str(argument) for argument in (*given[:3], names, "--overwrite")])
     assert f"{target} exists" in refusal_of(*given[:3], names)
     assert source.read_bytes() == before
     said = refusal_of(source, "/proc/k.pth", "--names", names)

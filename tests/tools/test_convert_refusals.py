@@ -1,14 +1,14 @@
 """What tools/convert_weights.py cannot convert is refused before anything is written."""
 
-import convert_weights
 import pytest
 import torch
-from conversion.conversion import Options
-from conversion.files import missing_weights
-from conversion.sources import convert
 from published_states import maskformer, zeros, zsseg, zsseg_adapter
 from tiny_clip import make_tiny_clip, save_tiny_clip
 
+from zsk.cli import convert as convert_program
+from zsk.conversion.conversion import Options
+from zsk.conversion.files import missing_weights
+from zsk.conversion.sources import convert
 from zsk.errors import UserError
 
 FFN, INT = "transformer_module.decoder.layers.0.", torch.int8
@@ -169,7 +169,7 @@ def test_other_models_of_zsseg(clip):
 
 def refusal_of(*arguments):
     with pytest.raises(UserError) as refusal:
-        convert_weights.main([str(argument) for argument in arguments])
+        convert_program.main([str(argument) for argument in arguments])
     return str(refusal.value)
 
 

@@ -8,13 +8,9 @@ import json
 import re
 import runpy
 
-import convert_weights
 import numpy as np
 import pytest
 import torch
-from conversion.conversion import Options
-from conversion.hf_maskformer import renamed_head
-from conversion.sources import convert
 from detectron2.modeling import build_model
 from published_states import (
     in_hugging_faces_names,
@@ -29,7 +25,11 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
+from zsk.cli import convert as convert_program
 from zsk.config_file import flat
+from zsk.conversion.conversion import Options
+from zsk.conversion.hf_maskformer import renamed_head
+from zsk.conversion.sources import convert
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
@@ -87,7 +87,7 @@ def same_labels(model, regions, vocabulary, size, labels, margin):
 
 def converted_model(source, target, *options, opts=()):
     """The model of the written configuration, with the written weights."""
-    convert_weights.main([str(source), str(target), *map(str, options)])
+    convert_program.main([str(source), str(target), *map(str, options)])
     cfg = load_config(str(target.with_suffix(".yaml")), opts)
     model = build_model(cfg).eval()
     check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
@@ -149,7 +149,7 @@ def test_maskformer_gives_its_numbers_in_both_state_versions(golden, tmp_path):
 def test_a_stage_of_k_net_gives_its_numbers(golden, tmp_path):
     """Kernels of 512 pass a gate of 256; the stage is built from the written configuration."""
     case, target = golden("knet_512_256"), tmp_path / "ours.safetensors"
-    convert_weights.main([str(case.save(tmp_path / "published.pth")), str(target)])
+    convert_program.main([str(case.save(tmp_path / "published.pth")), str(target)])
     cfg = load_config(str(target.with_suffix(".yaml")))
     weights = load_file(cfg.MODEL.WEIGHTS)
     stage = build_stage(cfg).eval()
@@ -160,7 +160,7 @@ def test_a_stage_of_k_net_gives_its_numbers(golden, tmp_path):
         close(masks, case[f"out_{kind}_masks"], 1e-5)
     del case.state["decode_head.kernel_update_head.0.fc_mask.bias"]
     with pytest.raises(UserError, match="lacks 1 tensor of K-Net"):
-        convert_weights.main([str(case.save(tmp_path / "cut.pth")), str(tmp_path / "cut_ours.pth")])
+        convert_program.main([str(case.save(tmp_path / "cut.pth")), str(tmp_path / "cut_ours.pth")])
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_prompts_of_zsseg_give_its_text_embeddings(golden, tmp_path):
     clip = golden("zsseg_clip").save(tmp_path / "clip.pt")
     source = str(case.save(tmp_path / "published.pth"))
     given = ["--clip", str(clip), "--trained-on", "coco_stuff"]
-    convert_weights.main([source, str(target), *given])
+    convert_program.main([source, str(target), *given])
     encoder = ClipEncoder(str(clip))
     prompts = load_prompts("learned", str(target), encoder)
     assert len(prompts.prefix) == 16 and len(prompts.suffix) == 1 and "cat" in prompts.trained_on
@@ -212,7 +212,7 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     source, target = tmp_path / "published.pth", tmp_path / "ours.pth"
     state = maskformer(classes=7, head=(32, 2, 5, 48), stem=("conv1", "conv2", "conv3"))
     torch.save({"model": state}, source)
-    convert_weights.main([str(source), str(target), "--names", str(names), "--multi-grid", "1,1,1"])
+    convert_program.main([str(source), str(target), "--names", str(names), "--multi-grid", "1,1,1"])
     printed = capsys.readouterr().out
     assert "RES5_MULTI_GRID [1, 1, 1], as --multi-grid says" in printed
     assert f"converted {len(state) - 1:5}" in printed and "CC BY-NC" in printed

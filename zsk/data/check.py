@@ -1,4 +1,4 @@
-"""The check of data sets before training and evaluation (all files: tools/check_dataset.py)."""
+"""The check of data sets before training and evaluation (all files: `zsk check`)."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
             more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
             raise UserError(
                 f"data set {name!r} failed the check at start-up: {problems[0]}{more}; "
-                "tools/check_dataset.py lists everything"
+                "zsk check lists everything"
             )
         logger.info(
             f"start-up check of {name}: {len(records)} photos have a label; sizes of "
             f"{len(measured)} pairs and ids of {decoded} labels are right "
             f"({time.perf_counter() - start:.1f} s); to read every file before a long run: "
-            "python tools/check_dataset.py --config-file FILE"
+            "zsk check --config-file FILE"
         )
 
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 import torch
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import launch
 from detectron2.utils import comm
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException
@@ -25,17 +25,17 @@ Main = Callable[[Namespace], None]
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def argument_parser() -> ArgumentParser:
-    """Detectron2's, with --process-timeout."""
-    parser: ArgumentParser = default_argument_parser()
-    parser.add_argument(
-        "--process-timeout",
-        type=_minutes,
-        default=30.0,
-        metavar="MINUTES",
-        help="of several processes, how long they wait for one that does not answer (default: 30)",
-    )
-    return parser
+def add_process_options(parser: ArgumentParser) -> None:
+    """The options that `run_in_processes` reads."""
+    add = parser.add_argument
+    add("--num-gpus", type=int, default=1, metavar="N", help="GPUs of this machine; default: 1")
+    add("--num-machines", type=int, default=1, metavar="N", help="machines; default: 1")
+    rank_help = "the number of this machine, from 0"
+    add("--machine-rank", type=int, default=0, metavar="N", help=rank_help)
+    url_help = "of several machines, the first one: tcp://first:29500"
+    add("--dist-url", default="auto", metavar="URL", help=url_help)
+    wait_help = "how long processes wait for one that does not answer; default: 30"
+    add("--process-timeout", type=_minutes, default=30.0, metavar="MINUTES", help=wait_help)
 
 
 def _minutes(text: str) -> float:
@@ -60,8 +60,8 @@ def run_in_processes(main: Main, args: Namespace) -> None:
     Args:
         main: calls `join_processes` once it knows its device. A function of a module, which started
             processes can import.
-        args: of `argument_parser`: num_gpus, num_machines, machine_rank, dist_url, process_timeout.
-            Without a GPU there is one process, as with num_gpus 1.
+        args: with the options of `add_process_options`. Without a GPU there is one process, as with
+            num_gpus 1.
 
     Raises:
         UserError: more GPUs than there are, several machines without a GPU, torchrun together
@@ -189,6 +189,11 @@ def _gpus_to_use(args: Namespace) -> int:
         raise UserError(
             f"--num-machines {args.num_machines} needs GPUs, and this machine has none: start the "
             "processes with torchrun instead"
+        )
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise UserError(
+            f"--num-machines {args.num_machines} needs the address of the first machine: give "
+            "--dist-url tcp://first:29500 on each"
         )
     return args.num_gpus if available else 1
 

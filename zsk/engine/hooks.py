@@ -34,7 +34,7 @@ class TellZeroLoss(HookBase):
         if self._zeros and self._zeros % ZERO_LOSSES == 0:
             logger.warning(
                 f"the loss has been exactly 0 for {self._zeros} iterations: the labels show no "
-                "pixel of a seen class; python tools/check_dataset.py counts the classes, and "
+                "pixel of a seen class; zsk check counts the classes, and "
                 "label_values in the split file says which value is which class"
             )
 

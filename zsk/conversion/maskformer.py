@@ -104,7 +104,9 @@ def supervised(
     model["SEM_SEG_HEAD"] |= {"CLASSIFIER": "linear", "NUM_CLASSES": num_classes}
     model["ENSEMBLE"] = {"MODE": "head"}
     model["CLIP"] = {"NAME": "embedded"}  # whose answers play no part
-    own_classes, train = False, ()
+    own_classes = False
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     if num_classes == 171 and options.names is None:
         classes, data_set, sizes = get_split("coco_stuff").names, "COCO-Stuff", (640, 2560)
         train, test = ("coco_stuff_supervised_train",), ("coco_stuff_zs_val",)
@@ -115,7 +117,7 @@ def supervised(
         train, test = (f"{data_set}_supervised_train",), (f"{data_set}_val",)
     else:
         classes, data_set = _given_names(options, num_classes), "--names"
-        own_classes, test, sizes = True, (), (512, 2048)
+        own_classes, sizes = True, (512, 2048)
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
     config = {"MODEL": model, **evaluation_config(train, test, *sizes)}
     assumed += as_published(config)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from dataset_check import DatasetCheck
 from PIL import Image, ImageDraw
 from tabulate import tabulate
 
 from zsk.data.check import spread
+from zsk.data.full_check import DatasetCheck
 from zsk.data.images import read_image
 from zsk.data.labels import read_joint_label
 from zsk.drawing.fonts import font_for

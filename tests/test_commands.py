@@ -1,0 +1,79 @@
+"""The command line `zsk`: which command runs, with which arguments, and what is refused."""
+
+import re
+import sys
+from types import ModuleType
+
+import pytest
+
+import zsk
+from zsk import cli
+from zsk.cli import evaluate, train
+from zsk.errors import UserError
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """Runs `zsk` with some arguments in this process; gives its exit code."""
+
+    def call(*arguments: str) -> int | None:
+        monkeypatch.setattr(sys, "argv", ["zsk", *arguments])
+        return cli.run()
+
+    return call
+
+
+def test_a_command_reads_its_own_arguments(call, monkeypatch) -> None:
+    module = ModuleType("fake_command")
+    seen = []
+    module.main = lambda: seen.append(list(sys.argv)) or 7
+    monkeypatch.setitem(sys.modules, "fake_command", module)
+    monkeypatch.setitem(cli.COMMANDS, "fake", ("fake_command", "a line of help"))
+    assert call("fake", "a.jpg", "--words", "--help") == 7
+    assert seen == [["zsk fake", "a.jpg", "--words", "--help"]]
+
+
+def test_help_and_version(call, capsys) -> None:
+    for arguments in ((), ("--help",), ("-h",)):
+        assert call(*arguments) == 0
+        shown = capsys.readouterr().out
+        assert all(f"\n  {name} " in shown for name in cli.COMMANDS)
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"zsk {zsk.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "given, advice",
+    [
+        ("segmnt", "did you mean 'zsk segment'?"),
+        ("photo.jpg", "'zsk --help' lists the commands"),
+        ("--words", "'zsk --help' lists the commands"),
+    ],
+)
+def test_no_such_command(call, given: str, advice: str) -> None:
+    with pytest.raises(UserError) as refused:
+        call(given)
+    assert str(refused.value) == f"zsk has no command '{given}': {advice}"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_of_a_command_has_an_example(call, capsys, name: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        call(name, "--help")
+    shown = capsys.readouterr().out
+    assert end.value.code == 0 and shown.startswith(f"usage: zsk {name} ")
+    assert re.search(rf"^(example: |  )zsk {name}\b", shown, re.MULTILINE)
+
+
+def test_evaluate_is_train_without_training(monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(train, "run_in_processes", lambda run, args: started.append((run, args)))
+    monkeypatch.setattr(sys, "argv", ["zsk evaluate", "--config-file", "a.yaml", "SEED", "1"])
+    evaluate.main()
+    monkeypatch.setattr(sys, "argv", ["train_net.py", "--eval-only", *sys.argv[1:]])
+    train.main()
+    (run, args), (same, as_train) = started
+    assert run is same and vars(args) == vars(as_train) and args.eval_only
+    monkeypatch.setattr(sys, "argv", ["zsk evaluate", "--resume"])
+    with pytest.raises(SystemExit):
+        evaluate.main()

@@ -1,0 +1,222 @@
+"""`zsk segment`: photos segmented with words of the user's own choice."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsk.cli.photo_files import collect_photos, sample_words
+from zsk.cli.results import name_results, prepare_output
+from zsk.cli.said_logs import said_logs
+from zsk.data.images import read_image
+from zsk.drawing.overlay import OPACITY
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError
+from zsk.files import user_path
+from zsk.known_weights import by_name
+from zsk.load import default_vocabulary
+from zsk.segmentation import Segmentation
+from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmenter
+from zsk.terminal import say
+from zsk.vocabulary import Vocabulary
+from zsk.words import option_words
+
+EMBEDDED_NOTE = (
+    "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
+    "(python -c \"import clip; clip.load('ViT-B/16')\") and give --config-file "
+    "configs/training_free/clip_b16.yaml, or a trained model with --config-file and --weights"
+)
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Segment photos with words of your own choice.",
+        epilog='example: zsk segment photo.jpg folder/ --words "cat, sofa, wall" --output results\n'
+        "exit code: 0 when all photos were segmented, 2 when something was wrong",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("photos", nargs="*", metavar="PHOTO", help="photos, folders or quoted globs")
+    add("--input", nargs="+", default=[], metavar="PHOTO", help="the same as an option")
+    add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
+    words_help = "separated by commas, or @FILE with one per line; default: the configuration's"
+    add("--words", "--class-names", dest="class_names", metavar="WORDS", help=words_help)
+    add("--background", metavar="WORDS", help="what has none of the words, such as 'wall|floor'")
+    threshold_help = "pixels of a lower confidence are background; default: 0"
+    add("--threshold", type=float, default=0.0, metavar="0-1", help=threshold_help)
+    add("--lam", type=float, metavar="0-1", help="the weight of the head, see docs/method.md")
+    add("--output", default="output/segment", metavar="DIR", help="default: %(default)s")
+    add("--overwrite", action="store_true", help="replace results of an earlier run")
+    add("--coco", action="store_true", help="also write the segments in the format of COCO")
+    opacity_help = "of the colours in the overlays; default: %(default)s"
+    add("--opacity", type=float, default=OPACITY, metavar="0-1", help=opacity_help)
+    add("--dim-below", type=float, default=0.0, metavar="0-1", help="hatch what is less sure")
+    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
+    weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
+    add("--weights", metavar="NAME", help=weights_help)
+    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    arguments = parser.parse_intermixed_args(argv)
+    arguments.photos += arguments.input
+    if not arguments.photos and not arguments.sample_photos:
+        parser.error("give photos, or --sample-photos")
+    if arguments.batch_size < 1:
+        parser.error(f"--batch-size is {arguments.batch_size}: give at least 1")
+    for option in ("threshold", "lam", "opacity", "dim_below"):
+        value = getattr(arguments, option)
+        if value is not None and not 0 <= value <= 1:
+            parser.error(f"--{option.replace('_', '-')} is {value}: give a number from 0 to 1")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Segment all photos; 2 when one of them could not be read or its results not written."""
+    args = parse_arguments(argv)
+    with said_logs():
+        return _segment(args)
+
+
+def _segment(args: argparse.Namespace) -> int:
+    class_names: ClassNames | None = None
+    if args.class_names is not None:
+        class_names = option_words(args.class_names)
+    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    photos, missing = collect_photos(args.photos, args.sample_photos)
+    output = user_path(args.output)
+    jobs = name_results(photos, output)
+    prepare_output(output, jobs.values(), args.overwrite)
+
+    config_file, weights = by_name(args.config_file, args.weights)
+    segmenter = Segmenter(config_file, weights, args.device, args.opts)
+    vocabularies = choose_vocabularies(segmenter, jobs, class_names, args.sample_photos)
+    for vocabulary in dict.fromkeys(vocabularies.values()):
+        for note in vocabulary.notes():
+            say(note)
+        if len(vocabulary) == 1 and not args.background and not args.threshold:
+            say(
+                f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it: give '
+                "--background with words for the rest"
+            )
+    names_by_clip = segmenter.cfg.MODEL.ENSEMBLE.MODE != "head"
+    if names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
+        say(EMBEDDED_NOTE)
+    config = str(config_file or DEFAULT_CONFIG)
+    model = segmenter.cfg.MODEL
+    origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
+    origin |= {"opts": args.opts}
+    asked = {"background": args.background, "threshold": args.threshold, "lam": args.lam}
+    drawn = {"coco": args.coco, "opacity": args.opacity, "dim_below": args.dim_below}
+    failed = missing
+    numbered = {
+        photo: (f"[{number}/{len(jobs)}] {photo.name}", target)
+        for number, (photo, target) in enumerate(jobs.items(), 1)
+    }
+    for names, group in batches_of(vocabularies, args.batch_size):
+        failed += segment_batch(
+            segmenter, names, asked, {p: numbered[p] for p in group}, origin, drawn
+        )
+    wanted = missing + len(jobs)
+    say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
+    return USER_ERROR_EXIT_CODE if failed else 0
+
+
+def choose_vocabularies(
+    segmenter: Segmenter, photos: Iterable[Path], class_names: ClassNames | None, samples: bool
+) -> dict[Path, Vocabulary]:
+    """Photo → the names given, or else a sample photo's own, or else the configuration's."""
+    if class_names is not None:
+        return dict.fromkeys(photos, segmenter.vocabulary(class_names))
+    words = sample_words() if samples else {}
+    chosen = {photo: segmenter.vocabulary(words[photo]) for photo in photos if photo in words}
+    others = [photo for photo in photos if photo not in words]
+    if others:
+        chosen |= dict.fromkeys(others, segmenter.vocabulary(default_vocabulary(segmenter.cfg)))
+    return chosen
+
+
+def batches_of(
+    vocabularies: Mapping[Path, Vocabulary], size: int
+) -> Iterator[tuple[Vocabulary, list[Path]]]:
+    """Photos with the same names, `size` at most together."""
+    for names, group in groupby(vocabularies, vocabularies.__getitem__):
+        photos = list(group)
+        for first in range(0, len(photos), size):
+            yield names, photos[first : first + size]
+
+
+def segment_batch(
+    segmenter: Segmenter,
+    vocabulary: Vocabulary,
+    asked: Mapping[str, Any],
+    jobs: Mapping[Path, tuple[str, Path]],
+    origin: Mapping[str, Any],
+    drawn: Mapping[str, Any],
+) -> int:
+    """Segment photos, write their results, print a line each; returns how many were not done.
+
+    Args:
+        asked: options of `Photo.segment`.
+        jobs: photo → its title in the lines, and the path of its results without their endings.
+        origin: further entries of the JSON files.
+        drawn: options of `Segmentation.save`.
+    """
+    start, failed = time.perf_counter(), 0
+    images = {}
+    for photo in jobs:
+        try:
+            images[photo] = read_image(photo)
+        except UserError as error:
+            failed += _failure(error)
+    found = _within_memory(segmenter, list(images.values()), vocabulary, asked)
+    seconds = (time.perf_counter() - start) / max(1, len(images))
+    for (photo, image), segmentation in zip(images.items(), found):
+        try:
+            if segmentation is None:
+                size = f"{image.shape[1]}x{image.shape[0]} pixels"
+                raise UserError(f"{photo} ({size}) needs more memory: scale it down")
+            (title, target), notes = jobs[photo], {"image": str(photo), **origin}
+            segmentation.save(target.parent, target.name, notes, **drawn)
+        except UserError as error:
+            failed += _failure(error)
+        else:
+            say(f"{title}: {_largest(segmentation)} ({seconds:.1f} s)")
+    return failed
+
+
+def _within_memory(
+    segmenter: Segmenter,
+    images: Sequence[np.ndarray],
+    vocabulary: Vocabulary,
+    asked: Mapping[str, Any],
+) -> list[Segmentation | None]:
+    """The segmentations; after a lack of memory one by one, and None for what is still too much."""
+    try:
+        return list(segmenter.together(images, vocabulary, **asked))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's, CPU and GPU
+            raise
+    if len(images) == 1:
+        return [None]
+    return [
+        one for image in images for one in _within_memory(segmenter, [image], vocabulary, asked)
+    ]
+
+
+def _failure(error: UserError) -> int:
+    """Say what happened to one photo; 1, to be added up."""
+    say(f"error: {error}", error=True)
+    return 1
+
+
+def _largest(segmentation: Segmentation) -> str:
+    """The three names with the most pixels, for the progress line."""
+    shares = list(segmentation.shares().items())[:3]
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)

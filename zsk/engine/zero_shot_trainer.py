@@ -1,0 +1,79 @@
+"""The trainer of `zsk train`: this project's optimizer, loaders and evaluators in Detectron2's."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.evaluation import DatasetEvaluators
+from detectron2.projects.deeplab import build_lr_scheduler
+from torch import nn
+from torch.utils.data import DataLoader
+
+from zsk.classification.text_classifier import warn_of_leaks
+from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.unreadable import SkippedFiles
+from zsk.data.vocabularies import get_vocabulary
+from zsk.engine.hooks import telling_hooks
+from zsk.engine.solver import build_optimizer
+from zsk.engine.trainer import ResumableTrainer
+from zsk.errors import UserError
+from zsk.evaluation.build import build_evaluators
+from zsk.key_checks import check_training_size
+from zsk.test_time_augmentation import with_test_time_augmentation
+from zsk.true_scale import feature_strides
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer(ResumableTrainer):
+    """Detectron2's trainer with our optimizer, loaders and evaluator."""
+
+    def __init__(self, cfg: CfgNode, start_iter: int = 0):
+        self.first_iter = start_iter  # read by build_train_loader, which the base class calls
+        super().__init__(cfg)
+        model: Any = getattr(self.model, "module", self.model)  # of several processes
+        check_training_size(cfg, max(feature_strides(model.backbone).values()))
+        batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
+        logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        self.register_hooks(telling_hooks(self._trainer.data_loader))
+        trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
+        logger.info(f"{sum(trained):,} trained parameters")
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+        return build_lr_scheduler(cfg, optimizer)
+
+    def build_train_loader(self, cfg: CfgNode) -> DataLoader | SkippedFiles:
+        return build_train_loader(cfg, start_iter=self.first_iter)
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
+        return build_evaluators(cfg, dataset_name)
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
+        for name in cfg.DATASETS.TEST:
+            warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
+        model = with_test_time_augmentation(cfg, model)
+        if evaluators is None:
+            evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+        return super().test(cfg, model, evaluators)
+
+    def run_step(self) -> None:
+        # Detectron2 frees the gradients after the forward pass, which takes more memory
+        self._trainer.optimizer.zero_grad()
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
