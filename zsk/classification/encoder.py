@@ -117,7 +117,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
         Args:
             names: K texts.
-            prefix, suffix: (P,W) and (Q,W) float32 on `device`, before and after each name.
+            prefix: (P,W) float32 on `device`, before each name.
+            suffix: (Q,W) float32 on `device`, after each name.
 
         Returns:
             (K,E) float32 unit rows on `device`.
