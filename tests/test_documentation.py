@@ -50,3 +50,18 @@ def test_the_tests_that_the_page_of_faults_names_exist(checkout: Path) -> None:
     assert len(named) > 100
     for file, function in named:
         assert f"def {function}" in (checkout / file).read_text(), (file, function)
+
+
+def test_the_sentences_of_the_troubleshooting_page_are_those_of_the_code(checkout: Path) -> None:
+    files = [checkout / "Makefile", *checkout.glob("*.py"), *checkout.glob("demo/*.py")]
+    files += (checkout / "zsk").rglob("*.py")
+    # string literals that follow each other are one text
+    source = re.sub(r"\"\s+f?\"", "", "\n".join(file.read_text() for file in files))
+    rows = re.findall(
+        r"^\| ([^|]*`[^|]*) \|", (checkout / "docs/troubleshooting.md").read_text(), re.M
+    )
+    quoted = [sentence for row in rows for sentence in re.findall(r"`([^`]+)`", row)]
+    assert len(quoted) > 30
+    others = {"make setup", "No module named 'detectron2'"}  # not sentences of the code
+    parts = [part for sentence in set(quoted) - others for part in sentence.split("…")]
+    assert [part for part in parts if part.strip() not in source] == []
