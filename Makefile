@@ -58,8 +58,9 @@ format: $(STAMP)  ## rewrite the files as `make lint` wants them
 	$(VENV_PYTHON) -m black --quiet .
 
 docs: export NO_MKDOCS_2_WARNING := 1  # a notice of the theme about another program
+# Not --quiet: what is not printed does not count as a warning, which ends the build.
 docs: $(STAMP)  ## build the documentation site into output/site (no network)
-	$(VENV_PYTHON) -m mkdocs --quiet build --clean
+	$(VENV_PYTHON) -m mkdocs build --clean
 	@echo "open output/site/index.html"
 
 wheel: $(STAMP)  ## build dist/zsk_net-….whl, to install without a checkout (docs/install.md)

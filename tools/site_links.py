@@ -1,8 +1,8 @@
 """Hook of mkdocs.yml: pages of the repository outside docs/, and the links between both.
 
-Links in the pages are those of the repository ("../README.md"), so they work in its web view. In the
-site a file of `PAGES` has another address, and this hook rewrites the links to and from it. A link
-to any other file outside docs/ stays as it is, which the strict build reports.
+Links in the pages are those of the repository ("../README.md"), so they work in its web view. In
+the site a file of `PAGES` has another address, and this hook rewrites the links to and from it. A
+link to any other file outside docs/ stays as it is, which the strict build reports.
 """
 
 import posixpath
