@@ -43,6 +43,15 @@ def test_what_a_page_names_exists(page: Path) -> None:
     assert not missing, f"{page}: {', '.join(sorted(missing))}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_lists_look_alike_in_the_web_view_and_in_the_site(page: Path) -> None:
+    """MkDocs wants four spaces before what belongs to an item, and a blank line before a list."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^ {1,3}(?:[-*] |\d+\. |```).*", text, re.MULTILINE) == []
+    assert re.findall(r"^[^\s|>*\d-].*\n(?:[-*] |1\. |\|).*", text, re.MULTILINE) == []
+    assert re.findall(r"\n\n {1,3}\S.*", text) == []
+
+
 def test_the_tests_that_the_page_of_faults_names_exist(checkout: Path) -> None:
     named = re.findall(
         r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (checkout / "docs/reliability.md").read_text()
