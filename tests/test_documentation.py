@@ -50,6 +50,7 @@ def test_lists_look_alike_in_the_web_view_and_in_the_site(page: Path) -> None:
     assert re.findall(r"^ {1,3}(?:[-*] |\d+\. |```).*", text, re.MULTILINE) == []
     assert re.findall(r"^[^\s|>*\d-].*\n(?:[-*] |1\. |\|).*", text, re.MULTILINE) == []
     assert re.findall(r"\n\n {1,3}\S.*", text) == []
+    assert re.findall(r"\n\n(?: {4}.*\n)+(?:[-*] |\d+\. ).*", text) == []
 
 
 def test_the_tests_that_the_page_of_faults_names_exist(checkout: Path) -> None:
