@@ -1,6 +1,7 @@
 """Every link, file and configuration key that the README and the pages of docs/ name exists."""
 
 import functools
+import pydoc
 import re
 from pathlib import Path
 
@@ -75,3 +76,9 @@ def test_the_sentences_of_the_troubleshooting_page_are_those_of_the_code(checkou
     others = {"make setup", "No module named 'detectron2'"}  # not sentences of the code
     parts = [part for sentence in set(quoted) - others for part in sentence.split("…")]
     assert [part for part in parts if part.strip() not in source] == []
+
+
+def test_the_objects_of_the_api_page_are_there(checkout: Path) -> None:
+    named = re.findall(r"^::: (\S+)$", (checkout / "docs/api.md").read_text(), re.MULTILINE)
+    assert len(named) > 10
+    assert [name for name in named if pydoc.locate(name) is None] == []

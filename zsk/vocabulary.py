@@ -137,8 +137,7 @@ class Vocabulary:
         """Classes that are seen when the model was trained on one of the same name.
 
         Args:
-            names: K, as in the attributes.
-            prompt_names: K, as in the attributes.
+            names, prompt_names: K each, as in the attributes.
             trained: names and prompt names of the classes the model was trained on; a class whose
                 name or prompt name equals one of them (letter case aside) is marked as seen.
 

@@ -67,11 +67,9 @@ class ZSKNet(nn.Module):
         Args:
             region_text_classifier: prompts for the regions; None takes `text_classifier`.
             mask_softmax: see `label_map`.
-            pixel_mean: RGB, 0-255, of the backbone; CLIP has its own.
-            pixel_std: the same for the standard deviation.
+            pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
             test_dtype: precision of backbone and head in evaluation (MODEL.TEST_DTYPE).
-            size_divisibility: in evaluation, see TEST.SIZE_DIVISIBILITY.
-            votes_at: in evaluation, see TEST.VOTES_AT.
+            size_divisibility, votes_at: in evaluation, see TEST.SIZE_DIVISIBILITY and VOTES_AT.
         """
         super().__init__()
         self.backbone = backbone

@@ -117,8 +117,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
         Args:
             names: K texts.
-            prefix: (P,W) float32 on `device`, before each name.
-            suffix: (Q,W) float32 on `device`, after each name.
+            prefix, suffix: (P,W) and (Q,W) float32 on `device`, before and after each name.
 
         Returns:
             (K,E) float32 unit rows on `device`.

@@ -49,8 +49,7 @@ def register_zero_shot_split(
         training: whether the data set is for training, which needs a seen class.
         file_list: text file with one stem per line: only these are listed. None lists all files,
             which then have to pair up.
-        image_suffixes: possible endings of the photos behind the stem.
-        label_suffix: ending of the labels behind the stem.
+        image_suffixes, label_suffix: endings of the files behind the stem.
         sub_folders: files in folders below count, too; their stems are "folder/a".
         label_values: class name → its value, 0–65535, in the label files; every class needs one,
             other values are ignored. None: the files hold joint ids, the positions in
