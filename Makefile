@@ -14,7 +14,7 @@ LOCKS := requirements/build.txt requirements/lock.txt requirements/no-deps.txt
 STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c 1-16)
 
 .PHONY: help setup demo test test-slow fuzz bench-accuracy bench-accuracy-quick bench-speed \
-	faults lint format wheel lock clean
+	faults lint format docs wheel lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,12 @@ format: $(STAMP)  ## rewrite the files as `make lint` wants them
 	$(VENV_PYTHON) -m isort --quiet .
 	$(VENV_PYTHON) -m black --quiet .
 
+docs: export NO_MKDOCS_2_WARNING := 1  # a notice of the theme about another program
+# Not --quiet: what is not printed does not count as a warning, which ends the build.
+docs: $(STAMP)  ## build the documentation site into output/site (no network)
+	$(VENV_PYTHON) -m mkdocs build --clean
+	@echo "open output/site/index.html"
+
 wheel: $(STAMP)  ## build dist/zsk_net-….whl, to install without a checkout (docs/install.md)
 	rm -rf build dist
 	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
@@ -68,7 +74,7 @@ UV_COMPILE = $(VENV)/bin/uv pip compile --quiet --no-config --generate-hashes --
 	--custom-compile-command "make lock" $(UPGRADE)
 lock: $(STAMP)  ## pin what pyproject.toml asks for anew (UPGRADE=--upgrade: newest versions)
 	$(UV_COMPILE) --group build --output-file requirements/build.txt
-	$(UV_COMPILE) --extra detectron2 --extra open_clip --extra dev \
+	$(UV_COMPILE) --extra detectron2 --extra open_clip --extra dev --extra docs \
 		--output-file requirements/lock.txt pyproject.toml
 
 clean:  ## remove .venv and what tests and tools left behind
