@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from zsk.data.class_names import COCO_STUFF_NAMES
-from zsk.data.splits import coco_stuff_value_table, make_vocabulary
+from preparation.tables import coco_stuff_value_table
+
+from zsk.data.splits import make_vocabulary
 
 # the classes that have other names in the example than in COCO-Stuff
 RENAMED = {name: f"{name}-other" for name in ("sky", "building", "floor", "ceiling")}

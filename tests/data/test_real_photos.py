@@ -14,7 +14,9 @@ from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.label_files import read_label
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
-from zsk.data.splits import coco_stuff_value_table, get_split
+from preparation.tables import coco_stuff_value_table
+
+from zsk.data.splits import get_split
 
 STUFF = get_split("coco_stuff")
 

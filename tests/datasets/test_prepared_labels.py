@@ -8,7 +8,9 @@ from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
 
 from zsk.data.label_files import read_label
-from zsk.data.splits import get_split, voc_value_table
+from preparation.tables import voc_value_table
+
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 
 

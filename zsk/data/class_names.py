@@ -49,12 +49,6 @@ COCO_STUFF_NAMES: tuple[str, ...] = (
     "wall-wood", "water-other", "waterdrops", "window-blind", "window-other", "wood",
 )  # fmt: skip
 
-COCO_STUFF_LAST_CATEGORY_ID = 182
-COCO_STUFF_UNUSED_CATEGORY_IDS: frozenset[int] = frozenset(
-    (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
-)
-"""Category ids that COCO never annotated: 182 ids less 11 leave the 171 classes."""
-
 COCO_STUFF_UNSEEN: tuple[str, ...] = (
     "cow", "giraffe", "suitcase", "frisbee", "skateboard", "carrot", "scissors", "cardboard",
     "clouds", "grass", "playingfield", "river", "road", "tree", "wall-concrete",

@@ -1,88 +1,105 @@
-"""The data sets for evaluation only: their classes and the values of their label files.
+"""Class names and prompt names of the data sets for evaluation only.
 
-They have no seen flags of their own: these depend on the data sets that a model was trained on.
-Letter: K classes.
+They have no unseen list: which classes are seen depends on the data sets that a model was trained
+on, and the flags here mean nothing.
+
+Sources: Pascal Context's 59 commonest classes in the usual order, ADE20K's scene-parsing benchmark
+(SceneParse150: the first word of each entry), Cityscapes' 19 classes in the order of their train
+ids. The prompt names are our choice: COCO-Stuff's word where there is one, so that the class
+counts as trained for a model of COCO-Stuff.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-
-from zsk.data import evaluation_names
-from zsk.data.splits import value_table
-from zsk.errors import UserError
+from zsk.data.splits import make_vocabulary
 from zsk.vocabulary import Vocabulary
 
+PASCAL_CONTEXT_NAMES: tuple[str, ...] = (
+    "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle",
+    "building", "bus", "cabinet", "car", "cat", "ceiling", "chair", "cloth", "computer", "cow",
+    "cup", "curtain", "dog", "door", "fence", "floor", "flower", "food", "grass", "ground", "horse",
+    "keyboard", "light", "motorbike", "mountain", "mouse", "person", "plate", "platform",
+    "pottedplant", "road", "rock", "sheep", "shelves", "sidewalk", "sign", "sky", "snow", "sofa",
+    "diningtable", "track", "train", "tree", "truck", "tvmonitor", "wall", "water", "window",
+    "wood",
+)  # fmt: skip
+"""The 59 classes; a label file holds position + 1, with 0 for everything else."""
 
-@dataclass(frozen=True)
-class EvaluationClasses:
-    """K names and K prompt names in label order; errors as of `Vocabulary`."""
-
-    names: tuple[str, ...]
-    prompt_names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self.vocabulary(())  # checks the names
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def vocabulary(self, trained: Iterable[str]) -> Vocabulary:
-        """The vocabulary of a model that was trained on classes with the names `trained`."""
-        return Vocabulary.from_trained(self.names, self.prompt_names, trained)
-
-
-def make_evaluation_classes(
-    names: Sequence[str], prompt_names: Mapping[str, str] | None = None
-) -> EvaluationClasses:
-    """The checked classes of a data set for evaluation only.
-
-    Args:
-        names: K class names; the label id of a class is its position.
-        prompt_names: class name → prompt name; other classes are prompted by their name.
-
-    Raises:
-        UserError: naming the class, when `prompt_names` holds an unknown one, or a name or prompt
-            name occurs twice.
-    """
-    friendlier = dict(prompt_names or {})
-    for name in friendlier:
-        if name not in names:
-            raise UserError(f"the prompt names list {name!r}, which is not a class name")
-    return EvaluationClasses(tuple(names), tuple(friendlier.get(name, name) for name in names))
-
-
-EVALUATION_SETS: dict[str, EvaluationClasses] = {
-    "pascal_context_59": make_evaluation_classes(
-        evaluation_names.PASCAL_CONTEXT_NAMES, evaluation_names.PASCAL_CONTEXT_PROMPT_NAMES
-    ),
-    "ade20k_150": make_evaluation_classes(
-        evaluation_names.ADE20K_NAMES, evaluation_names.ADE20K_PROMPT_NAMES
-    ),
-    "cityscapes_19": make_evaluation_classes(evaluation_names.CITYSCAPES_NAMES),
+PASCAL_CONTEXT_PROMPT_NAMES: dict[str, str] = {
+    "aeroplane": "airplane",
+    "motorbike": "motorcycle",
+    "mouse": "computer mouse",
+    "pottedplant": "potted plant",
+    "shelves": "shelf",
+    "sofa": "couch",
+    "diningtable": "dining table",
+    "track": "railway track",
+    "tvmonitor": "television",
 }
 
+ADE20K_NAMES: tuple[str, ...] = (
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
+    "cabinet", "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain",
+    "chair", "car", "water", "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field",
+    "armchair", "seat", "fence", "desk", "rock", "wardrobe", "lamp", "bathtub", "railing",
+    "cushion", "base", "box", "column", "signboard", "chest of drawers", "counter", "sand", "sink",
+    "skyscraper", "fireplace", "refrigerator", "grandstand", "path", "stairs", "runway", "case",
+    "pool table", "pillow", "screen door", "stairway", "river", "bridge", "bookcase", "blind",
+    "coffee table", "toilet", "flower", "book", "hill", "bench", "countertop", "stove", "palm",
+    "kitchen island", "computer", "swivel chair", "boat", "bar", "arcade machine", "hovel", "bus",
+    "towel", "light", "truck", "tower", "chandelier", "awning", "streetlight", "booth",
+    "television receiver", "airplane", "dirt track", "apparel", "pole", "land", "bannister",
+    "escalator", "ottoman", "bottle", "buffet", "poster", "stage", "van", "ship", "fountain",
+    "conveyer belt", "canopy", "washer", "plaything", "swimming pool", "stool", "barrel", "basket",
+    "waterfall", "tent", "bag", "minibike", "cradle", "oven", "ball", "food", "step", "tank",
+    "trade name", "microwave", "pot", "animal", "bicycle", "lake", "dishwasher", "screen",
+    "blanket", "sculpture", "hood", "sconce", "vase", "traffic light", "tray", "ashcan", "fan",
+    "pier", "crt screen", "plate", "monitor", "bulletin board", "shower", "radiator", "glass",
+    "clock", "flag",
+)  # fmt: skip
+"""The 150 classes; an annotation file holds position + 1, with 0 for everything else."""
 
-def pascal_context_value_table() -> np.ndarray:
-    """(256,) int16, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
-    return value_table(range(1, len(evaluation_names.PASCAL_CONTEXT_NAMES) + 1), ignored=(0,))
+ADE20K_PROMPT_NAMES: dict[str, str] = {
+    "windowpane": "window",
+    "earth": "ground",
+    "sofa": "couch",
+    "base": "pedestal",
+    "case": "display case",
+    "blind": "window blind",
+    "palm": "palm tree",
+    "hovel": "hut",
+    "streetlight": "street light",
+    "television receiver": "television",
+    "apparel": "clothes",
+    "bannister": "banister",
+    "buffet": "sideboard",
+    "conveyer belt": "conveyor belt",
+    "washer": "washing machine",
+    "plaything": "toy",
+    "minibike": "motorcycle",
+    "tank": "storage tank",
+    "trade name": "brand name",
+    "pot": "flower pot",
+    "screen": "projection screen",
+    "hood": "range hood",
+    "sconce": "wall lamp",
+    "ashcan": "trash can",
+    "crt screen": "CRT screen",
+    "monitor": "computer monitor",
+    "glass": "drinking glass",
+}
 
+CITYSCAPES_NAMES: tuple[str, ...] = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign",
+    "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle",
+    "bicycle",
+)  # fmt: skip
+"""The 19 classes in the order of their train ids."""
 
-def ade20k_value_table() -> np.ndarray:
-    """(256,) int16, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
-    return value_table(range(1, len(evaluation_names.ADE20K_NAMES) + 1), ignored=(0,))
-
-
-def cityscapes_label_id_table() -> np.ndarray:
-    """(256,) int16, value of a Cityscapes labelIds file → train id; 255 for ids not scored."""
-    scored = evaluation_names.CITYSCAPES_LABEL_IDS
-    all_ids = range(evaluation_names.CITYSCAPES_LAST_LABEL_ID + 1)
-    return value_table(scored, ignored=(i for i in all_ids if i not in scored))
-
-
-def cityscapes_train_id_table() -> np.ndarray:
-    """(256,) int16, value of a Cityscapes labelTrainIds file → the same id."""
-    return value_table(range(len(evaluation_names.CITYSCAPES_NAMES)))
+EVALUATION_SETS: dict[str, Vocabulary] = {
+    "pascal_context_59": make_vocabulary(
+        PASCAL_CONTEXT_NAMES, prompt_names=PASCAL_CONTEXT_PROMPT_NAMES
+    ),
+    "ade20k_150": make_vocabulary(ADE20K_NAMES, prompt_names=ADE20K_PROMPT_NAMES),
+    "cityscapes_19": make_vocabulary(CITYSCAPES_NAMES),
+}

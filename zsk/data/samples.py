@@ -1,16 +1,23 @@
-"""Training images in an order, and with random views, that the seed and the position decide."""
+"""Training images in an order, and with random views, that the seed and the position decide.
+
+Random draws never depend on what came before. So a resumed training draws what the uninterrupted
+one draws, whatever an evaluation, another number of workers or the start of the program have drawn
+in between.
+"""
 
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import Dataset
-
-from zsk.engine.seeds import seeded_sample
 
 
 class PositionSampler(TrainingSampler):
@@ -48,3 +55,33 @@ class SeededSamples(Dataset[dict[str, Any]]):
         position, index = place
         with seeded_sample(self.seed, position):
             return self.mapper(self.records[index])
+
+
+def seed_iteration(seed: int, iteration: int, rank: int) -> None:
+    """Seed Python's, numpy's and torch's generators (CUDA's too) for one iteration of a process."""
+    torch.manual_seed(_seed(seed, 0, iteration, rank))
+
+
+@contextmanager
+def seeded_sample(seed: int, position: int) -> Iterator[None]:
+    """Python's, numpy's and torch's CPU generators seeded for one training image; then as before.
+
+    `position` counts the images that all processes have shown, from 0. CUDA stays untouched: a
+    loader's worker process must not use it.
+    """
+    saved = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    torch.default_generator.manual_seed(_seed(seed, 1, position))
+    try:
+        yield
+    finally:
+        random.setstate(saved[0])
+        np.random.set_state(saved[1])
+        torch.set_rng_state(saved[2])
+
+
+def _seed(*numbers: int) -> int:
+    """Seed Python and numpy; a third seed. Unrelated for every sequence of numbers >= 0."""
+    for_python, for_numpy, for_torch = np.random.SeedSequence(numbers).generate_state(3).tolist()
+    random.seed(for_python)
+    np.random.seed(for_numpy)
+    return int(for_torch)
