@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-
-from zsk.data.class_names import COCO_STUFF_NAMES
 from preparation.tables import coco_stuff_value_table
 
+from zsk.data.class_names import COCO_STUFF_NAMES
 from zsk.data.splits import make_vocabulary
 
 # the classes that have other names in the example than in COCO-Stuff

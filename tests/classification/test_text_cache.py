@@ -34,7 +34,7 @@ def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0
 def test_a_second_start_encodes_nothing(tmp_path: Path) -> None:
     assert encoded(tmp_path) == ["red", "green"]
     assert encoded(tmp_path) == []
-    assert [file.suffix for file in tmp_path.iterdir()] == [".rows"]
+    assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
 
 
 def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> None:

@@ -64,7 +64,12 @@ def test_twice_is_once_but_redefining_is_refused(folders, tmp_path, monkeypatch)
     register_zero_shot_split("pets", **given)
     monkeypatch.chdir(tmp_path)  # the same folders, given otherwise, are equal arguments
     register_zero_shot_split("pets", **{**given, "image_root": "photos", "label_root": "labels/"})
-    other = {"image_root": tmp_path, "label_root": tmp_path, "training": False, "evaluation_only": True}
+    other = {
+        "image_root": tmp_path,
+        "label_root": tmp_path,
+        "training": False,
+        "evaluation_only": True,
+    }
     other |= {"file_list": "list.txt", "label_values": {"cat": 1, "dog": 2}}
     other |= {"vocabulary": Vocabulary(PETS.names, PETS.names, PETS.seen)}
     for key, value in other.items():

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectron2.data.datasets.builtin_meta import ADE20K_SEM_SEG_CATEGORIES, CITYSCAPES_CATEGORIES
-
 from preparation.tables import (
     ade20k_value_table,
     cityscapes_label_id_table,

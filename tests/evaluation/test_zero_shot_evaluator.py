@@ -107,9 +107,7 @@ def test_across_data_sets(dataset, caplog):
     """A model trained on NAME's cats and dogs meets a data set of dogs, cows and roads."""
     names = ["dog", "cow", "road"]
     classes = make_vocabulary(names)
-    register_zero_shot_split(
-        OTHER, dataset, dataset, classes, training=False, evaluation_only=True
-    )
+    register_zero_shot_split(OTHER, dataset, dataset, classes, training=False, evaluation_only=True)
     evaluator = ZeroShotEvaluator(OTHER, dataset / "out", trained_on=[NAME])
     vocabulary = Vocabulary(*(tuple(names),) * 2, (True, False, False))
     # dog: 1 hit, 2 true, 2 predicted; cow: no hit; road: all

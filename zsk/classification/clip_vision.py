@@ -14,8 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .clip_attention import merge_heads, region_attention, split_heads
-from .clip_patches import patch_coverage, resize_positions
+from .clip_patches import (
+    merge_heads,
+    patch_coverage,
+    region_attention,
+    resize_positions,
+    split_heads,
+)
 
 
 class ClipVision(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
+
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.images import IMAGE_SUFFIXES
