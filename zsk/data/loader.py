@@ -10,9 +10,11 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
+    MapDataset,
     build_detection_test_loader,
     get_detection_dataset_dicts,
 )
+from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
@@ -76,18 +78,13 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
         UserError: the data set is not registered, or its files do not pair up.
     """
     mapper = ZeroShotMapper(cfg, is_train=False, dataset_name=dataset_name)
-    singles = build_detection_test_loader(
-        get_detection_dataset_dicts(dataset_name, filter_empty=False),
-        mapper=mapper,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-    )
-    # Detectron2 0.6 has no argument for the batch size and the start of workers
+    records = get_detection_dataset_dicts(dataset_name, filter_empty=False)
     return DataLoader(
-        singles.dataset,
+        MapDataset(DatasetFromList(records, copy=False), mapper),
         batch_size=cfg.TEST.IMS_PER_BATCH,
-        sampler=singles.batch_sampler.sampler,  # the images of this process
-        num_workers=singles.num_workers,
-        collate_fn=singles.collate_fn,
+        sampler=InferenceSampler(len(records)),  # the images of this process
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=list,
         worker_init_fn=outlive_stop_signals,
     )
 

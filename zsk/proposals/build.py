@@ -111,7 +111,6 @@ def build_class_scores(
         return NoScores()
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
-    _refuse_hidden_dims(head, f"CLASS_FEATURES {list(head.CLASS_FEATURES)}")
     channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
     if head.CLASSIFIER == "linear":
         embedding = region_embedding(channels, head.NUM_CLASSES + 1, head.CLASS_DROPOUT)
@@ -126,7 +125,7 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     The linear classifier is a single layer, as MaskFormer's is.
 
     Raises:
-        UserError: CLASSIFIER linear has CLASS_HIDDEN_DIMS, or it is none.
+        UserError: CLASSIFIER is none.
     """
     if head.CLASSIFIER == "none":
         raise UserError(
@@ -134,18 +133,9 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
             "DynamicKernelHead with IN_FEATURES [], or CLASSIFIER text"
         )
     if head.CLASSIFIER == "linear":
-        _refuse_hidden_dims(head, "CLASSIFIER linear")
         return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)
     embedding = mlp(dim, head.CLASS_HIDDEN_DIMS or [dim, dim], embed_dim)
     return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
-
-
-def _refuse_hidden_dims(head: CfgNode, setting: str) -> None:
-    if head.CLASS_HIDDEN_DIMS:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS is {list(head.CLASS_HIDDEN_DIMS)}, but with "
-            f"MODEL.SEM_SEG_HEAD.{setting} nothing reads it: set it to []"
-        )
 
 
 def _clustered(cfg: CfgNode) -> list[str]:
