@@ -13,7 +13,7 @@ from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation import ZeroShotEvaluator
-from zsk.evaluation.provenance import git_revision
+from zsk.evaluation.report import git_revision
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -20,8 +20,7 @@ from torch.utils.data import DataLoader
 
 from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
-from zsk.data.samples import PositionSampler, SeededSamples
-from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
+from zsk.data.samples import PositionSampler, SeededSamples, SkippedFiles
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.signals import outlive_stop_signals
 from zsk.errors import UserError
@@ -50,13 +49,11 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
             f"SOLVER.IMS_PER_BATCH is {batch}, which {processes} processes cannot share evenly: "
             f"choose a multiple of {processes}"
         )
-    mapper: Callable[[dict[str, Any]], dict[str, Any]]
     mapper = ZeroShotMapper(cfg, is_train=True, dataset_name=names[0])
-    if share := cfg.DATALOADER.SKIP_UNREADABLE:
-        mapper = ReplaceUnreadable(mapper, records)
+    share = cfg.DATALOADER.SKIP_UNREADABLE
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     loader = DataLoader(
-        SeededSamples(DatasetFromList(records, copy=False), mapper, seed),
+        SeededSamples(DatasetFromList(records, copy=False), mapper, seed, share > 0),
         sampler=PositionSampler(len(records), seed, start_iter * (batch // processes)),
         batch_size=batch // processes,
         drop_last=True,

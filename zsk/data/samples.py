@@ -8,8 +8,9 @@ in between.
 from __future__ import annotations
 
 import itertools
+import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,12 @@ import torch
 from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import Dataset
+
+from zsk.errors import UnreadableFile, UserError
+
+Record = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 class PositionSampler(TrainingSampler):
@@ -35,26 +42,79 @@ class PositionSampler(TrainingSampler):
         yield from itertools.islice(zip(positions, super().__iter__()), self.start, None)
 
 
-class SeededSamples(Dataset[dict[str, Any]]):
-    """Maps (position, index) to a mapped record; its random view depends on seed and position."""
+class SeededSamples(Dataset[Record]):
+    """Maps (position, index) to a mapped record; its random view depends on seed and position.
+
+    With `skip_unreadable` the next record of the list is taken where a photo or label cannot be
+    read, and the mapped record has the key "skipped": photo → the reason, of those passed over.
+    """
 
     def __init__(
         self,
-        records: Sequence[dict[str, Any]],
-        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+        records: Sequence[Record],
+        mapper: Callable[[Record], Record],
         seed: int,
+        skip_unreadable: bool = False,
     ):
         self.records = records
         self.mapper = mapper
         self.seed = seed
+        self.skip_unreadable = skip_unreadable
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, place: tuple[int, int]) -> Record:
+        """Raises UserError when no record can be read, or for a mistake that is no damage."""
         position, index = place
         with seeded_sample(self.seed, position):
-            return self.mapper(self.records[index])
+            if not self.skip_unreadable:
+                return self.mapper(self.records[index])
+            skipped: dict[str, str] = {}
+            for step in range(len(self.records)):
+                record = self.records[(index + step) % len(self.records)]
+                try:
+                    return {**self.mapper(record), "skipped": skipped}
+                except UnreadableFile as error:
+                    skipped[record["file_name"]] = last = str(error)
+        raise UserError(f"none of the {len(skipped)} images can be read: {last}")
+
+
+class SkippedFiles:
+    """Batches of `loader`; counts the records that `SeededSamples` passed over.
+
+    Every process counts what it came across itself.
+
+    Attributes:
+        files: photo → why it or its label cannot be read.
+    """
+
+    def __init__(self, loader: Iterable[list[Record]], total: int, share: float) -> None:
+        """
+        Args:
+            total: number of records.
+            share: largest share of them that may be skipped.
+        """
+        self.loader, self.total, self.share = loader, total, share
+        self.files: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        """Raises UserError when more files than the share allows were unreadable."""
+        for batch in self.loader:
+            for record in batch:
+                for photo, reason in record.pop("skipped").items():
+                    if photo not in self.files:
+                        self.files[photo] = reason
+                        logger.warning(f"skipped: {reason} ({self.summary()})")
+            if len(self.files) > self.share * self.total:
+                raise UserError(
+                    f"{self.summary()}, which is more than DATALOADER.SKIP_UNREADABLE "
+                    f"{self.share} allows: the last one is {list(self.files.values())[-1]}"
+                )
+            yield batch
+
+    def summary(self) -> str:
+        return f"{len(self.files)} of {self.total} training images cannot be read"
 
 
 def seed_iteration(seed: int, iteration: int, rank: int) -> None:

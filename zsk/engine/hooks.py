@@ -16,7 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import JSONWriter
 from fvcore.common.checkpoint import Checkpointer
 
-from zsk.data.unreadable import SkippedFiles
+from zsk.data.samples import SkippedFiles
 from zsk.errors import UserError
 from zsk.safe_load import read_file
 
