@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zsk.data.class_names import VOC_NAMES
 from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
@@ -32,7 +32,7 @@ CITYSCAPES_LAST_LABEL_ID = 33
 
 def voc_value_table() -> np.ndarray:
     """(256,) int16, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
-    return value_table(range(1, len(VOC_NAMES) + 1), ignored=(0,))
+    return value_table(range(1, len(get_split("voc")) + 1), ignored=(0,))
 
 
 def coco_stuff_value_table() -> np.ndarray:

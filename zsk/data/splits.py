@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
 
-from zsk.data import class_names
 from zsk.errors import UserError
+from zsk.strict_yaml import read_yaml
 from zsk.vocabulary import Vocabulary
 
-
-class ZeroShotSplit(NamedTuple):
-    """All classes in label order, the unseen classes, and prompt names of some classes."""
-
-    names: tuple[str, ...]
-    unseen: tuple[str, ...]
-    prompt_names: Mapping[str, str]
-
-
-SPLITS: dict[str, ZeroShotSplit] = {
-    "voc": ZeroShotSplit(
-        class_names.VOC_NAMES, class_names.VOC_UNSEEN, class_names.VOC_PROMPT_NAMES
-    ),
-    "coco_stuff": ZeroShotSplit(
-        class_names.COCO_STUFF_NAMES,
-        class_names.COCO_STUFF_UNSEEN,
-        class_names.COCO_STUFF_PROMPT_NAMES,
-    ),
-    "synthetic_stuff": ZeroShotSplit(
-        class_names.SYNTHETIC_OBJECTS + class_names.SYNTHETIC_STUFF,
-        class_names.SYNTHETIC_UNSEEN_OBJECTS + class_names.SYNTHETIC_UNSEEN_STUFF,
-        {},
-    ),
-    "synthetic_objects": ZeroShotSplit(
-        class_names.SYNTHETIC_OBJECTS, class_names.SYNTHETIC_UNSEEN_OBJECTS, {}
-    ),
-}
+SPLITS = ("coco_stuff", "synthetic_objects", "synthetic_stuff", "voc")
+CLASS_LISTS = Path(__file__).with_name("class_lists")
+"""A file for each benchmark, with the keys classes, unseen and prompt_names of a split file."""
 
 
 def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
@@ -50,9 +27,16 @@ def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
         UserError: there is no split of that name.
     """
     if name not in SPLITS:
-        raise UserError(f"there is no split {name!r}: choose one of {', '.join(sorted(SPLITS))}")
-    split = SPLITS[name]
-    return make_vocabulary(split.names, split.unseen, split.prompt_names if friendly else {})
+        raise UserError(f"there is no split {name!r}: choose one of {', '.join(SPLITS)}")
+    return listed_classes(name, friendly)
+
+
+@functools.cache
+def listed_classes(name: str, friendly: bool = True) -> Vocabulary:
+    """The classes in a file of CLASS_LISTS."""
+    content = read_yaml(CLASS_LISTS / f"{name}.yaml")
+    prompt_names = content.get("prompt_names") if friendly else None
+    return make_vocabulary(content["classes"], content.get("unseen", ()), prompt_names)
 
 
 def make_vocabulary(
