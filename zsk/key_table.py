@@ -80,10 +80,6 @@ ASCENDING = Rule(
     lambda value: all(map(COUNT.allows, value)) and sorted(set(value)) == list(value),
     "an ascending list of iterations",
 )
-RESULT = Rule(
-    lambda value: len(value) == 4 and all(map(number().holds, value[2:])),
-    "[task, metric, value, tolerance]",
-)
 
 
 def _model(registry: Registry, known: str) -> Rule:
@@ -217,13 +213,12 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     ],
     "TEST.": [
         (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY"),
-        (each(RESULT), "EXPECTED_RESULTS"),
-        (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE PRECISE_BN.NUM_ITER"),
+        (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE"),
         (one_of("joint", "seen"), "VOCABULARY"),
         (one_of("result", "photo"), "VOTES_AT"),
         (each(one_of("png", "rle")), "DUMP"),
         (each(NOT_NEGATIVE, 1), "AUG.MIN_SIZES"),
-        (ANY, "BEST_METRIC PROPOSAL_RECALL AUG.ENABLED AUG.FLIP PRECISE_BN.ENABLED"),
+        (ANY, "BEST_METRIC PROPOSAL_RECALL AUG.ENABLED AUG.FLIP"),
     ],
 }
 RULES = {

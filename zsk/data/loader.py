@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +10,12 @@ from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
     MapDataset,
-    build_detection_test_loader,
     get_detection_dataset_dicts,
 )
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
-from zsk.data.augmentations import eval_augmentations
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.samples import PositionSampler, SeededSamples, SkippedFiles
 from zsk.data.vocabularies import get_vocabulary
@@ -41,7 +38,7 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
             pair up, or a batch that the processes cannot share evenly.
     """
     names = cfg.DATASETS.TRAIN
-    records = _training_records(names)
+    records = training_records(names)
     logging.getLogger(__name__).info(f"training on {len(records)} images of {', '.join(names)}")
     batch, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if batch < processes or batch % processes:
@@ -86,34 +83,8 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
 
 
-def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> DataLoader:
-    """The training images once, resized as in testing, as lists of one mapped training record.
-
-    Args:
-        cfg: DATASETS.TRAIN, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST, INPUT.MAX_SIZE_TEST and
-            DATALOADER.NUM_WORKERS are read.
-        max_images: as many images at most, drawn with `seed`; 0: all.
-
-    Raises:
-        UserError: no or unknown training data set, vocabularies that differ, or files that do not
-            pair up.
-    """
-    names = cfg.DATASETS.TRAIN
-    records = _training_records(names)
-    if 0 < max_images < len(records):
-        records = random.Random(seed).sample(records, max_images)
-    mapper = ZeroShotMapper(
-        is_train=True,
-        vocabulary=get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES),
-        augmentations=eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
-    )
-    return build_detection_test_loader(
-        records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
-    )
-
-
-def _training_records(names: Sequence[str]) -> list[dict[str, Any]]:
-    """The records of the training data sets, which have to share one vocabulary."""
+def training_records(names: Sequence[str]) -> list[dict[str, Any]]:
+    """The records of the training data sets. Raises UserError unless they share one vocabulary."""
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     vocabulary = get_vocabulary(names[0])
