@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from detectron2.config import CfgNode, get_cfg
 from PIL import Image
+from training.segments import build_segment_loader
 
 from zsk.config import add_zsk_config
 from zsk.data.check import check_at_start
 from zsk.data.images import read_image
-from training.segments import build_segment_loader
-
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
 from zsk.data.samples import SeededSamples, SkippedFiles

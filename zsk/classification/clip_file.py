@@ -70,7 +70,11 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
         what = "belongs to a model of open_clip, which may have GELU where OpenAI's have QuickGELU"
     elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
         what = "holds an image tower that is wider than any of OpenAI's"
-    elif text_width >= MIN_WIDTH and hidden is not None and not torch.equal(hidden, hidden.half().to(hidden.dtype)):
+    elif (
+        text_width >= MIN_WIDTH
+        and hidden is not None
+        and not torch.equal(hidden, hidden.half().to(hidden.dtype))
+    ):
         what = "does not hold numbers of OpenAI's weights, and does not say if it has QuickGELU"
     else:
         return

@@ -29,10 +29,8 @@ logger = logging.getLogger(__name__)
 
 def cache_folder() -> Path:
     """$ZSK_CACHE_DIR/text, or ~/.cache/zsk-net/text."""
-    chosen = os.environ.get("ZSK_CACHE_DIR")
-    # not Path.home(), which raises where no home is known
-    home = os.path.expanduser("~")
-    return Path(os.path.expanduser(chosen) if chosen else f"{home}/.cache/zsk-net") / "text"
+    folder = os.environ.get("ZSK_CACHE_DIR") or "~/.cache/zsk-net"
+    return Path(os.path.expanduser(folder)) / "text"  # not Path's, which raises without a home
 
 
 class TextCache:

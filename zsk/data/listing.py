@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,11 +96,9 @@ def read_stems(file_list: str | os.PathLike[str]) -> list[str]:
         raise UserError(f"the list of images {error}") from error
     if not stems:
         raise UserError(f"the list of images {file_list} is empty: it needs one stem per line")
-    known: set[str] = set()
-    for stem in stems:
-        if stem in known:
+    for stem, count in Counter(stems).items():
+        if count > 1:
             raise UserError(f"the list of images {file_list} names {stem!r} twice")
-        known.add(stem)
     return stems
 
 

@@ -134,21 +134,15 @@ def git_revision(root: Path) -> str:
     "unknown" when `root` is not the top of a git checkout: an installed package may lie inside
     another repository, whose revision would be wrong.
     """
-    top = _git(root, "rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != root.resolve():
-        return "unknown"
-    return _git(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or "unknown"
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Standard output of a git command, None when git is missing or refuses."""
+    command = ["git", "-C", str(root), *"describe --always --dirty --abbrev=40 --exclude=*".split()]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+        if (root / ".git").exists():
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # git is missing or refuses
+        pass
+    return "unknown"
 
 
 def _version(name: str) -> str:
