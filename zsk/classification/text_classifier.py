@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from detectron2.config import CfgNode
@@ -73,14 +72,18 @@ class TextClassifier(FrozenModule):
         self._cache = dict([*others[1 - CACHED_VOCABULARIES :], (key, rows)])
         return rows
 
-    @torch.inference_mode(False)  # rows that a test reads have to serve in training, too
     def _kept_or_encoded(self, vocabulary: Vocabulary) -> Tensor:
-        encode = partial(self._encode, vocabulary)
         if self.disk_cache is None:
-            return encode()
-        names = vocabulary.prompt_names
-        return self.disk_cache.rows(self.encoder, self.templates, names, encode)
+            return self._encode(vocabulary)
+        with torch.inference_mode(False):  # rows that a test reads have to serve in training, too
+            return self.disk_cache.rows(
+                self.encoder,
+                self.templates,
+                vocabulary.prompt_names,
+                lambda: self._encode(vocabulary),
+            )
 
+    @torch.inference_mode(False)  # as above
     @torch.no_grad()
     def _encode(self, vocabulary: Vocabulary) -> Tensor:
         names = vocabulary.prompt_names

@@ -17,8 +17,8 @@ from .class_scores import (
     mlp,
     region_embedding,
 )
-from .image_clusters import ClusterGenerator, ClusterKernels
-from .kernel_generator import KernelGenerator, StaticKernels
+from .image_clusters import ClusterKernels
+from .kernel_generator import BackboneFeature, KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
 
 
@@ -38,9 +38,7 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
         )
 
 
-def build_kernel_generator(
-    cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]
-) -> KernelGenerator | ClusterGenerator:
+def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> KernelGenerator:
     """ASPP, fusion and initial kernels; with MODEL.SEM_SEG_HEAD.IN_FEATURES [] clusters alone.
 
     Raises:
@@ -55,10 +53,8 @@ def build_kernel_generator(
                 "NUM_STAGES 0 and CLASS_FEATURES or CLASSIFIER none: name the feature that ASPP "
                 "reads"
             )
-        _check_clusters(kernels)
-        return ClusterGenerator(
-            kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
-        )
+        names = _clustered(cfg)
+        return KernelGenerator(BackboneFeature(names[0]), _build_clusters(kernels, None), names)
     if head.CLASSIFIER == "none":
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but IN_FEATURES {list(head.IN_FEATURES)} asks "
@@ -147,13 +143,13 @@ def _clustered(cfg: CfgNode) -> list[str]:
 def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
     if kernels.INIT == "learned":
         return StaticKernels(kernels.NUM_KERNELS, kernels.DIM, kernels.INIT_BIAS)
-    _check_clusters(kernels)
-    return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
+    return _build_clusters(kernels, kernels.DIM)
 
 
-def _check_clusters(kernels: CfgNode) -> None:
+def _build_clusters(kernels: CfgNode, dim: int | None) -> ClusterKernels:
     if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
         raise UserError(
             f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
             f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
         )
+    return ClusterKernels(kernels.CLUSTER_COUNTS, dim, logit=kernels.CLUSTER_LOGIT)
