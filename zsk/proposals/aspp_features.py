@@ -11,7 +11,7 @@ from detectron2.layers import ASPP, Conv2d, ShapeSpec
 from torch import Tensor, nn
 
 from .masks import resize_masks
-from .norm import build_norm
+from .norm import build_norm, conv
 
 
 class FineFusion(nn.Module):
@@ -31,15 +31,7 @@ class FineFusion(nn.Module):
             norm=build_norm(norm if reduced_channels % 32 == 0 else "", reduced_channels),
             activation=nn.ReLU(inplace=True),
         )
-        self.fuse = Conv2d(
-            dim + reduced_channels,
-            dim,
-            3,
-            padding=1,
-            bias=not norm,
-            norm=build_norm(norm, dim),
-            activation=nn.ReLU(inplace=True),
-        )
+        self.fuse = conv(dim + reduced_channels, dim, 3, norm)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
@@ -76,15 +68,7 @@ class AsppFeatures(nn.Module):
             norm=norm and partial(build_norm, norm),
             activation=nn.ReLU(inplace=True),
         )
-        self.project = Conv2d(
-            aspp_channels,
-            dim,
-            3,
-            padding=1,
-            bias=not norm,
-            norm=build_norm(norm, dim),
-            activation=nn.ReLU(inplace=True),
-        )
+        self.project = conv(aspp_channels, dim, 3, norm)
         self.fusion = (
             FineFusion(input_shape[fine_feature].channels, dim, norm) if fine_feature else None
         )
