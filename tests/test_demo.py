@@ -13,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from detectron2.config import CfgNode
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
+from zsk.answer import PixelAnswer
 from zsk.cli import segment
 from zsk.cli.photo_files import find_photos
 from zsk.cli.results import name_results
 from zsk.cli.said_logs import said_logs
 from zsk.errors import UserError
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation
+from zsk.segmentation import Segmentation
+from zsk.segmenter import DEFAULT_CONFIG
 from zsk.vocabulary import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "demo.py"
@@ -51,10 +54,17 @@ class FakeSegmenter:
             return class_names
         return Vocabulary.from_words(class_names, trained=["diningtable"])
 
-    def together(self, images, class_names):
+    def together(self, images, class_names, **asked):
         FakeSegmenter.batches.append(len(images))
-        labels = [np.zeros(image.shape[:2], dtype=np.int64) for image in images]
-        return [Segmentation(one, class_names) for one in labels]
+        FakeSegmenter.asked = asked
+        return [self.segmentation(image, class_names) for image in images]
+
+    def segmentation(self, image, names):
+        scores = torch.zeros(len(names), *image.shape[:2])
+        scores[0] = 1.0
+        answer = PixelAnswer(lambda top, bottom: scores[:, top:bottom], image.shape[:2], len(names))
+        labels, confidence = answer.label()
+        return Segmentation(labels.numpy(), confidence.numpy(), names, image, answer)
 
 
 @pytest.fixture
