@@ -7,13 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from zsk.errors import UserError, run_cli
 from zsk.export.formats import FILES, check_packages, read_look, write_look
 from zsk.export.look import FixedLook, side_divisor
 from zsk.export.parity import HEADER, compare, sample_photos
-from zsk.export.words import read_words, words_of, write_words
+from zsk.export.words import words_of, write_words
 from zsk.files import user_path
 from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
@@ -63,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     args = parse_arguments(argv)
     look_file, words_file = args.output / FILES[args.format], args.output / WORDS_FILE
     wanted = [words_file] if args.words_only else [look_file, words_file]
-    _prepare(args.output, wanted, args.overwrite)
     if not args.words_only:
         check_packages(args.format, check=args.check is not None)
+    _prepare(args.output, wanted, args.overwrite)
     config_file, weights = by_name(args.config_file, args.weights)
     segmenter = Segmenter(config_file, weights, "cpu", args.opts)
     model = exportable(segmenter.model)
@@ -140,7 +141,7 @@ def _check(
     origin: str,
 ) -> None:
     run = read_look(folder / FILES[format], format, FixedLook(model).outputs)
-    words = read_words(folder / WORDS_FILE)
+    words = dict(np.load(folder / WORDS_FILE))
     parity = compare(model, run, words, vocabulary, size, photos or sample_photos())
     say(HEADER)
     say(parity.row(origin, format, size))

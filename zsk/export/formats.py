@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,11 @@ FILES = {"onnx": "look.onnx", "torchscript": "look.pt", "torch-export": "look.pt
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 """A photo (H,W,3) uint8 → the outputs by name."""
 
-MAX_BYTES = 2**31 - 1  # of an ONNX file, which is one message of protobuf
-
 
 def check_packages(format: str, check: bool = False) -> None:
     """Raise a UserError where a package is missing that the format needs."""
     needed = ["onnx", "onnxscript", *(["onnxruntime"] if check else [])]
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    missing = [name for name in needed if find_spec(name) is None]
     if format == "onnx" and missing:
         raise UserError(
             f"--format onnx needs the package {missing[0]}, which is not installed: "

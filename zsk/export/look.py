@@ -87,9 +87,7 @@ def fixed_regions(encoder: RegionEncoder, photo: Tensor, masks: Tensor) -> tuple
     looks = []
     for threshold in encoder.logit_thresholds:
         if isinstance(encoder, CropEncoder):
-            crops, shown = fixed_crops(
-                pixels, masks, threshold, encoder.encoder, encoder.antialias
-            )
+            crops, shown = fixed_crops(pixels, masks, threshold, encoder.encoder, encoder.antialias)
             rows = encoder.encoder.encode_image(crops)
         else:
             inside = masks > threshold

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# The page shows what follows.
-
 
 def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
     powers = np.exp(logits - logits.max(axis=axis, keepdims=True))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.proposals.class_scores import TextAlignedScores
 from zsk.vocabulary import Vocabulary
@@ -49,12 +47,3 @@ def write_words(path: Path, words: dict[str, np.ndarray]) -> None:
     """Raises UserError where the file cannot be written."""
     with replacing(path) as unfinished:
         np.savez(unfinished, allow_pickle=False, **words)
-
-
-def read_words(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a words.npz. Raises UserError where it is none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no words.npz of 'zsk export': {error}") from error
