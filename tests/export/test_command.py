@@ -80,7 +80,7 @@ def test_the_size_by_default(tiny):
 def test_an_output_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file cannot be a folder"):
-        run(tmp_path / "file")
+        run(tmp_path / "file", "--format", "torchscript")
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
@@ -117,6 +117,7 @@ class Unexportable(nn.Module):
         return {} if images.sum() > 0 else None
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_exported(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny, "backbone", Unexportable())
     with pytest.raises(UserError, match="cannot be exported as torchscript .*: try another"):

@@ -22,6 +22,8 @@ from .look import FixedLook
 FILES = {"onnx": "look.onnx", "torchscript": "look.pt", "torch-export": "look.pt2"}
 """Format → name of the file that has the network."""
 
+MAX_BYTES = 2**31 - 2**24  # of weights in an ONNX file, which is one message of protobuf
+
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 """A photo (H,W,3) uint8 → the outputs by name."""
 
@@ -90,6 +92,9 @@ def _onnx(program: Any, image: Tensor, outputs: list[str]) -> Callable[[Path], N
         program, dynamo=True, input_names=["image"], output_names=outputs, verbose=False
     )
     assert exported is not None
+    values = [value.const_value for value in exported.model.graph.initializers.values()]
+    if sum(value.nbytes for value in values if value is not None) > MAX_BYTES:
+        raise ValueError("a file of this format has at most 2 GB")
     return lambda path: exported.save(str(path), external_data=False)
 
 

@@ -70,7 +70,7 @@ def side_divisor(model: ZSKNet) -> int:
 
 def linear_classes(model: ZSKNet) -> int:
     """The number of classes of a CLASSIFIER linear, 0 of another."""
-    for part in model.sem_seg_head.modules():
+    for part in model.modules():
         if isinstance(part, LinearScores):
             return part.num_classes
     return 0

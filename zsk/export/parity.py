@@ -82,7 +82,7 @@ def compare(
         expected = _outputs(model.look([tensor])[0])
         record = {"image": tensor, "vocabulary": vocabulary, "height": height, "width": width}
         with torch.inference_mode():
-            expected_labels = model([record])[0]["pred_labels"].numpy()  # type: ignore[index]
+            expected_labels = model([record])[0]["pred_labels"].numpy()
         labels = label(look["masks"], name(look, words), words, (height, width))
         found.labels.append(float((labels == expected_labels).mean()))
         for output in look.keys() & expected.keys():

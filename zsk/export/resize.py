@@ -43,10 +43,9 @@ def plain_bicubic(start: Tensor, stop: Tensor, length: int, size: int) -> Tensor
     weights = _cubic((centres - taps).abs(), SHARP)
     first, last = start[:, None, None], stop[:, None, None] - 1
     taps = torch.minimum(torch.maximum(taps, first), last)
-    return sum(
-        weights[:, :, tap, None] * (taps[:, :, tap, None] == torch.arange(length))
-        for tap in range(4)
-    )
+    columns = torch.arange(length)
+    parts = [weights[:, :, t, None] * (taps[:, :, t, None] == columns) for t in range(4)]
+    return torch.stack(parts).sum(dim=0)
 
 
 def _places(start: Tensor, stop: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def words_of(model: ZSKNet, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
         "votes_at": "photo" if model.resize_votes else "result",
         "classifier": "linear" if linear_classes(model) else "none",
     }
-    for part in model.sem_seg_head.modules():
+    for part in model.modules():
         if isinstance(part, TextAlignedScores):  # the last one is that of the last stage
             values["classifier"] = "text"
             values["head_temperature"] = np.float32(part.temperature)
