@@ -16,6 +16,7 @@ from zsk.cli import export as command
 from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.export import formats
+from zsk.export.words import write_words
 from zsk.test_time_augmentation import ZSKNetWithTTA
 from zsk.tiles import ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
@@ -142,13 +143,12 @@ def test_the_labels_of_an_export(tiny, tmp_path, capsys, format):
 
 @pytest.mark.slow
 def test_an_export_with_other_labels_is_refused(tiny, tmp_path, monkeypatch):
-    def another(look, *_):
-        look.model.sem_seg_head.kernel_generator.kernels.init_kernels.data.neg_()
-        formats_write(look, *_)
-        look.model.sem_seg_head.kernel_generator.kernels.init_kernels.data.neg_()
+    def turned_words(path, words):
+        write_words(
+            path, words | {key: np.roll(words[key], 1, 0) for key in ("text", "region_text")}
+        )
 
-    formats_write = command.write_look
-    monkeypatch.setattr(command, "write_look", another)
+    monkeypatch.setattr(command, "write_words", turned_words)
     with pytest.raises(UserError, match="do not use it"):
         run(tmp_path, "--format", "torchscript", "--size", "64", "96", "--check", PHOTO)
 

@@ -11,16 +11,22 @@ of your own.
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import zsk  # isort: skip  # noqa: F401, E402  (first: it makes Detectron2 importable)
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from detectron2.modeling import build_model  # noqa: E402
+from PIL import Image  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 from zsk.classification.clip_encoder import CLIP  # noqa: E402
+from zsk.data.images import read_image  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.export.formats import FILES, check_packages, read_look, write_look  # noqa: E402
 from zsk.export.look import FixedLook  # noqa: E402
@@ -43,7 +49,7 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "queries": (QUERIES,),
     "queries-one-pass": (QUERIES, *ONE_PASS),
 }
-SIZES = ("192x256", "256x224")
+SIZES = ("96x128", "160x96")
 WORDS = "cat, person, motorcycle, cup, saucer, spoon, table, bench, rocket, sky"
 
 
@@ -58,8 +64,7 @@ def main() -> None:
     say(HEADER)
     with tempfile.TemporaryDirectory() as folder:
         for system in args.systems:
-            model = build(SYSTEMS[system], Path(folder))
-            vocabulary = Vocabulary.from_words(WORDS, ("cat", "person", "table"))
+            model, vocabulary = build(SYSTEMS[system], Path(folder))
             words = words_of(model, vocabulary)
             for size in map(parse_size, args.sizes):
                 for format in args.formats:
@@ -70,15 +75,46 @@ def main() -> None:
                     say(parity.row(system, format, size))
 
 
-def build(choice: tuple[str, ...], folder: Path) -> ZSKNet:
-    """The embedded model, or one with random weights and a random CLIP."""
+def build(choice: tuple[str, ...], folder: Path) -> tuple[ZSKNet, Vocabulary]:
+    """The embedded model, or one with random weights and a random CLIP; and words for it."""
     if not choice:
-        return Segmenter(device="cpu").model
+        segmenter = Segmenter(device="cpu")
+        return segmenter.model, segmenter.vocabulary(WORDS)
     torch.manual_seed(0)
     clip = folder / "clip.pt"
     torch.save(CLIP(32, 64, 2, 64, 16, 77, 49408, 64, 1, 2).state_dict(), clip)
     random = ["MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", str(clip), "MODEL.DEVICE", "cpu"]
-    return build_model(load_config(choice[0], [*random, *choice[1:]])).eval()
+    random += ["MODEL.CLIP.TEMPERATURE", "100.0"]  # as OpenAI's
+    model = build_model(load_config(choice[0], [*random, *choice[1:]])).eval()
+    for part in model.modules():
+        if isinstance(part, nn.GroupNorm):
+            part.num_groups = part.num_channels  # or random masks hardly vary over the photo
+    images = [Image.fromarray(read_image(photo)).resize((128, 96)) for photo in sample_photos()]
+    looks = model.look([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images])
+    model.text_classifier = Rows([look.head_embeddings for look in looks])
+    model.region_text_classifier = Rows([look.clip_embeddings for look in looks])
+    words = [f"word {number}" for number in range(len(model.text_classifier.rows))]
+    return model, Vocabulary.from_words(words, words[::2])
+
+
+class Rows(nn.Module):
+    """Text embeddings that tell random embeddings apart: with others all pixels get one label.
+
+    Args:
+        embeddings: of the regions of some photos, (N,E) each. The rows are every eighth of them,
+            less the directions of the photos' means.
+    """
+
+    def __init__(self, embeddings: Sequence[torch.Tensor]) -> None:
+        super().__init__()
+        means = torch.stack([rows.mean(dim=0) for rows in embeddings])
+        common, _ = torch.linalg.qr(means.T)
+        rows = torch.cat([rows[::8] for rows in embeddings])
+        self.rows = F.normalize(rows - rows @ common @ common.T, dim=1)
+
+    def forward(self, vocabulary: Vocabulary) -> torch.Tensor:
+        """(K,E) unit rows."""
+        return self.rows
 
 
 def parse_size(text: str) -> tuple[int, int]:

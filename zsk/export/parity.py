@@ -21,7 +21,7 @@ from .naming import label, name
 
 TOLERANCE = 1e-3
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-HEADER = "| model | format | size | photos | masks | head | clip | valid | equal labels |"
+HEADER = "| model | format | size | photos | masks | head | clip | valid | words | equal labels |"
 
 
 @dataclass
@@ -32,11 +32,13 @@ class Parity:
         largest: output → largest difference.
         outside: output → share of the values with a difference over TOLERANCE.
         labels: share of the pixels with equal labels, of each photo.
+        words: the labels that occur.
     """
 
     largest: dict[str, float] = field(default_factory=dict)
     outside: dict[str, float] = field(default_factory=dict)
     labels: list[float] = field(default_factory=list)
+    words: set[int] = field(default_factory=set)
 
     def row(self, model: str, format: str, size: tuple[int, int]) -> str:
         """A line of a table under HEADER; the labels are those of the worst photo."""
@@ -46,8 +48,8 @@ class Parity:
             over = f" ({outside:.2%} over {TOLERANCE:g})" if outside else ""
             cells.append("–" if largest is None else f"{largest:.1e}{over}")
         photos, height, width = len(self.labels), *size
-        equal = f"{min(self.labels):.4%}"
-        return f"| {' | '.join([model, format, f'{height}×{width}', str(photos), *cells, equal])} |"
+        cells += [str(len(self.words)), f"{min(self.labels):.4%}"]
+        return f"| {' | '.join([model, format, f'{height}×{width}', str(photos), *cells])} |"
 
 
 def sample_photos() -> list[Path]:
@@ -84,6 +86,7 @@ def compare(
         with torch.inference_mode():
             expected_labels = model([record])[0]["pred_labels"].numpy()
         labels = label(look["masks"], name(look, words), words, (height, width))
+        found.words.update(np.unique(expected_labels).tolist())
         found.labels.append(float((labels == expected_labels).mean()))
         for output in look.keys() & expected.keys():
             if look[output].shape != expected[output].shape:
