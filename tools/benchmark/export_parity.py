@@ -86,9 +86,6 @@ def build(choice: tuple[str, ...], folder: Path) -> tuple[ZSKNet, Vocabulary]:
     random = ["MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", str(clip), "MODEL.DEVICE", "cpu"]
     random += ["MODEL.CLIP.TEMPERATURE", "100.0"]  # as OpenAI's
     model = build_model(load_config(choice[0], [*random, *choice[1:]])).eval()
-    for part in model.modules():
-        if isinstance(part, nn.GroupNorm):
-            part.num_groups = part.num_channels  # or random masks hardly vary over the photo
     images = [Image.fromarray(read_image(photo)).resize((128, 96)) for photo in sample_photos()]
     looks = model.look([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images])
     model.text_classifier = Rows([look.head_embeddings for look in looks])

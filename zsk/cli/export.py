@@ -82,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     write_words(words_file, words_of(model, vocabulary))
     say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
     say(f"{words_file}: {len(vocabulary)} words")
-    say(f"one photo at a time, resized to {size[0]}x{size[1]} pixels: the size is fixed")
+    say(
+        f"it takes one photo at a time, resized to a height of {size[0]} and a width of {size[1]} "
+        "pixels: neither the size nor the number of photos can change"
+    )
     if args.check is not None:
         origin = Path(config_file or DEFAULT_CONFIG).stem
         _check(model, vocabulary, size, args.format, args.output, args.check, origin)

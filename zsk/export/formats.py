@@ -108,9 +108,19 @@ def _torch_export(program: Any, image: Tensor, outputs: list[str]) -> Callable[[
     return lambda path: torch.export.save(program, str(path))
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-    """softmax(QKᵀ/√d)·V, of any number of heads: the exporter knows four dimensions alone."""
-    assert not any(options.values()), "attention with a mask"
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(QKᵀ/√d)·V of tensors of any rank: the exporter to ONNX takes four dimensions only."""
+    assert mask is None and scale is None and not (dropout or is_causal or enable_gqa)
     return (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1) @ value
 
 
