@@ -21,4 +21,5 @@ def test_an_exported_look_is_that_of_the_model(system, tmp_path):
     parity = compare(model, run, words, vocabulary, size, sample_photos()[:2])
     assert parity.largest.keys() == {"masks", "head", "clip", "valid"}
     assert max(parity.largest.values()) < 1e-3
-    assert min(parity.labels) > 0.999 and len(parity.words) > 1
+    assert min(parity.labels) > 0.999
+    assert len(parity.words) > 1 or system != "kernels"  # random queries all get one word
