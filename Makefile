@@ -74,7 +74,7 @@ UV_COMPILE = $(VENV)/bin/uv pip compile --quiet --no-config --generate-hashes --
 	--custom-compile-command "make lock" $(UPGRADE)
 lock: $(STAMP)  ## pin what pyproject.toml asks for anew (UPGRADE=--upgrade: newest versions)
 	$(UV_COMPILE) --group build --output-file requirements/build.txt
-	$(UV_COMPILE) --extra detectron2 --extra open_clip --extra dev --extra docs \
+	$(UV_COMPILE) --extra detectron2 --extra open_clip --extra export --extra docs --extra dev \
 		--output-file requirements/lock.txt pyproject.toml
 
 clean:  ## remove .venv and what tests and tools left behind

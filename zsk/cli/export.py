@@ -1,0 +1,159 @@
+"""zsk export: a model's look at a photo as one file for another runtime, and words beside it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from zsk.errors import UserError, run_cli
+from zsk.export.formats import FILES, check_packages, read_look, write_look
+from zsk.export.look import FixedLook, side_divisor
+from zsk.export.parity import HEADER, compare, sample_photos
+from zsk.export.words import words_of, write_words
+from zsk.files import user_path
+from zsk.known_weights import by_name
+from zsk.load import default_vocabulary
+from zsk.segmenter import DEFAULT_CONFIG, Segmenter
+from zsk.terminal import say
+from zsk.test_time_augmentation import ZSKNetWithTTA
+from zsk.tiles import ZSKNetInTiles
+from zsk.vocabulary import Vocabulary
+from zsk.words import option_words
+from zsk.zsk_net import ZSKNet
+
+WORDS_FILE = "words.npz"
+LEAST_EQUAL = 0.99  # share of the pixels with equal labels, below which an export is refused
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Write a model for other runtimes: a network that looks at a photo and needs "
+        "no words, and a small file of words (docs/export.md)."
+    )
+    add = parser.add_argument
+    add("--format", choices=FILES, default="onnx", help="default: onnx")
+    add("--output", type=user_path, required=True, metavar="FOLDER")
+    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
+    add("--weights", metavar="NAME", help="file, name or hf://…; default: the configuration's")
+    size_help = "of the photos; default: from INPUT.MIN_SIZE_TEST, 4:3"
+    add("--size", nargs=2, type=int, metavar=("H", "W"), help=size_help)
+    add("--words", help='such as "cat, sofa, wall", or @FILE; default: the names of the data set')
+    add("--words-only", action="store_true", help="write the words alone, for an earlier export")
+    add("--overwrite", action="store_true", help="replace the files of an earlier export")
+    check_help = "compare the export with the model on photos; default: five of scikit-image"
+    add("--check", nargs="*", type=user_path, metavar="PHOTO", help=check_help)
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    arguments = parser.parse_args(argv)
+    if arguments.words_only and arguments.check is not None:
+        parser.error("--check needs the network: leave --words-only out")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Write the files, and compare them with the model where --check asks for it.
+
+    Raises:
+        UserError: a package is missing, an output exists, the model or the size cannot be
+            exported, or the export does not label as the model does.
+    """
+    args = parse_arguments(argv)
+    look_file, words_file = args.output / FILES[args.format], args.output / WORDS_FILE
+    wanted = [words_file] if args.words_only else [look_file, words_file]
+    if not args.words_only:
+        check_packages(args.format, check=args.check is not None)
+    _prepare(args.output, wanted, args.overwrite)
+    config_file, weights = by_name(args.config_file, args.weights)
+    segmenter = Segmenter(config_file, weights, "cpu", args.opts)
+    model = exportable(segmenter.model)
+    words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
+    vocabulary = segmenter.vocabulary(words)
+    if args.words_only:
+        write_words(words_file, words_of(model, vocabulary))
+        say(f"{words_file}: {len(vocabulary)} words")
+        return None
+    size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
+    say(f"exporting as {args.format}, which takes some minutes")
+    write_look(FixedLook(model), size, args.format, look_file)
+    write_words(words_file, words_of(model, vocabulary))
+    say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
+    say(f"{words_file}: {len(vocabulary)} words")
+    say(
+        f"it takes one photo at a time, resized to a height of {size[0]} and a width of {size[1]} "
+        "pixels: neither the size nor the number of photos can change"
+    )
+    if args.check is not None:
+        origin = Path(config_file or DEFAULT_CONFIG).stem
+        _check(model, vocabulary, size, args.format, args.output, args.check, origin)
+    return None
+
+
+def exportable(model: nn.Module) -> ZSKNet:
+    """The model itself. Raises UserError for those that look at a photo in another way."""
+    if isinstance(model, ZSKNetInTiles):
+        raise UserError("a model with TEST.TILES looks several times: export it with TEST.TILES 0")
+    if isinstance(model, ZSKNetWithTTA):
+        raise UserError(
+            "a model with TEST.AUG.ENABLED looks several times: export it with TEST.AUG.ENABLED "
+            "False"
+        )
+    if not isinstance(model, ZSKNet):
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE {type(model).__name__} has no masks and cannot be exported: "
+            "choose a configuration with ZSKNet"
+        )
+    return model
+
+
+def export_size(model: ZSKNet, given: Sequence[int] | None, shorter: int) -> tuple[int, int]:
+    """(H,W) of the photos. Raises UserError for sizes that the masks would not cover exactly."""
+    step = side_divisor(model)
+    if given is None:
+        height = max(1, round(shorter / step))
+        return height * step, max(1, round(height * 4 / 3)) * step
+    if any(side < 1 or side % step for side in given):
+        near = " ".join(str(max(1, round(side / step)) * step) for side in given)
+        raise UserError(
+            f"--size {given[0]} {given[1]}: both have to be positive multiples of {step}, the "
+            f"coarsest stride of this model, such as --size {near}"
+        )
+    return given[0], given[1]
+
+
+def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
+    existing = [file for file in files if file.exists()]
+    if existing and not overwrite:
+        raise UserError(f"{existing[0]} exists: give another --output, or --overwrite")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {folder} cannot be a folder ({error.strerror})") from error
+
+
+def _check(
+    model: ZSKNet,
+    vocabulary: Vocabulary,
+    size: tuple[int, int],
+    format: str,
+    folder: Path,
+    photos: Sequence[Path],
+    origin: str,
+) -> None:
+    run = read_look(folder / FILES[format], format, FixedLook(model).outputs)
+    words = dict(np.load(folder / WORDS_FILE))
+    parity = compare(model, run, words, vocabulary, size, photos or sample_photos())
+    say(HEADER)
+    say(parity.row(origin, format, size))
+    if min(parity.labels) < LEAST_EQUAL:
+        raise UserError(
+            f"the export labels only {min(parity.labels):.1%} of the pixels of a photo as the "
+            "model does: do not use it, and report the model and the format"
+        )
+
+
+if __name__ == "__main__":
+    run_cli(main)
