@@ -10,7 +10,6 @@ import zsk
 from zsk import cli
 from zsk.cli import evaluate, train
 from zsk.errors import UserError
-from zsk.load import load_config
 from zsk.resources import find_resource
 
 
@@ -75,7 +74,6 @@ def test_a_configuration_of_the_package_from_any_folder(monkeypatch, tmp_path) -
     monkeypatch.setattr(sys, "argv", ["zsk train", "--config-file", config])
     train.main()
     assert started[0].config_file == str(find_resource(config))
-    assert load_config(config).DATASETS.TEST
 
 
 def test_evaluate_is_train_without_training(monkeypatch) -> None:
