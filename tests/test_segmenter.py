@@ -199,6 +199,7 @@ def test_a_grey_image_equals_its_rgb_copy(calls):
         (np.full((4, 4, 3), 1.5), r"from 1.5 to 1.5: divide by 255"),
         (np.full((4, 4, 3), np.nan, dtype=np.float32), r"from nan to nan"),
         (np.zeros((4, 4, 3), dtype=np.int64), "int64"),
+        (np.ma.array(np.zeros((4, 4, 3), dtype=np.uint8), mask=True), "must not be a masked array"),
         (Path("missing.jpg"), "missing.jpg does not exist"),
         (torch.zeros(4, 4, 3, dtype=torch.uint8), "Tensor"),
         (np.zeros((4, 4, 4), dtype=np.uint8), r"\(4, 4, 4\)"),
@@ -240,6 +241,10 @@ def test_photos_of_all_kinds_are_one(calls, tmp_path):
     kinds += [tmp_path / "a.png", str(tmp_path / "a.png")]
     for found in segmenter(kinds, "cat"):
         assert np.array_equal(found.image, array)
+    reused = array.copy()
+    looked_at = segmenter.look(reused)
+    reused[:] = 0
+    assert np.array_equal(looked_at.image, array)
     turned = Image.fromarray(array)
     turned.getexif()[ExifTags.Base.Orientation] = 3  # upside down
     assert np.array_equal(segmenter.look(turned).image, array[::-1, ::-1])
@@ -263,10 +268,15 @@ def test_background_by_threshold_and_by_name(calls):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"threshold": 1.5}, r"threshold is 1.5, but has to be in \[0, 1\]"),
+        ({"threshold": 1.5}, r"threshold is 1.5, but has to be a number in \[0, 1\]"),
+        ({"threshold": "0.5"}, "threshold is '0.5'"),
+        ({"threshold": None}, "threshold is None"),
+        ({"threshold": True}, "threshold is True"),
+        ({"lam": np.array([0.5])}, "lam is array"),
         ({"lam": float("nan")}, "lam is nan"),
         ({"background": "wall, floor"}, "'wall, floor' has 2 names"),
-        ({"background": "cat"}, "'cat' occurs twice"),
+        ({"background": "wall|cats"}, "the background 'cats' is the name 'cat', too"),
+        ({"background": " "}, "the background ' ': a vocabulary needs at least one class"),
     ],
 )
 def test_options_that_cannot_be_meant(calls, options, message):
@@ -306,6 +316,9 @@ def test_segments_files_and_coco(calls, tmp_path):
         (0.25, 0.25), (0.25, 3.75), (2.75, 0.25), (2.75, 3.75),
     ]  # fmt: skip
     json.dumps(coco)
+    for stem in ("a/b", "a\0b"):
+        with pytest.raises(UserError, match="is no name of a file"):
+            found.save(tmp_path, stem)
 
 
 def test_a_pixel_outside_of_the_photo_is_refused(calls):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -57,6 +56,9 @@ class Answer(ABC):
         """
         return None
 
+    def forget_votes(self) -> None:
+        """Free what `keep_votes` made: it is made anew where it is needed."""
+
     @abstractmethod
     def score_rows(self, top: int, bottom: int) -> Tensor:
         """(K,bottom-top,W) float32 >= 0, the scores of the rows [top, bottom)."""
@@ -101,6 +103,7 @@ class MaskAnswer(Answer):
         self.views = [view._replace(masks=finite(view.masks)) for view in views]
         self.size = size
         self._options = (mask_softmax, resize_votes)
+        self._kept: Sequence[Tensor] | None = None
 
     @torch.inference_mode()
     def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
@@ -108,24 +111,32 @@ class MaskAnswer(Answer):
             if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
                 return None
             whole = 0, self.size[0]
-            votes = [vote_rows(v, self.size, *whole, *self._options) for v in self._voting]
-        self.views = [view._replace(votes=maps) for view, maps in zip(self.views, votes)]
-        self._voting = self.views
+            votes = [vote_rows(v, self.size, *whole, *self._options) for v in self._voting()]
+        self._kept = votes
         return votes
+
+    def forget_votes(self) -> None:
+        self._kept = None
 
     @property
     def depth(self) -> int:
         return max(max(view.probs.shape) for view in self.views)
 
-    @cached_property
+    def _with_kept(self) -> Sequence[View]:
+        if self._kept is None:
+            return self.views
+        return [view._replace(votes=maps) for view, maps in zip(self.views, self._kept)]
+
     def _voting(self) -> Sequence[View]:
         """For `vote_rows` with `_options`."""
         mask_softmax, resize_votes = self._options
-        return [with_votes(v, mask_softmax) for v in self.views] if resize_votes else self.views
+        if resize_votes and self._kept is None:
+            return [with_votes(view, mask_softmax) for view in self.views]
+        return self._with_kept()
 
     @torch.inference_mode()
     def label(self) -> LabelMap:
-        return label_map(self.views, self.size, *self._options)
+        return label_map(self._with_kept(), self.size, *self._options)
 
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:
@@ -133,14 +144,14 @@ class MaskAnswer(Answer):
             torch.einsum(
                 "nrc,nk->krc", vote_rows(view, self.size, top, bottom, *self._options), probs
             )
-            for view in self._voting
+            for view in self._voting()
             for probs in [view.probs]
         ]
         return torch.stack(scores).mean(dim=0)
 
     @torch.inference_mode()
     def opinions(self, groups: Tensor, count: int) -> Opinions:
-        votes = [self._votes_by_group(view, groups, count) for view in self._voting]
+        votes = [self._votes_by_group(view, groups, count) for view in self._voting()]
         total = torch.stack([vote.sum(dim=1, keepdim=True) for vote in votes]).sum(dim=0)
 
         def add(opinions: Iterable[Tensor]) -> Tensor:
@@ -158,9 +169,13 @@ class MaskAnswer(Answer):
     def _votes_by_group(self, view: View, groups: Tensor, count: int) -> Tensor:
         """(count,N): the sum of the votes in each group."""
         sums = view.masks.new_zeros(count, len(view.masks))
+        groups = groups.to(sums.device)
+        used = _inside(groups, count)[0].any(dim=1)
         for top, bottom in strips_of_rows(self.size, max(count, len(view.masks))):
-            inside, ids = _inside(groups[top:bottom].to(sums.device), count)
-            if len(ids):
+            rows = used[top:bottom].nonzero()[:, 0].tolist()
+            if rows:  # a single pixel needs a single row
+                top, bottom = top + rows[0], top + rows[-1] + 1
+                inside, ids = _inside(groups[top:bottom], count)
                 strip = vote_rows(view, self.size, top, bottom, *self._options)
                 sums.index_add_(0, ids, strip[:, inside].T)
         return sums

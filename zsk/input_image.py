@@ -15,7 +15,7 @@ ImageLike = np.ndarray | Image.Image | str | os.PathLike[str]
 
 
 def rgb_array(image: ImageLike) -> np.ndarray:
-    """A photo as (H,W,3) uint8 RGB.
+    """A photo as a new array (H,W,3) of uint8 RGB.
 
     Args:
         image: the path of a file (`zsk.data.images.read_image`); a PIL image, which is turned as
@@ -28,7 +28,12 @@ def rgb_array(image: ImageLike) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return displayed(image, "the PIL image")[0]
+        try:
+            return displayed(image, "the PIL image")[0]
+        except OSError as error:  # PIL reads a file when its pixels are asked for
+            raise UserError(f"the PIL image cannot be read: {error}") from error
+    if isinstance(image, np.ma.MaskedArray):
+        raise UserError("an image must not be a masked array: fill it, such as image.filled(0)")
     if not isinstance(image, np.ndarray):
         raise UserError(
             f"an image must be a numpy array, a PIL image or a path, but this is {type(image)}"
@@ -45,7 +50,7 @@ def rgb_array(image: ImageLike) -> np.ndarray:
 
 def _eight_bits(image: np.ndarray[Any, Any]) -> np.ndarray:
     if image.dtype == np.uint8:
-        return image
+        return image.copy()  # the caller may use the array for the next photo
     if not np.issubdtype(image.dtype, np.floating):
         raise UserError(
             f"an image must be an array of uint8, 0 to 255, or of floats, 0 to 1, but this one is "

@@ -196,9 +196,11 @@ class Segmentation:
             the paths of the files.
 
         Raises:
-            UserError: a file cannot be written.
+            UserError: a file cannot be written, or `stem` is no name of a file.
         """
         target, origin = Path(folder), dict(origin or {})
+        if Path(stem).name != stem or "\0" in stem:
+            raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:

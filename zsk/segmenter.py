@@ -163,9 +163,10 @@ class Segmenter:
 
     def check_numbers(self, threshold: float, lam: float | None) -> None:
         """Raises UserError as `Photo.segment` does."""
-        for name, value in (("threshold", threshold), ("lam", lam)):
-            if value is not None and not 0 <= value <= 1:
-                raise UserError(f"{name} is {value}, but has to be in [0, 1]")
+        for name, value in (("threshold", threshold), *([] if lam is None else [("lam", lam)])):
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1:
+                raise UserError(f"{name} is {value!r}, but has to be a number in [0, 1]")
         if lam is not None and self.cfg.MODEL.ENSEMBLE.MODE != "ensemble":
             raise UserError(
                 f"lam weighs the head against CLIP, but this model names by one of them alone "
@@ -254,6 +255,7 @@ class Photo:
         if self.asked_again:
             segmenter.keep_votes(self, answer)
         labels, confidence = answer.label()
+        answer.forget_votes()  # the segmenter keeps them, for the photo that was asked last alone
         none = (labels == len(vocabulary)) | (confidence < threshold)
         labels = labels.masked_fill(none, ignore_label(len(vocabulary)))
         return Segmentation(

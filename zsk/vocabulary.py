@@ -129,13 +129,21 @@ class Vocabulary:
         """With one more class, which counts as unseen: `words` is a name, "|" before its aliases.
 
         Raises:
-            UserError: as for `from_words`; or `words` are several names.
+            UserError: as for `from_words`; `words` are several names, or one of them spells a word
+                that is there.
         """
-        last = Vocabulary.from_words(words)
+        try:
+            last = Vocabulary.from_words(words)
+        except UserError as error:
+            raise UserError(f"the background {words!r}: {error}") from error
         if len(last) != 1:
             raise UserError(
                 f"the background {words!r} has {len(last)} names: put {ALIAS_SEPARATOR!r} between "
                 "words for one class"
+            )
+        for word, name in same_class(*(itertools.chain(*v._words()) for v in (last, self))).items():
+            raise UserError(
+                f"the background {word!r} is the name {name!r}, too: leave one of them out"
             )
         aliases = (*(self.aliases or ((),) * len(self)), *(last.aliases or ((),)))
         names, prompts = (*self.names, *last.names), (*self.prompt_names, *last.prompt_names)

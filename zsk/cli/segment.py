@@ -25,7 +25,7 @@ from zsk.segmentation import Segmentation
 from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmenter
 from zsk.terminal import say
 from zsk.vocabulary import Vocabulary
-from zsk.words import option_words
+from zsk.words import ALIAS_SEPARATOR, option_words
 
 EMBEDDED_NOTE = (
     "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
@@ -47,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
     words_help = "separated by commas, or @FILE with one per line; default: the configuration's"
     add("--words", "--class-names", dest="class_names", metavar="WORDS", help=words_help)
-    add("--background", metavar="WORDS", help="what has none of the words, such as 'wall|floor'")
+    add("--background", metavar="WORDS", help="what has none of the words, such as 'wall, floor'")
     threshold_help = "pixels of a lower confidence are background; default: 0"
     add("--threshold", type=float, default=0.0, metavar="0-1", help=threshold_help)
     add("--lam", type=float, metavar="0-1", help="the weight of the head, see docs/method.md")
@@ -112,7 +112,8 @@ def _segment(args: argparse.Namespace) -> int:
     model = segmenter.cfg.MODEL
     origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
     origin |= {"opts": args.opts}
-    asked = {"background": args.background, "threshold": args.threshold, "lam": args.lam}
+    background = args.background and ALIAS_SEPARATOR.join(option_words(args.background))
+    asked = {"background": background, "threshold": args.threshold, "lam": args.lam}
     drawn = {"coco": args.coco, "opacity": args.opacity, "dim_below": args.dim_below}
     failed = missing
     numbered = {
