@@ -206,13 +206,14 @@ class Photo:
     Attributes:
         image: (H,W,3) uint8 RGB.
         asked_again: whether it is worth some memory to answer further words quickly.
+        seen: what the model's `look` gave, see `zsk.zsk_net.ZSKNet.look`.
     """
 
-    def __init__(self, segmenter: Segmenter, image: np.ndarray, look: Any) -> None:
+    def __init__(self, segmenter: Segmenter, image: np.ndarray, seen: Any) -> None:
         self.image = image
         self.asked_again = False
         self._segmenter = segmenter
-        self._look = look
+        self.seen = seen
 
     def __repr__(self) -> str:
         return f"<Photo {self.size[1]}x{self.size[0]}>"
@@ -289,7 +290,7 @@ class Photo:
         segmenter = self._segmenter
         if background is not None:
             vocabulary = segmenter.vocabulary(vocabulary.with_last(background))
-        return segmenter.model.answer(self._look, vocabulary, size, lam)
+        return segmenter.model.answer(self.seen, vocabulary, size, lam)
 
 
 def _check_device(name: str) -> None:
