@@ -14,13 +14,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation.evaluation_labels import link_into, prepare_evaluation_labels  # noqa: E402
-
-from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.evaluation_sets import (  # noqa: E402
-    EVALUATION_SETS,
+from preparation.tables import (  # noqa: E402
     cityscapes_label_id_table,
     cityscapes_train_id_table,
 )
+
+from zsk.data.builtin import datasets_root  # noqa: E402
+from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 

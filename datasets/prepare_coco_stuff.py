@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation import options  # noqa: E402
 from preparation.labels import counts_table, prepare_labels  # noqa: E402
+from preparation.tables import coco_stuff_value_table  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
-from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 

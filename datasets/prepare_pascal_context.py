@@ -14,9 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation.evaluation_labels import prepare_evaluation_labels  # noqa: E402
+from preparation.tables import pascal_context_value_table  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.evaluation_sets import EVALUATION_SETS, pascal_context_value_table  # noqa: E402
+from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402

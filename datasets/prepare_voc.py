@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation import options  # noqa: E402
 from preparation.labels import counts_table, prepare_labels  # noqa: E402
+from preparation.tables import voc_value_table  # noqa: E402
 from preparation.voc_augmented import (  # noqa: E402
     AUGMENTED_FOLDER,
     AugmentedSet,
@@ -25,7 +26,7 @@ from preparation.voc_augmented import (  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
-from zsk.data.splits import get_split, voc_value_table  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 

@@ -10,6 +10,8 @@ import zsk
 from zsk import cli
 from zsk.cli import evaluate, train
 from zsk.errors import UserError
+from zsk.load import load_config
+from zsk.resources import find_resource
 
 
 @pytest.fixture
@@ -63,6 +65,17 @@ def test_help_of_a_command_has_an_example(call, capsys, name: str) -> None:
     shown = capsys.readouterr().out
     assert end.value.code == 0 and shown.startswith(f"usage: zsk {name} ")
     assert re.search(rf"^(example: |  )zsk {name}\b", shown, re.MULTILINE)
+
+
+def test_a_configuration_of_the_package_from_any_folder(monkeypatch, tmp_path) -> None:
+    started = []
+    monkeypatch.setattr(train, "run_in_processes", lambda _, args: started.append(args))
+    monkeypatch.chdir(tmp_path)
+    config = "configs/embedded/zsk_lite2.yaml"
+    monkeypatch.setattr(sys, "argv", ["zsk train", "--config-file", config])
+    train.main()
+    assert started[0].config_file == str(find_resource(config))
+    assert load_config(config).DATASETS.TEST
 
 
 def test_evaluate_is_train_without_training(monkeypatch) -> None:

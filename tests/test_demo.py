@@ -13,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from detectron2.config import CfgNode
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
+from zsk.answer import PixelAnswer
 from zsk.cli import segment
 from zsk.cli.photo_files import find_photos
 from zsk.cli.results import name_results
 from zsk.cli.said_logs import said_logs
 from zsk.errors import UserError
-from zsk.segmenter import DEFAULT_CONFIG, Segmentation
+from zsk.segmentation import Segmentation
+from zsk.segmenter import DEFAULT_CONFIG
 from zsk.vocabulary import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "demo.py"
@@ -51,10 +54,17 @@ class FakeSegmenter:
             return class_names
         return Vocabulary.from_words(class_names, trained=["diningtable"])
 
-    def together(self, images, class_names):
+    def together(self, images, class_names, **asked):
         FakeSegmenter.batches.append(len(images))
-        labels = [np.zeros(image.shape[:2], dtype=np.int64) for image in images]
-        return [Segmentation(one, class_names) for one in labels]
+        FakeSegmenter.asked = asked
+        return [self.segmentation(image, class_names) for image in images]
+
+    def segmentation(self, image, names):
+        scores = torch.zeros(len(names), *image.shape[:2])
+        scores[0] = 1.0
+        answer = PixelAnswer(lambda top, bottom: scores[:, top:bottom], image.shape[:2], len(names))
+        labels, confidence = answer.label()
+        return Segmentation(labels.numpy(), confidence.numpy(), names, image, answer)
 
 
 @pytest.fixture
@@ -83,7 +93,9 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     opts = ("--opts", "MODEL.CLIP.TEMPERATURE", "9.0")
     assert run("--input", photo, "--class-names", "cat, sofa", *opts) == 0
     assert_written(tmp_path / "out", "one")
-    assert summary(tmp_path, "one") == {
+    found = summary(tmp_path, "one")
+    assert [segment["name"] for segment in found.pop("segments")] == ["cat"]
+    assert found == {
         "image": str(photo),
         "width": 8,
         "height": 6,
@@ -100,6 +112,20 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     assert run("--input", photo, *named) == 0
     origin = summary(tmp_path, "one")
     assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
+
+
+def test_how_to_ask_and_to_draw(run, tmp_path, capsys):
+    photo = save_photo(tmp_path / "in" / "one.png")
+    named = ("--words", "cat", "--background", "wall|floor", "--threshold", "0.25", "--lam", "0.5")
+    drawn = ("--coco", "--opacity", "0.3", "--dim-below", "0.5")
+    assert run(photo, *named, *drawn) == 0
+    assert FakeSegmenter.asked == {"background": "wall|floor", "threshold": 0.25, "lam": 0.5}
+    coco = json.loads((tmp_path / "out" / "one_coco.json").read_text())
+    assert coco["images"][0]["file_name"] == "one.png" and len(coco["annotations"]) == 1
+    assert "is the only name" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run(photo, "--threshold", "1.5")
+    assert "--threshold is 1.5: give a number from 0 to 1" in capsys.readouterr().err
 
 
 def test_logs_are_plain_lines(capsys):
@@ -297,10 +323,10 @@ def test_a_photo_that_needs_too_much_memory(run, tmp_path, monkeypatch, capsys):
         save_photo(tmp_path / "in" / f"{name}.png", (width, 6))
     together = FakeSegmenter.together
 
-    def limited(self, images, class_names):
+    def limited(self, images, class_names, **asked):
         if sum(image.shape[1] for image in images) > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return together(self, images, class_names)
+        return together(self, images, class_names, **asked)
 
     monkeypatch.setattr(FakeSegmenter, "together", limited)
     assert run("--input", tmp_path / "in", "--batch-size", 3, "--class-names", "cat") == 2

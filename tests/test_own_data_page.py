@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from preparation.tables import coco_stuff_value_table
 
-from zsk.data.class_names import COCO_STUFF_NAMES
-from zsk.data.splits import coco_stuff_value_table, make_vocabulary
+from zsk.data.splits import get_split, make_vocabulary
 
 # the classes that have other names in the example than in COCO-Stuff
 RENAMED = {name: f"{name}-other" for name in ("sky", "building", "floor", "ceiling")}
@@ -25,7 +25,7 @@ def test_the_example_reads_the_right_values(checkout: Path) -> None:
     assert (len(vocabulary), vocabulary.seen.count(False)) == (30, 6)
     table = coco_stuff_value_table()
     for name in vocabulary.names:
-        joint_id = COCO_STUFF_NAMES.index(RENAMED.get(name, name))
+        joint_id = get_split("coco_stuff").names.index(RENAMED.get(name, name))
         assert split["label_values"][name] == np.flatnonzero(table == joint_id)[0], name
 
 

@@ -56,6 +56,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     data = [*checkout.glob("configs/**/*.*"), *checkout.glob("datasets/photos_*.txt")]
     expected = {f"zsk/{file.relative_to(checkout)}" for file in data}
     expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/**/*.py")}
+    expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/data/*/*.yaml")}
     expected |= {"zsk/classification/imagenet_names.npy"}
     assert names == expected
     assert wheel.name.startswith(f"zsk_net-{zsk.__version__}-")

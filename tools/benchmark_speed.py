@@ -29,7 +29,7 @@ from benchmark.speed.subjects import save_random_clip  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.evaluation.provenance import git_revision  # noqa: E402
+from zsk.evaluation.report import git_revision  # noqa: E402
 
 QUICK_NOTE = "**A quick run of tiny models: the numbers mean nothing.**"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zsk.data.folders import files_by_stem
 from zsk.data.images import IMAGE_SUFFIXES, read_oriented_image
+from zsk.data.listing import files_by_stem
 from zsk.errors import UserError
 from zsk.files import text_lines
 from zsk.vocabulary import ignore_label, label_dtype

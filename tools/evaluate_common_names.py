@@ -25,8 +25,8 @@ from detectron2.modeling import build_model  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from zsk.data.folders import files_by_stem  # noqa: E402
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
+from zsk.data.listing import files_by_stem  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402

@@ -29,12 +29,12 @@ from training.prompts import (  # noqa: E402
     initial_prompts,
     train_prompts,
 )
+from training.segments import build_segment_loader  # noqa: E402
 
 from zsk.classification.build import build_encoder  # noqa: E402
 from zsk.classification.learned_prompts import save_prompts  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
-from zsk.data.loader import build_segment_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402

@@ -33,16 +33,10 @@ class _MissingCompiledOps(ModuleType):
         super().__init__(_COMPILED_OPS)
         self.__spec__ = ModuleSpec(_COMPILED_OPS, loader=None)
         self._reason = reason
-
-    # Detectron2's environment report, printed at the start of every training, calls these three.
-    def get_compiler_version(self) -> str:
-        return "none: Detectron2 was installed without compiled operators"
-
-    def get_cuda_version(self) -> str:
-        return "not available"
-
-    def has_cuda(self) -> bool:
-        return False
+        # Detectron2's environment report, printed at the start of every training, calls these.
+        self.get_compiler_version = lambda: "none: Detectron2 has no compiled operators"
+        self.get_cuda_version = lambda: "not available"
+        self.has_cuda = lambda: False
 
     def __getattr__(self, name: str) -> object:
         # An AttributeError keeps the answers of hasattr() and of the import system right.

@@ -1,6 +1,32 @@
 """Which configuration keys need another key to be read, and which are fixed, with the reasons."""
 
-from .key_rules import Condition
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Condition(NamedTuple):
+    """Keys are read only for some values of another key.
+
+    keys: beginnings of their names.
+    switch: the key that decides.
+    values: its values, such as "A B" or "not A B"; of a list, how many entries it has.
+    """
+
+    keys: tuple[str, ...]
+    switch: str
+    values: str
+
+    def holds(self, value: Any) -> bool:
+        text = str(len(value) if isinstance(value, list) else value)
+        first, *others = self.values.split()
+        return text not in others if first == "not" else text in (first, *others)
+
+    def words(self, value: Any) -> str:
+        """What has to be so; `value`: that of the switch now."""
+        wanted = self.values.replace(" ", " or ").replace("not or", "not")
+        wanted = f"has {wanted} entries" if isinstance(value, list) else f"is {wanted}"
+        return f"{self.switch} {wanted}"
 
 
 def _read(section: str, keys: str, switch: str, values: str) -> Condition:
@@ -12,7 +38,7 @@ _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NA
 CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
     _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, "not build_timm_backbone"),
-    _read(_RESNETS, "DEPTH N W ST RES DEFORM", _BACKBONE, "not build_timm_backbone"),
+    _read(_RESNETS, "DEPTH N W ST RES", _BACKBONE, "not build_timm_backbone"),
     _read(
         _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
     ),
@@ -59,15 +85,13 @@ CONDITIONS = (
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
-    _read("TEST.", "PRECISE_BN.NUM_ITER", "TEST.PRECISE_BN.ENABLED", "True"),
 )
 
-_OTHERS = "belongs to Detectron2's models of boxes, instances and panoptic segmentation"
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
+    "MODEL.RESNETS.DEFORM": "is always off",
     "MODEL.SEM_SEG_HEAD.IGNORE_VALUE": "is always 255: label_values in a split file "
     "(DATASETS.SPLIT_FILE) say which stored value stands for which class",
-    "MODEL.SEM_SEG_HEAD.COMMON_STRIDE": "has no meaning: MODEL.SEM_SEG_HEAD.FINE_FEATURE and "
-    "IN_FEATURES decide the stride of the masks",
+    "MODEL.SEM_SEG_HEAD.COMMON_STRIDE": "has no meaning: FINE_FEATURE and IN_FEATURES decide",
     "MODEL.SEM_SEG_HEAD.LOSS_": "has no meaning: the losses are those of MODEL.CRITERION",
     "MODEL.SEM_SEG_HEAD.PROJECT_": "has no meaning: choose MODEL.SEM_SEG_HEAD.FINE_FEATURE",
     "MODEL.SEM_SEG_HEAD.": "belongs to Detectron2's DeepLab head",
@@ -75,8 +99,7 @@ FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
     "INPUT.CROP.TYPE": "is always absolute: give INPUT.CROP.SIZE in pixels",
     "DATALOADER.SAMPLER_TRAIN": "is always TrainingSampler: list a data set with the rare classes "
     "several times in DATASETS.TRAIN",
-    "DATALOADER.REPEAT_THRESHOLD": "goes with RepeatFactorTrainingSampler: list a data set with "
-    "the rare classes several times in DATASETS.TRAIN",
+    "DATALOADER.REPEAT_THRESHOLD": "goes with another SAMPLER_TRAIN, which is fixed, too",
     "DATALOADER.ASPECT_RATIO_GROUPING": "is always False: the photos of a batch are padded",
     "DATALOADER.FILTER_EMPTY_ANNOTATIONS": "is always False: leave photos out with a file list",
     "SOLVER.CLIP_GRADIENTS.": "has no meaning: SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM limits the "
@@ -84,5 +107,7 @@ FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
     "VERSION": "is always 2",
     "VIS_PERIOD": "has no meaning: zsk segment shows what a checkpoint predicts",
     "GLOBAL.": "has no meaning: nothing reads it",
-    "": _OTHERS,
+    "TEST.PRECISE_BN.": "has no meaning: batch norm keeps its running statistics",
+    "TEST.EXPECTED_RESULTS": "has no meaning: the numbers are in metrics.json",
+    "": "belongs to Detectron2's models of boxes, instances and panoptic segmentation",
 }

@@ -3,7 +3,13 @@
 A key of Detectron2 without a rule is fixed: nothing would read another value (`zsk.key_limits`).
 """
 
+from __future__ import annotations
+
+import math
+import operator
 import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
@@ -12,26 +18,67 @@ from detectron2.modeling import (
 )
 from fvcore.common.registry import Registry
 
-from zsk.compat import compiled_ops_available
+_COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 
-from .key_rules import Rule, each, number, one_of, whole
+
+class Rule(NamedTuple):
+    """Whether a value is allowed, and what it has to be, in words."""
+
+    holds: Callable[[Any], object]
+    wanted: str
+
+    def allows(self, value: Any) -> bool:
+        try:
+            return bool(self.holds(value))
+        except (TypeError, OverflowError):  # a value of another type, or no float holds it
+            return False
+
+
+def number(*bounds: str, kinds: tuple[type, ...] = (int, float)) -> Rule:
+    """A finite number within bounds such as ">= 0"."""
+    limits = [(_COMPARE[sign], float(limit)) for sign, limit in map(str.split, bounds)]
+
+    def holds(value: Any) -> bool:
+        return (
+            type(value) in kinds  # not bool, which is a kind of int
+            and math.isfinite(value)
+            and all(compare(value, limit) for compare, limit in limits)
+        )
+
+    what = "a whole number" if kinds == (int,) else "a finite number"
+    return Rule(holds, " ".join([what, " and ".join(bounds)]).strip())
+
+
+def whole(*bounds: str) -> Rule:
+    return number(*bounds, kinds=(int,))
+
+
+def one_of(*choices: Any) -> Rule:
+    return Rule(lambda value: value in choices, f"one of {', '.join(map(repr, choices))}")
+
+
+def each(rule: Rule, least: int = 0, most: int | None = None) -> Rule:
+    """A list of `least` to `most` entries (None: any number) that keep the rule."""
+
+    def holds(value: Any) -> bool:
+        return (
+            isinstance(value, list | tuple)
+            and least <= len(value) <= (len(value) if most is None else most)
+            and all(map(rule.holds, value))
+        )
+
+    count = f"{least} or more" if most is None else str(most)
+    return Rule(holds, f"a list of {count} entries, each {rule.wanted}")
+
 
 ANY = Rule(lambda value: value is not None, "given")
 WORD = Rule(lambda value: isinstance(value, str) and value != "", "a word")
 COUNT, NOT_NEGATIVE, POSITIVE = whole(">= 1"), whole(">= 0"), number("> 0")
 FROM_0, SHARE, BELOW_1 = number(">= 0"), number(">= 0", "<= 1"), number(">= 0", "< 1")
 NORM = one_of("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN")
-NO_DEFORMATION = Rule(
-    lambda value: len(value) == 4 and (compiled_ops_available() or not any(value)),
-    "[False, False, False, False] where Detectron2 has no compiled operators",
-)
 ASCENDING = Rule(
     lambda value: all(map(COUNT.allows, value)) and sorted(set(value)) == list(value),
     "an ascending list of iterations",
-)
-RESULT = Rule(
-    lambda value: len(value) == 4 and all(map(number().holds, value[2:])),
-    "[task, metric, value, tolerance]",
 )
 
 
@@ -66,14 +113,13 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "MODEL.RESNETS.": [
         (one_of(18, 34, 50, 101, 152), "DEPTH"),
         (each(WORD, 1), "OUT_FEATURES"),
-        (COUNT, "NUM_GROUPS WIDTH_PER_GROUP RES2_OUT_CHANNELS STEM_OUT_CHANNELS DEFORM_NUM_GROUPS"),
+        (COUNT, "NUM_GROUPS WIDTH_PER_GROUP RES2_OUT_CHANNELS STEM_OUT_CHANNELS"),
         (NORM, "NORM"),
-        (ANY, "STRIDE_IN_1X1 DEFORM_MODULATED"),
+        (ANY, "STRIDE_IN_1X1"),
         (one_of(1, 2), "RES4_DILATION"),
         (one_of(1, 2, 4), "RES5_DILATION"),
         (each(COUNT, 3, 3), "RES5_MULTI_GRID"),
         (one_of("basic", "deeplab"), "STEM_TYPE"),
-        (NO_DEFORMATION, "DEFORM_ON_PER_STAGE"),
     ],
     "MODEL.TIMM.": [
         (WORD, "NAME"),
@@ -167,13 +213,12 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     ],
     "TEST.": [
         (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY"),
-        (each(RESULT), "EXPECTED_RESULTS"),
-        (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE PRECISE_BN.NUM_ITER"),
+        (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE"),
         (one_of("joint", "seen"), "VOCABULARY"),
         (one_of("result", "photo"), "VOTES_AT"),
         (each(one_of("png", "rle")), "DUMP"),
         (each(NOT_NEGATIVE, 1), "AUG.MIN_SIZES"),
-        (ANY, "BEST_METRIC PROPOSAL_RECALL AUG.ENABLED AUG.FLIP PRECISE_BN.ENABLED"),
+        (ANY, "BEST_METRIC PROPOSAL_RECALL AUG.ENABLED AUG.FLIP"),
     ],
 }
 RULES = {

@@ -38,6 +38,12 @@ _KINDS = {
 }
 
 
+def config_path(config_file: str) -> str:
+    """The file itself or, where it does not exist, the installed package's of that name."""
+    path = os.path.expanduser(config_file)
+    return path if os.path.exists(path) else str(find_resource(path))
+
+
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
@@ -54,9 +60,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         raise UserError(
             "no configuration is given: name one of the folder configs/ (--config-file)"
         )
-    config_file = os.path.expanduser(config_file)
-    if not os.path.exists(config_file):
-        config_file = str(find_resource(config_file))  # of the installed package
+    config_file = config_path(config_file)
     if not os.path.exists(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
     register_all(datasets_root())

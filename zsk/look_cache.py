@@ -24,11 +24,11 @@ from zsk.baselines.dense_clip import Windows
 from zsk.baselines.per_pixel_net import Places
 from zsk.engine.network_settings import encoder_of
 from zsk.errors import UserError
-from zsk.files import remove_unfinished, replacing
+from zsk.files import remove_unfinished
 from zsk.input_image import ImageLike, rgb_array
 from zsk.key_checks import all_keys
 from zsk.regions import Regions
-from zsk.safetensors_file import SUFFIX, read_safetensors, to_bytes
+from zsk.safe_load import SUFFIX, read_file, save_file
 from zsk.segmentation import Segmentation
 from zsk.segmenter import ClassNames, Photo, Segmenter
 from zsk.tiles import Tile
@@ -105,8 +105,7 @@ class LookCache:
         tensors: dict[str, Tensor] = {}
         form = packed(look, tensors)
         try:
-            with replacing(file) as unfinished:
-                unfinished.write_bytes(to_bytes({**tensors, "key": file.stem, "form": form}))
+            save_file(file, {**tensors, "key": file.stem, "form": form})
         except UserError as error:
             logger.warning(f"a look is not kept: {error}")
 
@@ -169,9 +168,9 @@ def _read(file: Path, device: torch.device) -> Any:
     try:
         if not file.is_file():  # a pipe would never end
             return None
-        content = read_safetensors(file)
+        content = read_file(file)
         if content["key"] != file.stem:
             return None
         return unpacked(content["form"], content, device)
-    except Exception:  # safetensors has its own kinds
+    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
         return None

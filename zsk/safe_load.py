@@ -1,13 +1,19 @@
-"""Reads and writes files of weights: nothing is executed, and damage is noticed."""
+"""Reads and writes files of weights: nothing is executed, and damage is noticed.
+
+In safetensors files, notes of plain values beside the tensors and a checksum, which the format
+itself lacks, are JSON in the metadata.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import re
 import threading
 import zipfile
+import zlib
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,11 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
 from torch.serialization import safe_globals
 
 from zsk.errors import UserError
 from zsk.files import replacing
-from zsk.safetensors_file import SUFFIX, holds_safetensors, read_safetensors, to_bytes
+
+SUFFIX = ".safetensors"
+_KEY = "zsk"  # of the metadata: {"notes": {name: value}, "crc32": int}
 
 # how the old format of torch.save begins, before torch 1.6: a pickled number
 _OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
@@ -46,8 +57,8 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
             start = file.read(32)
         if not start:
             raise pickle.UnpicklingError("it is empty")
-        if holds_safetensors(path):
-            return read_safetensors(path)
+        if _holds_safetensors(path):
+            return _read_safetensors(path)
         if start.startswith(b"PK"):
             _check_records(path)
         elif _OLD_FORMAT not in start:
@@ -77,7 +88,7 @@ def save_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
         return
     flat = {key: value for key, value in content.items() if key != "model"}
     try:
-        data = to_bytes({**content.get("model", {}), **flat})
+        data = _to_bytes({**content.get("model", {}), **flat})
     except ValueError as error:
         raise UserError(
             f"{path} cannot be written: safetensors holds tensors and plain notes beside them, but "
@@ -91,6 +102,62 @@ def one_line(error: Exception) -> str:
     """An error's text without line breaks and the codes that colour a terminal."""
     text = str(error) if str(error) else type(error).__name__
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+
+
+def _holds_safetensors(path: Path) -> bool:
+    """By the content; by the name, too, where it is no format that torch or pickle writes."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    header = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and 8 + header <= path.stat().st_size:
+        return True
+    return path.suffix.lower() == SUFFIX and not start.startswith((b"PK", b"\x80"))
+
+
+def _to_bytes(content: Mapping[str, Any]) -> bytes:
+    """The file that `_read_safetensors` gives back as `content`.
+
+    Raises:
+        ValueError: an entry is neither a tensor nor of the plain values that JSON has.
+    """
+    tensors = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in content.items()
+        if isinstance(value, Tensor)
+    }
+    notes = {key: value for key, value in content.items() if key not in tensors}
+    try:
+        same = json.loads(json.dumps(notes)) == notes
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if not same:
+        raise ValueError("a note would come back as another value")
+    ours = json.dumps({"notes": notes, "crc32": _crc32(tensors)})
+    return save(tensors, {"format": "pt", _KEY: ours})
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """The tensors, on the CPU, and the notes of `_to_bytes`, by their names.
+
+    Raises an exception of safetensors, or a ValueError, for a damaged file.
+    """
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+        metadata = file.metadata() or {}
+    if _KEY not in metadata:
+        return tensors
+    ours = json.loads(metadata[_KEY])
+    if ours["crc32"] != _crc32(tensors):
+        raise ValueError("the checksum of its tensors is wrong")
+    return {**tensors, **ours["notes"]}
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    crc = 0
+    for key in sorted(tensors):
+        crc = zlib.crc32(key.encode(), crc)
+        crc = zlib.crc32(tensors[key].reshape(-1).view(torch.uint8).numpy().data, crc)
+    return crc
 
 
 def _check_records(path: Path) -> None:

@@ -114,8 +114,8 @@ class Segmentation:
 
     def overlay(
         self,
-        opacity: float = OPACITY,
         *,
+        opacity: float = OPACITY,
         show_names: bool = True,
         outline: bool = True,
         dim_below: float = 0.0,
@@ -137,7 +137,7 @@ class Segmentation:
         )  # fmt: skip
         return np.asarray(panel)
 
-    def picture(self, opacity: float = OPACITY, *, dim_below: float = 0.0) -> Image.Image:
+    def picture(self, *, opacity: float = OPACITY, dim_below: float = 0.0) -> Image.Image:
         """Photo and overlay side by side with names and a legend, RGB; arguments of `overlay`."""
         confidence = self.confidence if dim_below else None
         return draw_segmentation(

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from preparation.labels import prepare_labels
 
-from zsk.data.evaluation_sets import EvaluationClasses
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 
 def prepare_evaluation_labels(
-    sources: Sequence[Path], table: np.ndarray, classes: EvaluationClasses, folder: Path
+    sources: Sequence[Path], table: np.ndarray, classes: Vocabulary, folder: Path
 ) -> str:
     """Write `folder`/<stem>.png with ids 0..K-1 and 255 for every source label.
 
@@ -24,7 +23,7 @@ def prepare_evaluation_labels(
     Args:
         sources: label files of the data set.
         table: (256,) int16, file value → id, -1 where the data set has no such value.
-        classes: the data set's K classes.
+        classes: the data set's K classes, all marked as seen.
         folder: made when missing.
 
     Returns:
@@ -33,9 +32,7 @@ def prepare_evaluation_labels(
     Raises:
         UserError: as in `prepare_labels`.
     """
-    # all classes count as seen: there is no training to hide any from
-    alike = Vocabulary(classes.names, classes.prompt_names, (True,) * len(classes))
-    counts = prepare_labels(sources, table, alike, joint_folder=folder, seen_folder=None)
+    counts = prepare_labels(sources, table, classes, joint_folder=folder, seen_folder=None)
     return (
         f"{folder}: {counts.images:,} images, {counts.seen_pixels:,} scored pixels, "
         f"{counts.images_without_seen:,} images without any"

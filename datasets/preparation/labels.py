@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from preparation.files import make_folder, write_png
 from preparation.parallel import map_files
+from preparation.tables import to_joint_ids
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX
-from zsk.data.splits import to_joint_ids
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 

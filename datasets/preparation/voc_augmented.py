@@ -13,10 +13,10 @@ import numpy as np
 import scipy.io
 from preparation.files import make_folder, write_png, write_stems
 from preparation.parallel import map_files
+from preparation.tables import check_values, voc_value_table
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
-from zsk.data.splits import check_values, voc_value_table
 from zsk.errors import UserError
 
 AUGMENTED_FOLDER = "SegmentationClassAug"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zsk.data.class_names import SYNTHETIC_OBJECTS, SYNTHETIC_STUFF
+from zsk.data.splits import get_split
 
 MATERIALS = ("red", "green", "blue", "yellow", "striped", "spotted")
 
@@ -29,7 +29,8 @@ def _composition(name: str) -> Composition:
     return Composition(kind, look)
 
 
-OBJECTS = tuple(map(_composition, SYNTHETIC_OBJECTS))
-STUFF = tuple(map(_composition, SYNTHETIC_STUFF))
-CLASSES = OBJECTS + STUFF
-"""In the order of their label ids."""
+OBJECTS = tuple(map(_composition, get_split("synthetic_objects").names))
+CLASSES = tuple(map(_composition, get_split("synthetic_stuff").names))
+"""In the order of their label ids: the objects, then the stuff."""
+
+STUFF = CLASSES[len(OBJECTS) :]

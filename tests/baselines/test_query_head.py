@@ -100,7 +100,6 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.MASK_FORMER.CONV_DIM", 48), "CONV_DIM is 48, .* multiple of 32"),
         (("MODEL.MASK_FORMER.DIM", 30), "DIM is 30, .* multiple of 4 and of .*NUM_HEADS 2"),
         (("MODEL.MASK_FORMER.NUM_HEADS", 5), "DIM is 32, .* multiple of 4 and of .*NUM_HEADS 5"),
-        ((*LINEAR, "MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS", [8]), "CLASSIFIER linear nothing reads"),
     ],
 )
 def test_impossible_configurations_name_the_key(opts, words):

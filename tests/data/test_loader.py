@@ -8,9 +8,10 @@ import pytest
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
+from training.segments import build_segment_loader
 
 from zsk.config import add_zsk_config
-from zsk.data.loader import build_segment_loader, build_test_loader, build_train_loader
+from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary

@@ -8,13 +8,14 @@ from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.utils.env import seed_all_rng
 from preparation.labels import LabelCounts, prepare_labels
+from preparation.tables import coco_stuff_value_table
 
 from zsk.config import add_zsk_config
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.label_files import read_label
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
-from zsk.data.splits import coco_stuff_value_table, get_split
+from zsk.data.splits import get_split
 
 STUFF = get_split("coco_stuff")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from zsk.data.recoloring import MEANS, recolor_segments
+from zsk.data.dataset_mapper import MEANS, recolor_segments
 
 # two classes and an unlabelled column; class 3 is a checkerboard of 90 and 110
 LABELS = np.array([[3, 3, 5, 255]] * 4)

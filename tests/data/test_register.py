@@ -7,11 +7,11 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.evaluation_sets import EVALUATION_SETS, make_evaluation_classes
+from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.labels import ordered_values
 from zsk.data.listing import read_stems
-from zsk.data.register import register_evaluation_set, register_zero_shot_split
-from zsk.data.splits import get_split
+from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import get_split, make_vocabulary
 from zsk.data.vocabularies import get_vocabulary, is_cross_dataset, seen_names
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -19,7 +19,8 @@ from zsk.vocabulary import Vocabulary
 PETS = Vocabulary(("cat", "dog"), ("house cat", "dog"), (True, False))
 # "cow" is trained under the prompt name "cattle"; "sofa" is unseen
 FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True, False))
-STREET = make_evaluation_classes(["Cattle", "auto", "sofa", "road"], {"auto": "car"})
+STREET = make_vocabulary(["Cattle", "auto", "sofa", "road"], (), {"auto": "car"})
+ONLY = {"training": False, "evaluation_only": True}
 MANY = [f"class {k}" for k in range(65535)]
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
@@ -63,16 +64,18 @@ def test_twice_is_once_but_redefining_is_refused(folders, tmp_path, monkeypatch)
     register_zero_shot_split("pets", **given)
     monkeypatch.chdir(tmp_path)  # the same folders, given otherwise, are equal arguments
     register_zero_shot_split("pets", **{**given, "image_root": "photos", "label_root": "labels/"})
-    other = {"image_root": tmp_path, "label_root": tmp_path, "training": False}
+    other = {
+        "image_root": tmp_path,
+        "label_root": tmp_path,
+        "training": False,
+        "evaluation_only": True,
+    }
     other |= {"file_list": "list.txt", "label_values": {"cat": 1, "dog": 2}}
     other |= {"vocabulary": Vocabulary(PETS.names, PETS.names, PETS.seen)}
     for key, value in other.items():
         told = f"registered already with another {key.replace('label_root', 'sem_seg_root')}"
         with pytest.raises(UserError, match=f"'pets' is {told}"):
             register_zero_shot_split("pets", **{**given, key: value})
-    register_evaluation_set("street", *folders, STREET)
-    with pytest.raises(UserError, match="registered already with another evaluation_classes"):
-        register_evaluation_set("street", *folders, make_evaluation_classes(["road"]))
 
 
 def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
@@ -80,7 +83,7 @@ def test_vocabularies_that_do_not_suit(folders: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="none of the 1 classes"):
         register_zero_shot_split("pets", *folders, unseen, training=True)
     with pytest.raises(UserError, match="65535 classes"):
-        register_evaluation_set("many", *folders, make_evaluation_classes(MANY))
+        register_zero_shot_split("many", *folders, make_vocabulary(MANY), training=False)
     with pytest.raises(UserError, match="label_orientation is 'up': choose displayed or stored"):
         register_zero_shot_split("up", *folders, PETS, training=False, label_orientation="up")
 
@@ -161,7 +164,7 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.fixture
 def farm_and_street(folders: tuple[Path, Path]) -> None:
     register_zero_shot_split("farm_train", *folders, FARM, training=True)
-    register_evaluation_set("street", *folders, STREET)
+    register_zero_shot_split("street", *folders, STREET, **ONLY)
 
 
 def test_seen_classes_of_an_evaluation_set_are_those_with_trained_names(farm_and_street) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from detectron2.config import CfgNode, get_cfg
 from PIL import Image
+from training.segments import build_segment_loader
 
 from zsk.config import add_zsk_config
 from zsk.data.check import check_at_start
 from zsk.data.images import read_image
-from zsk.data.loader import build_segment_loader, build_test_loader, build_train_loader
+from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
-from zsk.data.unreadable import ReplaceUnreadable, SkippedFiles
+from zsk.data.samples import SeededSamples, SkippedFiles
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -84,7 +85,7 @@ def test_the_check_at_start_lets_them_pass(cfg: CfgNode) -> None:
 
 def test_no_image_at_all() -> None:
     records = [{"file_name": "no/a.png"}, {"file_name": "no/b.png"}]
-    mapper = ReplaceUnreadable(lambda record: {"image": read_image(record["file_name"])}, records)
+    samples = SeededSamples(records, lambda record: read_image(record["file_name"]), 0, True)
     with pytest.raises(UserError, match="none of the 2 images can be read: .*no/a.png"):
-        mapper(records[1])
+        samples[0, 1]
     assert SkippedFiles([], 2, 0.5).summary() == "0 of 2 training images cannot be read"

@@ -6,9 +6,10 @@ import pytest
 from label_files import write_label_png
 from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
+from preparation.tables import voc_value_table
 
 from zsk.data.label_files import read_label
-from zsk.data.splits import get_split, voc_value_table
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 
 

@@ -3,7 +3,7 @@
 from detectron2.engine import TrainerBase
 from detectron2.utils.events import get_event_storage
 
-from zsk.data.unreadable import SkippedFiles
+from zsk.data.samples import SkippedFiles
 from zsk.engine.hooks import telling_hooks
 
 

@@ -11,6 +11,7 @@ from torch import distributed, multiprocessing
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.evaluation import ProposalRecall, ZeroShotEvaluator
+from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
@@ -21,6 +22,7 @@ def run_evaluators(folder, indices, output_dir):
     """Evaluate the images with these numbers; predictions and masks depend on the number only."""
     register_zero_shot_split(NAME, folder, folder, VOCABULARY, training=False)
     labels, proposals = ZeroShotEvaluator(NAME, output_dir), ProposalRecall(NAME)
+    dump = PredictionDump(output_dir, ["rle"], VOCABULARY)
     for index in indices:
         generator = torch.Generator().manual_seed(index)
         output = {
@@ -31,10 +33,10 @@ def run_evaluators(folder, indices, output_dir):
         label = os.path.join(folder, f"{index}.png")
         record = {"file_name": f"{index}.jpg", "sem_seg_file_name": label, "height": 6, "width": 5}
         record["photo_orientation"] = 1
-        record["vocabulary"] = VOCABULARY
-        labels.process([record], [output])
-        proposals.process([record], [output])
-    return labels.evaluate(), proposals.evaluate()
+        record |= {"vocabulary": VOCABULARY, "image_id": str(index)}
+        for evaluator in (labels, proposals, dump):
+            evaluator.process([record], [output])
+    return labels.evaluate(), proposals.evaluate(), dump.evaluate()
 
 
 def worker(rank, folder, cases, results):
@@ -63,8 +65,8 @@ def test_two_processes_equal_one(tmp_path, empty_catalogs):
         results = dict(results)
     alone = run_evaluators(str(tmp_path), [0, 1, 2], str(tmp_path / "alone"))
     for name in ("odd", "none"):
-        assert results[name, 0] == alone and results[name, 1] == (None, None)
-        for file in ("metrics.json", "confusion.npy"):
+        assert results[name, 0] == alone and results[name, 1] == (None, None, None)
+        for file in ("metrics.json", "confusion.npy", "predictions.json"):
             expected = (tmp_path / "alone" / file).read_bytes()
             assert (tmp_path / name / file).read_bytes() == expected
     # one image cannot be taken out of a sum again: both processes refuse

@@ -7,7 +7,6 @@ import torch
 from pycocotools import mask as coco_mask
 
 from zsk.data.label_files import read_label
-from zsk.errors import UserError
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.vocabulary import Vocabulary
 
@@ -49,9 +48,3 @@ def test_pngs_hold_the_labels_and_rle_a_mask_per_class_that_was_found(tmp_path):
     evaluator.reset()
     evaluator.evaluate()
     assert read_masks(tmp_path) == []
-
-
-def test_a_part_that_another_machine_kept_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: 2)
-    with pytest.raises(UserError, match=r"predictions\.json\.part1 .* share"):
-        dump(tmp_path, ["rle"])

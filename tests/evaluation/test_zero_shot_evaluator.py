@@ -9,11 +9,11 @@ import torch
 from detectron2.evaluation.testing import flatten_results_dict
 from label_records import label_record
 
-from zsk.data.evaluation_sets import make_evaluation_classes
-from zsk.data.register import register_evaluation_set, register_zero_shot_split
+from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation import ZeroShotEvaluator
-from zsk.evaluation.provenance import git_revision
+from zsk.evaluation.report import git_revision
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
@@ -106,7 +106,8 @@ def test_other_classes_are_refused_and_other_prompt_names_are_not(dataset):
 def test_across_data_sets(dataset, caplog):
     """A model trained on NAME's cats and dogs meets a data set of dogs, cows and roads."""
     names = ["dog", "cow", "road"]
-    register_evaluation_set(OTHER, dataset, dataset, make_evaluation_classes(names))
+    classes = make_vocabulary(names)
+    register_zero_shot_split(OTHER, dataset, dataset, classes, training=False, evaluation_only=True)
     evaluator = ZeroShotEvaluator(OTHER, dataset / "out", trained_on=[NAME])
     vocabulary = Vocabulary(*(tuple(names),) * 2, (True, False, False))
     # dog: 1 hit, 2 true, 2 predicted; cow: no hit; road: all

@@ -74,7 +74,6 @@ def test_half_precision_gives_finite_proposals(dtype):
     [
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives res2, res5"),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
-        ((*PYRAMID, *FINE), "FINE_FEATURE is 'res2', but with a pyramid"),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
         ((*PYRAMID, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 33), "CONVS_DIM is 33"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),

@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
+from zsk.data.targets import SegmentBatch, Segments, segments_from_sem_seg, with_unnamed
 from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import ScoredProposals
-from zsk.proposals.segment_batch import SegmentBatch
 
 MATCHER = HungarianMatcher(class_weight=1.0, focal_weight=20.0, dice_weight=1.0)
 

@@ -2,8 +2,7 @@
 
 import torch
 
-from zsk.data.targets import segments_from_sem_seg
-from zsk.proposals.segment_batch import SegmentBatch
+from zsk.data.targets import SegmentBatch, segments_from_sem_seg
 
 LABELS = [[[3, 3, 7, 7]] * 2, [[255] * 4] * 2, [[255, 5, 5, 5]] * 2]  # two segments, none, one
 

@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # a checkout works as it is, without being installed
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
 
 import zsk  # isort: skip  # noqa: F401, E402  (first: it makes Detectron2 importable)
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from preparation.tables import coco_stuff_value_table, to_joint_ids  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from zsk.classification.build import build_encoder  # noqa: E402
@@ -29,8 +31,7 @@ from zsk.classification.prompts import TEMPLATES, get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.images import read_image  # noqa: E402
 from zsk.data.label_files import read_label  # noqa: E402
-from zsk.data.splits import to_joint_ids  # noqa: E402
-from zsk.data.splits import coco_stuff_value_table, get_split  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL  # noqa: E402
 

@@ -12,7 +12,7 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
-from zsk.classification.embedded_weights import load_efficientnet_lite
+from zsk.classification.embedded_encoder import load_efficientnet_lite
 from zsk.engine.checkpoint import read_state_dict
 from zsk.errors import UserError
 

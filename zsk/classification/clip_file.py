@@ -29,8 +29,8 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file cannot be read, is damaged, or holds no state dict.
     """
-    state: Any
-    if zipfile.is_zipfile(path) and _is_script_archive(path):
+    state: Any = None
+    if zipfile.is_zipfile(path):
         try:
             state = _read_script_archive(path)
         except Exception as error:  # pickle, zip and torch have their own kinds
@@ -38,7 +38,7 @@ def read_clip_file(path: Path) -> dict[str, Tensor]:
                 f"the CLIP weights file {path} cannot be read, it may be a partial download "
                 f"({type(error).__name__}: {one_line(error)}): fetch it again"
             ) from error
-    else:
+    if state is None:
         state = read_file(path, "CLIP weights file")
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise UserError(f"the file {path} holds no state dict: give CLIP's weights")
@@ -70,7 +70,11 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
         what = "belongs to a model of open_clip, which may have GELU where OpenAI's have QuickGELU"
     elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
         what = "holds an image tower that is wider than any of OpenAI's"
-    elif text_width >= MIN_WIDTH and hidden is not None and not torch.equal(hidden, _half(hidden)):
+    elif (
+        text_width >= MIN_WIDTH
+        and hidden is not None
+        and not torch.equal(hidden, hidden.half().to(hidden.dtype))
+    ):
         what = "does not hold numbers of OpenAI's weights, and does not say if it has QuickGELU"
     else:
         return
@@ -81,20 +85,13 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
     )
 
 
-def _half(weight: Tensor) -> Tensor:
-    return weight.half().to(weight.dtype)
-
-
-def _is_script_archive(file: Path) -> bool:
-    """Both kinds are zip files; only TorchScript carries code."""
+def _read_script_archive(file: Path) -> dict[str, Tensor] | None:
+    """None for a zip file without code, which torch.save writes; only TorchScript carries code."""
     with zipfile.ZipFile(file) as archive:
-        return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
-
-
-def _read_script_archive(file: Path) -> dict[str, Tensor]:
-    with zipfile.ZipFile(file) as archive:
-        root = archive.namelist()[0].split("/")[0]
-        return dict(_tensors(_ArchiveUnpickler(archive, root).load(), ""))
+        names = archive.namelist()
+        if not any(name.split("/")[1:2] == ["code"] for name in names):
+            return None
+        return dict(_tensors(_ArchiveUnpickler(archive, names[0].split("/")[0]).load(), ""))
 
 
 def _tensors(module: _Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -1,7 +1,7 @@
-"""Photos, positions and masks on a grid of patches: pure functions.
+"""Photos, positions, masks and attention on a grid of patches: pure functions.
 
 Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R regions, C width
-of the tower.
+of the tower, T tokens, M heads, d channels of a head.
 """
 
 from __future__ import annotations
@@ -74,3 +74,33 @@ def _shares(old: int, new: int, device: torch.device) -> Tensor:
     old_begins = torch.arange(old, device=device) * new
     ends = torch.minimum(begins + old, old_begins + new)
     return (ends - torch.maximum(begins, old_begins)).clamp(min=0) / old
+
+
+def region_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, patches: tuple[Tensor, Tensor], bias: Tensor
+) -> Tensor:
+    """Region tokens look at themselves and at patches, never at one another.
+
+    Args:
+        queries, keys, values: (M,R,d), of the region tokens.
+        patches: keys and values (M,P,d) of the patches.
+        bias: (R,P), added to the logits; -inf hides a patch. Each token always sees itself.
+
+    Returns:
+        (R,M·d), before the output projection.
+    """
+    queries = queries * queries.shape[-1] ** -0.5
+    own = (queries * keys).sum(dim=-1, keepdim=True)  # (M,R,1): R×R logits are never made
+    logits = torch.cat([own, queries @ patches[0].transpose(1, 2) + bias], dim=-1)
+    weights = logits.softmax(dim=-1)
+    return merge_heads(weights[..., :1] * values + weights[..., 1:] @ patches[1])
+
+
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """(T,M·d) → (M,T,d)."""
+    return tokens.unflatten(1, (heads, -1)).transpose(0, 1)
+
+
+def merge_heads(tokens: Tensor) -> Tensor:
+    """(M,T,d) → (T,M·d)."""
+    return tokens.transpose(0, 1).flatten(1)

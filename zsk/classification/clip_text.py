@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 
@@ -37,20 +37,11 @@ def features_in_context(
     # the longest of them, which for short names is several times cheaper than the full length.
     x = pad_sequence(sequences, batch_first=True)
     x = x + model.positional_embedding[: x.shape[1]].to(model.dtype)
-    x = _transform(model.transformer, x.transpose(0, 1)).transpose(0, 1)
-    x = model.ln_final(x).to(model.dtype)
-    return x[torch.arange(len(ends)), ends] @ model.text_projection
-
-
-def _transform(transformer: Any, x: Tensor) -> Tensor:
-    """(L,K,W) → (L,K,W). CLIP's own blocks insist on the full context length."""
-    length = len(x)
-    hidden = torch.full((length, length), float("-inf"), device=x.device, dtype=x.dtype).triu(1)
-    for block in transformer.resblocks:
-        x = x + _attend(block.attn, block.ln_1(x), hidden)
+    x = x.transpose(0, 1)
+    hidden = torch.full((len(x), len(x)), float("-inf"), device=x.device, dtype=x.dtype).triu(1)
+    for block in model.transformer.resblocks:  # which itself insists on the full context length
+        normed = block.ln_1(x)
+        x = x + block.attn(normed, normed, normed, need_weights=False, attn_mask=hidden)[0]
         x = x + block.mlp(block.ln_2(x))
-    return x
-
-
-def _attend(attention: nn.MultiheadAttention, x: Tensor, hidden: Tensor) -> Tensor:
-    return attention(x, x, x, need_weights=False, attn_mask=hidden)[0]
+    x = model.ln_final(x.transpose(0, 1)).to(model.dtype)
+    return x[torch.arange(len(ends)), ends] @ model.text_projection

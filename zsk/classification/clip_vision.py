@@ -8,33 +8,43 @@ patches: (3,h·p,w·p), see `fit_to_patches`. Masks are as in VisionLanguageEnco
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .clip_attention import merge_heads, region_attention, split_heads
-from .clip_patches import patch_coverage, resize_positions
+from .clip_patches import (
+    merge_heads,
+    patch_coverage,
+    region_attention,
+    resize_positions,
+    split_heads,
+)
 
 
-class ClipVision(Protocol):
-    """An image tower on a whole photo; `patch` is p.
+class ClipVision:
+    """An image tower `visual` on a whole photo; `patch` is p.
 
     `dense_attentions`: the values that `dense` takes, see `TransformerVision.dense`.
     """
 
-    patch: int
-    dense_attentions: tuple[str, ...]
+    patch = 32  # the stride of the last feature map of ResNets and ConvNeXts
+    dense_attentions: tuple[str, ...] = ("value",)
+
+    def __init__(self, visual: Any) -> None:
+        self.visual = visual
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """→ (E,h,w) in the tower's precision; `attention` is one of `dense_attentions`."""
+        raise NotImplementedError
 
     def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
         """→ (R,E) in the tower's precision."""
+        raise NotImplementedError
 
 
-class TransformerVision:
+class TransformerVision(ClipVision):
     """A vision transformer: `visual` of one of CLIP's ViT models.
 
     Args:
@@ -43,12 +53,12 @@ class TransformerVision:
             its own that sees only the patches under its mask. Before them there is one for all.
     """
 
-    dense_attentions: tuple[str, ...] = ("value", "qq_kk")
+    dense_attentions = ("value", "qq_kk")
 
     def __init__(self, visual: Any, masked_layers: int) -> None:
-        self.visual = visual
+        super().__init__(visual)
         self.masked_layers = masked_layers
-        self.patch: int = self.visual.conv1.stride[0]
+        self.patch = self.visual.conv1.stride[0]
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """Another attention in the last block, whose residuals and MLP stay.
@@ -127,14 +137,8 @@ def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
     return tokens + block.mlp(block.ln_2(tokens))
 
 
-class ResNetVision:
+class ResNetVision(ClipVision):
     """A ResNet with attention pooling: `visual` of one of CLIP's RN models."""
-
-    patch = 32  # the stride of the last feature map
-    dense_attentions: tuple[str, ...] = ("value",)
-
-    def __init__(self, visual: Any) -> None:
-        self.visual = visual
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """The pooling's value path at every position (MaskCLIP, Zhou et al., ECCV 2022)."""

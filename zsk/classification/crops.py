@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import masks_to_boxes
 
 from zsk.true_scale import Box, resize_rows
 
@@ -47,14 +48,8 @@ def cut(
 
 def tight_boxes(masks: Tensor) -> Tensor:
     """(R,H,W) bool masks with a pixel each → (R,4) int64 boxes."""
-    sides = []
-    for dim in (1, 2):  # (R,W) for x, (R,H) for y
-        occupied = masks.any(dim=dim).to(torch.uint8)
-        first = occupied.argmax(dim=1)  # argmax is the first of equals
-        last = occupied.shape[1] - occupied.flip(1).argmax(dim=1)
-        sides.append((first, last))
-    (x0, x1), (y0, y1) = sides
-    return torch.stack([x0, y0, x1, y1], dim=1)
+    boxes = masks_to_boxes(masks).long()  # whose x1 and y1 are inclusive
+    return torch.cat([boxes[:, :2], boxes[:, 2:] + 1], dim=1)
 
 
 def masked_crops(

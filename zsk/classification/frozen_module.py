@@ -35,10 +35,6 @@ class FrozenModule(nn.Module):
         """The network held as `name`; Any, for the sake of methods that nn.Module lacks."""
         return self._networks[name]
 
-    def networks(self) -> tuple[nn.Module, ...]:
-        """All that is held."""
-        return tuple(self._networks.values())
-
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
         """Half precision on a GPU, single precision elsewhere. In place, after the move."""
         network.half() if device.type == "cuda" else network.float()
@@ -54,14 +50,11 @@ class FrozenModule(nn.Module):
             self._single = False
             self._settle_all()
 
-    def settle(self, network: nn.Module) -> None:
-        """Move a network to `device`, and to the precision that the others have there."""
-        cpu = torch.device("cpu")
-        self.set_precision(network.to(self._device), cpu if self._single else self._device)
-
     def _settle_all(self) -> None:
+        """Move the networks to `device`, in their precision there."""
+        precision = torch.device("cpu") if self._single else self._device
         for network in self._networks.values():
-            self.settle(network)
+            self.set_precision(network.to(self._device), precision)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
         # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not

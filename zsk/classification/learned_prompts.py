@@ -6,7 +6,6 @@ width of the text space.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,21 +95,13 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
 def _read(path: str, key: str) -> dict[str, Any]:
     """The content of a file that `save_prompts` wrote. Raises UserError."""
     path = local_file(path)
-    if not os.path.isfile(path):
-        raise UserError(f"the learned prompts {path} ({key}) do not exist")
+    content = read_file(path, f"{key}, the file of learned prompts")
     try:
-        content = read_file(path)
-        shapes = [content[key].ndim == 2 for key in ("prefix", "suffix")]
-        complete = all(shapes) and {"encoder", "trained_on"} <= content.keys()
-    except Exception as error:  # torch, pickle and zip have their own kinds
-        raise _no_prompts(path, key) from error
-    if not complete:
-        raise _no_prompts(path, key)
-    return content
-
-
-def _no_prompts(path: str, key: str) -> UserError:
-    return UserError(
-        f"{path} ({key}) is damaged or holds no learned prompts: give a file that "
-        "tools/train_prompts.py wrote"
+        shaped = content["prefix"].ndim == content["suffix"].ndim == 2
+        if shaped and {"encoder", "trained_on"} <= content.keys():
+            return content
+    except (AttributeError, LookupError, TypeError):
+        pass
+    raise UserError(
+        f"{path} ({key}) holds no learned prompts: give a file that tools/train_prompts.py wrote"
     )

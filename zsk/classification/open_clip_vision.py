@@ -14,18 +14,12 @@ from .clip_patches import patch_coverage
 from .clip_vision import ClipVision, clip_vision
 
 
-class ConvNextVision:
+class ConvNextVision(ClipVision):
     """timm's ConvNeXt and open_clip's projection: the pooling is restricted to a mask.
 
     Each mean over places goes through timm's head (norm, hidden layers) and the projection, as the
     mean over a whole image does. FC-CLIP (Yu et al., NeurIPS 2023) pools this way, too.
     """
-
-    patch = 32  # the stride of the last feature map
-    dense_attentions: tuple[str, ...] = ("value",)
-
-    def __init__(self, visual: Any) -> None:
-        self.visual = visual
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """Every place of the last feature map as a mean of its own."""

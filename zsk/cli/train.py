@@ -29,7 +29,7 @@ from zsk.engine.zero_shot_trainer import Trainer
 from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name
-from zsk.load import load_config
+from zsk.load import config_path, load_config
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ def parser_of(description: str, examples: str) -> ArgumentParser:
 def start(args: Namespace) -> None:
     """Train or evaluate, in one process or several."""
     args.config_file, weights = by_name(args.config_file, args.weights)
+    if args.config_file:  # Detectron2 opens it, too
+        args.config_file = config_path(str(args.config_file))
     if weights is not None:
         args.opts += ["MODEL.WEIGHTS", str(weights)]
     run_in_processes(run, args)

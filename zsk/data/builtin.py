@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.register import register_evaluation_set, register_zero_shot_split
+from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import get_split
 from zsk.resources import find_resource
 from zsk.vocabulary import Vocabulary
@@ -102,20 +102,22 @@ def _register_evaluation_sets(root: Path) -> None:
         ("ade20k_150", "ade20k", ade / "images/validation", ade / "zsk/validation", None),
         ("cityscapes_19", "cityscapes", city / "zsk/val_photos", city / "zsk/val", None),
     ):
-        register_evaluation_set(
+        register_zero_shot_split(
             f"{name}_val",
             image_root,
             label_root,
             EVALUATION_SETS[name],
+            training=False,
+            evaluation_only=True,
             file_list=file_list,
+            label_orientation="displayed",
             advice=_ADVICE.format(script),
         )
-        classes = EVALUATION_SETS[name]
         register_zero_shot_split(
             f"{name}_supervised_train",
             root / f"{name}_supervised_train/photos",
             root / f"{name}_supervised_train/labels",
-            Vocabulary(classes.names, classes.prompt_names, (True,) * len(classes)),
+            EVALUATION_SETS[name],
             training=True,
             advice="it only says what published models saw: train on a split file of your own",
         )

@@ -107,10 +107,7 @@ def doubt_of(metadata: Metadata, values: set[int]) -> Doubt | None:
     """`zsk.data.label_checks.doubt` about the ids of a data set; None with label_values."""
     if metadata.label_values is not None:
         return None
-    seen = [True] * len(metadata.stuff_classes)
-    if metadata.vocabulary is not None:
-        seen = metadata.vocabulary.seen
-    return doubt(values, seen, training=metadata.training)
+    return doubt(values, metadata.vocabulary.seen, training=metadata.training)
 
 
 def split_metadata(name: str) -> Metadata:

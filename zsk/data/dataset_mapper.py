@@ -1,12 +1,12 @@
 """Maps a dataset record to what the model reads: image, vocabulary and, in training, labels.
 
-Letters: H×W image at network size, K classes.
+Letters: H×W image at network size, K classes, M pixels of a segment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +17,11 @@ from zsk.data.augmentations import eval_resize, train_augmentations
 from zsk.data.images import read_oriented_image
 from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
-from zsk.data.recoloring import recolor_segments
 from zsk.data.vocabularies import get_vocabulary
-from zsk.vocabulary import Vocabulary, ignore_label
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
+
+MEANS = (30.0, 225.0)  # of the new colour of a channel
+CONTRASTS = (0.7, 1.4)
 
 
 class ZeroShotMapper:
@@ -132,3 +134,47 @@ class ZeroShotMapper:
                 for key, map_ in label_maps.items()
             },
         }
+
+
+class Recolored(NamedTuple):
+    """An image with some segments recoloured."""
+
+    image: np.ndarray  # (H,W,3) uint8
+    labels: np.ndarray  # (H,W), the given labels; `ignore` in recoloured segments
+    unnamed: np.ndarray  # (H,W), the given labels of recoloured segments; `ignore` elsewhere
+
+
+def recolor_segments(
+    image: np.ndarray,
+    labels: np.ndarray,
+    probability: float,
+    rng: np.random.Generator,
+    ignore: int = IGNORE_LABEL,
+) -> Recolored:
+    """Recolour each labelled segment with a probability in [0,1], and remove its name.
+
+    Unlabelled pixels give no loss, so nothing teaches the head to outline unseen classes. A
+    recoloured segment looks as new to the head as an unseen class, but its outline is known. It is
+    our addition to the method and off by default.
+
+    Args:
+        image: (H,W,3) uint8.
+        labels: (H,W) ids, or `ignore`; all pixels with one id are a segment.
+    """
+    image, kept = image.copy(), labels.copy()
+    unnamed = np.full_like(kept, ignore)
+    for label in np.unique(labels):
+        if label != ignore and rng.random() < probability:
+            inside = labels == label
+            image[inside] = _recolor(image[inside], rng)
+            unnamed[inside], kept[inside] = label, ignore
+    return Recolored(image, kept, unnamed)
+
+
+def _recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Swap channels and change the mean and the contrast of (M,3) uint8 pixels."""
+    channels, contrast = rng.permutation(3), rng.uniform(*CONTRASTS)
+    mean = pixels.mean(axis=0)[channels]
+    shift = rng.uniform(*MEANS, 3) - contrast * mean
+    recolored = pixels[:, channels] * contrast + shift
+    return np.asarray(recolored.round().clip(0, 255).astype(np.uint8))

@@ -12,10 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from zsk.data.check import attempt, doubt_of, split_metadata
-from zsk.data.images import read_oriented_image
+from zsk.data.images import read_oriented_image, turn
 from zsk.data.label_checks import check_ids, check_size
 from zsk.data.label_files import read_label
-from zsk.data.labels import NUM_VALUES, joint_id_table, turn, turn_of_label
+from zsk.data.labels import NUM_VALUES, joint_id_table, turn_of_label
 from zsk.data.listing import match_files
 from zsk.vocabulary import Vocabulary, ignore_label
 

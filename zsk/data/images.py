@@ -1,42 +1,90 @@
-"""Reads photos as 8-bit RGB, as displayed. Letters: H×W image."""
+"""Opens image files, and reads photos as 8-bit RGB, as displayed. Letters: H×W image."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zsk.data.image_file import (
-    PHOTOMETRIC,
-    WIDE_INTEGER_MODES,
-    PathLike,
-    count_pages,
-    opened,
-    orientation_of,
-)
-from zsk.errors import UserError
+from zsk.errors import UnreadableFile, UserError
 from zsk.terminal import printable
+
+PathLike = str | os.PathLike[str]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
 """Of the files that are taken for photos; compared without letter case."""
 
 logger = logging.getLogger(__name__)
 
-# EXIF orientation → what turns the stored pixels into the displayed ones
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 TURNED_ORIENTATIONS = (5, 6, 7, 8)  # height and width change places for display
-_BITS_PER_SAMPLE = 258  # a tag of TIFF
+PHOTOMETRIC, _BITS_PER_SAMPLE = 262, 258  # tags of TIFF; photometric 0: white is stored as 0
+WIDE_INTEGER_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictures are previews
+
+
+@contextmanager
+def opened(path: PathLike, what: str) -> Iterator[Image.Image]:
+    """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
+    name = f"{what} {os.fspath(path)}"
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
+            raise OSError("no regular file")
+        with Image.open(path) as image:
+            yield image
+    except UserError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableFile(f"{name} does not exist") from error
+    except Image.DecompressionBombError as error:
+        pixels, limit = (int(number) / 1e6 for number in re.findall(r"\d+", str(error))[:2])
+        raise UnreadableFile(
+            f"{name} has {pixels:.4g} million pixels, and the limit is {limit:.4g} million: scale "
+            "it down or cut it up"
+        ) from error
+    except MemoryError as error:
+        raise UnreadableFile(
+            f"{name} cannot be read (not enough memory): scale it down or replace the file"
+        ) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
+            reason = "no image of a known format"
+        raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error
+
+
+def orientation_of(stored: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 (as stored) where the EXIF data is missing or broken."""
+    try:  # Pillow decodes a PNG to find its EXIF data
+        orientation: int = stored.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever Pillow's parser stumbles over
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def count_pages(stored: Image.Image) -> int:
+    """Pages of a document or frames of an animation; damaged ones after the first are not."""
+    try:
+        return stored.n_frames if stored.format in _PAGED_FORMATS else 1  # type: ignore
+    except Exception:  # as above, or an AttributeError
+        return 1
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (H,W) or (H,W,3) as an EXIF orientation, 1–8, displays them."""
+    if orientation in TURNED_ORIENTATIONS:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def read_image(path: PathLike) -> np.ndarray:
@@ -69,8 +117,7 @@ def displayed(stored: Image.Image, name: str) -> tuple[np.ndarray, int]:
         raise UserError(
             f"{name} stores floating-point values of unknown range: convert it to 8-bit RGB"
         )
-    image = image.convert("RGB")
-    rgb = np.array(image if left == 1 else image.transpose(_TURNS[left]))
+    rgb = turn(np.array(image.convert("RGB")), left)
     pages = count_pages(stored)
     if pages > 1:
         _warn_once(f"{name} has {pages} pages or frames: the first one is used")

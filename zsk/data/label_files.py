@@ -7,7 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from zsk.data.image_file import (
+from zsk.data.images import (
     PHOTOMETRIC,
     WIDE_INTEGER_MODES,
     PathLike,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size
+from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size, turn
 from zsk.data.label_files import read_label
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary, ignore_label, label_dtype
@@ -57,17 +57,6 @@ def turn_of_label(record: Mapping[str, Any], size: tuple[int, ...]) -> int:
             "displayed (as viewers show the photo) or stored in the split file"
         )
     return 1
-
-
-def turn(label: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels (H,W) as an EXIF orientation, 1–8, displays them."""
-    if orientation in TURNED_ORIENTATIONS:
-        label = label.T
-    if orientation in (2, 3, 6, 7):
-        label = label[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        label = label[::-1]
-    return np.ascontiguousarray(label)
 
 
 def joint_id_table(label_values: Sequence[int]) -> np.ndarray:

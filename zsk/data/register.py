@@ -8,11 +8,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.data.evaluation_sets import EvaluationClasses
 from zsk.data.images import IMAGE_SUFFIXES
 from zsk.data.labels import LABEL_ORIENTATIONS, ordered_values
 from zsk.data.listing import LABEL_SUFFIX, list_records
@@ -33,6 +31,7 @@ def register_zero_shot_split(
     sub_folders: bool = False,
     label_values: Mapping[str, int] | None = None,
     label_orientation: str | None = None,
+    evaluation_only: bool = False,
     advice: str = "",
 ) -> None:
     """Register a folder of photos and a folder of label PNGs as the Detectron2 data set `name`.
@@ -57,6 +56,8 @@ def register_zero_shot_split(
         label_orientation: whether the labels of photos with an EXIF orientation were drawn on the
             "displayed" or the "stored" pixels. None: such a photo is an error unless its size tells
             that its label is right.
+        evaluation_only: the flags of `vocabulary` mean nothing: the seen classes follow from the
+            data sets that the model was trained on (see `get_vocabulary`).
         advice: what to do about missing files, for error messages.
 
     Raises:
@@ -69,65 +70,25 @@ def register_zero_shot_split(
         raise UserError(
             f"label_orientation is {label_orientation!r}: choose {' or '.join(LABEL_ORIENTATIONS)}"
         )
-    _register(
-        *(name, vocabulary.names, image_root, label_root, file_list, image_suffixes, advice),
-        label_suffix=label_suffix,
-        sub_folders=sub_folders,
-        label_values=None if label_values is None else ordered_values(label_values, vocabulary),
-        label_orientation=label_orientation,
-        vocabulary=vocabulary,
-        training=training,
-    )
-
-
-def register_evaluation_set(
-    name: str,
-    image_root: str | os.PathLike[str],
-    label_root: str | os.PathLike[str],
-    classes: EvaluationClasses,
-    *,
-    file_list: str | os.PathLike[str] | None = None,
-    image_suffixes: Sequence[str] = IMAGE_SUFFIXES,
-    advice: str = "",
-) -> None:
-    """Register a data set for evaluation only, as `register_zero_shot_split` does.
-
-    It has no unseen list: its seen classes follow from the data sets that the model was trained
-    on (see `get_vocabulary`).
-    """
-    _register(
-        *(name, classes.names, image_root, label_root, file_list, image_suffixes, advice),
-        label_orientation="displayed",
-        evaluation_classes=classes,
-    )
-
-
-def _register(
-    name: str,
-    class_names: Sequence[str],
-    image_root: str | os.PathLike[str],
-    label_root: str | os.PathLike[str],
-    file_list: str | os.PathLike[str] | None,
-    image_suffixes: Sequence[str],
-    advice: str,
-    **others: Any,
-) -> None:
-    """Register with `others` as metadata, too, or check that all are those registered before."""
+    if len(vocabulary) >= WIDE_IGNORE_LABEL:
+        raise UserError(
+            f"the data set {name!r} has {len(vocabulary)} classes, but label images hold less "
+            f"than {WIDE_IGNORE_LABEL}"
+        )
     settings = {
         # absolute, because the working directory may change
         "image_root": os.path.abspath(image_root),
         "sem_seg_root": os.path.abspath(label_root),
         "file_list": None if file_list is None else os.path.abspath(file_list),
         "image_suffixes": tuple(image_suffixes),
-        **{"label_suffix": LABEL_SUFFIX, "sub_folders": False, "label_values": None},
-        **{"vocabulary": None, "evaluation_classes": None, "training": False},
-        **others,
+        "label_suffix": label_suffix,
+        "sub_folders": sub_folders,
+        "label_values": None if label_values is None else ordered_values(label_values, vocabulary),
+        "label_orientation": label_orientation,
+        "vocabulary": vocabulary,
+        "training": training,
+        "evaluation_only": evaluation_only,
     }
-    if len(class_names) >= WIDE_IGNORE_LABEL:
-        raise UserError(
-            f"the data set {name!r} has {len(class_names)} classes, but label images hold less "
-            f"than {WIDE_IGNORE_LABEL}"
-        )
     metadata = MetadataCatalog.get(name)
     if name in DatasetCatalog:
         for key, value in settings.items():
@@ -139,9 +100,9 @@ def _register(
         return
     DatasetCatalog.register(name, functools.partial(list_records, name))
     metadata.set(
-        ignore_label=ignore_label(len(class_names)),
+        ignore_label=ignore_label(len(vocabulary)),
         evaluator_type="zero_shot",
-        stuff_classes=list(class_names),
+        stuff_classes=list(vocabulary.names),
         advice=advice,
         **settings,
     )

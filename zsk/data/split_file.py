@@ -62,6 +62,7 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
         raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
     vocabulary = _vocabulary(split, folder)
     options = _file_options(split)
+    values = _table(split, "label_values", int, "a whole number of 0–65535")
     for part in parts:
         section = {key: _below(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
@@ -71,7 +72,7 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
             vocabulary,
             training=part == "train",
             file_list=section.get("file_list"),
-            label_values=split.get("label_values"),
+            label_values=values if "label_values" in split else None,
             **options,
             advice=f"see the keys {part}.images and {part}.labels in {shown_path}",
         )
@@ -101,16 +102,8 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
             raise UserError(f"key classes: {error}") from error
     else:
         names = _names(split, "classes")
-    tables: dict[str, Any] = {
-        "unseen": _names(split, "unseen") if "unseen" in split else [],
-        "prompt_names": _table(split, "prompt_names", str, "a text in quotes"),
-        "label_values": _table(split, "label_values", int, "a whole number of 0–65535"),
-    }
-    for key, listed in tables.items():
-        for name in listed:
-            if name not in names:
-                raise UserError(f"key {key}: {name!r} is not one of the classes")
-    return make_vocabulary(names, tables["unseen"], tables["prompt_names"])
+    unseen = _names(split, "unseen") if "unseen" in split else ()
+    return make_vocabulary(names, unseen, _table(split, "prompt_names", str, "a text in quotes"))
 
 
 def _below(folder: str, path: str) -> str:

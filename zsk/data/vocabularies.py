@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from zsk.data.evaluation_sets import EvaluationClasses
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -44,14 +43,14 @@ def get_vocabulary(
                 f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
                 "almost alike: where they are one class, make this its prompt name"
             )
-    elif isinstance(classes, Vocabulary):
-        vocabulary = classes
-    else:
+    elif MetadataCatalog.get(name).evaluation_only:
         raise UserError(
             f"the data set {name!r} is for evaluation only: name it in DATASETS.TEST, and in "
             "DATASETS.TRAIN the data set that the model was trained on, which tells seen from "
             "unseen"
         )
+    else:
+        vocabulary = classes
     if friendly:
         return vocabulary
     return dataclasses.replace(vocabulary, prompt_names=vocabulary.names)
@@ -68,6 +67,8 @@ def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
     if not trained_on:
         return False
     own = _classes(name)
+    if MetadataCatalog.get(name).evaluation_only:
+        return True
     if any(_classes(other) == own for other in trained_on):
         return False
     trained = seen_names(trained_on)
@@ -98,11 +99,11 @@ def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _classes(name: str) -> Vocabulary | EvaluationClasses:
+def _classes(name: str) -> Vocabulary:
     ours = registered_names()
     if name not in ours:
         raise UserError(
             f"the data set {name!r} is not registered; registered are: {', '.join(ours) or 'none'}"
         )
-    metadata = MetadataCatalog.get(name)
-    return metadata.vocabulary or metadata.evaluation_classes
+    vocabulary: Vocabulary = MetadataCatalog.get(name).vocabulary
+    return vocabulary

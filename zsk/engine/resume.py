@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, nn
 
 from zsk.engine.checkpoint import noted_settings
-from zsk.engine.checkpoint_fit import another_configuration, check_model, check_optimizer
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.safe_load import one_line, read_file
@@ -23,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"  # Detectron2's file with the name of the last checkpoint
 CHECKPOINTS = "model_*.pth"
+MOMENTS = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": set()}  # of each parameter
 
 
 class Checkpoint(NamedTuple):
@@ -30,6 +30,9 @@ class Checkpoint(NamedTuple):
 
     path: str
     content: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{Path(self.path).name} (iteration={self.iteration})"
 
     @property
     def iteration(self) -> int:
@@ -62,8 +65,7 @@ class TrainingCheckpointer(DetectionCheckpointer):
         self.tag_last_checkpoint(path.name)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        with replacing(Path(self.save_dir, POINTER)) as unfinished:
-            unfinished.write_text(last_filename_basename)
+        _point_to(self.save_dir, last_filename_basename)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Put model and trainer into the state of the checkpoint, whose memory is given back.
@@ -75,14 +77,20 @@ class TrainingCheckpointer(DetectionCheckpointer):
         logger.info(f"resuming from {path}")
         trainer = self.checkpointables["trainer"]
         try:
-            check_model(self.model, content["model"], path)
-            check_optimizer(self.model, trainer._trainer.optimizer, content["trainer"], path)
+            saved = content["trainer"]["_trainer"]["optimizer"]
+            _check_model(self.model, content["model"])
+            _check_optimizer(self.model, trainer._trainer.optimizer, saved)
             self.model.load_state_dict(content.pop("model"))
             trainer.load_state_dict(content.pop("trainer"))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            difference = f"its state of the training does not fit ({reason})"
-            raise another_configuration(path, difference) from error
+            difference = one_line(error)
+            if not isinstance(error, ValueError):
+                reason = f"{type(error).__name__}: {difference}"
+                difference = f"its state of the training does not fit ({reason})"
+            raise UserError(
+                f"checkpoint {path} is of another configuration: {difference}; resume with the "
+                "configuration that wrote it, or train without --resume into another OUTPUT_DIR"
+            ) from error
 
 
 def checkpoint_to_resume(folder: str) -> Checkpoint | None:
@@ -111,11 +119,15 @@ def checkpoint_to_resume(folder: str) -> Checkpoint | None:
             f"{fault}, and no checkpoint in {folder} is whole: start again without --resume, with "
             "another OUTPUT_DIR"
         )
-    logger.warning(f"{fault}: resuming from the newest whole checkpoint, {_shown(newest)}")
+    logger.warning(f"{fault}: resuming from the newest whole checkpoint, {newest}")
     if comm.is_main_process():
-        with replacing(pointer) as unfinished:
-            unfinished.write_text(Path(newest.path).name)
+        _point_to(folder, Path(newest.path).name)
     return newest
+
+
+def _point_to(folder: str, name: str) -> None:
+    with replacing(Path(folder, POINTER)) as unfinished:
+        unfinished.write_text(name)
 
 
 def _last(path: str) -> Checkpoint:
@@ -123,10 +135,9 @@ def _last(path: str) -> Checkpoint:
         return _read(path)
     except UserError as error:
         newest = _newest_whole(str(Path(path).parent))
-        if newest is None:
-            advice = "no other checkpoint is whole, so start again with another OUTPUT_DIR"
-        else:
-            advice = f"delete it to resume from {_shown(newest)}, the newest whole checkpoint"
+        advice = "no other checkpoint is whole, so start again with another OUTPUT_DIR"
+        if newest is not None:
+            advice = f"delete it to resume from {newest}, the newest whole checkpoint"
         raise UserError(f"{error}; {advice}") from error
 
 
@@ -143,23 +154,61 @@ def _newest_whole(folder: str) -> Checkpoint | None:
     return newest
 
 
-def _shown(checkpoint: Checkpoint) -> str:
-    return f"{Path(checkpoint.path).name} (iteration={checkpoint.iteration})"
-
-
 def _read(path: str) -> Checkpoint:
     """A whole checkpoint. Raises UserError."""
-    content = read_file(path, "checkpoint")
+    content, fault = read_file(path, "checkpoint"), ""
     try:
         optimizer = content["trainer"]["_trainer"]["optimizer"]
         numbers = content["iteration"], content["trainer"]["iteration"]
         parts = content["model"], optimizer["state"], *optimizer["param_groups"]
+        if not all(isinstance(number, int) for number in numbers):
+            fault = "its iteration is no number"
+        elif not all(isinstance(part, Mapping) for part in parts):
+            fault = "its parts are no dictionaries"
     except (KeyError, TypeError) as error:
-        raise UserError(
-            f"checkpoint {path} holds no training: it lacks {one_line(error)}"
-        ) from error
-    if not all(isinstance(number, int) for number in numbers):
-        raise UserError(f"checkpoint {path} holds no training: its iteration is no number")
-    if not all(isinstance(part, Mapping) for part in parts):
-        raise UserError(f"checkpoint {path} holds no training: its parts are no dictionaries")
+        fault = f"it lacks {one_line(error)}"
+    if fault:
+        raise UserError(f"checkpoint {path} holds no training: {fault}")
     return Checkpoint(path, content)
+
+
+def _check_model(model: nn.Module, saved: Mapping[str, Any]) -> None:
+    """Raise a ValueError with the first tensor that only one side has, or in another shape."""
+    wanted = model.state_dict()
+    for key in [*wanted, *saved]:
+        here, there = _shape(wanted.get(key)), _shape(saved.get(key))
+        if here != there:
+            raise ValueError(f"{key} is {there} there and {here} here")
+
+
+def _check_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]
+) -> None:
+    """Raise a ValueError for a state that is of another optimizer or of other parameters.
+
+    A fused optimizer reads and writes past the end of a state that is too short.
+    """
+    there, here = saved["param_groups"], optimizer.param_groups
+    kinds = ["AdamW" if "betas" in groups[0] else "SGD" for groups in (there, here)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"the optimizer is {kinds[0]} there and {kinds[1]} here")
+    sizes = [[len(group["params"]) for group in groups] for groups in (there, here)]
+    if sizes[0] != sizes[1]:
+        counts = [f"{sum(size)} parameters in {len(size)} groups" for size in sizes]
+        raise ValueError(f"the optimizer has {counts[0]} there and {counts[1]} here")
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    numbers = [number for group in there for number in group["params"]]
+    for number, parameter in zip(numbers, (p for group in here for p in group["params"])):
+        state, name = saved["state"].get(number, {}), names.get(id(parameter))
+        for key in sorted(state.keys() | (MOMENTS[kinds[0]] if state else set())):
+            found, wanted = _shape(state.get(key)), _shape(parameter)
+            if key == "step":
+                wanted = "()"
+            if found != wanted and not (kinds[0] == "SGD" and found == "absent"):
+                raise ValueError(f"the optimizer's {key} of {name} is {found} and not {wanted}")
+
+
+def _shape(value: Any) -> str:
+    if value is None:
+        return "absent"
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else "no tensor"

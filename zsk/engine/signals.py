@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from zsk.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE
-
-EXIT_CODES = {
-    signal.SIGINT: INTERRUPTED_EXIT_CODE,
-    signal.SIGTERM: TERMINATED_EXIT_CODE,
-}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # exit codes as a shell reports them: 128 and the number
 SAME_SIGNAL = 1.0
 """Seconds in which a further signal counts as the first: launchers pass on what a terminal sent."""
 
@@ -25,7 +20,7 @@ class Stopped(SystemExit):
     """A signal asked this process to end; carries its exit code."""
 
     def __init__(self, number: int):
-        super().__init__(EXIT_CODES[signal.Signals(number)])
+        super().__init__(128 + number)
         self.signal_name = signal.Signals(number).name
 
 
@@ -43,7 +38,7 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # Python allows no other
-            for number in EXIT_CODES:
+            for number in SIGNALS:
                 if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish
                     self._before[number] = signal.signal(number, self._handle)
         return self
@@ -66,7 +61,7 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
             if time.monotonic() - self._since > SAME_SIGNAL:
-                os._exit(EXIT_CODES[signal.Signals(number)])
+                os._exit(128 + number)
             return
         self.number, self._since = number, time.monotonic()
         if self._at_once:

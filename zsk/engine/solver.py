@@ -1,5 +1,6 @@
 """AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
 
+import functools
 import itertools
 import logging
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """SOLVER.OPTIMIZER over `parameter_groups`, clipped as SOLVER.CLIP_GRADIENTS says.
 
-    The clipping sits in `step`, where AMP's scaler has unscaled the gradients already.
+    The clipping comes before each step, where AMP's scaler has unscaled the gradients already.
 
     Raises:
         UserError: NESTEROV without a MOMENTUM, or a model without parameters to train.
@@ -61,29 +62,20 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         if cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
             raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
         settings |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    optimizer = kind(groups, **settings)
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     if cfg.SOLVER.CLIP_GRADIENTS.ENABLED and limit > 0:
-        kind = _with_full_model_clipping(kind, limit)
+        # a fused step would unscale the gradients itself, after the clipping
+        setattr(optimizer, "_step_supports_amp_scaling", False)
+        optimizer.register_step_pre_hook(functools.partial(_clip, limit))
     else:
         logging.getLogger(__name__).info("gradients are not clipped")
-    return kind(groups, **settings)
+    return optimizer
 
 
-def _with_full_model_clipping(
-    kind: type[torch.optim.Optimizer], limit: float
-) -> type[torch.optim.Optimizer]:
-    class FullModelClipping(kind):  # type: ignore[misc, valid-type]
-        def __init__(self, *args: Any, **settings: Any):
-            super().__init__(*args, **settings)
-            # a fused step would unscale the gradients itself, after the clipping
-            self._step_supports_amp_scaling = False
-
-        def step(self, closure: Any = None) -> Any:
-            parameters = itertools.chain(*(group["params"] for group in self.param_groups))
-            torch.nn.utils.clip_grad_norm_(parameters, limit)
-            return super().step(closure)
-
-    return FullModelClipping
+def _clip(limit: float, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    parameters = itertools.chain(*(group["params"] for group in optimizer.param_groups))
+    torch.nn.utils.clip_grad_norm_(parameters, limit)
 
 
 def restore_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:

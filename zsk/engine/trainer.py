@@ -13,12 +13,11 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, hooks
 from detectron2.utils import comm
 
-from zsk.engine.best import BestCheckpoint
+from zsk.data.samples import seed_iteration
 from zsk.engine.distributed import lost_processes_named
-from zsk.engine.evaluation_hook import EvaluationHook
+from zsk.engine.hooks import BestCheckpoint, EvaluationHook
 from zsk.engine.network_settings import encoder_of, text_space
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
-from zsk.engine.seeds import seed_iteration
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
 from zsk.engine.solver import restore_moments, set_iteration

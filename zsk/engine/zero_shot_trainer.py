@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from zsk.classification.text_classifier import warn_of_leaks
 from zsk.data.loader import build_test_loader, build_train_loader
-from zsk.data.unreadable import SkippedFiles
+from zsk.data.samples import SkippedFiles
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.hooks import telling_hooks
 from zsk.engine.solver import build_optimizer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,6 @@ from zsk.data.vocabularies import get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
 from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
 from zsk.vocabulary import ignore_label
-
-
-@dataclass(frozen=True)
-class LabelledOutput:
-    """One image's label file, its ground truth (H,W) of joint ids and the model's result."""
-
-    file_name: str
-    ground_truth: np.ndarray
-    output: Mapping[str, Any]
 
 
 def sum_over_processes(counts: np.ndarray) -> np.ndarray:
@@ -64,8 +54,8 @@ class LabelledEvaluator(DatasetEvaluator):
         self._files = set()
         self._all_ignore = 0
 
-    def add(self, image: LabelledOutput) -> None:
-        """Count an image."""
+    def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
+        """Count an image: its label file, (H,W) joint ids, and the model's result."""
         raise NotImplementedError
 
     def process(
@@ -102,7 +92,7 @@ class LabelledEvaluator(DatasetEvaluator):
             if (ground_truth == ignore_label(len(self.vocabulary))).all():
                 self._all_ignore += 1
                 continue
-            self.add(LabelledOutput(file_name, ground_truth, output))
+            self.add(file_name, ground_truth, output)
 
     def image_counts(self) -> tuple[int, int]:
         """(images, images whose pixels are all ignored) over all processes.

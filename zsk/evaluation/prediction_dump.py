@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from pycocotools import mask as coco_mask
 
-from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
@@ -26,13 +26,12 @@ RLE_FILE = "predictions.json"
 
 
 class PredictionDump(DatasetEvaluator):
-    """Writes predictions as they come; memory does not grow with their number.
+    """Writes a data set's predictions.
 
-    "png" gives `predictions/<image_id>.png`, images of joint ids (`label_image`). "rle" gives
-    `predictions.json`, a list of {"image_id", "category_id", "category", "segmentation"} in the
-    order of the data set, one entry for each class that is found in an image; "category_id" is
-    the joint id, "segmentation" an input of `pycocotools.mask.decode`. Each process writes its own
-    predictions, so that several machines have to share `output_dir`, as Detectron2 expects it.
+    "png" gives `predictions/<image_id>.png`, images of joint ids (`label_image`), as they come.
+    "rle" gives `predictions.json`, a list of {"image_id", "category_id", "category",
+    "segmentation"} in the order of the data set, one entry for each class that is found in an
+    image; "category_id" is the joint id, "segmentation" an input of `pycocotools.mask.decode`.
 
     Args:
         output_dir: the folder to write to.
@@ -53,19 +52,15 @@ class PredictionDump(DatasetEvaluator):
         self._formats = tuple(formats)
         self._vocabulary = vocabulary
         self._joint_ids = np.flatnonzero(vocabulary.seen if seen_only else np.ones(len(vocabulary)))
-        self._written: set[str] = set()
+        self._entries: dict[str, list[dict[str, Any]]] = {}
 
     def reset(self) -> None:
-        self._written = set()
-        folder = self._folder / PNG_FOLDER if "png" in self._formats else self._folder
-        folder.mkdir(parents=True, exist_ok=True)
-        if "rle" in self._formats:
-            self._part(comm.get_rank()).write_text("")
+        self._entries = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Write a batch.
+        """Take a batch.
 
         Args:
             inputs: records with an "image_id", the stem of the photo's file.
@@ -73,49 +68,27 @@ class PredictionDump(DatasetEvaluator):
         """
         for record, output in zip(inputs, outputs):
             image_id = record["image_id"]
-            if image_id in self._written:
+            if image_id in self._entries:
                 continue  # a loader's padding repeats images
-            self._written.add(image_id)
             labels = self._joint_ids[output["pred_labels"].cpu().numpy()]
             if "png" in self._formats:
-                image = label_image(labels, len(self._vocabulary))
                 path = self._folder / PNG_FOLDER / f"{image_id}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)  # an id may name a sub-folder
                 with replacing(path) as unfinished:
-                    image.save(unfinished)
-            if "rle" in self._formats:
-                with open(self._part(comm.get_rank()), "a", encoding="utf-8") as file:
-                    for label in np.unique(labels).tolist():
-                        entry = self._entry(image_id, label, labels == label)
-                        file.write(json.dumps(entry) + "\n")
+                    label_image(labels, len(self._vocabulary)).save(unfinished)
+            found = np.unique(labels).tolist() if "rle" in self._formats else ()
+            self._entries[image_id] = [self._entry(image_id, k, labels == k) for k in found]
 
     def evaluate(self) -> None:
-        """Put the processes' parts of the JSON file together."""
+        """Put the processes' masks together."""
         if "rle" not in self._formats:
             return
-        comm.synchronize()
-        if not comm.is_main_process():
-            return
-        parts = [self._part(rank) for rank in range(comm.get_world_size())]
-        target = self._folder / RLE_FILE
-        with replacing(target) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
-            separator = "[\n"
-            for part in parts:
-                if not part.is_file():
-                    raise UserError(
-                        f"{part} of another process is missing: TEST.DUMP rle needs an OUTPUT_DIR "
-                        "that all machines share"
-                    )
-                with open(part, encoding="utf-8") as lines:
-                    for line in lines:
-                        file.write(separator + line.rstrip("\n"))
-                        separator = ",\n"
-            file.write("\n]\n" if separator == ",\n" else "[]\n")
-        for part in parts:
-            part.unlink()
-
-    def _part(self, rank: int) -> Path:
-        return self._folder / f"{RLE_FILE}.part{rank}"
+        parts = comm.gather([entry for image in self._entries.values() for entry in image])
+        if comm.is_main_process():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            entries = ",\n".join(map(json.dumps, chain(*parts)))
+            with replacing(self._folder / RLE_FILE) as unfinished:
+                unfinished.write_text(f"[{entries}]\n")
 
     def _entry(self, image_id: str, label: int, mask: np.ndarray) -> dict[str, Any]:
         """The JSON entry of a class whose mask is (H,W) bool."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from detectron2.utils import comm
 
-from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
+from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.report import write_json
 from zsk.true_scale import Box, resize_rows
 from zsk.vocabulary import IGNORE_LABEL, ignore_label
@@ -84,10 +85,10 @@ class ProposalRecall(LabelledEvaluator):
         # (K,2) int64: sum of best IoUs in units of 2^-32, number of segments
         self._totals = np.zeros((len(self.vocabulary), 2), dtype=np.int64)
 
-    def add(self, image: LabelledOutput) -> None:
-        pred_masks = image.output["pred_masks"]
-        gt = torch.from_numpy(image.ground_truth.astype(np.int64)).to(pred_masks.device)
-        box, ignore = image.output["photo_box"], ignore_label(len(self.vocabulary))
+    def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
+        pred_masks = output["pred_masks"]
+        gt = torch.from_numpy(ground_truth.astype(np.int64)).to(pred_masks.device)
+        box, ignore = output["photo_box"], ignore_label(len(self.vocabulary))
         for label, overlap in best_overlaps(pred_masks, gt, box, ignore).items():
             self._totals[label] += (round(overlap * _UNITS), 1)
 

@@ -1,14 +1,21 @@
-"""The report of an evaluation: tables for the log; metrics.json, counts and a chart as files."""
+"""The report of an evaluation: tables for the log; metrics.json, counts and a chart as files.
+
+It says which code and which libraries a number comes from.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import platform
+import subprocess
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import detectron2
 import numpy as np
 from tabulate import tabulate
 
@@ -16,6 +23,9 @@ from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
+
+_ROOT = Path(__file__).resolve().parents[2]
+_LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 
 METRICS_FILE = "metrics.json"
 CONFUSION_FILE = "confusion.npy"
@@ -108,3 +118,35 @@ def write_atomically(path: Path, content: bytes) -> None:
 def percent(values: Mapping[str, float], key: str) -> str:
     """Two decimals, "-" where there is no such number."""
     return f"{values[key]:.2f}" if key in values else "-"
+
+
+def provenance() -> dict[str, Any]:
+    """{"git_revision": str, "versions": {library: version}}, the same on every run of one code."""
+    versions = {name: _version(name) for name in _LIBRARIES}
+    versions["python"] = platform.python_version()
+    versions["detectron2"] = detectron2.__version__  # its distribution has several names
+    return {"git_revision": git_revision(_ROOT), "versions": versions}
+
+
+def git_revision(root: Path) -> str:
+    """The commit that is checked out in `root`, with "-dirty" after it when tracked files differ.
+
+    "unknown" when `root` is not the top of a git checkout: an installed package may lie inside
+    another repository, whose revision would be wrong.
+    """
+    command = ["git", "-C", str(root), *"describe --always --dirty --abbrev=40 --exclude=*".split()]
+    try:
+        if (root / ".git").exists():
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # git is missing or refuses
+        pass
+    return "unknown"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -11,10 +11,9 @@ import numpy as np
 from detectron2.utils import comm
 
 from zsk.errors import UserError
-from zsk.evaluation.labelled import LabelledEvaluator, LabelledOutput, sum_over_processes
+from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
-from zsk.evaluation.provenance import provenance
-from zsk.evaluation.report import tables, write_report
+from zsk.evaluation.report import provenance, tables, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +50,12 @@ class ZeroShotEvaluator(LabelledEvaluator):
         size = len(self.vocabulary) + 1
         self._conf = np.zeros((size, size), dtype=np.int64)
 
-    def add(self, image: LabelledOutput) -> None:
-        pred = image.output["pred_labels"].cpu().numpy()
+    def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
+        pred = output["pred_labels"].cpu().numpy()
         try:
-            self._conf += confusion_matrix(pred, image.ground_truth, len(self.vocabulary))
+            self._conf += confusion_matrix(pred, ground_truth, len(self.vocabulary))
         except ValueError as error:
-            raise UserError(f"label {image.file_name} cannot be scored: {error}") from error
+            raise UserError(f"label {file_name} cannot be scored: {error}") from error
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Sum over processes, print the tables, write the report.

@@ -11,35 +11,22 @@ from detectron2.layers import ASPP, Conv2d, ShapeSpec
 from torch import Tensor, nn
 
 from .masks import resize_masks
-from .norm import build_norm
+from .norm import build_norm, conv
+
+REDUCED_CHANNELS = 48  # of the early feature, as in DeepLabV3+
 
 
 class FineFusion(nn.Module):
     """Fuses F with an early backbone feature (stride 4 with res2), in the manner of DeepLabV3+.
 
-    The early feature is reduced without a norm where its channels do not divide into the 32 groups
-    of GN.
+    The early feature is reduced without a norm: its channels do not divide into GN's 32 groups.
     """
 
-    def __init__(self, fine_channels: int, dim: int, norm: str, reduced_channels: int = 48):
+    def __init__(self, fine_channels: int, dim: int, norm: str):
         super().__init__()
-        self.reduce = Conv2d(
-            fine_channels,
-            reduced_channels,
-            1,
-            bias=not norm,
-            norm=build_norm(norm if reduced_channels % 32 == 0 else "", reduced_channels),
-            activation=nn.ReLU(inplace=True),
-        )
-        self.fuse = Conv2d(
-            dim + reduced_channels,
-            dim,
-            3,
-            padding=1,
-            bias=not norm,
-            norm=build_norm(norm, dim),
-            activation=nn.ReLU(inplace=True),
-        )
+        relu = nn.ReLU(inplace=True)
+        self.reduce = Conv2d(fine_channels, REDUCED_CHANNELS, 1, bias=not norm, activation=relu)
+        self.fuse = conv(dim + REDUCED_CHANNELS, dim, 3, norm)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """coarse (B,D,h,w), fine (B,C,h',w') -> (B,D,h',w')."""
@@ -76,15 +63,7 @@ class AsppFeatures(nn.Module):
             norm=norm and partial(build_norm, norm),
             activation=nn.ReLU(inplace=True),
         )
-        self.project = Conv2d(
-            aspp_channels,
-            dim,
-            3,
-            padding=1,
-            bias=not norm,
-            norm=build_norm(norm, dim),
-            activation=nn.ReLU(inplace=True),
-        )
+        self.project = conv(aspp_channels, dim, 3, norm)
         self.fusion = (
             FineFusion(input_shape[fine_feature].channels, dim, norm) if fine_feature else None
         )

@@ -17,8 +17,8 @@ from .class_scores import (
     mlp,
     region_embedding,
 )
-from .image_clusters import ClusterGenerator, ClusterKernels
-from .kernel_generator import KernelGenerator, StaticKernels
+from .image_clusters import ClusterKernels
+from .kernel_generator import BackboneFeature, KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
 
 
@@ -38,9 +38,7 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
         )
 
 
-def build_kernel_generator(
-    cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]
-) -> KernelGenerator | ClusterGenerator:
+def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> KernelGenerator:
     """ASPP, fusion and initial kernels; with MODEL.SEM_SEG_HEAD.IN_FEATURES [] clusters alone.
 
     Raises:
@@ -55,10 +53,8 @@ def build_kernel_generator(
                 "NUM_STAGES 0 and CLASS_FEATURES or CLASSIFIER none: name the feature that ASPP "
                 "reads"
             )
-        _check_clusters(kernels)
-        return ClusterGenerator(
-            kernels.CLUSTER_FEATURES, kernels.CLUSTER_COUNTS, logit=kernels.CLUSTER_LOGIT
-        )
+        names = _clustered(cfg)
+        return KernelGenerator(BackboneFeature(names[0]), _build_clusters(kernels, None), names)
     if head.CLASSIFIER == "none":
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but IN_FEATURES {list(head.IN_FEATURES)} asks "
@@ -111,7 +107,6 @@ def build_class_scores(
         return NoScores()
     if not head.CLASS_FEATURES:
         return build_vector_scores(head, cfg.MODEL.KERNELS.DIM, embed_dim)
-    _refuse_hidden_dims(head, f"CLASS_FEATURES {list(head.CLASS_FEATURES)}")
     channels = sum(int(input_shape[name].channels or 0) for name in head.CLASS_FEATURES)
     if head.CLASSIFIER == "linear":
         embedding = region_embedding(channels, head.NUM_CLASSES + 1, head.CLASS_DROPOUT)
@@ -126,7 +121,7 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
     The linear classifier is a single layer, as MaskFormer's is.
 
     Raises:
-        UserError: CLASSIFIER linear has CLASS_HIDDEN_DIMS, or it is none.
+        UserError: CLASSIFIER is none.
     """
     if head.CLASSIFIER == "none":
         raise UserError(
@@ -134,18 +129,9 @@ def build_vector_scores(head: CfgNode, dim: int, embed_dim: int) -> ClassScores:
             "DynamicKernelHead with IN_FEATURES [], or CLASSIFIER text"
         )
     if head.CLASSIFIER == "linear":
-        _refuse_hidden_dims(head, "CLASSIFIER linear")
         return LinearScores(nn.Linear(dim, head.NUM_CLASSES + 1), head.NUM_CLASSES)
     embedding = mlp(dim, head.CLASS_HIDDEN_DIMS or [dim, dim], embed_dim)
     return TextAlignedScores(embedding, embed_dim, head.TEMPERATURE)
-
-
-def _refuse_hidden_dims(head: CfgNode, setting: str) -> None:
-    if head.CLASS_HIDDEN_DIMS:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS is {list(head.CLASS_HIDDEN_DIMS)}, but with "
-            f"MODEL.SEM_SEG_HEAD.{setting} nothing reads it: set it to []"
-        )
 
 
 def _clustered(cfg: CfgNode) -> list[str]:
@@ -157,13 +143,13 @@ def _clustered(cfg: CfgNode) -> list[str]:
 def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
     if kernels.INIT == "learned":
         return StaticKernels(kernels.NUM_KERNELS, kernels.DIM, kernels.INIT_BIAS)
-    _check_clusters(kernels)
-    return ClusterKernels(kernels.CLUSTER_COUNTS, kernels.DIM, logit=kernels.CLUSTER_LOGIT)
+    return _build_clusters(kernels, kernels.DIM)
 
 
-def _check_clusters(kernels: CfgNode) -> None:
+def _build_clusters(kernels: CfgNode, dim: int | None) -> ClusterKernels:
     if sum(kernels.CLUSTER_COUNTS) != kernels.NUM_KERNELS:
         raise UserError(
             f"MODEL.KERNELS.CLUSTER_COUNTS {list(kernels.CLUSTER_COUNTS)} has to add up to "
             f"MODEL.KERNELS.NUM_KERNELS {kernels.NUM_KERNELS}"
         )
+    return ClusterKernels(kernels.CLUSTER_COUNTS, dim, logit=kernels.CLUSTER_LOGIT)

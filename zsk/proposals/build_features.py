@@ -20,12 +20,6 @@ def build_feature_map(
         check_norm_width(head.NORM, "KERNELS.DIM", dim)
         return build_aspp_features(head, input_shape, dim)
     check_pyramid(head, input_shape)
-    if head.FINE_FEATURE:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.FINE_FEATURE is {head.FINE_FEATURE!r}, but with a pyramid "
-            f"over MODEL.SEM_SEG_HEAD.IN_FEATURES {list(head.IN_FEATURES)} nothing reads it: set "
-            "it to ''"
-        )
     check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
     return PixelDecoder(
         input_shape,

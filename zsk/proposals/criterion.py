@@ -12,13 +12,12 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from zsk.data.targets import Segments
+from zsk.data.targets import SegmentBatch, Segments
 from zsk.vocabulary import ignore_label
 
 from .losses import class_loss, mask_losses
 from .matcher import HungarianMatcher, Matches
 from .outputs import ScoredProposals
-from .segment_batch import SegmentBatch
 
 
 class SetCriterion(nn.Module):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from .build import build_class_scores, build_kernel_generator, build_stage, check_settings
 from .class_scores import ClassScores, pool_regions
-from .image_clusters import ClusterGenerator
 from .kernel_generator import KernelGenerator
 from .outputs import Proposals
 
@@ -26,7 +25,7 @@ class DynamicKernelHead(nn.Module):
     def __init__(
         self,
         *,
-        kernel_generator: KernelGenerator | ClusterGenerator,
+        kernel_generator: KernelGenerator,
         stages: Sequence[nn.Module],
         class_scores: Sequence[ClassScores],
         class_features: Sequence[str] = (),

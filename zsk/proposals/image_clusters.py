@@ -7,7 +7,7 @@ side give coarse and fine regions.
 Shape letters: B images, D kernel width, N kernels, C backbone channels, P pixels, k clusters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -79,14 +79,21 @@ def cluster_masks(features: Sequence[Tensor], counts: Sequence[int], iterations:
 class ClusterKernels(nn.Module):
     """K_0 from the features under each cluster, M_0 the clusters themselves."""
 
-    def __init__(self, counts: Sequence[int], dim: int, logit: float = 2.0):
-        """`logit`: M_0 is +logit inside a cluster and -logit outside (2: sigmoid 0.88 and 0.12)."""
+    def __init__(self, counts: Sequence[int], dim: int | None, logit: float = 2.0):
+        """
+        Args:
+            dim: None: nothing is learned, K_0 are the means of F, a backbone feature. It serves
+                heads without stages that embed the features under their masks.
+            logit: M_0 is +logit inside a cluster and -logit outside (2: sigmoid 0.88 and 0.12).
+        """
         super().__init__()
         self.counts = tuple(counts)
         self.logit = logit
-        self.init_kernels = nn.Parameter(torch.empty(sum(self.counts), dim))
-        nn.init.normal_(self.init_kernels, std=0.01)
-        self.project = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
+        self.project: nn.Module | None = None
+        if dim is not None:
+            self.init_kernels = nn.Parameter(torch.empty(sum(self.counts), dim))
+            nn.init.normal_(self.init_kernels, std=0.01)
+            self.project = nn.Sequential(nn.Linear(dim, dim), nn.LayerNorm(dim))
 
     def forward(
         self, features: Tensor, backbone_features: Sequence[Tensor]
@@ -96,31 +103,10 @@ class ClusterKernels(nn.Module):
         with torch.autocast(device_type=features.device.type, enabled=False):
             masks = cluster_masks(backbone_features, self.counts)
             masks = resize_masks(masks, features.shape[-2:])
-            centres = region_means(features, masks)
-        return self.project(centres) + self.init_kernels, (2 * masks - 1) * self.logit
-
-
-class ClusterGenerator(nn.Module):
-    """A kernel generator without parameters: F is a backbone feature, K_0 its means.
-
-    It serves heads without stages that embed the features under their masks, in which ASPP would
-    have no gradient.
-    """
-
-    def __init__(self, cluster_features: Sequence[str], counts: Sequence[int], *, logit: float):
-        """`cluster_features`: backbone features to cluster, F the first; others as above."""
-        super().__init__()
-        self.cluster_features = tuple(cluster_features)
-        self.counts = tuple(counts)
-        self.logit = logit
-
-    def forward(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Backbone features -> F (B,C,h,w), K_0 (B,N,C), M_0 (B,N,h,w) logits."""
-        clustered = [features[name] for name in self.cluster_features]
-        with torch.autocast(device_type=clustered[0].device.type, enabled=False):
-            masks = cluster_masks(clustered, self.counts)
-            kernels = region_means(clustered[0], masks)
-        return clustered[0], kernels, (2 * masks - 1) * self.logit
+            kernels = region_means(features, masks)
+        if self.project is not None:
+            kernels = self.project(kernels) + self.init_kernels
+        return kernels, (2 * masks - 1) * self.logit
 
 
 def region_means(features: Tensor, masks: Tensor) -> Tensor:

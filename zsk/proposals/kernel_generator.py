@@ -30,6 +30,18 @@ class StaticKernels(nn.Module):
         return kernels, masks if self.bias is None else masks + self.bias[:, None, None]
 
 
+class BackboneFeature(nn.Module):
+    """F is the backbone feature `name` itself."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features -> F (B,C,h,w)."""
+        return features[self.name]
+
+
 class KernelGenerator(nn.Module):
     """F, then K_0 and M_0 on it."""
 
@@ -38,8 +50,8 @@ class KernelGenerator(nn.Module):
     ):
         """
         Args:
-            feature_map: backbone features -> F (B,D,h,w): `AsppFeatures` (method) or a
-                `PixelDecoder`.
+            feature_map: backbone features -> F (B,D,h,w): `AsppFeatures` (method), a
+                `PixelDecoder` or a `BackboneFeature`.
             kernels: `StaticKernels` (method) or `ClusterKernels`.
             cluster_features: the backbone features handed to `kernels`.
         """

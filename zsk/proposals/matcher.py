@@ -10,11 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zsk.data.targets import UNNAMED
+from zsk.data.targets import UNNAMED, SegmentBatch
 
 from .losses import pairwise_mask_losses
 from .outputs import ScoredProposals
-from .segment_batch import SegmentBatch
 
 
 class Matches(NamedTuple):

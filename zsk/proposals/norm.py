@@ -1,7 +1,7 @@
-"""Norms of the heads (MODEL.SEM_SEG_HEAD.NORM)."""
+"""Norms of the heads (MODEL.SEM_SEG_HEAD.NORM), and convolutions with them."""
 
 import torch
-from detectron2.layers import get_norm
+from detectron2.layers import Conv2d, get_norm
 from torch import Tensor, nn
 
 NORM_GROUPS = 32  # of Detectron2's GN
@@ -24,3 +24,14 @@ def build_norm(norm: str, channels: int) -> nn.Module | None:
         return GroupNorm(NORM_GROUPS, channels)
     found: nn.Module | None = get_norm(norm, channels)
     return found
+
+
+def conv(inputs: int, outputs: int, size: int, norm: str, activate: bool = True) -> Conv2d:
+    """Detectron2's convolution that keeps the resolution, with a norm ("": a bias) and a ReLU."""
+    return Conv2d(
+        *(inputs, outputs, size),
+        padding=size // 2,
+        bias=not norm,
+        norm=build_norm(norm, outputs),
+        activation=nn.ReLU(inplace=True) if activate else None,
+    )

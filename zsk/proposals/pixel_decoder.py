@@ -12,7 +12,7 @@ from detectron2.layers import Conv2d, ShapeSpec
 from fvcore.nn import weight_init
 from torch import Tensor, nn
 
-from .norm import build_norm
+from .norm import conv
 
 
 class PixelDecoder(nn.Module):
@@ -37,13 +37,12 @@ class PixelDecoder(nn.Module):
         self.coarsest = coarsest
         self.finer = tuple(reversed(finer))  # in the order of the way down
         channels = {name: int(input_shape[name].channels or 0) for name in in_features}
-        self.stem = _conv3x3(channels[coarsest], conv_dim, norm)
+        self.stem = conv(channels[coarsest], conv_dim, 3, norm)
         # no activation: they are added to what comes from above
         self.laterals = nn.ModuleList(
-            Conv2d(channels[name], conv_dim, 1, bias=not norm, norm=build_norm(norm, conv_dim))
-            for name in self.finer
+            conv(channels[name], conv_dim, 1, norm, activate=False) for name in self.finer
         )
-        self.outputs = nn.ModuleList(_conv3x3(conv_dim, conv_dim, norm) for _ in self.finer)
+        self.outputs = nn.ModuleList(conv(conv_dim, conv_dim, 3, norm) for _ in self.finer)
         self.mask_features = Conv2d(conv_dim, mask_dim, 3, padding=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -56,15 +55,3 @@ class PixelDecoder(nn.Module):
             side = lateral(features[name])
             pyramid = output(side + F.interpolate(pyramid, size=side.shape[-2:], mode="nearest"))
         return self.mask_features(pyramid)
-
-
-def _conv3x3(in_channels: int, out_channels: int, norm: str) -> Conv2d:
-    return Conv2d(
-        in_channels,
-        out_channels,
-        3,
-        padding=1,
-        bias=not norm,
-        norm=build_norm(norm, out_channels),
-        activation=nn.ReLU(inplace=True),
-    )

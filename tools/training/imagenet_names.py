@@ -1,28 +1,28 @@
-"""Text embeddings of ImageNet's 1000 class names, in a file beside this one.
+"""Writes the text embeddings of ImageNet's class names, which the embedded encoder reads.
 
-The file saves every process the time of encoding the names. It holds encode_names() in half
-precision; `python -m zsk.classification.embedded_names` writes it again.
+python tools/training/imagenet_names.py
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+# a checkout works as it is, without being installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from .embedded_text import load_minilm, tokenize
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from timm.data.imagenet_info import ImageNetInfo  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from zsk.classification.embedded_text import NAMES_FILE, load_minilm, tokenize  # noqa: E402
+from zsk.errors import run_cli  # noqa: E402
+from zsk.files import replacing  # noqa: E402
 
 NAME_PROMPT = "a photo of a {}."  # better than bare names
-NAMES_FILE = Path(__file__).with_name("imagenet_names.npy")
-
-
-def load_names() -> Tensor:
-    """(1000,E) float32 unit rows on the CPU, in the order of the classifiers' outputs."""
-    return F.normalize(torch.from_numpy(np.load(NAMES_FILE)).float(), dim=1)
 
 
 def encode_names(indices: Sequence[int] = range(1000)) -> Tensor:
@@ -30,8 +30,6 @@ def encode_names(indices: Sequence[int] = range(1000)) -> Tensor:
 
     The synonyms are WordNet's, as timm lists them. Raises UserError where a package is missing.
     """
-    from timm.data.imagenet_info import ImageNetInfo
-
     info = ImageNetInfo("imagenet-1k")
     minilm, tokenizer = load_minilm()
     rows = []
@@ -44,5 +42,10 @@ def encode_names(indices: Sequence[int] = range(1000)) -> Tensor:
     return torch.stack(rows)
 
 
+def main() -> None:
+    with replacing(NAMES_FILE) as unfinished:
+        np.save(unfinished, encode_names().half().numpy())
+
+
 if __name__ == "__main__":
-    np.save(NAMES_FILE, encode_names().half().numpy())
+    run_cli(main)

@@ -1,0 +1,98 @@
+"""What the values of the benchmarks' own label files stand for. Letters: H×W label, K classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import get_split
+from zsk.errors import UserError
+from zsk.vocabulary import IGNORE_LABEL
+
+FORBIDDEN_VALUE = -1
+"""Entry of a value table for file values that a benchmark does not have."""
+
+COCO_STUFF_LAST_CATEGORY_ID = 182
+COCO_STUFF_UNUSED_CATEGORY_IDS: frozenset[int] = frozenset(
+    (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
+)
+"""Category ids that COCO never annotated: 182 ids less 11 leave the 171 classes."""
+
+CITYSCAPES_LABEL_IDS: tuple[int, ...] = (
+    7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33,
+)  # fmt: skip
+"""What a labelIds file holds for each of the 19 classes."""
+
+CITYSCAPES_LAST_LABEL_ID = 33
+"""The other label ids from 0 to this one are not scored (parking, bridge, caravan, …)."""
+
+
+def voc_value_table() -> np.ndarray:
+    """(256,) int16, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
+    return value_table(range(1, len(get_split("voc")) + 1), ignored=(0,))
+
+
+def coco_stuff_value_table() -> np.ndarray:
+    """(256,) int16, value of a COCO-Stuff label (category id - 1) → id 0–170; unused ids → -1."""
+    category_ids = range(1, COCO_STUFF_LAST_CATEGORY_ID + 1)
+    used = (i for i in category_ids if i not in COCO_STUFF_UNUSED_CATEGORY_IDS)
+    return value_table(category_id - 1 for category_id in used)
+
+
+def pascal_context_value_table() -> np.ndarray:
+    """(256,) int16, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
+    return value_table(range(1, len(EVALUATION_SETS["pascal_context_59"]) + 1), ignored=(0,))
+
+
+def ade20k_value_table() -> np.ndarray:
+    """(256,) int16, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
+    return value_table(range(1, len(EVALUATION_SETS["ade20k_150"]) + 1), ignored=(0,))
+
+
+def cityscapes_label_id_table() -> np.ndarray:
+    """(256,) int16, value of a Cityscapes labelIds file → train id; 255 for ids not scored."""
+    all_ids = range(CITYSCAPES_LAST_LABEL_ID + 1)
+    ignored = (i for i in all_ids if i not in CITYSCAPES_LABEL_IDS)
+    return value_table(CITYSCAPES_LABEL_IDS, ignored)
+
+
+def cityscapes_train_id_table() -> np.ndarray:
+    """(256,) int16, value of a Cityscapes labelTrainIds file → the same id."""
+    return value_table(range(len(CITYSCAPES_LABEL_IDS)))
+
+
+def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarray:
+    """(256,) int16 table: the n-th of `values` → n, `ignored` and 255 → 255, all others → -1."""
+    table = np.full(256, FORBIDDEN_VALUE, dtype=np.int16)
+    table[[*ignored, IGNORE_LABEL]] = IGNORE_LABEL
+    for label_id, value in enumerate(values):
+        table[value] = label_id
+    return table
+
+
+def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
+    """(H,W) uint8 or uint16 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
+
+    Args:
+        table: (256,) int16, value -> id, -1 where the benchmark has no such value.
+
+    Raises:
+        UserError: naming the file and a value that the benchmark does not have.
+    """
+    check_values(values, table, source)
+    return table[values].astype(np.uint8)
+
+
+def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
+    """Raise a UserError when a label (H,W) holds a value that `table` (256,) has not."""
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    forbidden = table[present.clip(max=len(table) - 1)] == FORBIDDEN_VALUE
+    unknown = present[forbidden | (present >= len(table))]
+    if unknown.size:
+        raise UserError(
+            f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
+            "get the original label files"
+        )
