@@ -119,7 +119,7 @@ def packed(look: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(look, Tensor):
         name = f"tensor{len(tensors)}"
         # as they lie in memory, since sums over another order differ in their last digits
-        order = sorted(range(look.ndim), key=lambda dim: -look.stride(dim))
+        order = sorted(range(look.ndim), key=lambda dim: -look.stride()[dim])
         tensors[name] = look.permute(order)
         return {"tensor": name, "order": order}
     if type(look).__name__ in _KINDS:
