@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from zsk import interop
 from zsk.answer import Answer
 from zsk.coco import coco_dictionary
 from zsk.drawing.overlay import OPACITY, draw_overlay
@@ -172,6 +173,14 @@ class Segmentation:
             "images", "annotations" and "categories"; the category of label k has the id k + 1.
         """
         return coco_dictionary(self, polygons, file_name, image_id)
+
+    def to_supervision(self) -> Any:
+        """See `zsk.interop.to_supervision`."""
+        return interop.to_supervision(self)
+
+    def to_label_studio(self, image: str, **options: Any) -> dict[str, Any]:
+        """See `zsk.interop.to_label_studio`."""
+        return interop.to_label_studio(self, image, **options)
 
     def save(
         self,

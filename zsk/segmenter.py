@@ -207,13 +207,14 @@ class Photo:
     Attributes:
         image: (H,W,3) uint8 RGB.
         asked_again: whether it is worth some memory to answer further words quickly.
+        seen: what the model's `look` gave, see `zsk.zsk_net.ZSKNet.look`.
     """
 
-    def __init__(self, segmenter: Segmenter, image: np.ndarray, look: Any) -> None:
+    def __init__(self, segmenter: Segmenter, image: np.ndarray, seen: Any) -> None:
         self.image = image
         self.asked_again = False
         self._segmenter = segmenter
-        self._look = look
+        self.seen = seen
 
     def __repr__(self) -> str:
         return f"<Photo {self.size[1]}x{self.size[0]}>"
@@ -248,10 +249,7 @@ class Photo:
         segmenter = self._segmenter
         vocabulary = segmenter.vocabulary(class_names)
         segmenter.check_numbers(threshold, lam)
-        asked = vocabulary
-        if background is not None:
-            asked = segmenter.vocabulary(vocabulary.with_last(background))
-        answer = segmenter.model.answer(self._look, asked, self.size, lam)
+        answer = self._answer(vocabulary, background, self.size, lam)
         if self.asked_again:
             segmenter.keep_votes(self, answer)
         labels, confidence = answer.label()
@@ -261,6 +259,40 @@ class Photo:
         return Segmentation(
             labels.cpu().numpy(), confidence.cpu().numpy(), vocabulary, self.image, answer
         )
+
+    def probabilities(
+        self,
+        class_names: ClassNames,
+        *,
+        size: tuple[int, int],
+        background: str | None = None,
+        lam: float | None = None,
+    ) -> np.ndarray:
+        """(K,h,w) float32 in [0,1], class scores; (K+1,h,w) with those of the background last.
+
+        Args:
+            class_names, background, lam: as for `segment`.
+            size: (h,w), whatever the size of the photo.
+
+        Raises:
+            UserError: as `segment`.
+        """
+        vocabulary = self._segmenter.vocabulary(class_names)
+        self._segmenter.check_numbers(0.0, lam)
+        return self._answer(vocabulary, background, size, lam).probabilities().cpu().numpy()
+
+    def _answer(
+        self,
+        vocabulary: Vocabulary,
+        background: str | None,
+        size: tuple[int, int],
+        lam: float | None,
+    ) -> Answer:
+        """With the background as a further class, where there is one."""
+        segmenter = self._segmenter
+        if background is not None:
+            vocabulary = segmenter.vocabulary(vocabulary.with_last(background))
+        return segmenter.model.answer(self.seen, vocabulary, size, lam)
 
 
 def _check_device(name: str) -> None:

@@ -21,6 +21,7 @@ from zsk.errors import USER_ERROR_EXIT_CODE, UserError
 from zsk.files import user_path
 from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
+from zsk.look_cache import LookCache
 from zsk.segmentation import Segmentation
 from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmenter
 from zsk.terminal import say
@@ -61,6 +62,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
     add("--weights", metavar="NAME", help=weights_help)
     add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    cache_help = "keep what the networks see there, for other words later"
+    add("--cache", metavar="DIR", help=cache_help)
     add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
     add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
     arguments = parser.parse_intermixed_args(argv)
@@ -96,6 +99,7 @@ def _segment(args: argparse.Namespace) -> int:
 
     config_file, weights = by_name(args.config_file, args.weights)
     segmenter = Segmenter(config_file, weights, args.device, args.opts)
+    looks = segmenter if args.cache is None else LookCache(segmenter, user_path(args.cache))
     vocabularies = choose_vocabularies(segmenter, jobs, class_names, args.sample_photos)
     for vocabulary in dict.fromkeys(vocabularies.values()):
         for note in vocabulary.notes():
@@ -121,9 +125,7 @@ def _segment(args: argparse.Namespace) -> int:
         for number, (photo, target) in enumerate(jobs.items(), 1)
     }
     for names, group in batches_of(vocabularies, args.batch_size):
-        failed += segment_batch(
-            segmenter, names, asked, {p: numbered[p] for p in group}, origin, drawn
-        )
+        failed += segment_batch(looks, names, asked, {p: numbered[p] for p in group}, origin, drawn)
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -154,7 +156,7 @@ def batches_of(
 
 
 def segment_batch(
-    segmenter: Segmenter,
+    segmenter: Segmenter | LookCache,
     vocabulary: Vocabulary,
     asked: Mapping[str, Any],
     jobs: Mapping[Path, tuple[str, Path]],
@@ -193,7 +195,7 @@ def segment_batch(
 
 
 def _within_memory(
-    segmenter: Segmenter,
+    segmenter: Segmenter | LookCache,
     images: Sequence[np.ndarray],
     vocabulary: Vocabulary,
     asked: Mapping[str, Any],

@@ -18,13 +18,13 @@ class Entry:
     """One entry: a name, its share of the pixels and its colour.
 
     Attributes:
-        share: 0 to 1; an entry with 0 is drawn in grey with an empty swatch.
+        share: 0 to 1; an entry with 0 is drawn in grey with an empty swatch. None is not written.
         colour: RGB, 0 to 255.
         hatched: whether the swatch shows stripes instead of one colour.
     """
 
     name: str
-    share: float
+    share: float | None
     colour: tuple[int, ...]
     hatched: bool = False
 
@@ -35,7 +35,8 @@ def draw_legend(entries: Sequence[Entry], width: int, font_size: int) -> Image.I
     swatch = round(0.7 * line)
     placed, x, y = [], 0, 0
     for entry in entries:
-        name, share = one_line(entry.name), f"  {percent(entry.share)}"
+        name = one_line(entry.name)
+        share = "" if entry.share is None else f"  {percent(entry.share)}"
         name_end = 1.5 * swatch + font_for(name, font_size).getlength(name)
         end = round(name_end + font_for(share, font_size).getlength(share))
         if x and x + end > width:
@@ -47,7 +48,7 @@ def draw_legend(entries: Sequence[Entry], width: int, font_size: int) -> Image.I
     for entry, name, share, (x, y), name_end in placed:
         top = y + (line - swatch) // 2
         _draw_swatch(draw, entry, (x, top, x + swatch, top + swatch))
-        ink = _INK if entry.share else _FAINT
+        ink = _FAINT if entry.share == 0 else _INK
         # two texts, since a font of another script may lack digits; one baseline for both
         for text, start in ((name, 1.5 * swatch), (share, name_end)):
             place = (x + start, y + 0.7 * line)
@@ -63,7 +64,7 @@ def percent(share: float) -> str:
 
 
 def _draw_swatch(draw: ImageDraw.ImageDraw, entry: Entry, box: tuple[int, int, int, int]) -> None:
-    if not entry.share:
+    if entry.share == 0:
         draw.rectangle(box, outline=_FAINT)
         return
     draw.rectangle(box, fill=_PAPER if entry.hatched else entry.colour)

@@ -1,0 +1,176 @@
+"""Looks at photos on disk: the networks see a photo once, whatever words are asked of it later.
+
+looks = LookCache(segmenter, "looks/")
+looks.look("photo.jpg").segment("cat, sofa")  # the networks run, here and in later programs once
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsk import __version__
+from zsk.baselines.dense_clip import Windows
+from zsk.baselines.per_pixel_net import Places
+from zsk.engine.network_settings import encoder_of
+from zsk.errors import UserError
+from zsk.files import remove_unfinished
+from zsk.input_image import ImageLike, rgb_array
+from zsk.key_checks import all_keys
+from zsk.regions import Regions
+from zsk.safe_load import SUFFIX, read_file, save_file
+from zsk.segmentation import Segmentation
+from zsk.segmenter import ClassNames, Photo, Segmenter
+from zsk.tiles import Tile
+from zsk.true_scale import Box
+
+FORMAT = 1  # to be raised when the same model and photo give another look
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Regions, Box, Tile, Places, Windows)}
+_SECTIONS = ("MODEL.", "INPUT.", "TEST.")
+# the words' part of a model, and what is compared by its content
+_NOT_OF_LOOKS = (
+    *("MODEL.CLIP.PROMPT", "MODEL.CLIP.REGION_PROMPT", "MODEL.CLIP.TEMPERATURE", "MODEL.DEVICE"),
+    *("MODEL.ENSEMBLE.LAMBDA", "MODEL.ENSEMBLE.SEEN_PENALTY", "MODEL.ENSEMBLE.EMPTY"),
+    *("MODEL.ENSEMBLE.MASK_SOFTMAX", "MODEL.WEIGHTS", "TEST.IMS_PER_BATCH"),
+)
+
+logger = logging.getLogger(__name__)
+
+
+class LookCache:
+    """A segmenter that keeps what it saw, one file per photo and model.
+
+    A file is found by the pixels of the photo and by all that decides what the networks see: the
+    configuration, the content of all weights, the version of this package and of torch, the type of
+    the device. Names, prompts and λ may change. All numbers are kept in full precision, so labels
+    are the same as without the cache. A file that is damaged or of something else is written again.
+    Several processes may share the folder, which may be deleted at any time.
+
+    Args:
+        folder: is made where it is missing.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, segmenter: Segmenter, folder: str | PathLike[str]) -> None:
+        self.segmenter, self.folder = segmenter, Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise UserError(
+                f"the folder {folder} for looks cannot be written: {error.strerror}"
+            ) from error
+        remove_unfinished(self.folder)
+        self._model_key = model_key(segmenter)
+
+    def look(self, image: ImageLike) -> Photo:
+        """As `Segmenter.look`; the networks run where no file has the look."""
+        photo = self._look(image)
+        photo.asked_again = True
+        return photo
+
+    def together(
+        self, images: Sequence[ImageLike], class_names: ClassNames, **options: Any
+    ) -> list[Segmentation]:
+        """As `Segmenter.together`, photo by photo."""
+        vocabulary = self.segmenter.vocabulary(class_names)
+        return [self._look(image).segment(vocabulary, **options) for image in images]
+
+    def _look(self, image: ImageLike) -> Photo:
+        rgb = rgb_array(image)
+        key = hashlib.sha256(f"{self._model_key} {rgb.shape} ".encode())
+        key.update(np.ascontiguousarray(rgb).data)
+        file = self.folder / f"{key.hexdigest()}{SUFFIX}"
+        kept = _read(file, torch.device(self.segmenter.cfg.MODEL.DEVICE))
+        if kept is not None:
+            return Photo(self.segmenter, rgb, kept)
+        photo = self.segmenter.look(rgb)
+        photo.asked_again = False
+        self._write(file, photo.seen)
+        return photo
+
+    def _write(self, file: Path, look: Any) -> None:
+        tensors: dict[str, Tensor] = {}
+        form = packed(look, tensors)
+        try:
+            save_file(file, {**tensors, "key": file.stem, "form": form})
+        except UserError as error:
+            logger.warning(f"a look is not kept: {error}")
+
+
+def packed(look: Any, tensors: dict[str, Tensor]) -> Any:
+    """What a model's `look` gives for a photo, as plain values; its tensors go into `tensors`.
+
+    Raises:
+        TypeError: there is something in it that this module does not know.
+    """
+    if isinstance(look, Tensor):
+        name = f"tensor{len(tensors)}"
+        # as they lie in memory, since sums over another order differ in their last digits
+        order = sorted(range(look.ndim), key=lambda dim: -look.stride()[dim])
+        tensors[name] = look.permute(order)
+        return {"tensor": name, "order": order}
+    if type(look).__name__ in _KINDS:
+        return {"kind": type(look).__name__, "fields": [packed(part, tensors) for part in look]}
+    if type(look) in (list, tuple):
+        return [packed(part, tensors) for part in look]
+    if look is None or isinstance(look, (int, float)):
+        return look
+    raise TypeError(f"a look with a {type(look).__name__} in it")
+
+
+def unpacked(form: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
+    """The look whose `packed` form this is, with lists for tuples; KeyError for anything else."""
+    if isinstance(form, list):
+        return [unpacked(part, tensors, device) for part in form]
+    if not isinstance(form, dict):
+        return form
+    if "tensor" in form:
+        order = form["order"]
+        tensor = tensors[form["tensor"]].permute([order.index(dim) for dim in range(len(order))])
+        return tensor.clone().to(device)  # a copy is aligned in memory, what is in a file is not
+    return _KINDS[form["kind"]](*unpacked(form["fields"], tensors, device))
+
+
+def model_key(segmenter: Segmenter) -> str:
+    """64 hex digits that change with everything that decides what a look holds, but the photo."""
+    cfg = segmenter.cfg
+    settings = {
+        key: value
+        for key, value in all_keys(cfg).items()
+        if key.startswith(_SECTIONS) and not key.startswith(_NOT_OF_LOOKS)
+    }
+    model = getattr(segmenter.model, "model", segmenter.model)  # of one that looks several times
+    weights = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        weights.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    encoder = encoder_of(model)
+    content = [FORMAT, __version__, torch.__version__, torch.device(cfg.MODEL.DEVICE).type]
+    content += [settings, weights.hexdigest(), encoder and encoder.fingerprint()]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read(file: Path, device: torch.device) -> Any:
+    """The look in a file; None where there is none, or the file is damaged or of something else."""
+    try:
+        if not file.is_file():  # a pipe would never end
+            return None
+        content = read_file(file)
+        if content["key"] != file.stem:
+            return None
+        return unpacked(content["form"], content, device)
+    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
+        return None

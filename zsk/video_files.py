@@ -1,0 +1,184 @@
+"""Video files: read at a constant rate whatever their time stamps, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from zsk.errors import UserError
+from zsk.files import replacing
+
+# ending -> codecs; the first that this OpenCV has is taken
+CODECS = {
+    ".mp4": ("avc1", "mp4v"),
+    ".m4v": ("avc1", "mp4v"),
+    ".mov": ("avc1", "mp4v"),
+    ".mkv": ("avc1", "mp4v"),
+    ".avi": ("MJPG",),
+    ".webm": ("VP90",),
+}
+FALLBACK_RATE = 30.0
+_LARGEST_RATE = 240.0  # containers without a rate of their own give the ticks of their clock
+_LONGEST_GAP = 10.0  # seconds between frames; more is a wrong time stamp
+_FAILURES = 30  # frames that cannot be read one after the other are the end
+
+
+def quiet_opencv() -> None:
+    """No messages of FFmpeg and OpenCV on stderr: what is wrong is said in a sentence."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class VideoReader:
+    """The frames of a video file.
+
+    Attributes:
+        rate: frames per second, FALLBACK_RATE where the file has none.
+        size: (width, height) of the first frame.
+        announced: how many frames the file says to have; None where it does not.
+
+    Raises:
+        UserError: there is no such file, or no frame can be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            problem = "is no file" if self.path.exists() else "does not exist"
+            raise UserError(f"the video {path} {problem}")
+        quiet_opencv()
+        # not a relative path, which may look like an address
+        self._capture = cv2.VideoCapture(str(self.path.resolve()), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise UserError(f"the video {path} cannot be read: it is damaged or no video")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 0 < rate <= _LARGEST_RATE else FALLBACK_RATE
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = round(count / rate * self.rate) if count > 0 and rate > 0 else None
+        self._frames = self._decoded()
+        try:
+            self._first = next(self._frames)
+        except StopIteration:
+            raise UserError(f"the video {path} has no frame that can be read") from None
+        self.size = self._first[0].shape[1], self._first[0].shape[0]
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Once: the places of the frames at `rate`, from 0 on, and the frames, (H,W,3) uint8 RGB.
+
+        A place without a frame is one that cannot be read, or that the camera left out.
+        """
+        position, next_place = 0.0, 0
+        frame, time = self._first
+        while True:
+            place = round(position)
+            if place >= next_place:  # else two frames have one place
+                next_place = place + 1
+                if (frame.shape[1], frame.shape[0]) != self.size:
+                    frame = cv2.resize(frame, self.size)
+                yield place, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            before = time
+            try:
+                frame, time = next(self._frames)
+            except StopIteration:
+                return
+            seconds = time - before
+            # without time stamps, frames follow each other at the rate
+            position += seconds * self.rate if 0 < seconds <= _LONGEST_GAP else 1
+
+    def _decoded(self) -> Iterator[tuple[np.ndarray, float]]:
+        """Frames, BGR, and their times in seconds; damaged places are skipped."""
+        failures = 0
+        while failures < _FAILURES:
+            found, frame = self._capture.read()
+            if found:
+                failures = 0
+                yield frame, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            else:
+                failures += 1
+
+
+class VideoWriter:
+    """Writes a video file that gets its name when all frames are in it and can be read back.
+
+    For a `with` block. After an error in it the new file is removed, an older one stays.
+
+    Args:
+        path: its ending is one of CODECS.
+        rate: frames per second.
+        size: (width, height).
+
+    Raises:
+        UserError: no codec for the ending; when the block ends: the file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rate: float, size: tuple[int, int]) -> None:
+        self.path = Path(path)
+        self.count = 0
+        self._unfinished = self.path.with_name(
+            f".unfinished-{secrets.token_hex(8)}{self.path.suffix}"
+        )
+        quiet_opencv()
+        for codec in CODECS[check_ending(self.path)]:
+            self._writer = cv2.VideoWriter(
+                str(self._unfinished), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), rate, size
+            )
+            if self._writer.isOpened():
+                break
+        else:
+            self._unfinished.unlink(missing_ok=True)
+            others = " or ".join(sorted(CODECS.keys() - {self.path.suffix.lower()}))
+            raise UserError(
+                f"{path} cannot be written: this OpenCV has no codec for {size[0]}x{size[1]} "
+                f"pixels in {self.path.suffix}: give a name that ends in {others}"
+            )
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append a frame, (H,W,3) uint8 RGB."""
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self.count += 1
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.release()
+        try:
+            if kind is None:
+                self._check()
+                with replacing(self.path) as final:
+                    os.replace(self._unfinished, final)
+        finally:
+            self._unfinished.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        """OpenCV says nothing about a write that failed."""
+        capture, readable = cv2.VideoCapture(str(self._unfinished), cv2.CAP_FFMPEG), 0
+        while capture.grab():
+            readable += 1
+        capture.release()
+        if readable != self.count:
+            raise UserError(
+                f"{self.path} cannot be written: only {readable} of its {self.count} frames can be "
+                "read back, as on a full disk"
+            )
+
+
+def check_ending(path: Path) -> str:
+    """The ending of a video that can be written, in lower case; UserError for another one."""
+    ending = path.suffix.lower()
+    if ending not in CODECS:
+        raise UserError(
+            f"the output {path} has to end in {', '.join(CODECS)}, which say how it is encoded"
+        )
+    return ending
