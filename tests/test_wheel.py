@@ -57,6 +57,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     expected = {f"zsk/{file.relative_to(checkout)}" for file in data}
     expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/**/*.py")}
     expected |= {"zsk/classification/imagenet_names.npy"}
+    expected |= {f"zsk/web/page.{ending}" for ending in ("html", "css", "js")}
     assert names == expected
     assert wheel.name.startswith(f"zsk_net-{zsk.__version__}-")
 

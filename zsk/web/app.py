@@ -32,7 +32,12 @@ MAX_PIXELS = 64_000_000  # of an upload; about 0.6 GB while it is read
 MAX_WORDS = 200
 MAX_CHARACTERS = 20_000
 # not all that Pillow knows: some of its readers start other programs
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
+Image.init()
+FORMATS = [
+    kind
+    for kind in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
+    if kind in Image.OPEN  # AVIF is missing in some builds
+]
 
 
 class App:

@@ -79,6 +79,7 @@ async function show(found, bitmap) {
   const canvas = $("picture"), pen = canvas.getContext("2d", { willReadFrequently: true });
   canvas.width = found.width;
   canvas.height = found.height;
+  canvas.style.width = `min(100%, ${70 * found.width / found.height}vh)`;
   pen.drawImage(bitmap, 0, 0);
   const { data } = pen.getImageData(0, 0, found.width, found.height);
   shown.grey = new Uint8Array(found.width * found.height);
@@ -151,7 +152,8 @@ function draw() {
     pixels[4 * i + 3] = 255;
   }
   pen.putImageData(image, 0, 0);
-  const size = Math.max(12, Math.round(Math.sqrt(width * height) / 36));
+  const shrunk = width / ($("picture").clientWidth || width); // names are read on a phone, too
+  const size = Math.round(Math.max(14 * shrunk, Math.sqrt(width * height) / 40));
   Object.assign(pen, { font: `${size}px system-ui, sans-serif`, textAlign: "center" });
   Object.assign(pen, { textBaseline: "middle", lineWidth: size / 5, lineJoin: "round" });
   Object.assign(pen, { strokeStyle: "#141414", fillStyle: "#fff" });
