@@ -61,7 +61,9 @@ def test_files_to_download(client) -> None:
 
 
 def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
-    found = client("/look", photo_file(3000, 1500)).content
+    file = io.BytesIO()
+    Image.new("RGB", (3000, 1500)).save(file, "JPEG")
+    found = client("/look", file.getvalue()).content
     assert (found["width"], found["height"]) == (1024, 512)
     assert found["note"] == "scaled down from 3000x1500 pixels"
 
@@ -70,7 +72,12 @@ def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
     "change, status, sentence",
     [
         ({"words": " , ;"}, 400, "there are no words: type some"),
-        ({"words": ", ".join(f"word {n}" for n in range(5000))}, 400, "over 20,000 characters"),
+        (
+            {"words": ", ".join(f"word {n}" for n in range(5000))},
+            400,
+            "there are 5,000 words, and the page takes",
+        ),
+        ({"words": "cat, " * 30_000}, 400, "over 100,000 characters"),
         ({"words": ", ".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
         ({"words": "cat, cat"}, 400, "'cat' occurs twice"),
         ({"words": "@/etc/passwd"}, 400, "looks like a file"),
@@ -112,6 +119,7 @@ def test_a_file_that_is_no_photo(client, content, sentence) -> None:
     assert status == 400 and answered.startswith("a.txt ") and sentence in answered
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_photo_of_100_megapixels_is_refused_before_it_is_decoded(client) -> None:
     buffer = io.BytesIO()
     Image.new("1", (10_000, 10_000)).save(buffer, "PNG")

@@ -1,9 +1,15 @@
-"""Helper: files of photos."""
+"""Helpers: files of photos, and the server of the page in a thread."""
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image
+
+from zsk.web.app import App
+from zsk.web.server import Server
 
 
 def photo_file(width: int, height: int) -> bytes:
@@ -12,3 +18,13 @@ def photo_file(width: int, height: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
+
+
+@contextmanager
+def serving(app: App) -> Iterator[Server]:
+    with Server("127.0.0.1", 0, app) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -30,10 +30,10 @@ from zsk.words import class_words
 MAX_SIDE = 1024  # pixels; the votes of larger photos take too long for an answer while typing
 MAX_PIXELS = 64_000_000  # of an upload; about 0.6 GB while it is read
 MAX_WORDS = 200
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 100_000
 # not all that Pillow knows: some of its readers start other programs
 Image.init()
-FORMATS = [
+FORMATS: list[str] = [
     kind
     for kind in ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
     if kind in Image.OPEN  # AVIF is missing in some builds
