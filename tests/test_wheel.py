@@ -58,6 +58,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/**/*.py")}
     expected |= {str(file.relative_to(checkout)) for file in checkout.glob("zsk/data/*/*.yaml")}
     expected |= {"zsk/classification/imagenet_names.npy"}
+    expected |= {f"zsk/web/page.{ending}" for ending in ("html", "css", "js")}
     assert names == expected
     assert wheel.name.startswith(f"zsk_net-{zsk.__version__}-")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zsk.data.images import displayed, read_image
+from zsk.data.images import displayed, explained, read_image
 from zsk.errors import UserError
 
 ImageLike = np.ndarray | Image.Image | str | os.PathLike[str]
@@ -28,10 +28,8 @@ def rgb_array(image: ImageLike) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)
     if isinstance(image, Image.Image):
-        try:
+        with explained("the PIL image"):  # PIL reads a file when its pixels are asked for
             return displayed(image, "the PIL image")[0]
-        except OSError as error:  # PIL reads a file when its pixels are asked for
-            raise UserError(f"the PIL image cannot be read: {error}") from error
     if isinstance(image, np.ma.MaskedArray):
         raise UserError("an image must not be a masked array: fill it, such as image.filled(0)")
     if not isinstance(image, np.ndarray):

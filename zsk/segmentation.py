@@ -174,6 +174,12 @@ class Segmentation:
         """
         return coco_dictionary(self, polygons, file_name, image_id)
 
+    def summary(self) -> dict[str, Any]:
+        """Size, names, shares and segments without their masks, for JSON."""
+        height, width = self.labels.shape
+        found = {"width": width, "height": height, "names": self.names, "shares": self.shares()}
+        return found | {"segments": [segment.summary() for segment in self.segments]}
+
     def to_supervision(self) -> Any:
         """See `zsk.interop.to_supervision`."""
         return interop.to_supervision(self)
@@ -223,10 +229,7 @@ class Segmentation:
         if coco:
             file_name = Path(str(origin.get("image", ""))).name
             _write_json(coco_file, self.to_coco(file_name=file_name))
-        height, width = self.labels.shape
-        summary = {"width": width, "height": height, "names": self.names, "shares": self.shares()}
-        summary["segments"] = [segment.summary() for segment in self.segments]
-        _write_json(mark, origin | summary)
+        _write_json(mark, origin | self.summary())
         return [overlay, labels, *([coco_file] if coco else []), mark]
 
 

@@ -32,12 +32,18 @@ _PAGED_FORMATS = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # JPEG's further pictur
 @contextmanager
 def opened(path: PathLike, what: str) -> Iterator[Image.Image]:
     """Open `path`; whatever Pillow raises on a damaged file becomes an UnreadableFile."""
-    name = f"{what} {os.fspath(path)}"
-    try:
+    with explained(f"{what} {os.fspath(path)}"):
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never answer
             raise OSError("no regular file")
         with Image.open(path) as image:
             yield image
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """What Pillow raises in the block becomes an UnreadableFile, which calls the image `name`."""
+    try:
+        yield
     except UserError:
         raise
     except FileNotFoundError as error:

@@ -39,7 +39,7 @@ def write_names(
     draw = ImageDraw.Draw(panel)
     halo = max(2, font_size // 8)
     taken: list[tuple[float, float, float, float]] = []
-    for label, (x, y) in _places(labels):
+    for label, (x, y) in places(labels):
         name = one_line(names[label])
         font = font_for(name, font_size)
         left, top, right, bottom = draw.textbbox((0, 0), name, font=font, stroke_width=halo)
@@ -59,14 +59,21 @@ def write_names(
                 break
 
 
-def _places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
-    """(id ≥ 0, (x, y)) per class, large ones first: the innermost pixel of its largest region."""
+def places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
+    """Where names belong: the innermost pixel of the largest region of each id.
+
+    Args:
+        labels: (H,W) integers; negative ones are left out.
+
+    Returns:
+        (id, (x, y)) in pixels, large ids first; ids without a region of some size are left out.
+    """
     height, width = labels.shape
     shrink = min(1.0, _SEARCH_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     small = resample(labels, size)
     ids, counts = np.unique(small[small >= 0], return_counts=True)
-    places = []
+    found = []
     for label in ids[np.argsort(-counts, kind="stable")]:
         regions, _ = ndimage.label(small == label)
         areas = np.bincount(regions.ravel())[1:]
@@ -80,8 +87,8 @@ def _places(labels: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
         middle = np.argwhere(region).mean(axis=0)
         row, column = ridge[np.linalg.norm(ridge - middle, axis=1).argmin()]
         place = ((column - 0.5) * width / size[0], (row - 0.5) * height / size[1])
-        places.append((int(label), place))
-    return places
+        found.append((int(label), place))
+    return found
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

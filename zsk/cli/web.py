@@ -1,0 +1,55 @@
+"""`zsk web`: photos segmented in the browser, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import warnings
+from collections.abc import Sequence
+
+from zsk.cli.said_logs import said_logs
+from zsk.known_weights import by_name
+from zsk.segmenter import Segmenter
+from zsk.terminal import say
+from zsk.web.app import App
+from zsk.web.server import Server, is_local
+
+PORT = 8321
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Segment photos in the browser: type words, click on regions.",
+        epilog="example: zsk web --port 8400, then open http://127.0.0.1:8400/; Ctrl-C ends it",
+    )
+    add = parser.add_argument
+    host_help = "default: %(default)s, which only this machine reaches"
+    add("--host", default="127.0.0.1", metavar="NAME", help=host_help)
+    add("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
+    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
+    weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
+    add("--weights", metavar="NAME", help=weights_help)
+    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page until Ctrl-C; the model is loaded behind it."""
+    args = parse_arguments(argv)
+    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    with said_logs(), Server(args.host, args.port, app := App()) as server:
+        if not is_local(args.host):
+            say(
+                f"warning: --host {args.host} lets everybody who reaches this machine use the "
+                "page: it has no password and no encryption",
+                error=True,
+            )
+        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving.start()
+        say(f"{server.address} shows the page; the model is being loaded")
+        config_file, weights = by_name(args.config_file, args.weights)
+        app.segmenter = Segmenter(config_file, weights, args.device, args.opts)
+        say("the model is ready; Ctrl-C ends the program")
+        serving.join()
