@@ -93,13 +93,13 @@ def test_words_a_click_and_downloads(page, app, tmp_path) -> None:
 
     box = page.locator("#picture").bounding_box()
     page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
-    wait_for(page, "#opinions-title", "At 180, 150: cat")
+    wait_for(page, "#opinions-title", re.compile(r"At (179|180), (149|150): cat"))
     assert page.locator("#best tr").count() == 3
     page.screenshot(path=tmp_path / "page.png")
     page.focus("#picture")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    wait_for(page, "#opinions-title", "At 188, 150: cat")
+    wait_for(page, "#opinions-title", re.compile(r"At (187|188), (149|150): cat"))
 
     files = {}
     for button in ("Picture (PNG)", "Labels (PNG)", "JSON", "COCO"):
