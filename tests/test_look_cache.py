@@ -76,6 +76,7 @@ def test_labels_are_the_same_and_the_networks_run_once(load, tmp_path, opts):
     assert len(list((tmp_path / "looks").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_what_decides_a_look_and_what_does_not(load, tmp_path):
     LookCache(load(), tmp_path / "looks").look(photo())
     words = ("MODEL.CLIP.PROMPT", "vild", "MODEL.ENSEMBLE.LAMBDA", 0.1, "MODEL.WEIGHTS", "moved")

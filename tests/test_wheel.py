@@ -63,6 +63,7 @@ def test_the_wheel_holds_the_package_and_its_data_alone(wheel: Path, checkout: P
     assert wheel.name.startswith(f"zsk_net-{zsk.__version__}-")
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_segments_a_photo_from_another_folder(wheel, checkout, tmp_path) -> None:
     venv, elsewhere = tmp_path / "venv", tmp_path / "elsewhere"
     run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)

@@ -76,7 +76,7 @@ def test_labels_are_those_of_the_model(page, mask_softmax, votes_at):
     masks = torch.randn(N, *CELLS, generator=generator) * 3
     masks[0, 1, 2], masks[1, 3, 3] = torch.nan, torch.inf
     scores = torch.eye(K)[torch.arange(N) % K] + 0.2 * torch.rand(N, K, generator=generator)
-    expected = label_map([View(scores, masks)], SIZE, mask_softmax, votes_at == "photo")
+    expected = label_map([View(scores, masks)], SIZE, mask_softmax, votes_at == "photo").labels
     here = words(mask_softmax=mask_softmax, votes_at=votes_at)
     labels = page["label"](masks.numpy(), scores.numpy(), here, SIZE)
     assert labels.dtype == np.int64 and len(np.unique(labels)) == K
@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_model(page):
         clip_temperature=15.0,
         ensemble=Ensemble("ensemble", 0.7, 3.0),
         region_text=regional,
-    )
+    ).scores
     here = words(
         seen=seen,
         text=text,

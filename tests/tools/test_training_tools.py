@@ -14,6 +14,7 @@ from zsk.resources import find_resource
 from zsk.safe_load import read_file, save_file
 
 
+@pytest.mark.slow
 def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp_path) -> None:
     first, adapted = tmp_path / "new" / "clip.pt", tmp_path / "adapted.safetensors"
     options = ("--tower", "vit", "--steps", 2, "--batch-size", 8, "--scenes", 3, "--text-steps", 2)
@@ -74,7 +75,8 @@ def test_a_wrong_call_is_one_line_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("suffix", [pytest.param(".pth", marks=pytest.mark.slow), ".safetensors"])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_an_exported_checkpoint_keeps_the_weights_and_the_settings_of_its_training(
     checkout, tmp_path, monkeypatch, capsys, suffix
 ) -> None:

@@ -33,7 +33,9 @@ LEAST_EQUAL = 0.99  # share of the pixels with equal labels, below which an expo
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Write a model for other runtimes: a network that looks at a photo and needs "
-        "no words, and a small file of words (docs/export.md)."
+        "no words, and a small file of words (docs/export.md).",
+        epilog='example: zsk export --words "cat, sofa, wall" --size 512 640 --output exported',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--format", choices=FILES, default="onnx", help="default: onnx")

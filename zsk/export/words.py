@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.proposals.class_scores import TextAlignedScores
 from zsk.vocabulary import Vocabulary
@@ -17,7 +18,17 @@ from .look import linear_classes
 
 @torch.inference_mode()
 def words_of(model: ZSKNet, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
-    """The arrays that `zsk.export.naming` reads, by name; docs/export.md lists them."""
+    """The arrays that `zsk.export.naming` reads, by name; docs/export.md lists them.
+
+    Raises:
+        UserError: a class has aliases.
+    """
+    for name, further in zip(vocabulary.names, vocabulary.aliases):
+        if further:
+            raise UserError(
+                f"an export takes one word for each class, but {name!r} has {', '.join(further)} "
+                "beside it: leave them out, or give each as a class of its own"
+            )
     text = model.text_classifier(vocabulary)
     regional = model.region_text_classifier
     ensemble = model.ensemble

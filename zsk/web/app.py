@@ -137,7 +137,7 @@ class App:
         picture, labels, coco, _ = RESULT_ENDINGS
         with self._turn:
             if ending == picture:
-                return _encoded(entry.found.picture(_opacity(opacity)), "PNG")
+                return _encoded(entry.found.picture(opacity=_opacity(opacity)), "PNG")
             if ending == labels:
                 return _encoded(entry.found.label_png(), "PNG")
             if ending == coco:
