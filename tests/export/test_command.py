@@ -66,6 +66,8 @@ def test_words_alone(tiny, tmp_path, capsys):
     with pytest.raises(UserError, match=r"words\.npz exists: .* --overwrite"):
         run(tmp_path / "a/b", "--words-only")
     run(tmp_path / "a/b", "--words-only", "--overwrite")
+    with pytest.raises(UserError, match="'cat' has kitten beside it"):
+        command.main(["--output", str(tmp_path), "--words", "cat|kitten, dog", "--words-only"])
 
 
 @pytest.mark.parametrize("size", [("0", "64"), ("64", "-32"), ("64", "65")])
