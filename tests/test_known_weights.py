@@ -69,6 +69,10 @@ def test_a_converted_model_is_found_with_its_configuration(folder, tmp_path, mon
     assert by_name("", "maskformer_r50") == (config, "maskformer_r50")  # train_net.py's default
     assert by_name("maskformer_r50", "a.pth") == (config, "a.pth")
     assert by_name("a.yaml", "maskformer_r50") == ("a.yaml", "maskformer_r50")
+    for mine in (tmp_path / "mine.pth", tmp_path / "mine.safetensors"):
+        mine.touch()
+        mine.with_suffix(".yaml").touch()
+        assert by_name(mine, None) == by_name(None, mine) == (str(mine.with_suffix(".yaml")), mine)
     assert local_file("maskformer_r50") == str(folder / f"maskformer_r50{suffix}")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "maskformer_r50").mkdir()  # hides no name

@@ -78,11 +78,13 @@ def by_name(
 ) -> tuple[str | PathLike[str] | None, str | PathLike[str] | None]:
     """Configuration and weights, where one of them may be a name of KNOWN that brings the other.
 
-    A file of weights alone brings the .yaml beside it.
+    A file of weights alone brings the .yaml beside it, also where it is given as `config_file`.
 
     Raises:
         UserError: the name is unknown, or a configuration is missing.
     """
+    if weights is None and str(config_file).endswith((".pth", ".safetensors")):
+        config_file, weights = None, config_file
     name = str(config_file or weights or "")
     if not re.fullmatch(r"[\w-]+", name) or os.path.isfile(name):
         return (config_file or _config_beside(name) if weights else config_file), weights

@@ -234,6 +234,13 @@ def test_copies_of_openais_weights_in_single_precision_are_read():
     check_openai(Path("a.pt"), LAION, declared=True)
 
 
+def test_a_small_file_is_taken_for_openais_class_with_a_line(caplog):
+    small = LAION | {"ln_final.weight": torch.ones(511)}
+    with caplog.at_level("INFO", logger="zsk.classification.clip_file"):
+        check_openai(Path("a.pt"), small, declared=False)
+    assert "a.pt is taken for a model of OpenAI's class with QuickGELU" in caplog.text
+
+
 def test_a_saved_program_is_not_run(tmp_path):
     torch.save({"x": Evil(tmp_path / "written")}, tmp_path / "evil.pt")
     with pytest.raises(UserError, match="evil.pt"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import zipfile
@@ -19,6 +20,8 @@ _STORAGES = {
     "HalfStorage": torch.float16, "FloatStorage": torch.float32, "DoubleStorage": torch.float64,
     "LongStorage": torch.int64, "IntStorage": torch.int32, "BFloat16Storage": torch.bfloat16,
 }  # fmt: skip
+logger = logging.getLogger(__name__)
+
 MAX_WIDTH = 1024  # of OpenAI's image transformers, whose heads have 64 channels each
 MIN_WIDTH = 512  # of the text towers that OpenAI and LAION publish; smaller ones are of one's own
 
@@ -70,13 +73,15 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
         what = "belongs to a model of open_clip, which may have GELU where OpenAI's have QuickGELU"
     elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
         what = "holds an image tower that is wider than any of OpenAI's"
-    elif (
-        text_width >= MIN_WIDTH
-        and hidden is not None
-        and not torch.equal(hidden, hidden.half().to(hidden.dtype))
-    ):
+    elif hidden is None or torch.equal(hidden, hidden.half().to(hidden.dtype)):
+        return
+    elif text_width >= MIN_WIDTH:
         what = "does not hold numbers of OpenAI's weights, and does not say if it has QuickGELU"
-    else:
+    else:  # too small for a published one of OpenAI's
+        logger.info(
+            f"the file {file} is taken for a model of OpenAI's class with QuickGELU: if it is one "
+            f"of open_clip's, give MODEL.CLIP.NAME open_clip:MODEL/gelu:{file}"
+        )
         return
     raise UserError(
         f"the file {file} {what}: give MODEL.CLIP.NAME open_clip:MODEL/TAG:{file}, such as "

@@ -63,7 +63,8 @@ def load_prompts(
     if content["encoder"] != encoder.fingerprint():
         raise UserError(
             f"the learned prompts {weights} ({key}_WEIGHTS) were trained with another "
-            "encoder than MODEL.CLIP.NAME: train them again with tools/train_prompts.py"
+            "encoder than MODEL.CLIP.NAME: give the one they belong to, or train others with "
+            "tools/train_prompts.py"
         )
     return LearnedPrompts(content["prefix"], content["suffix"], content["trained_on"])
 

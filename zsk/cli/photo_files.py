@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def find_photos(pattern: str) -> list[Path]:
         UserError: nothing is there, or the folder or the glob holds no photo.
     """
     path, problem = user_path(pattern), "no such file or folder"
+    if re.fullmatch(r"[A-Z]+(\.[A-Z_0-9]+)+", pattern):
+        problem += " (configuration keys go behind --opts)"
     if os.path.isdir(path):
         problem = "the folder holds no photo"
         try:

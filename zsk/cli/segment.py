@@ -110,7 +110,8 @@ def _segment(args: argparse.Namespace) -> int:
                 "--background with words for the rest"
             )
     names_by_clip = segmenter.cfg.MODEL.ENSEMBLE.MODE != "head"
-    if names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
+    no_config = args.config_file is None
+    if no_config and names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
         say(EMBEDDED_NOTE)
     config = str(config_file or DEFAULT_CONFIG)
     model = segmenter.cfg.MODEL
