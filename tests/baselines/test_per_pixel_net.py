@@ -184,7 +184,7 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
+        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead and SPNetHead only"),
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),
