@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
+from detectron2.layers import ShapeSpec
 from PIL import Image
 from torch import nn
 
+from zsk.baselines.per_pixel_net import PerPixelNet
+from zsk.baselines.spnet_head import SPNetHead
 from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
 from zsk.data.labels import read_joint_label
@@ -23,7 +26,7 @@ from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
 from zsk.data.vocabularies import get_vocabulary
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 from zsk.zsk_net import ZSKNet
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
@@ -44,6 +47,24 @@ class Recorder(nn.Module):
     def forward(self, stages, segments, image_names):
         self.segments = segments
         return {}
+
+
+class RecordingHead(SPNetHead):
+    """Keeps the labels that its losses are given, and how many classes it scores."""
+
+    def losses(self, logits, sem_seg):
+        self.num_classes, self.labels = logits.shape[1], sem_seg
+        return super().losses(logits, sem_seg)
+
+
+class Cells(nn.Module):
+    """A backbone of one feature, a cell for each pixel."""
+
+    def forward(self, images):
+        return {"res5": images}
+
+    def output_shape(self):
+        return {"res5": ShapeSpec(channels=3, stride=1)}
 
 
 class Blind(nn.Module):
@@ -125,6 +146,30 @@ def test_benchmark(tmp_path: Path, split: str, num_seen: int, share: float) -> N
     assert valid == set(seen)
     unnamed = sum(name is None for name, _ in found)
     assert 0 < unnamed < num_seen if share == 0.5 else unnamed == share * num_seen
+
+
+@pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
+def test_systems_without_masks(tmp_path: Path, split: str, num_seen: int) -> None:
+    """The labels of the loss are ids of seen classes, in their columns, or ignored."""
+    vocabulary = get_split(split)
+    register_joint(tmp_path, vocabulary)
+    width = len(vocabulary) + 1
+    head = RecordingHead(nn.Identity(), in_feature="res5")
+    net = PerPixelNet(
+        backbone=Cells(),
+        sem_seg_head=head,
+        dense_clip=None,
+        text_classifier=lambda words: torch.eye(3)[torch.arange(len(words)) % 3],
+        scales=(1.0, 0.5),
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    loss = net.train()(next(iter(build_train_loader(train_config("joint", 4, width, batch=1)))))
+    assert loss["loss_sem_seg"] > 0 and head.num_classes == num_seen
+    seen = [k for k in range(len(vocabulary)) if vocabulary.seen[k]]
+    expected = torch.full((head.labels.shape[-1],), ignore_label(num_seen))
+    expected[seen] = torch.arange(num_seen)
+    assert torch.equal(head.labels[0], expected.expand(4, -1))
 
 
 def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:

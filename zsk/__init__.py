@@ -1,8 +1,8 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
 Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, ZSMaskFormerHead,
-PerPixelNet, TextFCNHead, build_timm_backbone). It never registers a data set: `zsk.data.builtin`
-does, when asked.
+PerPixelNet, TextFCNHead, SPNetHead, build_timm_backbone). It never registers a data set:
+`zsk.data.builtin` does, when asked.
 """
 
 import os

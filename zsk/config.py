@@ -71,6 +71,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     # share of the tensors of a part (the backbone; the head where the file has one) that training
     # has to find in MODEL.WEIGHTS; 0.0: files of other models are accepted
     cfg.MODEL.WEIGHTS_MIN_SHARE = 0.5
+    # order of the channels that the backbone's weights take: RGB, or BGR (Detectron2's R-50.pkl and
+    # R-101.pkl of MSRA); PIXEL_MEAN and PIXEL_STD are RGB in any case
+    cfg.MODEL.PIXEL_ORDER = "RGB"
     # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
     # is float16 on a GPU in any case)
     cfg.MODEL.TEST_DTYPE = "float32"
@@ -83,7 +86,7 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_head_config(cfg: CfgNode) -> None:
-    # or ZSMaskFormerHead; for PerPixelNet TextFCNHead
+    # or ZSMaskFormerHead; for PerPixelNet TextFCNHead or SPNetHead
     cfg.MODEL.SEM_SEG_HEAD.NAME = "DynamicKernelHead"
     # Detectron2's IN_FEATURES: one feature goes through ASPP; several go through a feature pyramid
     # of width CONVS_DIM (ZS-MaskFormer); with [] masks are clusters (our choice)
@@ -140,9 +143,11 @@ def _add_criterion_config(cfg: CfgNode) -> None:
 
 def _add_classification_config(cfg: CfgNode) -> None:
     clip = cfg.MODEL.CLIP = CfgNode()
-    clip.NAME = "ViT-B/16"  # an OpenAI name, a local file, open_clip:MODEL/TAG, or embedded
+    # an OpenAI name, a local file, open_clip:MODEL/TAG, embedded, or vectors:FILE,FILE (word
+    # vectors side by side, for MODEL.ENSEMBLE.MODE head)
+    clip.NAME = "ViT-B/16"
     clip.TEMPERATURE = 0.0  # factor on cosines, 0.0: the encoder's own (100 for OpenAI's models)
-    clip.PROMPT = "single"  # single, sculpture, imagenet, vild or learned
+    clip.PROMPT = "single"  # single, sculpture, imagenet, vild, learned, or name (the bare name)
     clip.PROMPT_WEIGHTS = ""  # for PROMPT learned: a file of tools/train_prompts.py
     # the prompt for regions; "": that of PROMPT (ZS-MaskFormer's main result has another)
     clip.REGION_PROMPT = ""
@@ -158,6 +163,9 @@ def _add_classification_config(cfg: CfgNode) -> None:
     clip.CROP_ANTIALIAS = True
 
     cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
+    # sizes of the photo at which the head looks, over its size: the class scores' maximum counts,
+    # and with several sizes each map of scores and the maximum have a loss (SPNet)
+    cfg.MODEL.PER_PIXEL.SCALES = [1.0]
     # the last attention of dense CLIP features: value (MaskCLIP, Zhou et al., ECCV 2022), or with a
     # ViT qq_kk, of queries to queries and of keys to keys (SCLIP, Wang et al., ECCV 2024)
     cfg.MODEL.PER_PIXEL.ATTENTION = "value"
@@ -165,8 +173,10 @@ def _add_classification_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE = CfgNode()
     cfg.MODEL.ENSEMBLE.MODE = "ensemble"  # ensemble, head or clip (section 4)
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
-    # subtracted from the head's logits of seen classes (our choice)
+    # subtracted from the head's scores of seen classes (our choice)
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0
+    # logits, or (SPNet, with MODE head of PerPixelNet) probabilities
+    cfg.MODEL.ENSEMBLE.SEEN_PENALTY_ON = "logits"
     # 0.0: a mask votes by its sigmoid (section 4); s > 0: by a softmax over the masks of s times
     # their logits (our choice)
     cfg.MODEL.ENSEMBLE.MASK_SOFTMAX = 0.0

@@ -101,6 +101,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (SHARE, "WEIGHTS_MIN_SHARE"),
         (each(number(), 3, 3), "PIXEL_MEAN"),
         (each(POSITIVE, 3, 3), "PIXEL_STD"),
+        (one_of("RGB", "BGR"), "PIXEL_ORDER"),
         (one_of("float32", "bfloat16", "float16"), "TEST_DTYPE"),
         (whole(">= 0", "<= 5"), "BACKBONE.FREEZE_AT"),
     ],
@@ -129,7 +130,10 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     ],
     "MODEL.SEM_SEG_HEAD.": [
         (
-            _model(SEM_SEG_HEADS_REGISTRY, "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead"),
+            _model(
+                SEM_SEG_HEADS_REGISTRY,
+                "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead",
+            ),
             "NAME",
         ),
         (each(WORD), "IN_FEATURES CLASS_FEATURES"),
@@ -140,7 +144,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (BELOW_1, "CLASS_DROPOUT"),
         (each(COUNT), "CLASS_HIDDEN_DIMS"),
         (NORM, "NORM"),
-        (each(COUNT, 3, 3), "ASPP_DILATIONS"),
+        (each(COUNT, 1), "ASPP_DILATIONS"),
     ],
     "MODEL.KERNELS.": [
         (COUNT, "NUM_KERNELS DIM NUM_HEADS DIM_FEEDFORWARD GATE_GROUPS"),
@@ -173,11 +177,15 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (number("> 0", "< 1"), "MASK_THRESHOLD"),
         (each(number("> 0", "< 1")), "FURTHER_THRESHOLDS"),
     ],
-    "MODEL.PER_PIXEL.": [(one_of("value", "qq_kk"), "ATTENTION")],
+    "MODEL.PER_PIXEL.": [
+        (one_of("value", "qq_kk"), "ATTENTION"),
+        (each(one_of(0.25, 0.5, 0.75, 1.0), 1), "SCALES"),
+    ],
     "MODEL.ENSEMBLE.": [
         (one_of("ensemble", "head", "clip"), "MODE"),
         (SHARE, "LAMBDA"),
         (FROM_0, "SEEN_PENALTY MASK_SOFTMAX"),
+        (one_of("logits", "probabilities"), "SEEN_PENALTY_ON"),
         (one_of("head", "one"), "EMPTY"),
     ],
     "DATASETS.": [(each(WORD), "TRAIN TEST"), (ANY, "PROMPT_NAMES SPLIT_FILE")],

@@ -31,6 +31,7 @@ from zsk.classification.text_classifier import (
     build_text_classifier,
 )
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
+from zsk.errors import UserError
 from zsk.label_map import View
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
@@ -99,6 +100,11 @@ class ZSKNet(nn.Module):
             temperature=clip.TEMPERATURE,
             one_pass_size=clip.ONE_PASS_SIZE,
         )
+        if ensemble.MODE != "head" and not encoder.takes_images:
+            raise UserError(
+                f"MODEL.CLIP.NAME {clip.NAME} has texts only, but MODEL.ENSEMBLE.MODE "
+                f"{ensemble.MODE} looks at images: choose the mode head, or a CLIP"
+            )
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         return {
             "backbone": backbone,

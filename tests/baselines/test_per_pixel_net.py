@@ -12,7 +12,7 @@ from torch import nn
 
 from zsk import label_map
 from zsk.baselines.dense_clip import DenseClip
-from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
+from zsk.baselines.per_pixel_net import PerPixelNet, calibrated, ensemble_of_pixels
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.checkpoint import load_weights
@@ -49,7 +49,7 @@ class LogitsOfEveryPixel(nn.Module):
         return embeddings
 
 
-def build(mode, backbone=None, head=None, window=4, **ensemble):
+def build(mode, backbone=None, head=None, window=4, scales=(1.0,), **ensemble):
     encoder = DenseColours()
     parts = {
         "backbone": None if mode == "clip" else backbone or Pixels(),
@@ -57,6 +57,7 @@ def build(mode, backbone=None, head=None, window=4, **ensemble):
         "dense_clip": None if mode == "head" else DenseClip(encoder, window),
         "text_classifier": TextClassifier(encoder, get_templates("single")),
         "ensemble": Ensemble(mode, **ensemble),
+        "scales": scales,
         "pixel_mean": [0.0] * 3,
         "pixel_std": [255.0] * 3,
     }
@@ -76,6 +77,9 @@ def record(height=8, width=12):
         # a penalty of seen classes gives the pixel to the unseen one
         ("head", {"seen_penalty": 0.9}, "red"),
         ("head", {"seen_penalty": 1.1}, "yellow"),
+        # of probabilities 0.665 and 0.245
+        ("head", {"seen_penalty": 0.41, "penalty_on": "probabilities"}, "red"),
+        ("head", {"seen_penalty": 0.43, "penalty_on": "probabilities"}, "yellow"),
         # head 0.665, 0.090, 0.245; CLIP (logits 0, 2, sqrt 2) 0.080, 0.591, 0.329
         ("ensemble", {"lam": 1.0}, "red"),  # 0.665, 0.090, 0.329
         ("ensemble", {"lam": 0.0}, "green"),  # 0.080, 0.591, 0.245
@@ -89,6 +93,66 @@ def test_the_name_of_a_green_photo_by_hand(mode, settings, name):
     assert result["pred_labels"].shape == (8, 12)
     assert result["pred_labels"].dtype == torch.int64
     assert result["pred_labels"].unique().tolist() == [WORDS.index(name)]
+
+
+def test_calibration_by_hand():
+    """The order is that of 0.7 - 0.5, 0.1 - 0.5 and 0.2; no score is negative or over 1."""
+    probabilities = torch.tensor([[[0.7]], [[0.1]], [[0.2]]])
+    scores = calibrated(probabilities, torch.tensor([True, True, False]), 0.5)
+    torch.testing.assert_close(scores.flatten(), torch.tensor([0.7, 0.1, 0.7]) / 1.5)
+
+
+def test_a_class_of_two_words_has_one_calibration():
+    model = build("head", seen_penalty=0.6, penalty_on="probabilities").eval()
+    words = Vocabulary(("red", "green"), ("red", "green"), (True, False), ((), ("yellow",)))
+    scores = model.answer(model.look([record()["image"]])[0], words, (8, 12)).score_rows(0, 1)
+    # 0.665, 0.090 + 0.245
+    expected = torch.tensor([0.6652, 0.3348 + 0.6]) / 1.6
+    torch.testing.assert_close(scores[:, 0, 0], expected, atol=1e-4, rtol=0)
+
+
+class GreenFromAfar(LogitsOfEveryPixel):
+    """Logits are the colours of the pixels; in the photo at half size, twice the green alone."""
+
+    def forward(self, features):
+        pixels = features["pixels"]
+        if pixels.shape[-1] == 8:
+            return pixels
+        return torch.tensor([0.0, 2.0, 0.0])[:, None, None] * pixels
+
+    def losses(self, logits, labels):
+        return {"loss": logits.amax() + labels.shape[-1]}
+
+
+def test_the_maximum_over_the_scales_is_named_and_learned():
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    image[0, :, :4], image[1] = 255, 153  # red 1 and green 0.6, twice of which is more
+    one = {"image": image, "vocabulary": VOCABULARY, "height": 8, "width": 8}
+    for scales, left in (((1.0,), 0), ((1.0, 0.5), 1)):
+        model = build("head", head=GreenFromAfar(), scales=scales)
+        with torch.no_grad():
+            (result,) = model.eval()([one])
+        assert result["pred_labels"].tolist() == [[left] * 4 + [1] * 4] * 8
+    # the maps of both scales and their maximum have a loss each
+    losses = model.train()([one | {"sem_seg": torch.zeros(8, 8, dtype=torch.int64)}])
+    torch.testing.assert_close(losses["loss"], torch.tensor(1.0 + 1.2 + 1.2 + 3 * 8))
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5, 0.75])
+def test_another_scale_keeps_the_photo_where_it_is(scale):
+    """A step from red to green in a photo whose sides are no multiples of anything."""
+    image = torch.zeros(3, 67, 101, dtype=torch.uint8)
+    image[0, :, :53], image[1, :, 53:] = 255, 255
+    words = Vocabulary(WORDS[:2], WORDS[:2], (True, True))
+
+    class Colours(LogitsOfEveryPixel):
+        def forward(self, features):
+            return features["pixels"][:, :2]
+
+    model = build("head", head=Colours(), scales=(scale,)).eval()
+    (places,) = model.look([image])
+    labels = model.label(places, words, (67, 101))
+    assert (labels != (torch.arange(101) >= 53)).sum() <= 67 * 2  # 2 columns
 
 
 def test_ensemble_of_pixels_by_hand():
@@ -184,7 +248,7 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead only"),
+        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead and SPNetHead only"),
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),

@@ -41,6 +41,36 @@ def test_zs_maskformer_trains_and_is_evaluated_on_seen_and_unseen_classes(
 
 
 @pytest.mark.slow
+def test_spnet_as_configured_on_photos(run_program, real_data: Path, tmp_path: Path) -> None:
+    """ResNet-101 at stride 8 with random weights; two of the photos are evaluated."""
+    voc = tmp_path / "VOC2012"
+    voc.mkdir()
+    for folder in ("JPEGImages", "SegmentationClassAug"):
+        (voc / folder).symlink_to(real_data / "VOC2012" / folder)
+    for name, count in (("train", 8), ("val", 2)):
+        stems = (real_data / "VOC2012" / f"{name}.txt").read_text().split()[:count]
+        (voc / f"{name}.txt").write_text("\n".join(stems) + "\n")
+    assert run_program("datasets/prepare_voc.py", "--root", voc).returncode == 0
+    options = {
+        "MODEL.WEIGHTS": "",
+        "MODEL.CLIP.NAME": "embedded",  # MiniLM
+        "DATALOADER.NUM_WORKERS": 0,
+        "SOLVER.BASE_LR": 1e-9,  # frozen norms do not tame random weights
+        "SOLVER.IMS_PER_BATCH": 2,
+        "SOLVER.MAX_ITER": 2,
+        "OUTPUT_DIR": tmp_path / "output",
+    }
+    done = run_program(
+        *("train_net.py", "--config-file", "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"),
+        *(word for pair in options.items() for word in pair),
+        DETECTRON2_DATASETS=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = tmp_path / "output" / "inference" / "voc_zs_val" / "metrics.json"
+    assert json.loads(report.read_text())["images"] == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["maskformer", "knet"])
 def test_a_linear_classifier_on_another_number_of_classes_is_one_sentence(train, system) -> None:
     done = train(system, "DATASETS.TRAIN", '("voc_zs_train",)')

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zsk.cli import train as program
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.load import load_config
 
@@ -16,6 +17,7 @@ UNLEARNED = {
     "../training_free/clip_b16": (*CROPPED, "MODEL.TIMM.NAME", "tf_efficientnet_lite0"),
     "../training_free/dense_clip_b16": CROPPED,
 }
+SPNET = "spnet_R101_bs10_20k"
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 
 
@@ -30,7 +32,11 @@ def train_net(process_state: None, voc_root: Path, small_options, checkout: Path
         options = [*small_options, "OUTPUT_DIR", str(output)]
         file = str(checkout / "configs" / "voc-11k-15" / f"{config}.yaml")
         narrow = [f"MODEL.SEM_SEG_HEAD.{key}" for key in ("CONVS_DIM", "ASPP_CHANNELS")]
-        narrow = [] if config in UNLEARNED else [word for key in narrow for word in (key, "32")]
+        narrow = (
+            []
+            if config in (*UNLEARNED, SPNET)
+            else [word for key in narrow for word in (key, "32")]
+        )
         program.run(
             program.argument_parser().parse_args(
                 ["--config-file", file, *flags, *options, *narrow, *extra]
@@ -54,6 +60,28 @@ def test_fcn_is_trained_and_its_checkpoint_serves_the_ensemble(train_net, tmp_pa
         for run in ("fcn", "both")
     )
     assert fcn.sum() == both.sum() > 0 and not np.array_equal(fcn, both)
+
+
+def test_spnet_takes_class_vectors_from_a_file(train_net, tmp_path: Path) -> None:
+    """Its checkpoint knows them again."""
+    words = {word for name in get_split("voc").prompt_names for word in name.split()}
+    rng = np.random.default_rng(0)
+    files = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for file in files:
+        rows = {word: " ".join(f"{x:.3f}" for x in rng.normal(size=8)) for word in sorted(words)}
+        file.write_text("".join(f"{word} {row}\n" for word, row in rows.items()))
+    given = ("MODEL.CLIP.NAME", f"vectors:{files[0]},{files[1]}")
+    metrics = train_net(SPNET, tmp_path, "SOLVER.MAX_ITER", 2, *given)
+    weights = tmp_path / "model_final.pth"
+    again = (SPNET, tmp_path / "again", "--eval-only", "MODEL.WEIGHTS", weights)
+    assert train_net(*again, *given) == metrics
+    # where the penalty is over any probability, unseen classes alone are named
+    train_net(*again, *given, "MODEL.ENSEMBLE.SEEN_PENALTY", 1.0)
+    confusion = np.load(tmp_path / "again" / "inference" / "voc_zs_val" / "confusion.npy")
+    seen = get_split("voc").seen_mask.numpy()
+    assert confusion.sum() > 0 and not confusion[:20][seen].any()  # rows: predictions
+    with pytest.raises(UserError, match="was trained with another text encoder"):
+        train_net(*again, "MODEL.CLIP.NAME", f"vectors:{files[1]},{files[0]}")
 
 
 @pytest.mark.parametrize("config", UNLEARNED)

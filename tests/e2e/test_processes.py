@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
+SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
@@ -27,13 +28,16 @@ REGION_FEATURES = [
 def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
     """Run train_net.py in so many processes (0: without torchrun); returns where it wrote."""
 
-    def run(processes: int, output: Path, data: Path, *arguments: object) -> Path:
+    def run(
+        processes: int, output: Path, data: Path, *arguments: object, config: str = CONFIG
+    ) -> Path:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if not str(a).startswith("--")]
-        tiny = small_options if REGION_FEATURES[0] in options else tiny_options
+        small = config == SPNET or REGION_FEATURES[0] in options
+        tiny = small_options if small else tiny_options
         done = run_program(
             *((*TORCHRUN, processes) if processes else ()),
-            *("train_net.py", "--config-file", CONFIG, *flags, *tiny),
+            *("train_net.py", "--config-file", config, *flags, *tiny),
             *("OUTPUT_DIR", output, *options),
             DETECTRON2_DATASETS=data,
             OMP_NUM_THREADS=1,
@@ -64,8 +68,9 @@ def voc_with(stems: Sequence[str], voc_root: Path, folder: Path) -> Path:
     return root
 
 
-def evaluate(train, processes, output, data, weights, *options) -> bytes:
-    train(processes, output, data, "--eval-only", "MODEL.WEIGHTS", weights, *options)
+def evaluate(train, processes, output, data, weights, *options, config=CONFIG) -> bytes:
+    line = ("--eval-only", "MODEL.WEIGHTS", weights, *options)
+    train(processes, output, data, *line, config=config)
     return (output / REPORT).read_bytes()
 
 
@@ -92,12 +97,19 @@ def files_below(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("config", [CONFIG, SPNET], ids=["zsk", "spnet"])
 def test_three_images_in_two_processes_are_reported_as_in_one(
-    train, weights, voc_root, tmp_path
+    train, weights, voc_root, tmp_path, config
 ) -> None:
+    if config != CONFIG:
+        trained = train(0, tmp_path / "weights", voc_root, "SOLVER.MAX_ITER", 1, config=config)
+        weights = trained / "model_final.pth"
     data = voc_with(["drawn_3", "drawn_4", "drawn_5"], voc_root, tmp_path)
     dump = ("TEST.DUMP", "['png','rle']")
-    reports = {evaluate(train, n, tmp_path / f"{n}", data, weights, *dump) for n in (0, 1, 2)}
+    reports = {
+        evaluate(train, n, tmp_path / f"{n}", data, weights, *dump, config=config)
+        for n in (0, 1, 2)
+    }
     assert len(reports) == 1 and json.loads(reports.pop())["images"] == 3
     folders = [(tmp_path / f"{n}" / REPORT).parent for n in (0, 1, 2)]
     assert len({(folder / "predictions.json").read_bytes() for folder in folders}) == 1

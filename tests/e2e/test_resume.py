@@ -17,6 +17,7 @@ from zsk.cli import train as program
 from zsk.errors import UserError
 
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
+SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
 SMALL = {
     **{"NUM_QUERIES": 8, "DIM": 32, "NUM_LAYERS": 2, "DIM_FEEDFORWARD": 32},
     **{"CONV_DIM": 32, "MASK_DIM": 32},
@@ -35,10 +36,10 @@ def train(process_state, voc_root: Path, words: list[str], checkout: Path, monke
     """`zsk train` in this process; returns the log."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
 
-    def run(output: Path, *arguments: object) -> str:
+    def run(output: Path, *arguments: object, config: str = CONFIG, words=words) -> str:
         flags = [str(a) for a in arguments if str(a).startswith("--")]
         options = [str(a) for a in arguments if not str(a).startswith("--")]
-        line = ["--config-file", str(checkout / CONFIG), *flags, *words]
+        line = ["--config-file", str(checkout / config), *flags, *words]
         program.run(
             program.argument_parser().parse_args([*line, "OUTPUT_DIR", str(output), *options])
         )
@@ -66,19 +67,28 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "workers, seed",
-    [(2, -1), pytest.param(0, 1, marks=SLOW), pytest.param(4, 1, marks=SLOW)],
+    "workers, seed, config",
+    [
+        (2, -1, CONFIG),
+        pytest.param(0, 1, CONFIG, marks=SLOW),
+        pytest.param(4, 1, CONFIG, marks=SLOW),
+        pytest.param(2, 1, SPNET, marks=SLOW),
+    ],
 )
-def test_a_resumed_training_gives_the_same_bits(train, tmp_path: Path, workers, seed) -> None:
+def test_a_resumed_training_gives_the_same_bits(
+    train, words, small_options, tmp_path: Path, workers, seed, config
+) -> None:
     """From a checkpoint at an evaluation, with random views and dropout; workers change nothing.
 
     A drawn SEED (-1) stays the one of the checkpoint.
     """
     options = ("SOLVER.MAX_ITER", 4, "TEST.EVAL_PERIOD", 2, "SEED", seed)
-    train(tmp_path, *options, "DATALOADER.NUM_WORKERS", workers)
+    small = [*small_options, "SOLVER.CHECKPOINT_PERIOD", "2"]
+    system = {"config": config, "words": words if config == CONFIG else small}
+    train(tmp_path, *options, "DATALOADER.NUM_WORKERS", workers, **system)
     wanted = weights(tmp_path)
     go_back_to(tmp_path, "model_0000001.pth")
-    log = train(tmp_path, "--resume", *options)
+    log = train(tmp_path, "--resume", *options, **system)
     assert "Starting training from iteration 2" in log and "settings other than" not in log
     assert_identical(weights(tmp_path), wanted)
 

@@ -14,6 +14,7 @@ TRAINED = (
     "zsk_pyramid",
     "zs_maskformer",
     "text_fcn",
+    "spnet",
     "maskformer",
     "knet",
 )

@@ -8,6 +8,7 @@ The systems without mask proposals that ZSK-Net is compared with, by MODEL.ENSEM
 Shape letters: B images, H x W image, h x w feature map, K classes, E text embedding width.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -31,22 +32,32 @@ from zsk.batched_inputs import (
 from zsk.classification.build import build_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.errors import UserError
+from zsk.proposals.masks import resize_masks
 from zsk.regions import Ensemble, geometric_ensemble
 from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 
 from .dense_clip import DenseClip, Windows, build_dense_clip
+from .spnet_head import SPNetHead
 from .text_fcn_head import TextFCNHead
 
+PixelHead = TextFCNHead | SPNetHead
+
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
+
+
+class HeadMap(NamedTuple):
+    """What the head makes of a photo at one scale."""
+
+    embeddings: Tensor  # (E,h,w) float32
+    box: Box | None  # the photo on them; None where they cover it and nothing else
 
 
 class Places(NamedTuple):
     """What one look at a photo leaves; nothing in it depends on the class names."""
 
-    head: Tensor | None  # (E,h,w) float32, unit columns
+    head: list[HeadMap]  # one per scale, none without a head
     clip: Windows | None
-    box: Box | None  # the photo on `head`; None where it covers it and nothing else
 
 
 @META_ARCH_REGISTRY.register()
@@ -61,10 +72,11 @@ class PerPixelNet(nn.Module):
         self,
         *,
         backbone: Backbone | None,
-        sem_seg_head: TextFCNHead | None,
+        sem_seg_head: PixelHead | None,
         dense_clip: DenseClip | None,
         text_classifier: TextClassifier,
         ensemble: Ensemble = Ensemble(),
+        scales: Sequence[float] = (1.0,),
         pixel_mean: list[float],
         pixel_std: list[float],
     ):
@@ -72,6 +84,7 @@ class PerPixelNet(nn.Module):
         Args:
             backbone, sem_seg_head: None in mode clip.
             dense_clip: None in mode head.
+            scales: multiples of 1/4 up to 1, see MODEL.PER_PIXEL.SCALES.
             pixel_mean, pixel_std: RGB, 0-255, of the backbone; CLIP has its own.
         """
         super().__init__()
@@ -82,6 +95,9 @@ class PerPixelNet(nn.Module):
         self.ensemble = ensemble
         self.strides = {} if backbone is None else feature_strides(backbone)
         self.stride = math.lcm(*self.strides.values())
+        self.scales = tuple(scales)
+        # training images are padded to multiples of it, where cells and labels agree at each scale
+        self.divisibility = 0 if self.scales == (1.0,) else 4 * self.stride
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
 
@@ -89,7 +105,12 @@ class PerPixelNet(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         _check_options(cfg)
         settings, clip = cfg.MODEL.ENSEMBLE, cfg.MODEL.CLIP
-        ensemble = Ensemble(settings.MODE, settings.LAMBDA, settings.SEEN_PENALTY)
+        ensemble = Ensemble(
+            settings.MODE,
+            settings.LAMBDA,
+            settings.SEEN_PENALTY,
+            penalty_on=settings.SEEN_PENALTY_ON,
+        )
         encoder = build_encoder(
             clip.NAME,
             temperature=clip.TEMPERATURE,
@@ -106,6 +127,7 @@ class PerPixelNet(nn.Module):
             "dense_clip": dense_clip,
             "text_classifier": build_text_classifier(clip, encoder),
             "ensemble": ensemble,
+            "scales": cfg.MODEL.PER_PIXEL.SCALES,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
@@ -129,35 +151,42 @@ class PerPixelNet(nn.Module):
         if self.sem_seg_head is None:
             raise ValueError("mode clip has nothing to train: call it in evaluation mode")
         text = self.text_classifier(shared_vocabulary(batched_inputs))
-        embeddings = self.embed([record["image"] for record in batched_inputs])
-        logits = self.sem_seg_head.class_logits(embeddings, text)
-        return self.sem_seg_head.losses(
-            logits, padded_labels(batched_inputs, self.device, self.stride)
-        )
+        images = [record["image"] for record in batched_inputs]
+        labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
+        maps = [
+            self.sem_seg_head.class_logits(self.embed(images, scale, self.divisibility), text)
+            for scale in self.scales
+        ]
+        if len(maps) > 1:
+            largest = max((one.shape[-2:] for one in maps), key=math.prod)
+            maps.append(functools.reduce(torch.maximum, [resize_masks(m, largest) for m in maps]))
+        losses = [self.sem_seg_head.losses(one, labels) for one in maps]
+        return {name: torch.stack([one[name] for one in losses]).sum() for name in losses[0]}
 
-    def embed(self, images: Sequence[Tensor]) -> Tensor:
-        """Normalise, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
+    def embed(self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0) -> Tensor:
+        """Normalise, resize, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
         assert self.backbone is not None and self.sem_seg_head is not None
-        pixels = padded_images(images, self.pixel_mean, self.pixel_std)
+        pixels = padded_images(images, self.pixel_mean, self.pixel_std, divisibility)
+        pixels = resize_masks(pixels, scaled(pixels.shape[-2:], scale))
         features = self.backbone(pixels)
         return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
 
     @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Places]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`."""
-        heads: list[Tensor | None] = [None] * len(images)
-        for indices in groups_of_one_size(images) if self.sem_seg_head is not None else ():
-            for i, embeddings in zip(indices, self.embed([images[i] for i in indices])):
-                heads[i] = embeddings
+        heads: list[list[HeadMap]] = [[] for _ in images]
+        for scale in self.scales if self.sem_seg_head is not None else ():
+            for indices in groups_of_one_size(images):
+                size = scaled(images[indices[0]].shape[-2:], scale)
+                embedded = self.embed([images[i] for i in indices], scale)
+                box = photo_box(size, self.stride, embedded.shape[-2:])
+                for i, embeddings in zip(indices, embedded):
+                    heads[i].append(HeadMap(embeddings, box))
         windows = [
             None if self.dense_clip is None else self.dense_clip(image.to(self.device))
             for image in images
         ]
-        boxes = [
-            None if head is None else photo_box(image.shape[-2:], self.stride, head.shape[-2:])
-            for image, head in zip(images, heads)
-        ]
-        return [Places(*place) for place in zip(heads, windows, boxes)]
+        return [Places(*place) for place in zip(heads, windows)]
 
     @torch.inference_mode()
     def answer(
@@ -171,11 +200,13 @@ class PerPixelNet(nn.Module):
         words = vocabulary.one_class_per_word()
         text = self.text_classifier(words)
         seen = words.seen_mask.to(self.device)
-        logits = windows = None
-        if places.head is not None:
+        calibration, windows = self.ensemble, None
+        on_logits = calibration.penalty_on == "logits"
+        logits = []
+        for embeddings, _ in places.head:
             assert self.sem_seg_head is not None
-            penalty = self.ensemble.seen_penalty * seen[:, None, None]
-            logits = self.sem_seg_head.class_logits(places.head, text) - penalty
+            penalty = calibration.seen_penalty * on_logits * seen[:, None, None]
+            logits.append(self.sem_seg_head.class_logits(embeddings, text) - penalty)
         if places.clip is not None:
             assert self.dense_clip is not None
             windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
@@ -184,20 +215,39 @@ class PerPixelNet(nn.Module):
         def probabilities(top: int, bottom: int) -> Tensor:
             clip = None if windows is None else windows.rows(size, top, bottom)
             head = None
-            if logits is not None:
-                head = resize_rows(logits, places.box, size, top, bottom).softmax(dim=0)
+            if logits:
+                maps = zip(logits, places.head)
+                rows = [resize_rows(one, map_.box, size, top, bottom) for one, map_ in maps]
+                head = functools.reduce(torch.maximum, rows).softmax(dim=0)
             if head is None or clip is None:
                 scores = clip if head is None else head
                 assert scores is not None
             else:
                 scores = ensemble_of_pixels(head, clip, seen, lam)
-            return vocabulary.add_aliases(scores, dim=0)
+            scores = vocabulary.add_aliases(scores, dim=0)
+            if on_logits:
+                return scores
+            return calibrated(scores, vocabulary.seen_mask, calibration.seen_penalty)
 
         return PixelAnswer(probabilities, size, TENSORS_AT_ONCE * len(text))
 
     def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
         return self.answer(places, vocabulary, size).label().labels
+
+
+def calibrated(probabilities: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """Probabilities (K,…), seen (K,) bool -> scores in [0,1], the order of which has a penalty.
+
+    The order is that of the probabilities less the penalty of seen classes (SPNet).
+    """
+    bonus = penalty * ~seen.to(probabilities.device)
+    return (probabilities + bonus.view(-1, *[1] * (probabilities.dim() - 1))) / (1 + penalty)
+
+
+def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """(H,W) times the scale, a pixel or more."""
+    return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
 
 
 def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> Tensor:
@@ -208,14 +258,14 @@ def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> 
     return scores.T.unflatten(1, head.shape[1:])
 
 
-def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, TextFCNHead]:
+def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, PixelHead]:
     backbone = build_backbone(cfg)
     name = cfg.MODEL.SEM_SEG_HEAD.NAME
     head = SEM_SEG_HEADS_REGISTRY.get(name)(cfg, backbone.output_shape(), embed_dim)
-    if not isinstance(head, TextFCNHead):
+    if not isinstance(head, PixelHead):
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.NAME is {name}, but MODEL.META_ARCHITECTURE PerPixelNet takes "
-            "TextFCNHead only"
+            "TextFCNHead and SPNetHead only"
         )
     return backbone, head
 

@@ -45,11 +45,7 @@ class TextFCNHead(nn.Module):
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
-        if len(head.IN_FEATURES) != 1:
-            raise UserError(
-                f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
-                "backbone feature that TextFCNHead's ASPP reads"
-            )
+        check_one_feature(head)
         check_settings(cfg, input_shape)
         check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return {
@@ -78,8 +74,28 @@ class TextFCNHead(nn.Module):
         Returns:
             {"loss_sem_seg"}: 0, but in the graph, when nothing is labelled.
         """
-        ignore = ignore_label(logits.shape[1])
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-            total = F.cross_entropy(logits, sem_seg, ignore_index=ignore, reduction="sum")
-        return {"loss_sem_seg": total / (sem_seg != ignore).sum().clamp(min=1)}
+        return {"loss_sem_seg": labelled_cross_entropy(logits, sem_seg)}
+
+
+def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the labelled places, in float32; 0, but in the graph, where there are none.
+
+    Args:
+        logits: (B,K,h,w).
+        labels: (B,h,w) int64, ids below K or `ignore_label(K)`.
+    """
+    ignore = ignore_label(logits.shape[1])
+    with torch.autocast(device_type=logits.device.type, enabled=False):
+        total = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="sum")
+    return total / (labels != ignore).sum().clamp(min=1)
+
+
+def check_one_feature(head: CfgNode) -> None:
+    """Raises UserError unless MODEL.SEM_SEG_HEAD names one backbone feature."""
+    if len(head.IN_FEATURES) != 1:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
+            f"backbone feature that the ASPP of {head.NAME} reads"
+        )

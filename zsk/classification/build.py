@@ -43,6 +43,13 @@ def open_clip(name: str, **options: int) -> VisionLanguageEncoder:
     return OpenClipEncoder(name, **options)
 
 
+@ENCODER_REGISTRY.register()
+def vectors(name: str, **options: int) -> VisionLanguageEncoder:
+    from .vector_encoder import VectorEncoder
+
+    return VectorEncoder(name)
+
+
 def build_encoder(
     name: str,
     device: torch.device | str = "cpu",
@@ -57,6 +64,7 @@ def build_encoder(
         name: "scheme" or "scheme:name" of a registered encoder, such as "embedded" or
             "embedded:lite0"; else an OpenAI CLIP model such as "ViT-B/16", or a CLIP weights file.
             "openai:file" says that the file is of OpenAI's model class, where it cannot be told.
+            "vectors:FILE,FILE" are word vectors, see `VectorEncoder`.
         temperature: τ, the factor on cosines; 0 takes the encoder's own.
         dense_attention: see MODEL.PER_PIXEL.ATTENTION.
         options: one_pass_size, see ClipEncoder; the embedded encoder ignores it.

@@ -21,6 +21,7 @@ from zsk.progress import progress
 
 from .frozen_module import FrozenModule
 
+PROBE = "a photo of a cat."
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
 
 
@@ -44,6 +45,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         logit_scale: τ, the model's own unless `build_encoder` was told another.
         takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
         takes_context: whether embed_tokens and encode_in_context work.
+        takes_images, takes_prompts: False for vectors of bare names, which see no image.
         dense_attentions: what `dense_attention` may be, see MODEL.PER_PIXEL.ATTENTION.
         dense_attention: how encode_dense works; set by `build_encoder`.
     """
@@ -51,6 +53,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     takes_regions = False
     takes_dense = False
     takes_context = False
+    takes_images = True
+    takes_prompts = True
     dense_attentions: tuple[str, ...] = ("value",)
     dense_attention = "value"
 
@@ -126,6 +130,10 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         with torch.autocast(self.device.type, enabled=False):
             encode = partial(self._context_features, prefix=prefix, suffix=suffix)
             return self._in_batches(encode, names)
+
+    def probe(self) -> Tensor:
+        """(E,) float32, by which a checkpoint knows the text space of its training again."""
+        return self.encode_text([PROBE])[0]
 
     def _in_batches(
         self, encode: Callable[[Sequence[str]], Tensor], texts: Sequence[str]

@@ -1,7 +1,8 @@
 """Prompt templates.
 
 "imagenet" has the 80 of CLIP's release (Radford et al., ICML 2021), "vild" the 14 of ViLD (Gu et
-al., ICLR 2022), "sculpture" the one of ZS-MaskFormer (Xu et al., ECCV 2022).
+al., ICLR 2022), "sculpture" the one of ZS-MaskFormer (Xu et al., ECCV 2022). "name" is the bare
+name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _PHOTOS = ("hard to see", "clean", "dirty", "cool", "large", "nice", "weird", "s
 _TOYS = ("embroidered", "plastic", "origami", "toy", "cartoon", "plushie")
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
+    "name": ("{}",),
     "single": ("a photo of a {}.",),
     "sculpture": ("a sculpture of a {}.",),
     "imagenet": (

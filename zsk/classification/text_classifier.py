@@ -109,7 +109,16 @@ class TextClassifier(FrozenModule):
 
 
 def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> TextClassifier:
-    """The text classifier that MODEL.CLIP describes. Raises UserError as `load_prompts` does."""
+    """The text classifier that MODEL.CLIP describes.
+
+    Raises:
+        UserError: as `load_prompts` does; or a prompt for vectors of bare names.
+    """
+    if clip.PROMPT != "name" and not encoder.takes_prompts:
+        raise UserError(
+            f"MODEL.CLIP.PROMPT is {clip.PROMPT}, but MODEL.CLIP.NAME {clip.NAME} has vectors of "
+            "bare names: choose PROMPT name"
+        )
     prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
     return TextClassifier(encoder, prompts, TextCache())
 

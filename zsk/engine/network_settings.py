@@ -22,7 +22,7 @@ from zsk.load import default_vocabulary
 logger = logging.getLogger(__name__)
 
 NETWORK_KEYS = """
-MODEL.PIXEL_MEAN MODEL.PIXEL_STD
+MODEL.PIXEL_MEAN MODEL.PIXEL_STD MODEL.PIXEL_ORDER
 MODEL.RESNETS.STRIDE_IN_1X1 MODEL.RESNETS.RES4_DILATION MODEL.RESNETS.RES5_DILATION
 MODEL.RESNETS.RES5_MULTI_GRID MODEL.TIMM.NAME MODEL.TIMM.OUTPUT_STRIDE
 MODEL.SEM_SEG_HEAD.IN_FEATURES MODEL.SEM_SEG_HEAD.FINE_FEATURE MODEL.SEM_SEG_HEAD.CLASS_FEATURES
@@ -32,8 +32,9 @@ MODEL.KERNELS.MASK_UPDATE MODEL.KERNELS.INIT MODEL.KERNELS.INIT_BIAS MODEL.KERNE
 MODEL.KERNELS.CLUSTER_FEATURES MODEL.KERNELS.CLUSTER_LOGIT MODEL.MASK_FORMER.NUM_HEADS
 """.split()
 CLASSES = "classes"  # a linear classifier's columns have no names of their own
-TEXT_SPACE = "text_space"  # the embedding of PROBE by the text tower that a head learned to match
-PROBE = "a photo of a cat."
+TEXT_SPACE = (
+    "text_space"  # `VisionLanguageEncoder.probe` of the text tower that a head learned to match
+)
 SAME_SPACE = 0.999  # cosine; half precision and the rounding of the note cost 1e-5
 
 
@@ -57,7 +58,7 @@ def text_space(encoder: VisionLanguageEncoder | None) -> dict[str, list[float]]:
     """
     if encoder is None:
         return {}
-    return {TEXT_SPACE: [round(value, 4) for value in encoder.encode_text([PROBE])[0].tolist()]}
+    return {TEXT_SPACE: [round(value, 4) for value in encoder.probe().tolist()]}
 
 
 def same_text_space(one: Any, other: Any) -> bool:

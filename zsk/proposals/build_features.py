@@ -34,6 +34,11 @@ def build_aspp_features(
     head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
 ) -> AsppFeatures:
     """ASPP and fusion as `head`, MODEL.SEM_SEG_HEAD, asks for them; dim: D."""
+    if len(head.ASPP_DILATIONS) != 3:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.ASPP_DILATIONS is {list(head.ASPP_DILATIONS)}, but ASPP of "
+            f"{head.NAME} takes three: SPNetHead takes any number"
+        )
     check_norm_width(head.NORM, "SEM_SEG_HEAD.ASPP_CHANNELS", head.ASPP_CHANNELS)
     return AsppFeatures(
         input_shape,

@@ -1,0 +1,187 @@
+"""Files of word vectors: word2vec, fastText and GloVe as text, or tables of named rows.
+
+Letters: K names, D width.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zsk.errors import UserError
+from zsk.progress import progress
+from zsk.safe_load import read_file
+
+NAMES = ".names.txt"  # ends the file of names beside an array
+TABLES = (".npz", ".pkl", ".pickle", ".pth", ".pt", ".safetensors")  # other files are text
+
+
+class WordVectors:
+    """One file; of a text file, which may have millions of words, the needed rows only are read.
+
+    Args:
+        path: a text file with a word and its D numbers in each line, after a line with their counts
+            or without one; an .npz file with "names" (N,) and "vectors" (N,D); or a pickle, torch's
+            or safetensors' file with a vector for each name, or with an array (N,D) beside a file
+            of N names, one in each line: word2vec.pkl and word2vec.names.txt. No file is executed.
+
+    Raises UserError for a file that is missing, damaged or something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._table = _read_table(path) if path.suffix.lower() in TABLES else None
+        names = path.with_suffix(NAMES)
+        self.files = [path, *([names] if self._table and names.is_file() else [])]
+        self._known: dict[str, np.ndarray | None] = {}  # None: not in the file
+        try:
+            self.first = next(self._entries(None))[1]
+        except StopIteration:
+            raise self._damaged("it has no vectors") from None
+        self.width = len(self.first)
+
+    def rows(self, names: Iterable[str]) -> np.ndarray:
+        """K names → (K,D) float32: a name's own vector, or the mean of those of its words.
+
+        Letter case decides only where a file has both. Raises UserError for a word without a
+        vector.
+        """
+        names = list(names)
+        wanted = {key for name in names for key in (*_spellings(name), *_words(name))}
+        wanted = {key.casefold() for key in wanted}
+        if not wanted <= self._known.keys():
+            exact: dict[str, np.ndarray | None] = {}
+            folded: dict[str, np.ndarray | None] = {}
+            for word, vector in self._entries(wanted):
+                exact.setdefault(word, vector)
+                folded.setdefault(word.casefold(), vector)
+            self._known |= {key: None for key in wanted} | folded | exact
+        return np.stack([self._row(name) for name in names])
+
+    def _row(self, name: str) -> np.ndarray:
+        for spelling in _spellings(name):
+            vector = self._find(spelling)
+            if vector is not None:
+                return vector
+        found = {word: self._find(word) for word in _words(name)}
+        vectors = [vector for vector in found.values() if vector is not None]
+        if not vectors or len(vectors) < len(found):
+            missing = [word for word, vector in found.items() if vector is None]
+            raise UserError(
+                f"the word vectors {self.path} have none for {' and '.join(missing) or 'the name'} "
+                f"(of the class {name!r}): give the class another prompt name, or other vectors"
+            )
+        return np.asarray(np.mean(vectors, axis=0))
+
+    def _find(self, word: str) -> np.ndarray | None:
+        vector = self._known.get(word)
+        return self._known.get(word.casefold()) if vector is None else vector
+
+    def _entries(self, wanted: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
+        """Words, with their case, and vectors; `wanted`: of these, folded, None: of all."""
+        if self._table is None:
+            yield from self._lines(wanted)
+            return
+        for word, vector in self._table.items():
+            if wanted is None or word.casefold() in wanted:
+                yield word, vector
+
+    def _lines(self, wanted: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
+        count, number, width = None, 0, None
+        if not self.path.is_file():
+            raise UserError(f"word vectors {self.path} are no file: check MODEL.CLIP.NAME")
+        with open(self.path, "rb") as file:
+            for number, line in enumerate(progress(file, f"words of {self.path.name}"), 1):
+                parts = line.split()
+                if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
+                    count, width = map(int, parts)
+                    continue
+                word = line.partition(b" ")[0].decode("utf-8", "replace")
+                if width is None or wanted is None or word.casefold() in wanted:
+                    vector = self._numbers(number, parts[1:], width)
+                    width = len(vector)
+                    if wanted is None or word.casefold() in wanted:
+                        yield word, vector
+        if count is not None and count != number - 1:
+            raise self._damaged(f"it announces {count} words and has {number - 1}")
+
+    def _numbers(self, number: int, parts: list[bytes], width: int | None) -> np.ndarray:
+        try:
+            vector = np.array(parts, dtype=np.float32)
+        except ValueError:
+            raise self._damaged(
+                f"line {number} is no word and numbers (word2vec's binary files have to be saved "
+                "as text)"
+            ) from None
+        if len(vector) != (width or len(vector)) or not len(vector):
+            raise self._damaged(f"line {number} has {len(vector)} numbers, others have {width}")
+        if not np.isfinite(vector).all() or not vector.any():
+            raise self._damaged(f"line {number} has a vector that is 0 or not finite")
+        return vector
+
+    def _damaged(self, reason: str) -> UserError:
+        return _damaged(self.path, reason)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    return name, name.replace(" ", "_"), name.replace(" ", "-")
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name)
+
+
+def _read_table(path: Path) -> dict[str, np.ndarray]:
+    content: Any = (
+        _read_npz(path) if path.suffix.lower() == ".npz" else read_file(path, "word vectors")
+    )
+    if isinstance(content, Mapping) and {"names", "vectors"} == content.keys():
+        names, rows = content["names"], content["vectors"]
+    elif isinstance(content, Mapping):
+        names, rows = content.keys(), list(content.values())
+    else:
+        names, rows = _names_beside(path), content
+    try:
+        vectors = np.array([np.asarray(row) for row in rows], dtype=np.float32)
+    except (TypeError, ValueError):
+        raise _damaged(path, "its vectors are no numbers, or of different lengths") from None
+    names = [str(name) for name in names]
+    if vectors.ndim != 2 or len(names) != len(vectors) or len(set(names)) != len(names):
+        raise _damaged(
+            path,
+            f"{len(names)} names ({len(set(names))} different ones) stand for vectors of shape "
+            f"{vectors.shape}, but it takes (names, width)",
+        )
+    unusable = ~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+    if unusable.any():
+        name = names[int(unusable.argmax())]
+        raise _damaged(path, f"the vector of {name!r} is 0 or not finite")
+    return dict(zip(names, vectors))
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise UserError(f"word vectors {path} are no file: check MODEL.CLIP.NAME")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:  # zip and numpy have their own kinds
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _names_beside(path: Path) -> list[str]:
+    file = path.with_suffix(NAMES)
+    if not file.is_file():
+        raise UserError(
+            f"word vectors {path} are an array without names: write the name of each row, one in "
+            f"each line, into {file}"
+        )
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"word vectors {path} are damaged or of another kind: {reason}")
