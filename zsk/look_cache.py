@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zsk import __version__
 from zsk.baselines.dense_clip import Windows
-from zsk.baselines.per_pixel_net import Places
+from zsk.baselines.per_pixel_net import HeadMap, Places
 from zsk.engine.network_settings import encoder_of
 from zsk.errors import UserError
 from zsk.files import remove_unfinished
@@ -35,7 +35,9 @@ from zsk.tiles import Tile
 from zsk.true_scale import Box
 
 FORMAT = 1  # to be raised when the same model and photo give another look
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Regions, Box, Tile, Places, Windows)}
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (Regions, Box, Tile, Places, HeadMap, Windows)
+}
 _SECTIONS = ("MODEL.", "INPUT.", "TEST.")
 # the words' part of a model, and what is compared by its content
 _NOT_OF_LOOKS = (
