@@ -140,7 +140,8 @@ def find_weights(weights: str) -> Path:
     raise UserError(
         f"the weights of CLIP {weights} ({file_name}) are not in "
         f"{' or '.join(str(folder) for folder in folders)}: where there is a network, run "
-        f"`python -c \"import clip; clip.load('{weights}')\"`, or give the path of a local file"
+        f"`python -c \"import clip; clip.load('{weights}')\"`, or give the path of a local file as "
+        "MODEL.CLIP.NAME"
     )
 
 
