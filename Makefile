@@ -19,7 +19,7 @@ STAMP := $(VENV)/.ready-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' Makefile
 
-setup: $(STAMP)  ## create .venv with the pinned packages (6.3 GB, once)
+setup: $(STAMP)  ## create .venv with the pinned packages (6.8 GB, once)
 
 demo: $(STAMP)  ## segment some photos with words of your own into output/demo
 	$(VENV_PYTHON) demo/demo.py --sample-photos --output output/demo --overwrite
