@@ -326,3 +326,5 @@ def test_a_pixel_outside_of_the_photo_is_refused(calls):
     assert found.at(5, 3)[0].name == "sofa"
     with pytest.raises(UserError, match=r"\(6, 0\) is not on the photo of 6x4 pixels"):
         found.at(6, 0)
+    with pytest.raises(UserError, match=r"\(1.5, 0\) is not on"):
+        found.at(1.5, 0)

@@ -107,7 +107,8 @@ class Segmentation:
             UserError: the pixel is not on the photo.
         """
         height, width = self.labels.shape
-        if not (0 <= x < width and 0 <= y < height):
+        whole = all(isinstance(value, (int, np.integer)) for value in (x, y))
+        if not (whole and 0 <= x < width and 0 <= y < height):
             raise UserError(f"the pixel ({x}, {y}) is not on the photo of {width}x{height} pixels")
         pixel = torch.full((height, width), -1)
         pixel[y, x] = 0
