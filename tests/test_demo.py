@@ -311,11 +311,13 @@ def test_results_that_cannot_be_written_are_a_line_each(run, tmp_path, monkeypat
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_too_many_names_are_refused_before_the_model_runs(run, tmp_path):
+def test_wrong_words_are_refused_before_the_model_is_loaded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(segment, "Segmenter", None)
     names = ",".join(f"name {k}" for k in range(70_000))
     with pytest.raises(UserError, match="70000 were given"):
         run("--input", save_photo(tmp_path / "one.png"), "--class-names", names)
-    assert FakeSegmenter.batches == []
+    with pytest.raises(UserError, match="the background 'cats' is the name 'cat', too"):
+        run(tmp_path / "one.png", "--words", "cat", "--background", "wall, cats")
 
 
 def test_a_photo_that_needs_too_much_memory(run, tmp_path, monkeypatch, capsys):

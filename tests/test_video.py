@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zsk.cli import video, webcam
+from zsk.cli import options, video, webcam
 from zsk.errors import UserError
 from zsk.palette import fixed_colours
 from zsk.video import FrameLabels, FramePainter, enlarged_labels, segment_video
@@ -62,7 +62,7 @@ def clip(tmp_path):
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    monkeypatch.setattr(video, "Segmenter", RedOrGreen)
+    monkeypatch.setattr(options, "Segmenter", RedOrGreen)
     monkeypatch.setattr(sys, "argv", ["zsk video"])
     return lambda *arguments: video.main(list(map(str, arguments)))
 

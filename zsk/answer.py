@@ -140,13 +140,10 @@ class MaskAnswer(Answer):
 
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:
-        scores = [
-            torch.einsum(
-                "nrc,nk->krc", vote_rows(view, self.size, top, bottom, *self._options), probs
-            )
-            for view in self._voting()
-            for probs in [view.probs]
-        ]
+        scores = []
+        for view in self._voting():
+            rows = vote_rows(view, self.size, top, bottom, *self._options)
+            scores.append(torch.einsum("nrc,nk->krc", rows, view.probs))
         return torch.stack(scores).mean(dim=0)
 
     @torch.inference_mode()

@@ -100,14 +100,13 @@ def best_opinions(
         best: names of a group at most.
     """
     opinions = answer.opinions(groups, count)
+    order = opinions.scores[:, : len(names)].argsort(dim=1, descending=True, stable=True)
     return [
         tuple(
             Opinion(names[k], float(opinions.scores[group, k]), *_apart(opinions, group, k))
-            for k in opinions.scores[group, : len(names)].argsort(descending=True, stable=True)[
-                :best
-            ]
+            for k in row[:best]
         )
-        for group in range(count)
+        for group, row in enumerate(order.tolist())
     ]
 
 

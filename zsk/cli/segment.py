@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from zsk.cli.options import add_asking_options, add_model_options, asked, check_shares
 from zsk.cli.photo_files import collect_photos, sample_words
 from zsk.cli.results import name_results, prepare_output
 from zsk.cli.said_logs import said_logs
@@ -26,7 +27,7 @@ from zsk.segmentation import Segmentation
 from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmenter
 from zsk.terminal import say
 from zsk.vocabulary import Vocabulary
-from zsk.words import ALIAS_SEPARATOR, option_words
+from zsk.words import option_words
 
 EMBEDDED_NOTE = (
     "note: the embedded model needs no download and is weak; for the real thing fetch CLIP "
@@ -48,34 +49,24 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--sample-photos", action="store_true", help="the photos that come with scikit-image")
     words_help = "separated by commas, or @FILE with one per line; default: the configuration's"
     add("--words", "--class-names", dest="class_names", metavar="WORDS", help=words_help)
-    add("--background", metavar="WORDS", help="what has none of the words, such as 'wall, floor'")
-    threshold_help = "pixels of a lower confidence are background; default: 0"
-    add("--threshold", type=float, default=0.0, metavar="0-1", help=threshold_help)
-    add("--lam", type=float, metavar="0-1", help="the weight of the head, see docs/method.md")
+    add_asking_options(parser)
     add("--output", default="output/segment", metavar="DIR", help="default: %(default)s")
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     add("--coco", action="store_true", help="also write the segments in the format of COCO")
     opacity_help = "of the colours in the overlays; default: %(default)s"
     add("--opacity", type=float, default=OPACITY, metavar="0-1", help=opacity_help)
     add("--dim-below", type=float, default=0.0, metavar="0-1", help="hatch what is less sure")
-    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
-    weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
-    add("--weights", metavar="NAME", help=weights_help)
-    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
     cache_help = "keep what the networks see there, for other words later"
     add("--cache", metavar="DIR", help=cache_help)
     add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
-    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    add_model_options(parser)
     arguments = parser.parse_intermixed_args(argv)
     arguments.photos += arguments.input
     if not arguments.photos and not arguments.sample_photos:
         parser.error("give photos, or --sample-photos")
     if arguments.batch_size < 1:
         parser.error(f"--batch-size is {arguments.batch_size}: give at least 1")
-    for option in ("threshold", "lam", "opacity", "dim_below"):
-        value = getattr(arguments, option)
-        if value is not None and not 0 <= value <= 1:
-            parser.error(f"--{option.replace('_', '-')} is {value}: give a number from 0 to 1")
+    check_shares(parser, arguments, ("threshold", "lam", "opacity", "dim_below"))
     return arguments
 
 
@@ -87,9 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _segment(args: argparse.Namespace) -> int:
-    class_names: ClassNames | None = None
+    options, class_names = asked(args), None
     if args.class_names is not None:
         class_names = option_words(args.class_names)
+        names = Vocabulary.from_words(class_names)  # a mistake is told before the model is loaded
+        if options["background"] is not None:
+            names.with_last(options["background"])
     # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
     warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.photos, args.sample_photos)
@@ -117,8 +111,6 @@ def _segment(args: argparse.Namespace) -> int:
     model = segmenter.cfg.MODEL
     origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
     origin |= {"opts": args.opts}
-    background = args.background and ALIAS_SEPARATOR.join(option_words(args.background))
-    asked = {"background": background, "threshold": args.threshold, "lam": args.lam}
     drawn = {"coco": args.coco, "opacity": args.opacity, "dim_below": args.dim_below}
     failed = missing
     numbered = {
@@ -126,7 +118,9 @@ def _segment(args: argparse.Namespace) -> int:
         for number, (photo, target) in enumerate(jobs.items(), 1)
     }
     for names, group in batches_of(vocabularies, args.batch_size):
-        failed += segment_batch(looks, names, asked, {p: numbered[p] for p in group}, origin, drawn)
+        failed += segment_batch(
+            looks, names, options, {p: numbered[p] for p in group}, origin, drawn
+        )
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -159,7 +153,7 @@ def batches_of(
 def segment_batch(
     segmenter: Segmenter | LookCache,
     vocabulary: Vocabulary,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
     jobs: Mapping[Path, tuple[str, Path]],
     origin: Mapping[str, Any],
     drawn: Mapping[str, Any],
@@ -167,7 +161,7 @@ def segment_batch(
     """Segment photos, write their results, print a line each; returns how many were not done.
 
     Args:
-        asked: options of `Photo.segment`.
+        options: those of `Photo.segment`.
         jobs: photo → its title in the lines, and the path of its results without their endings.
         origin: further entries of the JSON files.
         drawn: options of `Segmentation.save`.
@@ -179,7 +173,7 @@ def segment_batch(
             images[photo] = read_image(photo)
         except UserError as error:
             failed += _failure(error)
-    found = _within_memory(segmenter, list(images.values()), vocabulary, asked)
+    found = _within_memory(segmenter, list(images.values()), vocabulary, options)
     seconds = (time.perf_counter() - start) / max(1, len(images))
     for (photo, image), segmentation in zip(images.items(), found):
         try:
@@ -199,18 +193,18 @@ def _within_memory(
     segmenter: Segmenter | LookCache,
     images: Sequence[np.ndarray],
     vocabulary: Vocabulary,
-    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> list[Segmentation | None]:
     """The segmentations; after a lack of memory one by one, and None for what is still too much."""
     try:
-        return list(segmenter.together(images, vocabulary, **asked))
+        return list(segmenter.together(images, vocabulary, **options))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's, CPU and GPU
             raise
     if len(images) == 1:
         return [None]
     return [
-        one for image in images for one in _within_memory(segmenter, [image], vocabulary, asked)
+        one for image in images for one in _within_memory(segmenter, [image], vocabulary, options)
     ]
 
 

@@ -6,13 +6,18 @@ import argparse
 import time
 from collections.abc import Sequence
 
+from zsk.cli.options import (
+    add_asking_options,
+    add_model_options,
+    asked,
+    check_shares,
+    segmenter_of,
+)
 from zsk.cli.said_logs import said_logs
 from zsk.cli.webcam import show_webcam
 from zsk.drawing.overlay import OPACITY
 from zsk.errors import UserError
 from zsk.files import user_path
-from zsk.known_weights import by_name
-from zsk.segmenter import Segmenter
 from zsk.terminal import say
 from zsk.video import check_target, segment_video
 from zsk.video_files import VideoReader
@@ -35,22 +40,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--stride", type=int, default=1, metavar="N", help="segment every Nth frame; default: 1")
     smooth_help = "how much the frames before count, against flicker; default: 0"
     add("--smooth", type=float, default=0.0, metavar="0-1", help=smooth_help)
-    add("--background", metavar="WORDS", help="what has none of the words, such as 'wall|floor'")
-    threshold_help = "pixels of a lower confidence are background; default: 0"
-    add("--threshold", type=float, default=0.0, metavar="0-1", help=threshold_help)
-    add("--lam", type=float, metavar="0-1", help="the weight of the head, see docs/method.md")
+    add_asking_options(parser)
     opacity_help = "of the colours; default: %(default)s"
     add("--opacity", type=float, default=OPACITY, metavar="0-1", help=opacity_help)
     add("--no-legend", action="store_true", help="write the names on the regions instead")
-    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
-    add("--weights", metavar="NAME", help="file, name (docs/weights.md) or hf://…")
-    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
-    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    add_model_options(parser)
     arguments = parser.parse_intermixed_args(argv)
-    for option in ("threshold", "lam", "opacity", "smooth"):
-        value = getattr(arguments, option)
-        if value is not None and not 0 <= value <= 1:
-            parser.error(f"--{option} is {value}: give a number from 0 to 1")
+    check_shares(parser, arguments, ("threshold", "lam", "opacity", "smooth"))
     if arguments.smooth == 1:
         parser.error("--smooth is 1, so that only the first frame would count: give less")
     if arguments.stride < 1:
@@ -75,27 +71,22 @@ def _run(args: argparse.Namespace) -> int:
     if args.words is None:
         raise UserError('there are no words: give --words "road, car, sky"')
     words = option_words(args.words)
-    asked = {key: getattr(args, key) for key in ("background", "threshold", "lam")}
-    asked |= {"stride": args.stride, "smooth": args.smooth}
+    options = {**asked(args), "stride": args.stride, "smooth": args.smooth}
     drawn = {"opacity": args.opacity, "legend": not args.no_legend}
     if args.webcam is not None:
-        return show_webcam(args.webcam, lambda: _segmenter(args), words, asked, drawn)
+        return show_webcam(args.webcam, lambda: segmenter_of(args), words, options, drawn)
     source, target = user_path(args.video), user_path(args.output)
     check_target(source, target, args.overwrite)
     VideoReader(source)  # what cannot be read is refused before the model is loaded
-    segmenter = _segmenter(args)
+    segmenter = segmenter_of(args)
     for note in segmenter.vocabulary(words).notes():
         say(note)
     start = time.perf_counter()
     report = segment_video(
-        segmenter, source, target, words, overwrite=args.overwrite, **drawn, **asked
+        segmenter, source, target, words, overwrite=args.overwrite, **drawn, **options
     )
     for note in report.notes():
         say(note)
     seconds = time.perf_counter() - start
     say(f"{target}: {report} ({seconds:.0f} s)")
     return 0
-
-
-def _segmenter(args: argparse.Namespace) -> Segmenter:
-    return Segmenter(*by_name(args.config_file, args.weights), args.device, args.opts)

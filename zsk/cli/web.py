@@ -7,9 +7,8 @@ import threading
 import warnings
 from collections.abc import Sequence
 
+from zsk.cli.options import add_model_options, segmenter_of
 from zsk.cli.said_logs import said_logs
-from zsk.known_weights import by_name
-from zsk.segmenter import Segmenter
 from zsk.terminal import say
 from zsk.web.app import App
 from zsk.web.server import Server, is_local
@@ -26,11 +25,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     host_help = "default: %(default)s, which only this machine reaches"
     add("--host", default="127.0.0.1", metavar="NAME", help=host_help)
     add("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
-    add("--config-file", metavar="FILE", help="default: that of --weights, or the embedded model")
-    weights_help = "file, name (docs/weights.md) or hf://…; default: those of the configuration"
-    add("--weights", metavar="NAME", help=weights_help)
-    add("--device", help="cpu, cuda, cuda:1; default: the GPU if there is one")
-    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="configuration keys to change")
+    add_model_options(parser)
     return parser.parse_args(argv)
 
 
@@ -49,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         say(f"{server.address} shows the page; the model is being loaded")
-        config_file, weights = by_name(args.config_file, args.weights)
-        app.segmenter = Segmenter(config_file, weights, args.device, args.opts)
+        app.segmenter = segmenter_of(args)
         say("the model is ready; Ctrl-C ends the program")
         serving.join()
