@@ -79,18 +79,6 @@ class LookCache:
 
     def look(self, image: ImageLike) -> Photo:
         """As `Segmenter.look`; the networks run where no file has the look."""
-        photo = self._look(image)
-        photo.asked_again = True
-        return photo
-
-    def together(
-        self, images: Sequence[ImageLike], class_names: ClassNames, **options: Any
-    ) -> list[Segmentation]:
-        """As `Segmenter.together`, photo by photo."""
-        vocabulary = self.segmenter.vocabulary(class_names)
-        return [self._look(image).segment(vocabulary, **options) for image in images]
-
-    def _look(self, image: ImageLike) -> Photo:
         rgb = rgb_array(image)
         key = hashlib.sha256(f"{self._model_key} {rgb.shape} ".encode())
         key.update(np.ascontiguousarray(rgb).data)
@@ -99,9 +87,16 @@ class LookCache:
         if kept is not None:
             return Photo(self.segmenter, rgb, kept)
         photo = self.segmenter.look(rgb)
-        photo.asked_again = False
         self._write(file, photo.seen)
         return photo
+
+    def together(
+        self, images: Sequence[ImageLike], class_names: ClassNames, **options: Any
+    ) -> list[Segmentation]:
+        """As `Segmenter.together`, photo by photo."""
+        vocabulary = self.segmenter.vocabulary(class_names)
+        options["keep_votes"] = False
+        return [self.look(image).segment(vocabulary, **options) for image in images]
 
     def _write(self, file: Path, look: Any) -> None:
         tensors: dict[str, Tensor] = {}

@@ -133,7 +133,9 @@ class Segmenter:
             one per image, in their order; none for no image.
         """
         vocabulary = self.vocabulary(class_names)
-        return [photo.segment(vocabulary, **options) for photo in self._look(images)]
+        return [
+            photo.segment(vocabulary, keep_votes=False, **options) for photo in self._look(images)
+        ]
 
     def look(self, image: ImageLike) -> Photo:
         """Everything that depends on the image alone, for any number of `Photo.segment`.
@@ -144,9 +146,7 @@ class Segmenter:
         Raises:
             UserError: the image is something else.
         """
-        photo = self._look([image])[0]
-        photo.asked_again = True
-        return photo
+        return self._look([image])[0]
 
     def vocabulary(self, class_names: ClassNames) -> Vocabulary:
         """The names with their seen flags; arguments and errors as in a call with one image.
@@ -163,7 +163,7 @@ class Segmenter:
 
     def check_numbers(self, threshold: float, lam: float | None) -> None:
         """Raises UserError as `Photo.segment` does."""
-        for name, value in (("threshold", threshold), *([] if lam is None else [("lam", lam)])):
+        for name, value in {"threshold": threshold, "lam": 0.0 if lam is None else lam}.items():
             number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
             if not number or not 0 <= value <= 1:
                 raise UserError(f"{name} is {value!r}, but has to be a number in [0, 1]")
@@ -206,13 +206,11 @@ class Photo:
 
     Attributes:
         image: (H,W,3) uint8 RGB.
-        asked_again: whether it is worth some memory to answer further words quickly.
         seen: what the model's `look` gave, see `zsk.zsk_net.ZSKNet.look`.
     """
 
     def __init__(self, segmenter: Segmenter, image: np.ndarray, seen: Any) -> None:
         self.image = image
-        self.asked_again = False
         self._segmenter = segmenter
         self.seen = seen
 
@@ -231,6 +229,7 @@ class Photo:
         background: str | None = None,
         threshold: float = 0.0,
         lam: float | None = None,
+        keep_votes: bool = True,
     ) -> Segmentation:
         """Give each pixel one of the names; the network does not run again.
 
@@ -241,6 +240,8 @@ class Photo:
             threshold: in [0,1]; pixels whose confidence is below are background.
             lam: λ in [0,1], in place of MODEL.ENSEMBLE.LAMBDA: the weight of the head for seen
                 classes, and of CLIP for unseen ones.
+            keep_votes: whether to spend up to 512 MB until another photo is asked, so that further
+                words take a fraction of the time.
 
         Raises:
             UserError: as for `Segmenter.__call__`; a number is out of its range, or the model has
@@ -250,7 +251,7 @@ class Photo:
         vocabulary = segmenter.vocabulary(class_names)
         segmenter.check_numbers(threshold, lam)
         answer = self._answer(vocabulary, background, self.size, lam)
-        if self.asked_again:
+        if keep_votes:
             segmenter.keep_votes(self, answer)
         labels, confidence = answer.label()
         answer.forget_votes()  # the segmenter keeps them, for the photo that was asked last alone

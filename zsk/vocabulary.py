@@ -141,7 +141,9 @@ class Vocabulary:
                 f"the background {words!r} has {len(last)} names: put {ALIAS_SEPARATOR!r} between "
                 "words for one class"
             )
-        for word, name in same_class(*(itertools.chain(*v._words()) for v in (last, self))).items():
+        same = same_class(itertools.chain(*last._words()), itertools.chain(*self._words()))
+        if same:
+            word, name = next(iter(same.items()))
             raise UserError(
                 f"the background {word!r} is the name {name!r}, too: leave one of them out"
             )

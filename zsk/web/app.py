@@ -27,7 +27,7 @@ from zsk.web.photos import Entry, Photos, Refused
 from zsk.words import class_words
 
 MAX_SIDE = 1024  # pixels; the votes of larger photos take too long for an answer while typing
-MAX_PIXELS = 64_000_000  # of an upload; about 0.6 GB while it is read
+MAX_PIXELS = 64_000_000  # of an upload, which takes 3 bytes a pixel several times while it is read
 MAX_WORDS = 200
 MAX_CHARACTERS = 100_000
 # not all that Pillow knows: some of its readers start other programs
