@@ -5,11 +5,13 @@ import sys
 from types import ModuleType
 
 import pytest
+from detectron2.data import MetadataCatalog
 
 import zsk
 from zsk import cli
 from zsk.cli import evaluate, train
 from zsk.errors import UserError
+from zsk.load import load_config
 from zsk.resources import find_resource
 
 
@@ -74,6 +76,15 @@ def test_a_configuration_of_the_package_from_any_folder(monkeypatch, tmp_path) -
     monkeypatch.setattr(sys, "argv", ["zsk train", "--config-file", config])
     train.main()
     assert started[0].config_file == str(find_resource(config))
+
+
+def test_a_program_may_change_its_working_directory(monkeypatch, tmp_path, empty_catalogs) -> None:
+    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
+    first = load_config("configs/embedded/zsk_lite2.yaml")
+    place = MetadataCatalog.get("voc_zs_val").image_root
+    monkeypatch.chdir(tmp_path)
+    assert load_config("configs/embedded/zsk_lite2.yaml") == first
+    assert MetadataCatalog.get("voc_zs_val").image_root == place
 
 
 def test_evaluate_is_train_without_training(monkeypatch) -> None:

@@ -24,7 +24,7 @@ from report_page.photo_grid import GridRow, make_row  # noqa: E402
 from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from zsk.data.builtin import datasets_root, register_all  # noqa: E402
+from zsk.data.builtin import register_builtin  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
@@ -34,7 +34,7 @@ def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
     """Where photos and ground truth lie: as given, else as the data set is registered."""
     if args.photos is None or args.labels is None:
         if dataset not in DatasetCatalog:
-            register_all(datasets_root())
+            register_builtin()
         try:
             get_vocabulary(dataset)
         except UserError as error:

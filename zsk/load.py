@@ -14,7 +14,7 @@ from fvcore.common.config import BASE_KEY
 
 from zsk.config import default_config
 from zsk.config_file import SafeConfig, flat, own_content
-from zsk.data.builtin import datasets_root, register_all
+from zsk.data.builtin import register_builtin
 from zsk.data.split_file import register_split_file
 from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
@@ -63,7 +63,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     config_file = config_path(config_file)
     if not os.path.exists(config_file):
         raise UserError(f"config file {config_file} does not exist: see the folder configs/")
-    register_all(datasets_root())
+    register_builtin()
     given = {".".join(key) for key, _ in flat(own_content(config_file))} - {BASE_KEY}
     cfg = SafeConfig(default_config())
     with _named(f"config file {config_file}"):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from zsk.data.builtin import datasets_root, register_all
+from zsk.data.builtin import register_builtin
 from zsk.data.check import split_metadata
 from zsk.data.check_report import class_table, contact_sheet, notes
 from zsk.data.full_check import DatasetCheck, check_dataset
@@ -62,7 +62,7 @@ exit code: 0 when all is well, 1 when a data set has problems, 2 for a wrong cal
 
 def register(args: argparse.Namespace) -> list[str]:
     """Register the data sets of the arguments; returns the names to check, each once."""
-    register_all(datasets_root())
+    register_builtin()
     described: list[str] = []
     if args.config_file:
         cfg = load_config(args.config_file)

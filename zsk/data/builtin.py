@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -21,6 +22,20 @@ _ADVICE = (
 def datasets_root() -> str:
     """The folder that holds all data sets: $DETECTRON2_DATASETS, else ./datasets."""
     return os.path.expanduser(os.environ.get("DETECTRON2_DATASETS") or "datasets")
+
+
+def register_builtin() -> None:
+    """`register_all` below `datasets_root()`.
+
+    A relative root is below the working directory of the first call, so a program may change its
+    working directory.
+    """
+    register_all(_absolute(datasets_root()))
+
+
+@functools.cache
+def _absolute(root: str) -> str:
+    return os.path.abspath(root)
 
 
 def register_all(root: str | os.PathLike[str]) -> None:
