@@ -81,7 +81,7 @@ def compare(
         photo = np.array(image.resize(size[::-1], Image.Resampling.BILINEAR))
         look, (height, width) = run(photo), image.size[::-1]
         tensor = torch.from_numpy(photo).permute(2, 0, 1)
-        expected = _outputs(model.look([tensor])[0])
+        expected = outputs_of(model.look([tensor])[0])
         record = {"image": tensor, "vocabulary": vocabulary, "height": height, "width": width}
         with torch.inference_mode():
             expected_labels = model([record])[0]["pred_labels"].numpy()
@@ -98,7 +98,8 @@ def compare(
     return found
 
 
-def _outputs(regions: Regions) -> dict[str, np.ndarray]:
+def outputs_of(regions: Regions) -> dict[str, np.ndarray]:
+    """A look by the names that an export's outputs have."""
     values = {"masks": regions.masks, "head": regions.head_embeddings}
     if regions.clip_embeddings is not None and regions.valid is not None:
         values |= {"clip": regions.clip_embeddings, "valid": regions.valid.float()}
