@@ -145,7 +145,7 @@ def test_templates_no_file_and_an_encoder_of_whole_texts(encoder):
 
 
 def test_the_file_is_found_beside_the_configuration(tmp_path, monkeypatch):
-    monkeypatch.setattr("zsk.load.register_all", lambda root: None)
+    monkeypatch.setattr("zsk.load.register_builtin", lambda: None)
     config = tmp_path / "config.yaml"
     keys = "PROMPT: learned, {0}: p.pth, REGION_PROMPT: learned, REGION_{0}: p.pth"
     config.write_text("MODEL: {CLIP: {%s}}\n" % keys.format("PROMPT_WEIGHTS"))
