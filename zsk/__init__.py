@@ -19,7 +19,12 @@ errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2
 
 from .backbones import timm_backbone  # noqa: E402
-from .baselines import per_pixel_net, query_head  # noqa: E402
+from .baselines import (  # noqa: E402
+    per_pixel_net,
+    query_head,
+    spnet_head,
+    text_fcn_head,
+)
 from .config import add_zsk_config  # noqa: E402
 from .proposals import dynamic_kernel_head  # noqa: E402
 from .segmenter import Segmenter  # noqa: E402
@@ -35,5 +40,7 @@ __all__ = [
     "dynamic_kernel_head",
     "per_pixel_net",
     "query_head",
+    "spnet_head",
+    "text_fcn_head",
     "timm_backbone",
 ]

@@ -86,7 +86,7 @@ def _add_model_config(cfg: CfgNode) -> None:
 
 
 def _add_head_config(cfg: CfgNode) -> None:
-    # or ZSMaskFormerHead; for PerPixelNet TextFCNHead or SPNetHead
+    # or ZSMaskFormerHead; for PerPixelNet TextFCNHead, SPNetHead, ZS3Head, CaGNetHead or JoEmHead
     cfg.MODEL.SEM_SEG_HEAD.NAME = "DynamicKernelHead"
     # Detectron2's IN_FEATURES: one feature goes through ASPP; several go through a feature pyramid
     # of width CONVS_DIM (ZS-MaskFormer); with [] masks are clusters (our choice)
@@ -162,6 +162,7 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # crops are resized with antialiasing, as CLIP does itself (public ZS-MaskFormer: False)
     clip.CROP_ANTIALIAS = True
 
+    _add_synthesis_config(cfg)
     cfg.MODEL.PER_PIXEL = CfgNode()  # read by MODEL.META_ARCHITECTURE PerPixelNet
     # sizes of the photo at which the head looks, over its size: the class scores' maximum counts,
     # and with several sizes each map of scores and the maximum have a loss (SPNet)
@@ -183,3 +184,23 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # a proposal without a pixel has the head's probabilities ("head", section 4), or 1 in place of
     # CLIP's ("one": public ZS-MaskFormer, where it outweighs others)
     cfg.MODEL.ENSEMBLE.EMPTY = "head"
+
+
+def _add_synthesis_config(cfg: CfgNode) -> None:
+    # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features
+    synthesis = cfg.MODEL.SYNTHESIS = CfgNode()
+    synthesis.START = 0  # iterations on photos alone, before generated features train as well
+    # with C, from START on, so many iterations on generated features and so many on photos in turn
+    synthesis.PERIOD = 100
+    synthesis.GENERATOR_LR = 0.0002  # of AdamW, as that of the classifier
+    synthesis.CLASSIFIER_LR = 0.00025
+    synthesis.HIDDEN_DIMS = [256]  # of the generator
+    synthesis.DROPOUT = [0.5]  # behind each of them
+    # weight of an unseen class in the loss on generated features (Z), or how much likelier than a
+    # seen class it is drawn (C)
+    synthesis.UNSEEN_FACTOR = 100.0
+    synthesis.SAMPLES = 128  # cells of a class in an image, whose features are compared (Z)
+    synthesis.CONTEXT_DIM = 256  # width of the contextual module (C)
+    synthesis.POSITION = False  # SIGN's relative positional encoding before it (C)
+    # weight of the loss of the classifier on generated features (C)
+    synthesis.GENERATED_WEIGHT = 0.125

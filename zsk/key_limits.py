@@ -33,6 +33,7 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
     return Condition(tuple(section + key for key in keys.split() or [""]), switch, values)
 
 
+_PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
 CONDITIONS = (
@@ -42,7 +43,7 @@ CONDITIONS = (
     _read(
         _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
     ),
-    _read(_KERNELS, "", _HEAD + "NAME", "not ZSMaskFormerHead TextFCNHead SPNetHead"),
+    _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
     _read(
         _KERNELS,
         "NUM_HEADS DIM_FEEDFORWARD GATE_ GATHER_ FEATURE_TRANSFORM MASK_UPDATE",
@@ -51,14 +52,19 @@ CONDITIONS = (
     ),
     _read(_KERNELS, "CLUSTER_", _KERNELS + "INIT", "clusters"),
     _read(_KERNELS, "INIT_BIAS", _KERNELS + "INIT", "learned"),
-    _read("MODEL.MASK_FORMER.", "", _HEAD + "NAME", "not DynamicKernelHead TextFCNHead SPNetHead"),
+    _read("MODEL.MASK_FORMER.", "", _HEAD + "NAME", f"not DynamicKernelHead {_PIXEL_HEADS}"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "NAME", "not ZSMaskFormerHead"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "1"),
     _read(_HEAD, "NORM", _HEAD + "IN_FEATURES", "not 0"),
     _read(_HEAD, "NUM_CLASSES", _HEAD + "CLASSIFIER", "linear"),
     _read(_HEAD, "TEMPERATURE", _HEAD + "CLASSIFIER", "text"),
-    _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", "not TextFCNHead SPNetHead"),
-    _read(_HEAD, "ASPP_CH FINE_F NORM CONVS_DIM TEMPERATURE", _HEAD + "NAME", "not SPNetHead"),
+    _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", f"not {_PIXEL_HEADS}"),
+    _read(_HEAD, "ASPP_CH FINE_F NORM", _HEAD + "NAME", "not SPNetHead CaGNetHead JoEmHead"),
+    _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead JoEmHead"),
+    _read(_HEAD, "TEMPERATURE", _HEAD + "NAME", "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
+    _read("MODEL.SYNTHESIS.", "", _HEAD + "NAME", "ZS3Head CaGNetHead"),
+    _read("MODEL.SYNTHESIS.", "SAMPLES", _HEAD + "NAME", "ZS3Head"),
+    _read("MODEL.SYNTHESIS.", "PERIOD CONTEXT_ POSITION GENERATED_", _HEAD + "NAME", "CaGNetHead"),
     _read(_HEAD, "CLASSIFIER CLASS_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read(_HEAD, "CLASS_FEATURES", _HEAD + "CLASSIFIER", "not none"),
     _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "not 0"),

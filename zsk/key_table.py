@@ -132,7 +132,8 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (
             _model(
                 SEM_SEG_HEADS_REGISTRY,
-                "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead",
+                "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, "
+                "JoEmHead",
             ),
             "NAME",
         ),
@@ -176,6 +177,15 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (NOT_NEGATIVE, "ONE_PASS_SIZE"),
         (number("> 0", "< 1"), "MASK_THRESHOLD"),
         (each(number("> 0", "< 1")), "FURTHER_THRESHOLDS"),
+    ],
+    "MODEL.SYNTHESIS.": [
+        (NOT_NEGATIVE, "START"),
+        (COUNT, "PERIOD SAMPLES CONTEXT_DIM"),
+        (POSITIVE, "GENERATOR_LR CLASSIFIER_LR UNSEEN_FACTOR"),
+        (FROM_0, "GENERATED_WEIGHT"),
+        (each(COUNT, 1), "HIDDEN_DIMS"),
+        (each(BELOW_1, 1), "DROPOUT"),
+        (ANY, "POSITION"),
     ],
     "MODEL.PER_PIXEL.": [
         (one_of("value", "qq_kk"), "ATTENTION"),

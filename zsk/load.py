@@ -10,6 +10,7 @@ from functools import reduce
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from fvcore.common.config import BASE_KEY
 
 from zsk.config import default_config
@@ -98,6 +99,13 @@ def default_vocabulary(cfg: CfgNode) -> Vocabulary:
     return get_vocabulary(
         names[0], friendly=cfg.DATASETS.PROMPT_NAMES, trained_on=cfg.DATASETS.TRAIN
     )
+
+
+def has_fixed_classes(cfg: CfgNode) -> bool:
+    """Whether the model names the classes of its training only, and no words of a user's."""
+    head = cfg.MODEL.SEM_SEG_HEAD
+    kind = SEM_SEG_HEADS_REGISTRY.get(head.NAME)
+    return head.CLASSIFIER == "linear" or getattr(kind, "learns_classifier", False)
 
 
 def trained_names(cfg: CfgNode) -> tuple[str, ...]:

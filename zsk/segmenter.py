@@ -28,7 +28,13 @@ from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.input_image import ImageLike, rgb_array
 from zsk.known_weights import by_name
-from zsk.load import check_options, default_vocabulary, load_config, trained_names
+from zsk.load import (
+    check_options,
+    default_vocabulary,
+    has_fixed_classes,
+    load_config,
+    trained_names,
+)
 from zsk.resources import find_resource
 from zsk.segmentation import Segmentation
 from zsk.test_time_augmentation import with_test_time_augmentation
@@ -84,7 +90,7 @@ class Segmenter:
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         check_network_settings(self.cfg, trained, self.model)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
-        fixed = self.cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear"
+        fixed = has_fixed_classes(self.cfg)
         self._only = default_vocabulary(self.cfg) if fixed else None
         self._trained = trained_names(self.cfg) if learned else ()
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()

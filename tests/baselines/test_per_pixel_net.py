@@ -13,6 +13,7 @@ from torch import nn
 from zsk import label_map
 from zsk.baselines.dense_clip import DenseClip
 from zsk.baselines.per_pixel_net import PerPixelNet, calibrated, ensemble_of_pixels
+from zsk.baselines.pixel_head import PixelHead
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.checkpoint import load_weights
@@ -38,7 +39,7 @@ class Pixels(nn.Module):
         return {"pixels": ShapeSpec(channels=3, stride=1)}
 
 
-class LogitsOfEveryPixel(nn.Module):
+class LogitsOfEveryPixel(PixelHead):
     """A head that answers 2, 0, 1 everywhere."""
 
     def forward(self, features):
@@ -120,8 +121,8 @@ class GreenFromAfar(LogitsOfEveryPixel):
             return pixels
         return torch.tensor([0.0, 2.0, 0.0])[:, None, None] * pixels
 
-    def losses(self, logits, labels):
-        return {"loss": logits.amax() + labels.shape[-1]}
+    def map_loss(self, logits, sem_seg):
+        return logits.amax() + sem_seg.shape[-1]
 
 
 def test_the_maximum_over_the_scales_is_named_and_learned():
@@ -135,7 +136,7 @@ def test_the_maximum_over_the_scales_is_named_and_learned():
         assert result["pred_labels"].tolist() == [[left] * 4 + [1] * 4] * 8
     # the maps of both scales and their maximum have a loss each
     losses = model.train()([one | {"sem_seg": torch.zeros(8, 8, dtype=torch.int64)}])
-    torch.testing.assert_close(losses["loss"], torch.tensor(1.0 + 1.2 + 1.2 + 3 * 8))
+    torch.testing.assert_close(losses["loss_sem_seg"], torch.tensor(1.0 + 1.2 + 1.2 + 3 * 8))
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 0.75])
@@ -213,7 +214,7 @@ def test_training_gives_the_heads_loss_of_the_padded_batch():
     losses = model(records)
     assert set(losses) == {"loss_sem_seg"}
     with torch.no_grad():
-        embeddings = model.embed([data["image"] for data in records])
+        embeddings = model.sem_seg_head(model.encode([data["image"] for data in records]))
         logits = model.sem_seg_head.class_logits(embeddings, model.text_classifier(VOCABULARY))
         logits = F.interpolate(logits, (64, 96), mode="bilinear")
     torch.testing.assert_close(
@@ -248,7 +249,7 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes TextFCNHead and SPNetHead only"),
+        (("MODEL.SEM_SEG_HEAD.NAME", "DynamicKernelHead"), "takes heads of single pixels"),
         (("MODEL.TEST_DTYPE", "float16"), "MODEL.TEST_DTYPE is 'float16'"),
         (("TEST.PROPOSAL_RECALL", True), "TEST.PROPOSAL_RECALL is about mask proposals"),
         (("TEST.AUG.ENABLED", True), "TEST.AUG.ENABLED is about mask proposals"),

@@ -37,7 +37,7 @@ def test_scores_are_cosines_times_the_temperature(fine, size):
 def test_gradients_reach_every_parameter_even_when_nothing_is_labelled(fine, label):
     backbone, head = build("MODEL.SEM_SEG_HEAD.FINE_FEATURE", fine)
     logits = head.class_logits(head(backbone(torch.randn(2, 3, 64, 64))), texts(3))
-    loss = head.losses(logits, torch.full((2, 64, 64), label))["loss_sem_seg"]
+    loss = head.map_loss(logits, torch.full((2, 64, 64), label))
     assert (loss > 0) == (label == 1)
     loss.backward()
     parameters = [*head.named_parameters(), *backbone.named_parameters()]
@@ -53,7 +53,7 @@ def test_loss_by_hand():
     sem_seg = torch.tensor([[[0, 1, 255, 0]]])
     wrong, right = math.log(1 + math.e), math.log(1 + math.e**-3)
     expected = (math.log(2) + wrong + right) / 3
-    assert head.losses(logits, sem_seg)["loss_sem_seg"].item() == pytest.approx(expected)
+    assert head.map_loss(logits, sem_seg).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

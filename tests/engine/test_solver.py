@@ -1,12 +1,14 @@
 """Parameter groups and full-model clipping of a model of a few numbers."""
 
+import copy
+
 import pytest
 import torch
 from detectron2.config import get_cfg
 from torch import nn
 
 from zsk.config import add_zsk_config
-from zsk.engine.solver import build_optimizer
+from zsk.engine.solver import build_optimizer, restore_moments
 from zsk.errors import UserError
 
 
@@ -135,3 +137,53 @@ def test_a_step_is_that_of_torchs_plain_optimizer(name, kind, limit):
                 nn.utils.clip_grad_norm_(model.parameters(), limit)
             optimizer.step()
     torch.testing.assert_close(list(models[0].parameters()), list(models[1].parameters()))
+
+
+class Generative(nn.Module):
+    """A head with a number of its own, a generator and a classifier, in one number each."""
+
+    adam_parts = ("generator", "classifier")
+
+    def __init__(self):
+        super().__init__()
+        for part in ("trunk", *self.adam_parts):
+            setattr(self, part, nn.Linear(1, 1, bias=False))
+
+
+def generative():
+    model = nn.ModuleDict({"sem_seg_head": Generative()})
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+    rates = ("MODEL.SYNTHESIS.GENERATOR_LR", 0.25, "MODEL.SYNTHESIS.CLASSIFIER_LR", 0.125)
+    cfg = config(*SGD[:3], 0.9, "SOLVER.CLIP_GRADIENTS.ENABLED", False, *rates)
+    return model, build_optimizer(cfg, model)
+
+
+def step(model, optimizer, gradients):
+    for parameter, gradient in zip(model.parameters(), gradients):
+        parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    return [parameter.item() for parameter in model.parameters()]
+
+
+def test_a_generator_has_adam_and_what_has_no_part_in_a_step_is_left_alone():
+    model, optimizer = generative()
+    # SGD's step is the rate of the gradient with the decay of 0.25; Adam's first is its rate
+    trunk, classifier = 1 - 0.5 * (2 + 0.25), (1 - 0.125 * 0.25) + 0.125
+    assert step(model, optimizer, [2, 0, -3]) == pytest.approx([trunk, 1, classifier])
+
+
+def test_moments_of_both_optimizers_are_saved_and_restored():
+    gradients = [[2, 1, -3], [1, -4, 2], [0.5, 3, 1]]
+    model, optimizer = generative()
+    for three in gradients[:2]:
+        step(model, optimizer, three)
+    saved, weights = copy.deepcopy((optimizer.state_dict(), model.state_dict()))
+    expected = step(model, optimizer, gradients[2])
+    other, resumed = generative()
+    other.load_state_dict(weights)
+    restore_moments(resumed, saved)
+    assert step(other, resumed, gradients[2]) == expected
+    for group in resumed.param_groups:  # a schedule of the whole reaches the parts
+        group["lr"] = 0.0
+    assert step(other, resumed, [1, 1, 1]) == expected

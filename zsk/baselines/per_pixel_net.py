@@ -38,10 +38,8 @@ from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_c
 from zsk.vocabulary import Vocabulary
 
 from .dense_clip import DenseClip, Windows, build_dense_clip
-from .spnet_head import SPNetHead
-from .text_fcn_head import TextFCNHead
-
-PixelHead = TextFCNHead | SPNetHead
+from .known_classes import known_classes
+from .pixel_head import PixelHead
 
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
 
@@ -116,16 +114,17 @@ class PerPixelNet(nn.Module):
             temperature=clip.TEMPERATURE,
             dense_attention=cfg.MODEL.PER_PIXEL.ATTENTION,
         )
+        text_classifier = build_text_classifier(clip, encoder)
         backbone = head = dense_clip = None
         if ensemble.mode != "clip":
-            backbone, head = _build_fcn(cfg, encoder.embed_dim)
+            backbone, head = _build_fcn(cfg, encoder.embed_dim, text_classifier)
         if ensemble.mode != "head":
             dense_clip = build_dense_clip(encoder)
         return {
             "backbone": backbone,
             "sem_seg_head": head,
             "dense_clip": dense_clip,
-            "text_classifier": build_text_classifier(clip, encoder),
+            "text_classifier": text_classifier,
             "ensemble": ensemble,
             "scales": cfg.MODEL.PER_PIXEL.SCALES,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
@@ -153,32 +152,27 @@ class PerPixelNet(nn.Module):
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         images = [record["image"] for record in batched_inputs]
         labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
-        maps = [
-            self.sem_seg_head.class_logits(self.embed(images, scale, self.divisibility), text)
-            for scale in self.scales
-        ]
-        if len(maps) > 1:
-            largest = max((one.shape[-2:] for one in maps), key=math.prod)
-            maps.append(functools.reduce(torch.maximum, [resize_masks(m, largest) for m in maps]))
-        losses = [self.sem_seg_head.losses(one, labels) for one in maps]
-        return {name: torch.stack([one[name] for one in losses]).sum() for name in losses[0]}
+        features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
+        return self.sem_seg_head.losses(features, text, labels)
 
-    def embed(self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0) -> Tensor:
-        """Normalise, resize, encode, embed: B images (3,H,W), padded to one size -> (B,E,h,w)."""
-        assert self.backbone is not None and self.sem_seg_head is not None
+    def encode(
+        self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0
+    ) -> dict[str, Tensor]:
+        """Normalise, resize, encode B images (3,H,W), padded to one size: (B,C,h,w) by name."""
+        assert self.backbone is not None
         pixels = padded_images(images, self.pixel_mean, self.pixel_std, divisibility)
         pixels = resize_masks(pixels, scaled(pixels.shape[-2:], scale))
-        features = self.backbone(pixels)
-        return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
+        return whole_cells(self.backbone(pixels), self.strides, pixels.shape[-2:])
 
     @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Places]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`."""
         heads: list[list[HeadMap]] = [[] for _ in images]
-        for scale in self.scales if self.sem_seg_head is not None else ():
+        for scale in () if self.sem_seg_head is None else self.scales:
+            assert self.sem_seg_head is not None
             for indices in groups_of_one_size(images):
                 size = scaled(images[indices[0]].shape[-2:], scale)
-                embedded = self.embed([images[i] for i in indices], scale)
+                embedded = self.sem_seg_head(self.encode([images[i] for i in indices], scale))
                 box = photo_box(size, self.stride, embedded.shape[-2:])
                 for i, embeddings in zip(indices, embedded):
                     heads[i].append(HeadMap(embeddings, box))
@@ -258,16 +252,20 @@ def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> 
     return scores.T.unflatten(1, head.shape[1:])
 
 
-def _build_fcn(cfg: CfgNode, embed_dim: int) -> tuple[Backbone, PixelHead]:
+def _build_fcn(
+    cfg: CfgNode, embed_dim: int, text_classifier: TextClassifier
+) -> tuple[Backbone, PixelHead]:
     backbone = build_backbone(cfg)
-    name = cfg.MODEL.SEM_SEG_HEAD.NAME
-    head = SEM_SEG_HEADS_REGISTRY.get(name)(cfg, backbone.output_shape(), embed_dim)
-    if not isinstance(head, PixelHead):
+    kind = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
+    if not issubclass(kind, PixelHead):
         raise UserError(
-            f"MODEL.SEM_SEG_HEAD.NAME is {name}, but MODEL.META_ARCHITECTURE PerPixelNet takes "
-            "TextFCNHead and SPNetHead only"
+            f"MODEL.SEM_SEG_HEAD.NAME is {kind.__name__}, but MODEL.META_ARCHITECTURE PerPixelNet "
+            "takes heads of single pixels: TextFCNHead, SPNetHead"
         )
-    return backbone, head
+    parts = [cfg, backbone.output_shape(), embed_dim]
+    if kind.learns_classifier:
+        parts.append(known_classes(cfg, text_classifier))
+    return backbone, kind(*parts)
 
 
 def _check_options(cfg: CfgNode) -> None:

@@ -1,45 +1,26 @@
 """DeepLabV2's head in the space of the class vectors, after SPNet (Xian et al., CVPR 2019).
 
 Shape letters: B images, C backbone channels, K classes, E width of the class vectors, h x w
-feature map, H x W image.
+feature map.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from zsk.proposals.build import check_settings
 
-from .text_fcn_head import check_one_feature, labelled_cross_entropy
-
-INIT_STD = 0.01
-
-
-class AsppSum(nn.Module):
-    """DeepLabV2's ASPP: the sum of dilated 3x3 convolutions, without norm and activation."""
-
-    def __init__(self, channels: int, dim: int, dilations: Sequence[int]):
-        super().__init__()
-        self.branches = nn.ModuleList()
-        for dilation in dilations:
-            branch = Conv2d(channels, dim, 3, padding=dilation, dilation=dilation)
-            nn.init.normal_(branch.weight, std=INIT_STD)
-            nn.init.zeros_(branch.bias)
-            self.branches.append(branch)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B,C,h,w) -> (B,dim,h,w)."""
-        return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
+from .aspp_sum import AsppSum
+from .pixel_head import PixelHead, cell_labels, check_one_feature, labelled_cross_entropy
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class SPNetHead(nn.Module):
+class SPNetHead(PixelHead):
     """A visual embedding per cell; a class score is its inner product with the class's vector."""
 
     @configurable
@@ -72,16 +53,6 @@ class SPNetHead(nn.Module):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
-    def losses(self, logits: Tensor, sem_seg: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy, the mean over the labelled cells.
-
-        Args:
-            logits: (B,K,h,w).
-            sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`; a cell has the label in its
-                middle.
-        Returns:
-            {"loss_sem_seg"}: 0, but in the graph, when nothing is labelled.
-        """
-        # float64 holds every id
-        labels = F.interpolate(sem_seg[:, None].double(), logits.shape[-2:], mode="nearest-exact")
-        return {"loss_sem_seg": labelled_cross_entropy(logits, labels[:, 0].long())}
+    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+        """The mean over the labelled cells; a cell has the label in its middle."""
+        return labelled_cross_entropy(logits, cell_labels(sem_seg, logits.shape[-2:]))

@@ -1,8 +1,7 @@
 """An FCN with the text embeddings of the class names as fixed classifier weights.
 
 It learns on seen classes and is used with any vocabulary, like SPNet (Xian et al., CVPR 2019).
-Shape letters: B images, D feature width, K classes, E text embedding width, h x w feature map,
-H x W image.
+Shape letters: B images, D feature width, K classes, E text embedding width, h x w feature map.
 """
 
 from collections.abc import Mapping
@@ -15,15 +14,15 @@ from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.errors import UserError
 from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features, check_norm_width
 from zsk.proposals.masks import resize_masks
-from zsk.vocabulary import ignore_label
+
+from .pixel_head import PixelHead, check_one_feature, labelled_cross_entropy
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class TextFCNHead(nn.Module):
+class TextFCNHead(PixelHead):
     """The feature map of the kernel generator, embedded per pixel and compared with texts."""
 
     @configurable
@@ -65,37 +64,8 @@ class TextFCNHead(nn.Module):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return self.temperature * torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
-    def losses(self, logits: Tensor, sem_seg: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy, the mean over the labelled pixels.
-
-        Args:
-            logits: (B,K,h,w), resized to the labels, where small segments survive.
-            sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
-        Returns:
-            {"loss_sem_seg"}: 0, but in the graph, when nothing is labelled.
-        """
+    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+        """The mean over the labelled pixels: small segments survive at the labels' size."""
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-        return {"loss_sem_seg": labelled_cross_entropy(logits, sem_seg)}
-
-
-def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean over the labelled places, in float32; 0, but in the graph, where there are none.
-
-    Args:
-        logits: (B,K,h,w).
-        labels: (B,h,w) int64, ids below K or `ignore_label(K)`.
-    """
-    ignore = ignore_label(logits.shape[1])
-    with torch.autocast(device_type=logits.device.type, enabled=False):
-        total = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="sum")
-    return total / (labels != ignore).sum().clamp(min=1)
-
-
-def check_one_feature(head: CfgNode) -> None:
-    """Raises UserError unless MODEL.SEM_SEG_HEAD names one backbone feature."""
-    if len(head.IN_FEATURES) != 1:
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
-            f"backbone feature that the ASPP of {head.NAME} reads"
-        )
+        return labelled_cross_entropy(logits, sem_seg)

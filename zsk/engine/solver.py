@@ -3,7 +3,7 @@
 import functools
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import get_default_optimizer_params
 from torch import nn
 
+from zsk.engine.joint_optimizer import JointOptimizer
 from zsk.errors import UserError
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -21,24 +22,40 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 EMBEDDINGS = ("init_kernels", "no_object", "query_embed")
 
 
-def parameter_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
-    """Groups with the backbone's lower rate, and no decay on norms and embeddings."""
-    parts: list[tuple[nn.Module, float]] = [
-        (module, cfg.SOLVER.BACKBONE_MULTIPLIER if name == "backbone" else 1.0)
-        for name, module in model.named_children()
-    ]
-    groups: list[dict[str, Any]] = []
-    for module, multiplier in parts:
-        groups += get_default_optimizer_params(
-            module,
-            base_lr=cfg.SOLVER.BASE_LR * multiplier,
-            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-            overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
+def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str, Any]]]:
+    """Groups by the optimizer that they have.
+
+    The backbone has a lower rate, norms and embeddings have no decay, and a head's generator and
+    classifier of generated features (`adam_parts`) have AdamW and rates of their own.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for module, algorithm, rate, bias_factor in _parts(cfg, model):
+        groups.setdefault(algorithm, []).extend(
+            get_default_optimizer_params(
+                module,
+                base_lr=rate,
+                weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+                weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+                bias_lr_factor=bias_factor,
+                weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+                overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
+            )
         )
-    return groups
+    return {algorithm: found for algorithm, found in groups.items() if found}
+
+
+def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, float, float]]:
+    """Modules that have all parameters, each with its optimizer, its rate, and that of biases."""
+    solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
+    for name, module in model.named_children():
+        own = getattr(module, "adam_parts", ())
+        multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
+        for part, child in module.named_children() if own else [("", module)]:
+            if part in own:
+                yield child, "ADAMW", synthesis[f"{part.upper()}_LR"], 1.0
+            else:
+                rate = solver.BASE_LR * multiplier
+                yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -49,7 +66,6 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     Raises:
         UserError: NESTEROV without a MOMENTUM, or a model without parameters to train.
     """
-    kind = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
     groups = parameter_groups(cfg, model)
     if not groups:
         raise UserError(
@@ -58,11 +74,14 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         )
     # fused: one kernel for all parameters, which is faster
     settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR, "fused": True}
-    if kind is torch.optim.SGD:
-        if cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
-            raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
-        settings |= {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
-    optimizer = kind(groups, **settings)
+    momentum = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    if "SGD" in groups and cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
+        raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
+    optimizers = [
+        OPTIMIZERS[kind](found, **settings, **(momentum if kind == "SGD" else {}))
+        for kind, found in groups.items()
+    ]
+    optimizer = optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     if cfg.SOLVER.CLIP_GRADIENTS.ENABLED and limit > 0:
         # a fused step would unscale the gradients itself, after the clipping
@@ -70,7 +89,19 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         optimizer.register_step_pre_hook(functools.partial(_clip, limit))
     else:
         logging.getLogger(__name__).info("gradients are not clipped")
+    if any(getattr(module, "adam_parts", ()) for module in model.children()):
+        optimizer.register_step_pre_hook(_leave_unused)
     return optimizer
+
+
+def _leave_unused(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """A parameter whose gradient is exactly 0 has no part in this step: no decay, no momentum.
+
+    Systems that learn in phases keep all parameters in the graph, for several processes.
+    """
+    for parameter in itertools.chain(*(group["params"] for group in optimizer.param_groups)):
+        if parameter.grad is not None and not parameter.grad.any():
+            parameter.grad = None
 
 
 def _clip(limit: float, optimizer: torch.optim.Optimizer, *_: Any) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from zsk.data.images import displayed, explained
 from zsk.drawing.overlay import OPACITY
 from zsk.drawing.region_names import places
-from zsk.load import default_vocabulary
+from zsk.load import default_vocabulary, has_fixed_classes
 from zsk.palette import colours_for
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
 from zsk.segmenter import Segmenter
@@ -52,7 +52,7 @@ class App:
         if self.segmenter is None:
             return {"ready": False}
         model = self.segmenter.cfg.MODEL
-        fixed = model.SEM_SEG_HEAD.CLASSIFIER == "linear"
+        fixed = has_fixed_classes(self.segmenter.cfg)
         words = ", ".join(default_vocabulary(self.segmenter.cfg).names) if fixed else ""
         ensemble = model.ENSEMBLE.MODE == "ensemble"
         title = ", ".join(

@@ -1,0 +1,15 @@
+"""Columns of a learned classifier by class vectors, in any order; strangers are refused."""
+
+import pytest
+import torch
+
+from zsk.baselines.known_classes import KnownClasses
+from zsk.errors import UserError
+
+
+def test_columns_in_any_order_and_strangers():
+    classes = KnownClasses(torch.eye(4)[:3], torch.tensor([True, False, True]))
+    assert classes.columns(torch.eye(4)[[2, 0]]).tolist() == [2, 0]
+    assert classes.columns(torch.eye(4)[:0]).tolist() == []
+    with pytest.raises(UserError, match="3 classes of its training only, and 1 of the 2 names"):
+        classes.columns(torch.eye(4)[[3, 1]])

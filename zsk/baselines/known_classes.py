@@ -1,0 +1,64 @@
+"""The classes of a learned classifier, told apart by their vectors.
+
+Shape letters: K classes, E width of the class vectors.
+"""
+
+import torch.nn.functional as F
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from zsk.classification.text_classifier import TextClassifier
+from zsk.data.vocabularies import get_vocabulary
+from zsk.errors import UserError
+
+SAME_VECTOR = 0.999  # cosine; half precision costs 1e-5
+
+
+class KnownClasses(nn.Module):
+    """All classes of the training's data set, seen and unseen, in the order of the classifier."""
+
+    vectors: Tensor
+    seen: Tensor
+
+    def __init__(self, vectors: Tensor, seen: Tensor):
+        """
+        Args:
+            vectors: (K,E) unit rows.
+            seen: (K,) bool.
+        """
+        super().__init__()
+        # kept in checkpoints: a classifier belongs to the vectors that it was trained with
+        self.register_buffer("vectors", vectors.detach().float().clone())
+        self.register_buffer("seen", seen.clone())
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def columns(self, text: Tensor) -> Tensor:
+        """Class vectors (k,E) of some of the classes, in any order -> their positions (k,) int64.
+
+        Raises:
+            UserError: a vector is none of the classes'.
+        """
+        cosines = F.normalize(text.float(), dim=1) @ self.vectors.T
+        best, positions = cosines.max(dim=1)
+        unknown = int((best < SAME_VECTOR).sum())
+        if unknown:
+            raise UserError(
+                f"the classifier knows the {len(self)} classes of its training only, and "
+                f"{unknown} of the {len(text)} names given are none of them (or MODEL.CLIP.NAME or "
+                "PROMPT is another than in its training): give names of DATASETS.TRAIN, or take a "
+                "system for any names, such as SPNetHead"
+            )
+        return positions
+
+
+def known_classes(cfg: CfgNode, text_classifier: TextClassifier) -> KnownClasses:
+    """Those of the first data set of DATASETS.TRAIN. Raises UserError where there is none."""
+    if not cfg.DATASETS.TRAIN:
+        raise UserError(
+            f"DATASETS.TRAIN is empty, but MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME} "
+            "learns a classifier of its classes: name the data set of the training"
+        )
+    vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
+    return KnownClasses(text_classifier(vocabulary), vocabulary.seen_mask)

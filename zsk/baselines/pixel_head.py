@@ -1,0 +1,90 @@
+"""What heads of PerPixelNet share: how they are called, and the loss on their class scores.
+
+Shape letters: B images, E width of the embeddings, K classes, h x w feature map, H x W image.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from zsk.errors import UserError
+from zsk.proposals.masks import resize_masks
+from zsk.vocabulary import ignore_label
+
+
+class PixelHead(nn.Module):
+    """Backbone features -> embeddings (B,E,h,w) float32 of cells: what a look leaves of them."""
+
+    learns_classifier = False
+    """Whether there is a learned classifier of fixed classes, which then are the head's last
+    constructor argument (`KnownClasses`)."""
+    adam_parts: tuple[str, ...] = ()
+    """Children with AdamW and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
+
+    def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
+        raise NotImplementedError
+
+    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+        """Cross-entropy of one map of scores, 0, but in the graph, when nothing is labelled.
+
+        Args:
+            logits: (B,K,h,w).
+            sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
+        """
+        raise NotImplementedError
+
+    def losses(
+        self, features: Sequence[Mapping[str, Tensor]], text: Tensor, sem_seg: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses of a training step: the sum over all scales and, of several, the maximum.
+
+        Args:
+            features: of the backbone, for each scale of the photos.
+            text: (K,E') unit rows of the classes that the labels are of.
+            sem_seg: as above.
+        """
+        maps = with_maximum([self.class_logits(self(one), text) for one in features])
+        return {"loss_sem_seg": torch.stack([self.map_loss(one, sem_seg) for one in maps]).sum()}
+
+
+def with_maximum(maps: list[Tensor]) -> list[Tensor]:
+    """Maps (B,K,h_i,w_i) and, of several, their maximum at the size of the largest."""
+    if len(maps) == 1:
+        return maps
+    largest = max((one.shape[-2:] for one in maps), key=math.prod)
+    return [*maps, functools.reduce(torch.maximum, [resize_masks(one, largest) for one in maps])]
+
+
+def cell_labels(sem_seg: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,H,W) int64 -> (B,h,w): a cell has the label in its middle."""
+    # float64 holds every id
+    labels = F.interpolate(sem_seg[:, None].double(), tuple(size), mode="nearest-exact")
+    return labels[:, 0].long()
+
+
+def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over the labelled places, in float32; 0, but in the graph, where there are none.
+
+    Args:
+        logits: (B,K,h,w).
+        labels: (B,h,w) int64, ids below K or `ignore_label(K)`.
+    """
+    ignore = ignore_label(logits.shape[1])
+    with torch.autocast(device_type=logits.device.type, enabled=False):
+        total = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="sum")
+    return total / (labels != ignore).sum().clamp(min=1)
+
+
+def check_one_feature(head: CfgNode) -> None:
+    """Raises UserError unless MODEL.SEM_SEG_HEAD names one backbone feature."""
+    if len(head.IN_FEATURES) != 1:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
+            f"backbone feature that the ASPP of {head.NAME} reads"
+        )
