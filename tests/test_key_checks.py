@@ -83,6 +83,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["MODEL.SEM_SEG_HEAD.NORM", "XN"], "has to be one of '', 'BN', 'SyncBN'"),
         (["MODEL.SEM_SEG_HEAD.NORM", "LN"], "has to be one of '', 'BN', 'SyncBN'"),
         (["MODEL.CLIP.FURTHER_THRESHOLDS", [1.0]], "each a finite number > 0 and < 1"),
+        (["DATASETS.TRAIN_IMAGES", -1], "has to be a whole number >= 0"),
         (["DATALOADER.SKIP_UNREADABLE", 1.0], "has to be a finite number >= 0 and < 1"),
         (["TEST.AUG.MIN_SIZES", [-1]], "list of 1 or more entries, each a whole number >= 0"),
         (["MODEL.PIXEL_STD", [1.0, 1.0, 0.0]], "each a finite number > 0"),

@@ -54,6 +54,9 @@ def _add_data_config(cfg: CfgNode) -> None:
     # replaced by the next one of the list and counted; 0.0: the first one ends the run
     cfg.DATALOADER.SKIP_UNREADABLE = 0.0
 
+    # train on as many images, the first ones of a fixed random order that SEED does not change, so
+    # that fewer images are always among more; 0: all
+    cfg.DATASETS.TRAIN_IMAGES = 0
     cfg.DATASETS.PROMPT_NAMES = True  # friendlier names in the prompts ("potted plant")
     cfg.DATASETS.SPLIT_FILE = ""  # a YAML file that describes data sets of your own (own_data.md)
     cfg.INPUT.COLOR_AUG_SSD = True  # SSD's colour jitter (section 5)

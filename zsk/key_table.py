@@ -198,7 +198,11 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("logits", "probabilities"), "SEEN_PENALTY_ON"),
         (one_of("head", "one"), "EMPTY"),
     ],
-    "DATASETS.": [(each(WORD), "TRAIN TEST"), (ANY, "PROMPT_NAMES SPLIT_FILE")],
+    "DATASETS.": [
+        (each(WORD), "TRAIN TEST"),
+        (NOT_NEGATIVE, "TRAIN_IMAGES"),
+        (ANY, "PROMPT_NAMES SPLIT_FILE"),
+    ],
     "DATALOADER.": [(NOT_NEGATIVE, "NUM_WORKERS"), (BELOW_1, "SKIP_UNREADABLE")],
     "INPUT.": [
         (each(COUNT, 1), "MIN_SIZE_TRAIN"),

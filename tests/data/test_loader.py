@@ -13,6 +13,7 @@ from training.segments import build_segment_loader
 from zsk.config import add_zsk_config
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
+from zsk.engine.settings import changes, training_settings
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -105,6 +106,27 @@ def test_several_data_sets_share_one_vocabulary() -> None:
             build(small_cfg("pets", "pets_other"))
         with pytest.raises(UserError, match="DATASETS.TRAIN is empty"):
             build(small_cfg())
+
+
+@pytest.mark.parametrize("build", [build_train_loader, build_segment_loader])
+def test_fewer_training_images_are_the_same_for_every_seed_and_among_more(build) -> None:
+    def shown(count: int, seed: int = 3) -> list[str]:
+        cfg = small_cfg("pets")
+        cfg.DATASETS.TRAIN_IMAGES, cfg.SEED, cfg.SOLVER.IMS_PER_BATCH = count, seed, 1
+        epoch = itertools.islice(build(cfg), count or len(LABELS))
+        return sorted(itertools.chain(*ids(epoch)))
+
+    assert shown(0) == shown(5) == list(LABELS)
+    few, more = shown(2), shown(4)
+    assert len(set(few)) == 2 and len(set(more)) == 4 and set(few) < set(more)
+    assert more != list(LABELS)[:4]  # a list is often sorted by what it shows
+    assert shown(2, seed=7) == few
+    given = small_cfg("pets")
+    given.DATASETS.TRAIN_IMAGES = 2
+    saved = training_settings(small_cfg("pets"), processes=1)
+    assert changes(saved, training_settings(given, 1)) == "DATASETS.TRAIN_IMAGES 2 (was 0)"
+    with pytest.raises(UserError, match="TRAIN_IMAGES is 6, but pets has 5 images: give 5 or"):
+        shown(6)
 
 
 @pytest.mark.parametrize("batch", [3, 0])

@@ -18,8 +18,8 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
     """The training images once, resized as in testing, as lists of one mapped training record.
 
     Args:
-        cfg: DATASETS.TRAIN, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST, INPUT.MAX_SIZE_TEST and
-            DATALOADER.NUM_WORKERS are read.
+        cfg: DATASETS.TRAIN, DATASETS.TRAIN_IMAGES, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST,
+            INPUT.MAX_SIZE_TEST and DATALOADER.NUM_WORKERS are read.
         max_images: as many images at most, drawn with `seed`; 0: all.
 
     Raises:
@@ -27,7 +27,7 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
             pair up.
     """
     names = cfg.DATASETS.TRAIN
-    records = training_records(names)
+    records = training_records(names, cfg.DATASETS.TRAIN_IMAGES)
     if 0 < max_images < len(records):
         records = random.Random(seed).sample(records, max_images)
     mapper = ZeroShotMapper(

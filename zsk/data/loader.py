@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,18 +28,18 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
     """An endless loader of lists of mapped training records (see `ZeroShotMapper`).
 
     Args:
-        cfg: DATASETS.TRAIN, SOLVER.IMS_PER_BATCH (of all processes), DATALOADER.NUM_WORKERS,
-            DATALOADER.SKIP_UNREADABLE and SEED are read. SEED (a negative one is drawn) alone
-            decides the order of images and their random views: workers, processes and what was
-            drawn before do not change them.
+        cfg: DATASETS.TRAIN, DATASETS.TRAIN_IMAGES, SOLVER.IMS_PER_BATCH (of all processes),
+            DATALOADER.NUM_WORKERS, DATALOADER.SKIP_UNREADABLE and SEED are read. SEED (a negative
+            one is drawn) alone decides the order of images and their random views: workers,
+            processes and what was drawn before do not change them.
         start_iter: first iteration of a resumed run, which gets the images of this iteration.
 
     Raises:
         UserError: no or unknown training data set, vocabularies that differ, files that do not
-            pair up, or a batch that the processes cannot share evenly.
+            pair up, fewer images than wanted, or a batch that the processes cannot share evenly.
     """
     names = cfg.DATASETS.TRAIN
-    records = training_records(names)
+    records = training_records(names, cfg.DATASETS.TRAIN_IMAGES)
     logging.getLogger(__name__).info(f"training on {len(records)} images of {', '.join(names)}")
     batch, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if batch < processes or batch % processes:
@@ -83,8 +84,17 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     )
 
 
-def training_records(names: Sequence[str]) -> list[dict[str, Any]]:
-    """The records of the training data sets. Raises UserError unless they share one vocabulary."""
+def training_records(names: Sequence[str], count: int = 0) -> list[dict[str, Any]]:
+    """The records of the training data sets.
+
+    Args:
+        names: as in DATASETS.TRAIN.
+        count: only as many, the first ones of a random order that the number of all records
+            decides alone; 0: all, as they are listed.
+
+    Raises:
+        UserError: the data sets do not share one vocabulary, or have fewer images.
+    """
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     vocabulary = get_vocabulary(names[0])
@@ -95,4 +105,13 @@ def training_records(names: Sequence[str]) -> list[dict[str, Any]]:
                 "train on data sets that share one vocabulary"
             )
     records: list[dict[str, Any]] = get_detection_dataset_dicts(names, filter_empty=False)
-    return records
+    if count > len(records):
+        raise UserError(
+            f"DATASETS.TRAIN_IMAGES is {count}, but {', '.join(names)} has {len(records)} images: "
+            f"give {len(records)} or fewer, or 0 for all"
+        )
+    if (
+        count
+    ):  # all are shuffled, so that the images of a small count are among those of a large one
+        random.Random(0).shuffle(records)
+    return records[:count] if count else records
