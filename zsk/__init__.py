@@ -20,6 +20,7 @@ compat.prepare()  # before anything imports Detectron2
 
 from .backbones import timm_backbone  # noqa: E402
 from .baselines import (  # noqa: E402
+    joem_head,
     per_pixel_net,
     query_head,
     spnet_head,
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "add_zsk_config",
     "dynamic_kernel_head",
+    "joem_head",
     "per_pixel_net",
     "query_head",
     "spnet_head",

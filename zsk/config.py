@@ -179,7 +179,8 @@ def _add_classification_config(cfg: CfgNode) -> None:
     cfg.MODEL.ENSEMBLE.LAMBDA = 0.7  # 0.7 on VOC, 0.8 on COCO-Stuff (section 4)
     # subtracted from the head's scores of seen classes (our choice)
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY = 0.0
-    # logits, or (SPNet, with MODE head of PerPixelNet) probabilities
+    # logits, or with MODE head of PerPixelNet probabilities (SPNet) or distances (JoEm: that of an
+    # unseen class is multiplied by 1 - SEEN_PENALTY where it is one of the two nearest)
     cfg.MODEL.ENSEMBLE.SEEN_PENALTY_ON = "logits"
     # 0.0: a mask votes by its sigmoid (section 4); s > 0: by a softmax over the masks of s times
     # their logits (our choice)

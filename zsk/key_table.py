@@ -195,7 +195,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("ensemble", "head", "clip"), "MODE"),
         (SHARE, "LAMBDA"),
         (FROM_0, "SEEN_PENALTY MASK_SOFTMAX"),
-        (one_of("logits", "probabilities"), "SEEN_PENALTY_ON"),
+        (one_of("logits", "probabilities", "distances"), "SEEN_PENALTY_ON"),
         (one_of("head", "one"), "EMPTY"),
     ],
     "DATASETS.": [

@@ -105,7 +105,7 @@ def has_fixed_classes(cfg: CfgNode) -> bool:
     """Whether the model names the classes of its training only, and no words of a user's."""
     head = cfg.MODEL.SEM_SEG_HEAD
     kind = SEM_SEG_HEADS_REGISTRY.get(head.NAME)
-    return head.CLASSIFIER == "linear" or getattr(kind, "learns_classifier", False)
+    return head.CLASSIFIER == "linear" or getattr(kind, "names_known_classes", False)
 
 
 def trained_names(cfg: CfgNode) -> tuple[str, ...]:

@@ -52,14 +52,15 @@ class Ensemble:
         lam: λ in [0,1], see `geometric_ensemble`.
         seen_penalty: ≥ 0, taken off the head's logits of seen classes, see `head_probabilities`.
         empty: what a proposal without a pixel has, see `geometric_ensemble`.
-        penalty_on: "logits", or "probabilities", which systems without masks have in mode head.
+        penalty_on: "logits", or "probabilities", or "distances": see
+            `zsk.baselines.calibration`, of systems without masks in mode head.
     """
 
     mode: EnsembleMode = "ensemble"
     lam: float = 0.7
     seen_penalty: float = 0.0
     empty: Literal["head", "one"] = "head"
-    penalty_on: Literal["logits", "probabilities"] = "logits"
+    penalty_on: Literal["logits", "probabilities", "distances"] = "logits"
 
 
 class RegionScores(NamedTuple):

@@ -12,7 +12,7 @@ from torch import nn
 
 from zsk import label_map
 from zsk.baselines.dense_clip import DenseClip
-from zsk.baselines.per_pixel_net import PerPixelNet, calibrated, ensemble_of_pixels
+from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
 from zsk.baselines.pixel_head import PixelHead
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
@@ -94,13 +94,6 @@ def test_the_name_of_a_green_photo_by_hand(mode, settings, name):
     assert result["pred_labels"].shape == (8, 12)
     assert result["pred_labels"].dtype == torch.int64
     assert result["pred_labels"].unique().tolist() == [WORDS.index(name)]
-
-
-def test_calibration_by_hand():
-    """The order is that of 0.7 - 0.5, 0.1 - 0.5 and 0.2; no score is negative or over 1."""
-    probabilities = torch.tensor([[[0.7]], [[0.1]], [[0.2]]])
-    scores = calibrated(probabilities, torch.tensor([True, True, False]), 0.5)
-    torch.testing.assert_close(scores.flatten(), torch.tensor([0.7, 0.1, 0.7]) / 1.5)
 
 
 def test_a_class_of_two_words_has_one_calibration():

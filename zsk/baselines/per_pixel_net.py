@@ -37,6 +37,7 @@ from zsk.regions import Ensemble, geometric_ensemble
 from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 
+from .calibration import calibrated_logits, calibrated_scores
 from .dense_clip import DenseClip, Windows, build_dense_clip
 from .known_classes import known_classes
 from .pixel_head import PixelHead
@@ -194,17 +195,16 @@ class PerPixelNet(nn.Module):
         words = vocabulary.one_class_per_word()
         text = self.text_classifier(words)
         seen = words.seen_mask.to(self.device)
-        calibration, windows = self.ensemble, None
-        on_logits = calibration.penalty_on == "logits"
+        ensemble, windows = self.ensemble, None
         logits = []
         for embeddings, _ in places.head:
             assert self.sem_seg_head is not None
-            penalty = calibration.seen_penalty * on_logits * seen[:, None, None]
-            logits.append(self.sem_seg_head.class_logits(embeddings, text) - penalty)
+            scores = self.sem_seg_head.class_logits(embeddings, text)
+            logits.append(calibrated_logits(scores, seen, ensemble))
         if places.clip is not None:
             assert self.dense_clip is not None
             windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
-        lam = self.ensemble.lam if lam is None else lam
+        lam = ensemble.lam if lam is None else lam
 
         def probabilities(top: int, bottom: int) -> Tensor:
             clip = None if windows is None else windows.rows(size, top, bottom)
@@ -219,24 +219,13 @@ class PerPixelNet(nn.Module):
             else:
                 scores = ensemble_of_pixels(head, clip, seen, lam)
             scores = vocabulary.add_aliases(scores, dim=0)
-            if on_logits:
-                return scores
-            return calibrated(scores, vocabulary.seen_mask, calibration.seen_penalty)
+            return calibrated_scores(scores, vocabulary.seen_mask, ensemble)
 
         return PixelAnswer(probabilities, size, TENSORS_AT_ONCE * len(text))
 
     def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
         return self.answer(places, vocabulary, size).label().labels
-
-
-def calibrated(probabilities: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Probabilities (K,…), seen (K,) bool -> scores in [0,1], the order of which has a penalty.
-
-    The order is that of the probabilities less the penalty of seen classes (SPNet).
-    """
-    bonus = penalty * ~seen.to(probabilities.device)
-    return (probabilities + bonus.view(-1, *[1] * (probabilities.dim() - 1))) / (1 + penalty)
 
 
 def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
@@ -274,6 +263,18 @@ def _check_options(cfg: CfgNode) -> None:
         raise UserError(
             f"MODEL.TEST_DTYPE is {cfg.MODEL.TEST_DTYPE!r}, but MODEL.META_ARCHITECTURE "
             "PerPixelNet computes in float32 only: take it out"
+        )
+    distances = cfg.MODEL.ENSEMBLE.SEEN_PENALTY_ON == "distances"
+    if distances and cfg.MODEL.SEM_SEG_HEAD.NAME != "JoEmHead":
+        raise UserError(
+            "MODEL.ENSEMBLE.SEEN_PENALTY_ON distances is about prototypes, which "
+            f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME} has none of: choose "
+            "probabilities or logits"
+        )
+    if distances and cfg.MODEL.ENSEMBLE.SEEN_PENALTY >= 1:
+        raise UserError(
+            f"MODEL.ENSEMBLE.SEEN_PENALTY is {cfg.MODEL.ENSEMBLE.SEEN_PENALTY}, but with "
+            "SEEN_PENALTY_ON distances it has to be below 1: a distance is multiplied by 1 less it"
         )
     for key, wanted in (
         ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),

@@ -21,8 +21,10 @@ class PixelHead(nn.Module):
     """Backbone features -> embeddings (B,E,h,w) float32 of cells: what a look leaves of them."""
 
     learns_classifier = False
-    """Whether there is a learned classifier of fixed classes, which then are the head's last
-    constructor argument (`KnownClasses`)."""
+    """Whether training has a classifier of fixed classes, which then are the last argument of the
+    head's `from_config` (`KnownClasses`)."""
+    names_known_classes = False
+    """Whether these classes are all that the trained head can name."""
     adam_parts: tuple[str, ...] = ()
     """Children with AdamW and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
 
