@@ -1,4 +1,4 @@
-"""`train_net.py` with SELF_TRAINING: resumed exactly, in two processes, and told in every report."""
+"""`train_net.py` with SELF_TRAINING: resumed exactly, in two processes, told in every report."""
 
 import json
 from collections.abc import Callable
@@ -26,9 +26,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2
 def train(run_program, small_options, tiny_options, voc_root) -> Callable[..., str]:
     """Run train_net.py; returns what it printed."""
 
-    def run(
-        kind: str, output: Path, *arguments: object, processes: int = 1, code: int = 0
-    ) -> str:
+    def run(kind: str, output: Path, *arguments: object, processes: int = 1, code: int = 0) -> str:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if a not in flags]
         done = run_program(

@@ -97,9 +97,7 @@ class SelfTraining:
         here[kept.cpu()] = views[0].labels[kept].cpu()
         if self.rule.anneal:
             weights = torch.ones(found["sem_seg"].shape)
-            weights[:height, :width] = annealed_weights(
-                views[0].confidence, kept, self.rule.anneal
-            )
+            weights[:height, :width] = annealed_weights(views[0].confidence, kept, self.rule.anneal)
             found["label_weights"] = weights
         return {**record, **found}
 
