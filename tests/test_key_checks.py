@@ -153,7 +153,7 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (["SELF_TRAINING.FILTER", "share"], "SELF_TRAINING.ENABLED is True"),
         ([*SELF_TRAINING, "SELF_TRAINING.AMOUNT", 0.5], "SELF_TRAINING.FILTER is share or rank"),
         ([*SHARE, "SELF_TRAINING.VIEW_SCALES", [1.0]], "SELF_TRAINING.FILTER is agreement"),
-        ([*SELF_TRAINING, "SELF_TRAINING.ANNEAL", 5.0], "META_ARCHITECTURE is PerPixelNet"),
+        ([*SELF_TRAINING, "SELF_TRAINING.ANNEAL", 5.0], "NAME is TextFCNHead or SPNetHead"),
         ([*SELF_TRAINING, "MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear"], "CLASSIFIER is text"),
         (
             [*RANK, "SELF_TRAINING.CANDIDATES", "all"],

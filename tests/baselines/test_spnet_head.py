@@ -59,11 +59,11 @@ def test_weighted_loss_by_hand():
     sem_seg = torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3])
     weights = torch.tensor([[[9.0, 1.0, 9.0, 9.0, 0.25, 9.0]] * 3])
     expected = (math.log(2) + math.log(1 + math.e) / 4) / 1.25
-    losses = head.losses(logits, sem_seg, weights)
-    assert losses["loss_sem_seg"].item() == pytest.approx(expected)
+    loss = head.map_loss(logits, sem_seg, weights)
+    assert loss.item() == pytest.approx(expected)
     sem_seg[:, :, :3] = 255
-    losses = head.losses(logits, sem_seg, weights)
-    assert losses["loss_sem_seg"].item() == pytest.approx(math.log(1 + math.e) / 4)
+    loss = head.map_loss(logits, sem_seg, weights)
+    assert loss.item() == pytest.approx(math.log(1 + math.e) / 4)
 
 
 def test_four_images_are_learned():
