@@ -16,6 +16,9 @@ from zsk.load import load_config
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
 
 KEYS = all_keys(default_config())
+SELF_TRAINING = ("SELF_TRAINING.ENABLED", True)
+RANK = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0)
+SHARE = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "share")
 
 
 @pytest.fixture
@@ -96,10 +99,16 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
         (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9]], "takes two"),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
+        ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
+        ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),
+        ([*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank"], "AMOUNT is 0.25, but .* rank takes a w"),
+        ([*SHARE, "SELF_TRAINING.AMOUNT", 1.5], "AMOUNT is 1.5, but .* share takes a share, at mo"),
+        ([*SHARE, "SELF_TRAINING.AMOUNT", 0.0], "has to be a finite number > 0"),
     ],
 )
 def test_a_value_that_cannot_be(config: Path, opts: list[object], words: str) -> None:
-    assert words in message_of(config, *opts)
+    message = message_of(config, *opts)
+    assert all(part in message for part in words.split(" .* "))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +149,15 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (
             ["MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.CLASSIFIER", "none"],
             "META_ARCHITECTURE is not PerPixelNet",
+        ),
+        (["SELF_TRAINING.FILTER", "share"], "SELF_TRAINING.ENABLED is True"),
+        ([*SELF_TRAINING, "SELF_TRAINING.AMOUNT", 0.5], "SELF_TRAINING.FILTER is share or rank"),
+        ([*SHARE, "SELF_TRAINING.VIEW_SCALES", [1.0]], "SELF_TRAINING.FILTER is agreement"),
+        ([*SELF_TRAINING, "SELF_TRAINING.ANNEAL", 5.0], "NAME is TextFCNHead or SPNetHead"),
+        ([*SELF_TRAINING, "MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear"], "CLASSIFIER is text"),
+        (
+            [*RANK, "SELF_TRAINING.CANDIDATES", "all"],
+            "SELF_TRAINING.FILTER is not rank",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from detectron2.layers import ShapeSpec
 from PIL import Image
 from torch import nn
 
+from zsk.answer import PixelAnswer
 from zsk.baselines.per_pixel_net import PerPixelNet
 from zsk.baselines.spnet_head import SPNetHead
 from zsk.config import add_zsk_config
@@ -26,6 +27,7 @@ from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
 from zsk.data.vocabularies import get_vocabulary
+from zsk.engine.self_training import SelfTraining
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 from zsk.zsk_net import ZSKNet
 
@@ -170,6 +172,47 @@ def test_systems_without_masks(tmp_path: Path, split: str, num_seen: int) -> Non
     expected = torch.full((head.labels.shape[-1],), ignore_label(num_seen))
     expected[seen] = torch.arange(num_seen)
     assert torch.equal(head.labels[0], expected.expand(4, -1))
+
+
+class Columns(nn.Module):
+    """A teacher for four rows of pixels: the best class of column i is the i-th, over and over."""
+
+    def look(self, images):
+        return images
+
+    def answer(self, look, vocabulary, size):
+        scores = torch.eye(len(vocabulary))[:, torch.arange(size[1]) % len(vocabulary)]
+        scores = (scores + 0.1)[:, None].expand(-1, size[0], -1)
+        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
+
+
+def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -> None:
+    """The pixels of unseen classes get other labels on disk, other unseen ones or none: no change.
+
+    dog and cat are seen; the teacher's best unseen class is cow, but hen in hen's columns.
+    """
+    values = list(range(256))
+    found = []
+    for name, cow, hen in (("as it is", 1, 7), ("exchanged", 7, 1), ("none", 255, 254)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "split.yaml").write_text(OWN.replace("name: own", f"name: own_{len(found)}"))
+        write_pair(folder, [{1: cow, 7: hen}.get(value, value) for value in values])
+        (dataset,) = register_split_file(folder / "split.yaml")
+        joint = get_vocabulary(dataset)
+        loader = build_train_loader(train_config(dataset, 4, 256, batch=1))
+        model = recording_model()
+        model(next(iter(SelfTraining(loader, Columns(), joint))))
+        (segments,) = model.criterion.segments
+        names = [model.text_classifier.vocabulary.names[label] for label in segments.labels]
+        assert names == ["cow", "cat", "hen", "dog"] == list(joint.names)
+        found.append(segments)
+    cow, cat, hen, dog = (mask.all(dim=0).nonzero()[:, 0].tolist() for mask in found[0].masks)
+    assert (dog, cat) == ([0], [200]) and found[0].valid.all()
+    assert hen == [column for column in values if column % 4 == 2]
+    assert cow == [column for column in values[1:] if column % 4 != 2 and column != 200]
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other))
 
 
 def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:

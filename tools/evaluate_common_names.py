@@ -31,6 +31,7 @@ from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
+from zsk.engine.settings import is_transductive  # noqa: E402
 from zsk.engine.zero_shot_trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
@@ -116,8 +117,9 @@ def main() -> None:
         name = register_subset(test, args.count, Path(folder), trained)
         cfg.DATASETS.TEST = (name,)
         model = build_model(cfg)
-        check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
-        Trainer.test(cfg, model)
+        settings = load_weights(model, cfg.MODEL.WEIGHTS)
+        check_network_settings(cfg, settings, model)
+        Trainer.test(cfg, model, transductive=is_transductive(cfg, settings))
 
 
 if __name__ == "__main__":

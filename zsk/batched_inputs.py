@@ -51,6 +51,14 @@ def padded_labels(
     return ImageList.from_tensors(labels, stride, pad_value=ignore).tensor
 
 
+def padded_weights(records: Sequence[Record], device: torch.device, stride: int) -> list[Tensor]:
+    """[The "label_weights" of B records as (B,H',W') float32, as `padded_labels`]; [] without."""
+    if "label_weights" not in records[0]:
+        return []
+    weights = [record["label_weights"].to(device) for record in records]
+    return [ImageList.from_tensors(weights, stride, pad_value=0.0).tensor]
+
+
 def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:
     """Indices of the images that may go through a network together: those of one size.
 

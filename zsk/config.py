@@ -19,6 +19,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
     add_deeplab_config(cfg)
     _add_data_config(cfg)
     _add_model_config(cfg)
+    _add_self_training_config(cfg)
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # ADAMW or SGD
     cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
@@ -208,3 +209,21 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     synthesis.POSITION = False  # SIGN's relative positional encoding before it (C)
     # weight of the loss of the classifier on generated features (C)
     synthesis.GENERATED_WEIGHT = 0.125
+
+
+def _add_self_training_config(cfg: CfgNode) -> None:
+    # a frozen copy of the model in MODEL.WEIGHTS labels training pixels without a label as unseen
+    # classes; the result is transductive (docs/compared_systems.md)
+    training = cfg.SELF_TRAINING = CfgNode()
+    training.ENABLED = False
+    # unseen: a pixel gets the best unseen class; all: only where no seen class is better
+    training.CANDIDATES = "unseen"
+    # which of these labels are kept. none: all; share: of an image and a class, the share AMOUNT
+    # with the highest scores (ZS5Net); rank: the class is among the best AMOUNT of all classes
+    # (CaGNet); agreement: all views give the pixel the same class (STRICT)
+    training.FILTER = "none"
+    training.AMOUNT = 0.25
+    training.VIEW_SCALES = [1.0, 1.5, 1.75]  # of agreement: each size also mirrored
+    # T of SIGN: a label weighs exp(T (c - c_max)) in the loss, c its score and c_max the image's
+    # highest. 0.0: every label weighs 1, which is what SIGN's released code comes to
+    training.ANNEAL = 0.0

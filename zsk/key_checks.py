@@ -77,6 +77,14 @@ def check_together(cfg: CfgNode) -> None:
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"
         )
+    training = cfg.SELF_TRAINING
+    wanted = {"share": "a share, at most 1.0", "rank": "a whole number of classes, such as 10.0"}
+    fits = {"share": training.AMOUNT <= 1, "rank": training.AMOUNT == int(training.AMOUNT)}
+    if not fits.get(training.FILTER, True):
+        raise UserError(
+            f"SELF_TRAINING.AMOUNT is {training.AMOUNT}, but SELF_TRAINING.FILTER "
+            f"{training.FILTER} takes {wanted[training.FILTER]}"
+        )
 
 
 def check_training_size(cfg: CfgNode, stride: int) -> None:

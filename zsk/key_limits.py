@@ -35,6 +35,7 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
+_SELF_TRAINING = "SELF_TRAINING."
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
 CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
@@ -98,6 +99,13 @@ CONDITIONS = (
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
+    _read(_SELF_TRAINING, "ENABLED", _HEAD + "CLASSIFIER", "text"),
+    _read(_SELF_TRAINING, "CANDI FILTER AMOUNT VIEW ANNEAL", _SELF_TRAINING + "ENABLED", "True"),
+    _read(_SELF_TRAINING, "CANDIDATES", _SELF_TRAINING + "FILTER", "not rank"),
+    _read(_SELF_TRAINING, "AMOUNT", _SELF_TRAINING + "FILTER", "share rank"),
+    _read(_SELF_TRAINING, "VIEW_SCALES", _SELF_TRAINING + "FILTER", "agreement"),
+    # heads whose losses take weights of labels
+    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", "TextFCNHead SPNetHead"),
 )
 
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead

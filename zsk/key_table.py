@@ -198,6 +198,14 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("logits", "probabilities", "distances"), "SEEN_PENALTY_ON"),
         (one_of("head", "one"), "EMPTY"),
     ],
+    "SELF_TRAINING.": [
+        (ANY, "ENABLED"),
+        (one_of("unseen", "all"), "CANDIDATES"),
+        (one_of("none", "share", "rank", "agreement"), "FILTER"),
+        (POSITIVE, "AMOUNT"),
+        (each(number(">= 0.25", "<= 4"), 1), "VIEW_SCALES"),
+        (FROM_0, "ANNEAL"),
+    ],
     "DATASETS.": [
         (each(WORD), "TRAIN TEST"),
         (NOT_NEGATIVE, "TRAIN_IMAGES"),

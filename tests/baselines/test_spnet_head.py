@@ -52,6 +52,20 @@ def test_loss_by_hand():
     assert nothing == 0 and not logits.grad.any()
 
 
+def test_weighted_loss_by_hand():
+    """Weights of the cells' middles: 1 and 1/4; over their sum, or over 1 where that is less."""
+    head = SPNetHead(nn.Identity(), in_feature="res5")
+    logits = torch.tensor([[0.0, 1.0], [0.0, 0.0]])[None, :, None]  # (1,2,1,2)
+    sem_seg = torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3])
+    weights = torch.tensor([[[9.0, 1.0, 9.0, 9.0, 0.25, 9.0]] * 3])
+    expected = (math.log(2) + math.log(1 + math.e) / 4) / 1.25
+    loss = head.map_loss(logits, sem_seg, weights)
+    assert loss.item() == pytest.approx(expected)
+    sem_seg[:, :, :3] = 255
+    loss = head.map_loss(logits, sem_seg, weights)
+    assert loss.item() == pytest.approx(math.log(1 + math.e) / 4)
+
+
 def test_four_images_are_learned():
     """The cells' colours tell the classes; the vectors of two of them are close."""
     vectors = F.normalize(torch.tensor([[1.0, 0, 0], [0.9, 0.4, 0], [0, 0, 1]]), dim=1)

@@ -40,6 +40,20 @@ def evaluate(pairs, output_dir=None, run_info=None):
     return evaluator.evaluate()
 
 
+def test_self_training_is_told_in_the_log_and_in_the_report(dataset, caplog):
+    words = f"{NAME}, transductive (self-training on pixels without labels)\n|"
+    for transductive in (False, True):
+        caplog.clear()
+        evaluator = ZeroShotEvaluator(NAME, dataset / "out", transductive=transductive)
+        record, output = pair(dataset, "one", [[0, 1], [2, 255]], [[0, 1], [2, 0]])
+        evaluator.process([record], [output])
+        with caplog.at_level(logging.INFO, "zsk"):
+            evaluator.evaluate()
+        assert sum(words in message for message in caplog.messages) == 2 * transductive
+        report = json.loads((dataset / "out" / "metrics.json").read_text())
+        assert report["transductive"] is transductive
+
+
 def test_from_label_files_to_report(dataset):
     pairs = [
         pair(dataset, "one", [[0, 0], [2, 255]], [[0, 1], [2, 0]]),

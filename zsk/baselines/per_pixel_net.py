@@ -27,6 +27,7 @@ from zsk.batched_inputs import (
     look_and_label,
     padded_images,
     padded_labels,
+    padded_weights,
     shared_vocabulary,
 )
 from zsk.classification.build import build_encoder
@@ -142,7 +143,8 @@ class PerPixelNet(nn.Module):
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and `ignore_label` for others; in evaluation "height" and "width" of the result.
+                and `ignore_label` for others, and "label_weights" (`zsk.engine.self_training`) in
+                all records or in none; in evaluation "height" and "width" of the result.
         Returns:
             in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
         """
@@ -153,8 +155,9 @@ class PerPixelNet(nn.Module):
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         images = [record["image"] for record in batched_inputs]
         labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
+        weights = padded_weights(batched_inputs, self.device, self.divisibility or self.stride)
         features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
-        return self.sem_seg_head.losses(features, text, labels)
+        return self.sem_seg_head.losses(features, text, labels, *weights)
 
     def encode(
         self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0

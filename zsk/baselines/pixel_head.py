@@ -32,27 +32,33 @@ class PixelHead(nn.Module):
         """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
         raise NotImplementedError
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, *weights: Tensor) -> Tensor:
         """Cross-entropy of one map of scores, 0, but in the graph, when nothing is labelled.
 
         Args:
             logits: (B,K,h,w).
             sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
+            weights: of the labels, (B,H,W) float32; none: all 1.
         """
         raise NotImplementedError
 
     def losses(
-        self, features: Sequence[Mapping[str, Tensor]], text: Tensor, sem_seg: Tensor
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        *weights: Tensor,
     ) -> dict[str, Tensor]:
         """The losses of a training step: the sum over all scales and, of several, the maximum.
 
         Args:
             features: of the backbone, for each scale of the photos.
             text: (K,E') unit rows of the classes that the labels are of.
-            sem_seg: as above.
+            sem_seg, weights: as above.
         """
         maps = with_maximum([self.class_logits(self(one), text) for one in features])
-        return {"loss_sem_seg": torch.stack([self.map_loss(one, sem_seg) for one in maps]).sum()}
+        losses = [self.map_loss(one, sem_seg, *weights) for one in maps]
+        return {"loss_sem_seg": torch.stack(losses).sum()}
 
 
 def with_maximum(maps: list[Tensor]) -> list[Tensor]:
@@ -70,17 +76,27 @@ def cell_labels(sem_seg: Tensor, size: Sequence[int]) -> Tensor:
     return labels[:, 0].long()
 
 
-def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cell_weights(weights: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,H,W) float32 -> (B,h,w), as `cell_labels`."""
+    return F.interpolate(weights[:, None], tuple(size), mode="nearest-exact")[:, 0]
+
+
+def labelled_cross_entropy(logits: Tensor, labels: Tensor, *weights: Tensor) -> Tensor:
     """The mean over the labelled places, in float32; 0, but in the graph, where there are none.
 
     Args:
         logits: (B,K,h,w).
         labels: (B,h,w) int64, ids below K or `ignore_label(K)`.
+        weights: (B,h,w) in [0,1], for a weighted mean: the sum of weights times losses over the sum
+            of weights, or over 1 where that is less. None: all 1.
     """
     ignore = ignore_label(logits.shape[1])
+    counts = (labels != ignore).float()
+    for given in weights:
+        counts = counts * given
     with torch.autocast(device_type=logits.device.type, enabled=False):
-        total = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="sum")
-    return total / (labels != ignore).sum().clamp(min=1)
+        losses = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="none")
+    return (losses * counts).sum() / counts.sum().clamp(min=1)
 
 
 def check_one_feature(head: CfgNode) -> None:

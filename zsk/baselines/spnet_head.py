@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zsk.proposals.build import check_settings
 
 from .aspp_sum import AsppSum
-from .pixel_head import PixelHead, cell_labels, check_one_feature, labelled_cross_entropy
+from .pixel_head import PixelHead, cell_labels, cell_weights, check_one_feature, labelled_cross_entropy
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -53,6 +53,8 @@ class SPNetHead(PixelHead):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, *weights: Tensor) -> Tensor:
         """The mean over the labelled cells; a cell has the label in its middle."""
-        return labelled_cross_entropy(logits, cell_labels(sem_seg, logits.shape[-2:]))
+        size = logits.shape[-2:]
+        cells = [cell_weights(given, size) for given in weights]
+        return labelled_cross_entropy(logits, cell_labels(sem_seg, size), *cells)

@@ -22,6 +22,7 @@ from zsk.engine.settings import (
     check_equal_settings,
     config_of_training_kept,
     drawn_seed,
+    is_transductive,
     refuse_to_replace,
 )
 from zsk.engine.zero_shot_trainer import Trainer
@@ -118,8 +119,9 @@ def set_up(cfg: CfgNode, args: Namespace) -> None:
 def evaluate(cfg: CfgNode) -> None:
     """Evaluate the checkpoint MODEL.WEIGHTS."""
     model = Trainer.build_model(cfg)
-    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
-    Trainer.test(cfg, model)
+    trained = load_weights(model, cfg.MODEL.WEIGHTS)
+    check_network_settings(cfg, trained, model)
+    Trainer.test(cfg, model, transductive=is_transductive(cfg, trained))
 
 
 def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:
@@ -128,10 +130,12 @@ def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:
         remove_unfinished(cfg.OUTPUT_DIR)
     trainer = Trainer(cfg, checkpoint.iteration + 1 if checkpoint else 0)
     if checkpoint is None:
-        initial_weights(trainer.model, cfg.MODEL.WEIGHTS, cfg.MODEL.WEIGHTS_MIN_SHARE)
+        trainer.note_of_start(
+            initial_weights(trainer.model, cfg.MODEL.WEIGHTS, cfg.MODEL.WEIGHTS_MIN_SHARE)
+        )
     else:
         trainer.resume(checkpoint)
-        if cfg.MODEL.WEIGHTS:
+        if cfg.MODEL.WEIGHTS and not cfg.SELF_TRAINING.ENABLED:  # else the teacher reads it
             logger.info(
                 f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} is not read: the training goes on from its own "
                 "checkpoint"

@@ -114,6 +114,14 @@ class PadBottomRight(T.Augmentation):
         return PadTransform(0, 0, right, below, width, height, PADDING_GREY, self.ignore)
 
 
+def size_before_padding(transforms: Transform, image: np.ndarray) -> tuple[int, int]:
+    """(height, width) of the transformed image (H,W,3) without the padding of `PadBottomRight`."""
+    steps = getattr(transforms, "transforms", [transforms])
+    if steps and isinstance(steps[-1], PadTransform):
+        return steps[-1].orig_h, steps[-1].orig_w
+    return image.shape[0], image.shape[1]
+
+
 def eval_augmentations(min_size: int, max_size: int) -> list[Any]:
     """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`."""
     return [ResizeShortestEdge(min_size, max_size, "choice")]

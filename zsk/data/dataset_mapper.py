@@ -13,7 +13,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import transforms as T
 
-from zsk.data.augmentations import eval_resize, train_augmentations
+from zsk.data.augmentations import eval_resize, size_before_padding, train_augmentations
 from zsk.data.images import read_oriented_image
 from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
@@ -35,6 +35,7 @@ class ZeroShotMapper:
             TEST.VOCABULARY "seen".
         "sem_seg": in training, (H,W) int64 tensor of ids into "vocabulary"; its `ignore_label`, 255
             up to 255 classes, for padding and for pixels that are unlabelled or of unseen classes.
+        "unpadded": in training, (height, width) of "image" without its padding.
         "unnamed": in training with INPUT.RECOLOR, (H,W) int64 tensor; distinct ids for the
             recoloured segments, whose classes are unknown, and the ignore label elsewhere.
 
@@ -113,9 +114,10 @@ class ZeroShotMapper:
             check_label(joint, record, (height, width), self._num_joint_classes)
             labels = self._joint_to_seen[joint]
         view = T.AugInput(image, sem_seg=labels)
-        self.augmentations(view)
+        transforms = self.augmentations(view)
         image, label_maps = view.image, {}
         if self.is_train:
+            record["unpadded"] = size_before_padding(transforms, image)
             label_maps["sem_seg"] = view.sem_seg
             if self.recolor > 0:
                 # seeded from numpy's global state, as Detectron2's augmentations are

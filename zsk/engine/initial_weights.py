@@ -9,7 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from torch import nn
 
-from zsk.engine.checkpoint import frozen_backbone_keys, weights_in
+from zsk.engine.checkpoint import frozen_backbone_keys, noted_settings, weights_in
 from zsk.errors import UserError
 from zsk.known_weights import local_file
 from zsk.safe_load import one_line, read_file
@@ -17,7 +17,7 @@ from zsk.safe_load import one_line, read_file
 logger = logging.getLogger(__name__)
 
 
-def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> None:
+def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> dict[str, Any]:
     """Initialise from MODEL.WEIGHTS for training: weights of the backbone or of the whole model.
 
     "" leaves the random initialisation. Names of Detectron2's model zoo are matched. What was
@@ -27,11 +27,15 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> None
         min_share: of the tensors of the backbone, and of each part that the file has tensors of,
             that have to be loaded (MODEL.WEIGHTS_MIN_SHARE). 0: anything is accepted.
 
+    Returns:
+        the settings that the file notes of its training, {} in processes that another one hands the
+        weights to.
+
     Raises:
         UserError: the file is missing, cannot be fetched or read, or is of another model.
     """
     if not path:
-        return
+        return {}
     path = local_file(path)
     loader = _InitialWeights(model)
     try:
@@ -45,6 +49,7 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> None
         ) from error
     if loader.file_parts is not None:  # else another process has the file and passes it on
         _check_share(loader, path, min_share)
+    return loader.noted
 
 
 class _InitialWeights(DetectionCheckpointer):
@@ -56,10 +61,12 @@ class _InitialWeights(DetectionCheckpointer):
         super().__init__(model)
         self.loaded: set[str] = set()
         self.file_parts: set[str] | None = None
+        self.noted: dict[str, Any] = {}
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         content = read_file(filename, "MODEL.WEIGHTS")
         weights = weights_in(content, filename)
+        self.noted = noted_settings(content.get("trainer"))
         if "model" in content:
             return {**content, "model": weights}
         suffix = os.path.splitext(filename)[1].lower()

@@ -34,6 +34,9 @@ NOT_OF_TRAINING = (
 )
 
 
+TRANSDUCTIVE = "transductive"  # the note of self-training, now or in the weights at the start
+
+
 def checkpoints_in(output_dir: str) -> list[str]:
     """Names of the files that a training has left, sorted."""
     folder = Path(output_dir)
@@ -80,7 +83,17 @@ def check_equal_settings(cfg: CfgNode) -> None:
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
     """Flat key → value of what decides a training, as plain values, with processes and classes."""
     kept = {k: v for k, v in all_keys(cfg).items() if not k.startswith(NOT_OF_TRAINING)}
-    return {"processes": processes, **kept, **network_settings(cfg)}
+    transductive = {TRANSDUCTIVE: cfg.SELF_TRAINING.ENABLED}
+    return {"processes": processes, **kept, **transductive, **network_settings(cfg)}
+
+
+def is_transductive(cfg: CfgNode, trained: Mapping[str, Any]) -> bool:
+    """Whether self-training has a part in the weights whose checkpoint has the notes `trained`.
+
+    Weights without notes are what the configuration says. A training from such weights hands the
+    note on.
+    """
+    return bool(trained.get(TRANSDUCTIVE)) if trained else bool(cfg.SELF_TRAINING.ENABLED)
 
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -18,7 +19,7 @@ from zsk.engine.distributed import lost_processes_named
 from zsk.engine.hooks import BestCheckpoint, EvaluationHook
 from zsk.engine.network_settings import encoder_of, text_space
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
-from zsk.engine.settings import changes, training_settings
+from zsk.engine.settings import TRANSDUCTIVE, changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
 from zsk.engine.solver import restore_moments, set_iteration
 
@@ -65,6 +66,10 @@ class ResumableTrainer(DefaultTrainer):
         """Go on after the checkpoint. Raises a UserError where it is of another configuration."""
         self.checkpointer.resume(checkpoint)
         self.start_iter = self.trained + 1
+
+    def note_of_start(self, trained: Mapping[str, Any]) -> None:
+        """Weights that learned from pixels without labels stay transductive, however they go on."""
+        self.settings[TRANSDUCTIVE] |= bool(trained.get(TRANSDUCTIVE))
 
     def train(self) -> Any:
         """Train and evaluate; a training that has finished is evaluated only.
@@ -116,7 +121,9 @@ class ResumableTrainer(DefaultTrainer):
     def _evaluate(self) -> Any:
         try:
             with self.signals.at_once():
-                self._last_eval_results = self.test(self.cfg, self.model)
+                self._last_eval_results = self.test(
+                    self.cfg, self.model, transductive=self.settings[TRANSDUCTIVE]
+                )
         except Stopped:
             logger.warning(
                 f"the evaluation after iteration {self.trained} is left: --resume begins with it"
@@ -143,7 +150,9 @@ class ResumableTrainer(DefaultTrainer):
             self._trainer.grad_scaler.load_state_dict(inner["grad_scaler"])
         if self.trained + 1 < self.cfg.SOLVER.MAX_ITER:
             set_iteration(self.scheduler, self.trained + 1)
-        changed = changes(state_dict.get("settings", {}), self.settings)
+        saved = state_dict.get("settings", {})
+        self.note_of_start(saved)
+        changed = changes(saved, self.settings)
         if changed:
             logger.warning(f"resumed with settings other than the checkpoint's: {changed}")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.evaluation import DatasetEvaluators
 from detectron2.projects.deeplab import build_lr_scheduler
 from torch import nn
 from torch.utils.data import DataLoader
@@ -17,6 +16,7 @@ from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.samples import SkippedFiles
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.hooks import telling_hooks
+from zsk.engine.self_training import SelfTraining, build_self_training
 from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError
@@ -34,11 +34,13 @@ class Trainer(ResumableTrainer):
     def __init__(self, cfg: CfgNode, start_iter: int = 0):
         self.first_iter = start_iter  # read by build_train_loader, which the base class calls
         super().__init__(cfg)
+        if self.self_training is not None:
+            self.settings["teacher"] = self.self_training.fingerprint()
         model: Any = getattr(self.model, "module", self.model)  # of several processes
         check_training_size(cfg, max(feature_strides(model.backbone).values()))
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
-        self.register_hooks(telling_hooks(self._trainer.data_loader))
+        self.register_hooks(telling_hooks(self.images))
         trained = [p.numel() for p in self._trainer.model.parameters() if p.requires_grad]
         logger.info(f"{sum(trained):,} trained parameters")
 
@@ -50,24 +52,27 @@ class Trainer(ResumableTrainer):
     def build_lr_scheduler(cls, cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
         return build_lr_scheduler(cfg, optimizer)
 
-    def build_train_loader(self, cfg: CfgNode) -> DataLoader | SkippedFiles:
-        return build_train_loader(cfg, start_iter=self.first_iter)
+    def build_train_loader(self, cfg: CfgNode) -> DataLoader | SkippedFiles | SelfTraining:
+        self.images = build_train_loader(cfg, start_iter=self.first_iter)
+        self.self_training = (
+            build_self_training(cfg, self.images) if cfg.SELF_TRAINING.ENABLED else None
+        )
+        return self.self_training or self.images
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> DataLoader:
         return build_test_loader(cfg, dataset_name)
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
-        return build_evaluators(cfg, dataset_name)
-
-    @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None) -> Any:
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None, *, transductive: bool = False
+    ) -> Any:
+        """Evaluate on DATASETS.TEST; `transductive`: whether the report says so."""
         for name in cfg.DATASETS.TEST:
             warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
-            evaluators = [cls.build_evaluator(cfg, name) for name in cfg.DATASETS.TEST]
+            evaluators = [build_evaluators(cfg, name, transductive) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
 
     def run_step(self) -> None:

@@ -17,11 +17,14 @@ from zsk.load import config_hash
 SEEN_ONLY_FOLDER = "seen_only"
 
 
-def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
+def build_evaluators(
+    cfg: CfgNode, dataset_name: str, transductive: bool = False
+) -> DatasetEvaluators:
     """Metrics, and what TEST.PROPOSAL_RECALL and TEST.DUMP add.
 
     They write to OUTPUT_DIR/inference/<dataset_name>; under TEST.VOCABULARY seen to the folder
-    "seen_only" therein, so that neither kind of numbers replaces the other.
+    "seen_only" therein, so that neither kind of numbers replaces the other. `transductive`: see
+    `ZeroShotEvaluator`.
 
     Raises:
         UserError: the data set is not registered, or keys do not go together.
@@ -34,7 +37,12 @@ def build_evaluators(cfg: CfgNode, dataset_name: str) -> DatasetEvaluators:
     trained_on = cfg.DATASETS.TRAIN
     evaluators: list[Any] = [
         ZeroShotEvaluator(
-            dataset_name, folder, trained_on=trained_on, run_info=run_info, seen_only=seen_only
+            dataset_name,
+            folder,
+            trained_on=trained_on,
+            run_info=run_info,
+            seen_only=seen_only,
+            transductive=transductive,
         )
     ]
     if cfg.TEST.PROPOSAL_RECALL:

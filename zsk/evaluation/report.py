@@ -32,6 +32,9 @@ CONFUSION_FILE = "confusion.npy"
 """Beside METRICS_FILE: the (K+1,K+1) int64 matrix of `zsk.evaluation.metrics.confusion_matrix`."""
 
 
+TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
+
+
 def headline(groups: tuple[str, str]) -> tuple[str, ...]:
     """Keys of the headline metrics, in the order of the table."""
     first, second = groups
@@ -45,6 +48,11 @@ HEADLINE = headline(SPLIT_GROUPS)
 
 HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only")
 """The same where only the seen names competed (`zsk.evaluation.metrics.summarise_seen_only`)."""
+
+
+def heading(report: Mapping[str, Any]) -> str:
+    """What stands over the tables and the chart of METRICS_FILE's content."""
+    return f"{report['dataset']}, {TRANSDUCTIVE}" if report["transductive"] else report["dataset"]
 
 
 def tables(
@@ -99,7 +107,7 @@ def write_report(
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())
     if report["IoU"]:
         draw_per_class_iou(
-            report["IoU"], vocabulary, folder / "per_class_iou.png", report["dataset"], groups
+            report["IoU"], vocabulary, folder / "per_class_iou.png", heading(report), groups
         )
 
 

@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from zsk.errors import UserError
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
-from zsk.evaluation.report import provenance, tables, write_report
+from zsk.evaluation.report import heading, provenance, tables, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ class ZeroShotEvaluator(LabelledEvaluator):
         output_dir: where `metrics.json`, `confusion.npy` and `per_class_iou.png` go; None writes
             nothing.
         run_info: more keys of the provenance ("config_hash", "seed").
+        transductive: the model learned from pixels without labels (SELF_TRAINING), and all that is
+            reported says so.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class ZeroShotEvaluator(LabelledEvaluator):
         trained_on: Sequence[str] = (),
         run_info: Mapping[str, Any] | None = None,
         seen_only: bool = False,
+        transductive: bool = False,
     ) -> None:
         super().__init__(dataset_name, trained_on, seen_only=seen_only)
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
+        self._transductive = transductive
         self.reset()
 
     def reset(self) -> None:
@@ -78,7 +82,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
             )
         report = self._report(conf, images, all_ignore)
         for table in tables(report, self.vocabulary, self.groups):
-            logger.info("%s\n%s", self.dataset_name, table)
+            logger.info("%s\n%s", heading(report), table)
         # Detectron2's copy-paste line leaves out what has a "-" in its name
         for line in (report["metrics"], (f"{v:.4f}" for v in report["metrics"].values())):
             logger.info("copypaste, all metrics: %s", ",".join(line))
@@ -99,6 +103,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
             "cross_dataset": self.cross_dataset,
+            "transductive": self._transductive,
             "IoU": metrics.pop("IoU"),
             "Acc": metrics.pop("Acc"),
             "metrics": metrics,

@@ -1,0 +1,121 @@
+"""`train_net.py` with SELF_TRAINING: resumed exactly, in two processes, told in every report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+CONFIGS = {
+    "spnet": "configs/voc-11k-15/spnet_R101_bs10_20k.yaml",
+    "zsk": "configs/voc-11k-15/zsk_R101_bs8_40k.yaml",
+}
+KINDS = {
+    "spnet": [
+        *("SELF_TRAINING.FILTER", "agreement", "SELF_TRAINING.VIEW_SCALES", "[1.0, 1.5]"),
+        *("SELF_TRAINING.ANNEAL", 5.0),
+    ],
+    "zsk": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.AMOUNT", 0.5],
+}
+REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
+
+
+@pytest.fixture(scope="module")
+def train(run_program, small_options, tiny_options, voc_root) -> Callable[..., str]:
+    """Run train_net.py; returns what it printed."""
+
+    def run(kind: str, output: Path, *arguments: object, processes: int = 1, code: int = 0) -> str:
+        flags = [a for a in arguments if str(a).startswith("--")]
+        options = [a for a in arguments if a not in flags]
+        done = run_program(
+            *(TORCHRUN if processes > 1 else ()),
+            *("train_net.py", "--config-file", CONFIGS[kind], *flags),
+            *(small_options if kind == "spnet" else tiny_options),
+            *("SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", output, *options),
+            DETECTRON2_DATASETS=voc_root,
+            OMP_NUM_THREADS=1,
+        )
+        assert done.returncode == code, done.stderr[-3000:]
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def teachers(train, tmp_path_factory) -> dict[str, Path]:
+    found = {}
+    for kind in CONFIGS:
+        output = tmp_path_factory.mktemp(kind)
+        train(kind, output, "SOLVER.MAX_ITER", 1)
+        assert json.loads((output / REPORT).read_text())["transductive"] is False
+        found[kind] = output / "model_final.pth"
+    return found
+
+
+def content(file: Path) -> dict:
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resumed_training_gives_the_same_bits_and_all_reports_tell(
+    train, teachers, tmp_path: Path, kind: str
+) -> None:
+    teacher, output = teachers[kind], tmp_path / "out"
+    options = ["SELF_TRAINING.ENABLED", True, *KINDS[kind], "SOLVER.MAX_ITER", 4]
+    printed = train(kind, output, "MODEL.WEIGHTS", teacher, *options)
+    assert "voc_zs_val, transductive (self-training on pixels without labels)" in printed
+    whole = content(output / "model_final.pth")
+    # the teacher is in no checkpoint
+    assert whole["model"].keys() == content(teacher)["model"].keys()
+
+    (output / "last_checkpoint").write_text("model_0000001.pth")
+    (output / "model_final.pth").unlink()
+    printed = train(kind, output, "--resume", "MODEL.WEIGHTS", teacher, *options)
+    assert "Starting training from iteration 2" in printed
+    assert "settings other than" not in printed and "is not read" not in printed
+    again = content(output / "model_final.pth")["model"]
+    assert not [key for key in again if not torch.equal(again[key], whole["model"][key])]
+
+    # with a configuration that knows nothing of it
+    for name, more in (("evaluated", ["--eval-only"]), ("trained on", ["SOLVER.MAX_ITER", 1])):
+        train(kind, tmp_path / name, "MODEL.WEIGHTS", output / "model_final.pth", *more)
+        assert json.loads((tmp_path / name / REPORT).read_text())["transductive"] is True
+    settings = content(tmp_path / "trained on" / "model_final.pth")["trainer"]["settings"]
+    assert settings["transductive"] is True and settings["SELF_TRAINING.ENABLED"] is False
+
+
+@pytest.mark.slow
+def test_another_teacher_is_told_and_a_missing_one_is_refused(
+    train, teachers, tmp_path: Path
+) -> None:
+    options = ["SELF_TRAINING.ENABLED", True, "SOLVER.MAX_ITER", 2]
+    train("spnet", tmp_path / "out", "MODEL.WEIGHTS", teachers["spnet"], *options)
+    other = tmp_path / "out" / "model_final.pth"
+    options[-1] = 3
+    printed = train("spnet", tmp_path / "out", "--resume", "MODEL.WEIGHTS", other, *options)
+    assert "resumed with settings other than the checkpoint's" in printed
+    assert f"teacher {settings_of(tmp_path)['teacher']} (was " in printed
+    printed = train("spnet", tmp_path / "no", *options, code=2)
+    assert "error: SELF_TRAINING.ENABLED is True, but MODEL.WEIGHTS is empty: give" in printed
+    weights = ("MODEL.WEIGHTS", teachers["zsk"])
+    printed = train("spnet", tmp_path / "no", *weights, *options, code=2)
+    assert f"error: weights file {teachers['zsk']} lacks" in printed
+
+
+def settings_of(folder: Path) -> dict:
+    return content(folder / "out" / "model_final.pth")["trainer"]["settings"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_label_their_own_images(train, teachers, tmp_path: Path, kind: str) -> None:
+    options = ["SELF_TRAINING.ENABLED", True, *KINDS[kind], "SOLVER.MAX_ITER", 2]
+    options += ["MODEL.WEIGHTS", teachers[kind]]
+    train(kind, tmp_path / "out", *options, processes=2)
+    saved = content(tmp_path / "out" / "model_final.pth")
+    assert saved["trainer"]["settings"]["processes"] == 2 and saved["iteration"] == 1
+    assert all(value.isfinite().all() for value in saved["model"].values())
+    assert json.loads((tmp_path / "out" / REPORT).read_text())["transductive"] is True
