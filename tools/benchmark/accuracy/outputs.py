@@ -61,6 +61,7 @@ def read_result(trial: Trial) -> Result:
         iterations=cfg.SOLVER.MAX_ITER if train else None,
         revision=report["provenance"].get("git_revision", "unknown"),
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
+        transductive=trial.transductive,
     )
 
 

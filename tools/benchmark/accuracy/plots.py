@@ -105,6 +105,8 @@ def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> No
             panel.plot(xs, ys, "o-", markersize=3, color=colour, label=label)
             panel.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         if ticks:
+            panel.set_xscale("log" if table.logarithmic else "linear")
+            panel.minorticks_off()  # the values alone are labelled
             panel.set_xticks(list(ticks.values()), list(map(str, ticks)))
         panel.set_title(title, fontsize=10)
         panel.set_xlabel(table.plot if ticks else "iteration", fontsize=8)
