@@ -11,6 +11,7 @@ from report_page.confusion import top_confusions
 from report_page.reported import Benchmark
 from report_page.saved import SavedEvaluation
 
+from zsk.evaluation.cells import headline_rows
 from zsk.evaluation.report import HEADLINE, percent
 from zsk.vocabulary import Vocabulary
 
@@ -33,13 +34,21 @@ class Table(NamedTuple):
 
 
 def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None) -> Table:
-    """Evaluations of one task, the best of several in bold, then the source's reported rows."""
+    """Evaluations of one task, the best of several in bold, then the source's reported rows.
+
+    Below an evaluation with cells stand their numbers and how far they are from those of pixels.
+    """
     shown = {key for evaluation in evaluations for key in evaluation.metrics}
     if benchmark is not None:
         shown.update(_REPORTED_KEYS)
     keys = [key for key in HEADLINE if key in shown] + sorted(shown - set(HEADLINE))
     columns = [_best_in_bold([e.metrics for e in evaluations], key) for key in keys]
-    rows = [Row(e.label, cells) for e, *cells in zip(evaluations, *columns)]
+    rows = []
+    for e, *cells in zip(evaluations, *columns):
+        rows.append(Row(e.label, cells))
+        report = {"metrics": e.metrics, **({"cells": e.cells} if e.cells else {})}
+        for name, numbers in list(headline_rows(report, keys).items())[1:]:
+            rows.append(Row(f"{e.label}, {name}", [percent(numbers, key) for key in keys]))
     for result in benchmark.results if benchmark is not None else ():
         numbers = dict(zip(_REPORTED_KEYS, (result.hiou, result.seen, result.unseen)))
         mark = "*" if result.note else ""

@@ -19,6 +19,7 @@ import detectron2
 import numpy as np
 from tabulate import tabulate
 
+from zsk.evaluation.cells import headline_rows
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
@@ -50,22 +51,26 @@ HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwI
 def tables(
     report: Mapping[str, Any], vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
 ) -> list[str]:
-    """The headline row and the per-class table, as text; "-" where there is no ground truth.
+    """The headline table and the per-class table, as text; "-" where there is no ground truth.
 
-    `report`: the content of METRICS_FILE.
+    `report`: the content of METRICS_FILE. With cells the headline has a row of pixels, one of cells
+    and one of their differences.
     """
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
     if all(vocabulary.seen):  # no zero-shot numbers
         keys = tuple(key for key in keys if key in report["metrics"])
-    numbers = [percent(report["metrics"], key) for key in keys]
+    named = headline_rows(report, keys)
+    numbers = [[name, *(percent(row, key) for key in keys)] for name, row in named.items()]
+    start = 0 if "cells" in report else 1  # pixels alone need no name
     rows = [
         [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]
         for name, seen in zip(vocabulary.names, vocabulary.seen)
     ]
+    head = ["scored", *keys][start:]
     form: dict[str, Any] = {"tablefmt": "pipe", "disable_numparse": True}  # a class may be "007"
     sides = ("left", "left", "right", "right")
     return [
-        tabulate([numbers], keys, stralign="right", **form),
+        tabulate([row[start:] for row in numbers], head, stralign="right", **form),
         tabulate(rows, ["class", "group", "IoU", "Acc"], colalign=sides, **form),
     ]
 
