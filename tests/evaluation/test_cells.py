@@ -70,7 +70,7 @@ def test_numbers_of_cells_have_names_of_their_own(dataset, caplog) -> None:
     assert rows[0][:4] == ["scored", "hIoU", "mIoU-seen", "mIoU-unseen"]
     assert rows[2][:4] == ["pixels", "0.00", "93.75", "0.00"]
     assert rows[3][:6] == ["cells", "of", "8", "100.00", "100.00", "100.00"]
-    assert rows[4][:4] == ["difference", "100.00", "6.25", "100.00"]
+    assert rows[4][:4] == ["difference", "+100.00", "+6.25", "+100.00"]
     assert "means of cells" not in caplog.text
     report = json.loads((dataset / "out" / "inference" / NAME / "metrics.json").read_text())
     assert not [key for key in report["metrics"] if "@" in key]

@@ -73,7 +73,7 @@ def test_cells_stand_below_their_evaluation(make, tmp_path):
     assert rows[1][:2] == ["pets", "28.24"]
     assert rows[2:4] == [
         ["pets, cells of 8", "30.00", "-", "-", "-"],
-        ["pets, difference", "1.76", "-", "-", "-"],
+        ["pets, difference", "+1.76", "-", "-", "-"],
     ]
     for broken in ({"stride": 8}, [], {**cells, "metrics": {"hIoU@8": 101}}):
         with pytest.raises(UserError, match="metrics.json .*'cells'"):

@@ -11,7 +11,7 @@ from report_page.confusion import top_confusions
 from report_page.reported import Benchmark
 from report_page.saved import SavedEvaluation
 
-from zsk.evaluation.cells import headline_rows
+from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.report import HEADLINE, percent
 from zsk.vocabulary import Vocabulary
 
@@ -46,9 +46,8 @@ def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark 
     rows = []
     for e, *cells in zip(evaluations, *columns):
         rows.append(Row(e.label, cells))
-        report = {"metrics": e.metrics, **({"cells": e.cells} if e.cells else {})}
-        for name, numbers in list(headline_rows(report, keys).items())[1:]:
-            rows.append(Row(f"{e.label}, {name}", [percent(numbers, key) for key in keys]))
+        further = rows_of_cells(e.cells, keys) if e.cells else {}
+        rows += [Row(f"{e.label}, {name}", numbers) for name, numbers in further.items()]
     for result in benchmark.results if benchmark is not None else ():
         numbers = dict(zip(_REPORTED_KEYS, (result.hiou, result.seen, result.unseen)))
         mark = "*" if result.note else ""

@@ -53,18 +53,12 @@ def section_of_cells(
     }
 
 
-def headline_rows(report: Mapping[str, Any], keys: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Name of a row → its numbers by plain key: "pixels" and, of a report with cells, two more."""
-    rows = {"pixels": dict(report["metrics"])}
-    if "cells" in report:
-        cells, stride = report["cells"], report["cells"]["stride"]
-        names = {key: cell_key(key, stride) for key in keys}
-        rows[f"cells of {stride}"] = _renamed(cells["metrics"], names)
-        names = {key: difference_key(key, stride) for key in keys}
-        rows["difference"] = _renamed(cells["differences"], names)
-    return rows
-
-
-def _renamed(numbers: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
-    """New names → numbers, of those that are there; `names`: new → old."""
-    return {new: numbers[old] for new, old in names.items() if old in numbers}
+def rows_of_cells(section: Mapping[str, Any], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Of a `section_of_cells`, the name of a row → its numbers as text, by plain keys."""
+    stride = section["stride"]
+    own = [section["metrics"].get(cell_key(key, stride)) for key in keys]
+    differences = [section["differences"].get(difference_key(key, stride)) for key in keys]
+    return {
+        f"cells of {stride}": ["-" if value is None else f"{value:.2f}" for value in own],
+        "difference": ["-" if value is None else f"{value:+.2f}" for value in differences],
+    }

@@ -19,7 +19,7 @@ import detectron2
 import numpy as np
 from tabulate import tabulate
 
-from zsk.evaluation.cells import headline_rows
+from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
@@ -59,18 +59,19 @@ def tables(
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
     if all(vocabulary.seen):  # no zero-shot numbers
         keys = tuple(key for key in keys if key in report["metrics"])
-    named = headline_rows(report, keys)
-    numbers = [[name, *(percent(row, key) for key in keys)] for name, row in named.items()]
-    start = 0 if "cells" in report else 1  # pixels alone need no name
+    head, numbers = [*keys], [[percent(report["metrics"], key) for key in keys]]
+    if "cells" in report:
+        further = rows_of_cells(report["cells"], keys).items()
+        head = ["scored", *keys]
+        numbers = [["pixels", *numbers[0]], *([name, *row] for name, row in further)]
     rows = [
         [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]
         for name, seen in zip(vocabulary.names, vocabulary.seen)
     ]
-    head = ["scored", *keys][start:]
     form: dict[str, Any] = {"tablefmt": "pipe", "disable_numparse": True}  # a class may be "007"
     sides = ("left", "left", "right", "right")
     return [
-        tabulate([row[start:] for row in numbers], head, stralign="right", **form),
+        tabulate(numbers, head, stralign="right", **form),
         tabulate(rows, ["class", "group", "IoU", "Acc"], colalign=sides, **form),
     ]
 
