@@ -148,7 +148,13 @@ def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, loga
     monkeypatch.setattr("benchmark.accuracy.plots.replacing", nullcontext)
     values = {"A": (1, 10, 100), "B": (1, 100)}
     results = [
-        result(system, seed, hiou=10.0 * seed, settings={"K": value})
+        result(
+            system,
+            seed,
+            hiou=10.0 * seed,
+            settings={"K": value},
+            transductive=system == "B",
+        )
         for system in values
         for value in values[system]
         for seed in (1, 2)
@@ -157,7 +163,8 @@ def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, loga
     draw_plots(define(tables=(table,)), results, [], tmp_path)
     panel = drawn[0].axes[0]
     lines = {line.get_label(): line for line in panel.get_lines()}
-    assert {name: tuple(line.get_xdata()) for name, line in lines.items()} == values
+    drawn_at = {name: tuple(line.get_xdata()) for name, line in lines.items()}
+    assert drawn_at == {"A": (1, 10, 100), "B (transductive)": (1, 100)}
     assert list(lines["A"].get_ydata()) == [15.0] * 3
     first, second, third = (panel.transData.transform((x, 15.0))[0] for x in values["A"])
     assert (second - first == pytest.approx(third - second)) == logarithmic
