@@ -98,6 +98,10 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["SOLVER.IMS_PER_BATCH", 0], "has to be a whole number >= 1"),
         (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
         (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9]], "takes two"),
+        (
+            ["TEST.CELL_STRIDE", 8, "TEST.AUG.ENABLED", True],
+            "TEST.CELL_STRIDE is 8 and TEST.AUG.ENABLED is True",
+        ),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
         ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),

@@ -107,6 +107,17 @@ def test_a_scene_of_odd_size_is_put_together_again(height, width, monkeypatch):
     assert torch.equal(labels(Brightness(), given), scene[0].long())
 
 
+@pytest.mark.parametrize("wrap", [ZSKNet.eval, lambda model: ZSKNetInTiles(model, 64)])
+def test_cells_are_labelled_beside_pixels(wrap):
+    """A cell of 8 pixels has the scores of its middle, between the pixels 3 and 4."""
+    given = record(64, 112) | {"cells": (8, 14)}
+    given["image"] = torch.zeros(3, 64, 112, dtype=torch.uint8)
+    given["image"][:, :, 3:5] = 255
+    (output,) = wrap(Brightness())([given])
+    assert output["pred_labels"].tolist() == [[0] * 3 + [1] * 2 + [0] * 107] * 64
+    assert output["pred_cells"].tolist() == [[1] + [0] * 13] * 8
+
+
 def test_a_tile_on_a_part_of_its_masks():
     """64 pixels on one and a half cells: name b begins at 64 / 1.5 = 42.7."""
     model = Scripted([[[9.0, -9.0]], [[-9.0, 9.0]]], all_over(0.0, 0.0))

@@ -16,13 +16,21 @@ Record = dict[str, Any]
 
 
 def look_and_label(model: Any, records: Sequence[Record]) -> list[dict[str, Tensor]]:
-    """`look` at the images, `label` with each record's words: {"pred_labels": (height,width)}."""
+    """`look` at the images, then `labels_of_record`."""
     looks = model.look([record["image"] for record in records])
-    sizes = [(record["height"], record["width"]) for record in records]
-    return [
-        {"pred_labels": model.label(look, record["vocabulary"], size)}
-        for look, record, size in zip(looks, records, sizes)
-    ]
+    return [labels_of_record(model, look, record) for look, record in zip(looks, records)]
+
+
+def labels_of_record(model: Any, look: Any, record: Record) -> dict[str, Tensor]:
+    """What `model` labels with the record's words: int64 ids into its vocabulary.
+
+    Returns:
+        "pred_labels" (height,width) and, of a record with "cells", "pred_cells" of that size.
+    """
+    sizes = {"pred_labels": (record["height"], record["width"])}
+    if "cells" in record:
+        sizes["pred_cells"] = record["cells"]
+    return {key: model.label(look, record["vocabulary"], size) for key, size in sizes.items()}
 
 
 def padded_images(
@@ -51,12 +59,12 @@ def padded_labels(
     return ImageList.from_tensors(labels, stride, pad_value=ignore).tensor
 
 
-def padded_weights(records: Sequence[Record], device: torch.device, stride: int) -> list[Tensor]:
-    """[The "label_weights" of B records as (B,H',W') float32, as `padded_labels`]; [] without."""
+def padded_weights(records: Sequence[Record], device: torch.device, stride: int) -> Tensor | None:
+    """The "label_weights" of B records as (B,H',W') float32, as `padded_labels`; None without."""
     if "label_weights" not in records[0]:
-        return []
+        return None
     weights = [record["label_weights"].to(device) for record in records]
-    return [ImageList.from_tensors(weights, stride, pad_value=0.0).tensor]
+    return ImageList.from_tensors(weights, stride, pad_value=0.0).tensor
 
 
 def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:

@@ -41,6 +41,9 @@ def add_zsk_config(cfg: CfgNode) -> None:
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)
     cfg.TEST.VOCABULARY = "joint"
+    # also score a label map with a cell for every so many pixels of the photo in the network, under
+    # names such as "hIoU@8" (CaGNet and SIGN are scored at 8); 0: pixels of the result alone
+    cfg.TEST.CELL_STRIDE = 0
     cfg.TEST.DUMP = []  # also write the predictions: png (label images), rle (COCO's JSON)
 
 

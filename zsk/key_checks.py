@@ -65,7 +65,7 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
 
 
 def check_together(cfg: CfgNode) -> None:
-    """Raise a UserError for two keys that contradict each other, in Detectron2's part."""
+    """Raise a UserError for two keys that contradict each other, before anything is built."""
     solver, sizes = cfg.SOLVER, cfg.INPUT.MIN_SIZE_TRAIN
     if solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % solver.REFERENCE_WORLD_SIZE:
         raise UserError(
@@ -84,6 +84,12 @@ def check_together(cfg: CfgNode) -> None:
         raise UserError(
             f"SELF_TRAINING.AMOUNT is {training.AMOUNT}, but SELF_TRAINING.FILTER "
             f"{training.FILTER} takes {wanted[training.FILTER]}"
+        )
+    if cfg.TEST.CELL_STRIDE and cfg.TEST.AUG.ENABLED:
+        raise UserError(
+            f"TEST.CELL_STRIDE is {cfg.TEST.CELL_STRIDE} and TEST.AUG.ENABLED is True, but views "
+            "of several sizes have no cells in common: set TEST.CELL_STRIDE to 0 or "
+            "TEST.AUG.ENABLED to False"
         )
 
 

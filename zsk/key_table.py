@@ -242,7 +242,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("linear", "constant"), "WARMUP_METHOD"),
     ],
     "TEST.": [
-        (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY"),
+        (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY CELL_STRIDE"),
         (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE"),
         (one_of("joint", "seen"), "VOCABULARY"),
         (one_of("result", "photo"), "VOTES_AT"),

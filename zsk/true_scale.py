@@ -42,6 +42,11 @@ def whole_cells(
     return extended
 
 
+def grid_of_cells(size: Sequence[int], stride: int) -> tuple[int, int]:
+    """Rows and columns of cells of `stride` pixels that cover a photo of `size` (H,W)."""
+    return math.ceil(size[0] / stride), math.ceil(size[1] / stride)
+
+
 class Box(NamedTuple):
     """The edges of the photo on a map, in cells: cell i reaches from i to i + 1."""
 

@@ -19,6 +19,7 @@ from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
+    labels_of_record,
     padded_images,
     padded_labels,
     shared_vocabulary,
@@ -140,9 +141,9 @@ class ZSKNet(nn.Module):
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
                 and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
                 and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
-                evaluation "height" and "width" of the result.
+                evaluation "height" and "width" of the result, and "cells" or not.
         Returns:
-            in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary, and
+            in evaluation "pred_labels" (and "pred_cells") as `labels_of_record`, and
             "pred_masks" float (N,h,w), the mask logits of the last stage over the padded image, and
             "photo_box", the image on them: a `Box`, or None where they cover it alone.
         """
@@ -180,9 +181,7 @@ class ZSKNet(nn.Module):
         looks = self.look([record["image"] for record in batched_inputs])
         return [
             {
-                "pred_labels": self.label(
-                    regions, record["vocabulary"], (record["height"], record["width"])
-                ),
+                **labels_of_record(self, regions, record),
                 "pred_masks": regions.masks,
                 "photo_box": regions.box,
             }

@@ -118,6 +118,17 @@ class GreenFromAfar(LogitsOfEveryPixel):
         return logits.amax() + sem_seg.shape[-1]
 
 
+def test_cells_are_labelled_beside_pixels():
+    """2 cells of 8 columns have the scores between the columns 1 and 2, and 5 and 6."""
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    image[0], image[:, :, 1:3] = 255, torch.tensor([0, 255, 0]).view(3, 1, 1)
+    one = {"image": image, "vocabulary": VOCABULARY, "height": 8, "width": 8, "cells": (1, 2)}
+    with torch.no_grad():
+        (result,) = build("head", head=GreenFromAfar()).eval()([one])
+    assert result["pred_labels"].tolist() == [[0, 1, 1, 0, 0, 0, 0, 0]] * 8
+    assert result["pred_cells"].tolist() == [[1, 0]]
+
+
 def test_the_maximum_over_the_scales_is_named_and_learned():
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
     image[0, :, :4], image[1] = 255, 153  # red 1 and green 0.6, twice of which is more

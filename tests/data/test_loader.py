@@ -145,6 +145,9 @@ def test_testing_goes_through_all_images_in_order(workers: int) -> None:
     assert ids(loaded) == [[stem] for stem in LABELS]
     assert all(record["image"].shape == (3, 10, 15) for (record,) in loaded)
     assert all(record["vocabulary"] == JOINT for (record,) in loaded)
+    assert "cells" not in loaded[0][0]
+    cfg.TEST.CELL_STRIDE = 4  # of the photo in the network: 10 × 15 pixels in 3 × 4 cells
+    assert [record["cells"] for (record,) in build_test_loader(cfg, "pets")] == [(3, 4)] * 5
     cfg.TEST.IMS_PER_BATCH = 2
     assert ids(build_test_loader(cfg, "pets")) == [["a", "b"], ["c", "d"], ["e"]]
 

@@ -21,12 +21,14 @@ NAME = "process_test"
 def run_evaluators(folder, indices, output_dir):
     """Evaluate the images with these numbers; predictions and masks depend on the number only."""
     register_zero_shot_split(NAME, folder, folder, VOCABULARY, training=False)
-    labels, proposals = ZeroShotEvaluator(NAME, output_dir), ProposalRecall(NAME)
+    labels = ZeroShotEvaluator(NAME, output_dir, cell_stride=2)
+    proposals = ProposalRecall(NAME)
     dump = PredictionDump(output_dir, ["rle"], VOCABULARY)
     for index in indices:
         generator = torch.Generator().manual_seed(index)
         output = {
             "pred_labels": torch.randint(0, 3, (6, 5), generator=generator),
+            "pred_cells": torch.randint(0, 3, (3, 3), generator=generator),
             "pred_masks": torch.randn(4, 3, 3, generator=generator),
             "photo_box": None,
         }

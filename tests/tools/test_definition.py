@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 from benchmark.accuracy.definition import read_definition
+from benchmark.accuracy.rows import Start
 
 from zsk.errors import UserError
 
 ROW = {"system": "A", "config": "a.yaml"}
+
+
+FROM = {"config": "a.yaml", "settings": {"X": 1}}
+REPORTED = {"hIoU": 30, "seen": 60.0, "unseen": 20.0}
 
 
 @pytest.fixture
@@ -26,6 +31,12 @@ def write(tmp_path: Path):
 
 def one_table(**row) -> dict:
     return {"tables": {"t": {"rows": [{**ROW, **row}]}}}
+
+
+def varied(*values, plot: str = "K") -> dict:
+    """A plot with a logarithmic axis over the key K."""
+    rows = [{**ROW, "settings": {"K": value}} for value in values]
+    return {"tables": {"t": {"plot": plot, "logarithmic": True, "rows": rows}}}
 
 
 def with_key(**keys) -> dict:
@@ -48,6 +59,17 @@ def test_quick_replaces_and_adds(write) -> None:
     assert quick.settings == {"X": 1, "Y": 2}
     chosen = read_definition(write(content), quick=True, tables=["t"], seeds=[0])
     assert chosen.selected == ("t",) and chosen.seeds == (0,)
+
+
+def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
+    row = {**ROW, "from": FROM, "reported": REPORTED, "settings": {"K": 10}}
+    keys = {"plot": "K", "logarithmic": True, "reported": "a benchmark", "settings": {"Y": 2}}
+    (table,) = read_definition(write({"tables": {"t": {**keys, "rows": [row]}}})).tables
+    assert (table.logarithmic, table.reported, table.settings) == (True, "a benchmark", {"Y": 2})
+    (found,) = table.rows
+    assert found.start == Start(str(tmp_path / "a.yaml"), {"X": 1})
+    assert found.reported == REPORTED
+    assert found.shown_settings == {"K": 10} and found.common == {"Y": 2}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +97,17 @@ def test_quick_replaces_and_adds(write) -> None:
         (one_table(trained=False, evaluate={"A": 2}), ["untrained"]),
         (one_table(trained=False, seeds=1), ["seeds", "untrained"]),
         ({"tables": {"t": {"rows": [ROW, ROW]}}}, ["table t, row 'A'", "the same"]),
+        (one_table(**{"from": {"config": "b.yaml"}}), ["row 1: from.config", "does not exist"]),
+        (one_table(**{"from": {"settings": {}}}), ["row 1: from.config is missing"]),
+        (one_table(**{"from": FROM}, trained=False), ["from", "untrained"]),
+        (one_table(**{"from": FROM}, settings={"MODEL.WEIGHTS": "x"}), ["MODEL.WEIGHTS", "from"]),
+        (one_table(reported=REPORTED), ["row 'A'", "benchmark in key tables.t.reported"]),
+        (one_table(reported={"hIoU": 1.0}), ["reported.seen is missing"]),
+        (one_table(reported={**REPORTED, "seen": 101}), ["reported.seen", "from 0 to 100"]),
+        (varied(1, plot=""), ["tables.t.logarithmic", "name the key in plot"]),
+        (varied(1, plot="learning curves"), ["tables.t.logarithmic", "name the key in plot"]),
+        (varied(1, 0), ["row 'A' K 0", "over 0"]),
+        (varied("sum"), ["row 'A' K sum", "over 0"]),
     ],
 )
 def test_a_mistake_is_a_sentence_that_names_the_file(write, content, words) -> None:

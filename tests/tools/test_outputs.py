@@ -67,6 +67,13 @@ def test_result_of_a_supervised_run_is_split_like_the_others(trial: Trial) -> No
     assert (result.train_seconds, result.iterations, result.revision) == (100, 40, "abc")
 
 
+def test_a_report_that_says_transductive_is_believed(trial: Trial) -> None:
+    assert not read_result(trial).transductive
+    path = trial.inference / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "transductive": True}))
+    assert read_result(trial).transductive
+
+
 def test_learning_curve(trial: Trial) -> None:
     curve = learning_curve(trial)
     assert curve["points"] == [(20, 10, 10, 10), (40, pytest.approx(18), 90, 10)]  # 2*90*10 / 100

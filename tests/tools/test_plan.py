@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from benchmark.accuracy.plan import Plan
-from benchmark.accuracy.rows import Row
+from benchmark.accuracy.rows import Row, Start
+from benchmark.accuracy.runs import Job
+from detectron2.config import CfgNode
 from examples import define
 
 from zsk.errors import UserError
+from zsk.load import load_config
 
 MODE = "MODEL.ENSEMBLE.MODE"
 STAGES = "MODEL.KERNELS.NUM_STAGES"
@@ -46,6 +49,57 @@ def test_equal_trainings_are_shared(config: str, tmp_path: Path) -> None:
     untrained, once = plan.trials[8:]
     assert untrained.train is None and "MODEL.WEIGHTS" not in untrained.evaluate.arguments
     assert (once.row.system, once.seed) == ("D", 1)
+
+
+def test_a_training_starts_from_the_weights_of_another(config: str, tmp_path: Path) -> None:
+    """It is shared with the row that is it, seed by seed; the table's settings hold for both."""
+    common = {"INPUT.RECOLOR": 0.25}
+    rows = (
+        Row("t", "B", config, common=common, start=Start(config), settings={STAGES: 3}),
+        Row("t", "A", config, common=common),
+        Row("t", "C", config, common=common, start=Start(config, {STAGES: 2}), seeds=1),
+        Row("t", "C", config, common=common, start=Start(config), evaluate={MODE: "head"}, seeds=1),
+    )
+    plan = Plan(define(*rows, iterations=7), tmp_path)
+    kinds = [job.kind for job in plan.jobs]
+    # A with two seeds, B with two, what C starts from first, two of C
+    assert (kinds.count("train"), kinds.count("evaluate")) == (7, 1)
+    b, b2, a, a2, c, head = plan.trials
+    for started, origin in ((b, a), (b2, a2), (head, a)):
+        assert started.train is not None and origin.train is not None
+        assert started.train.needs == (origin.train.folder,)
+        assert weights_of(started.train) == str(origin.train.folder / "model_final.pth")
+        assert plan.jobs.index(origin.train) < plan.jobs.index(started.train)
+    assert weights_of(head.evaluate) == str(head.train.folder / "model_final.pth")
+    (folder,) = c.train.needs
+    (origin,) = (job for job in plan.jobs if job.folder == folder)
+    assert origin.name.endswith(f"{STAGES} 2, seed 1, where C starts")
+    for words in (origin.arguments, a.train.arguments, b.train.arguments):
+        assert words[words.index("INPUT.RECOLOR") + 1] == "0.25"
+        assert words[words.index("SOLVER.MAX_ITER") + 1] == "7"
+
+
+def test_what_starts_from_a_transductive_training_is_transductive(
+    config: str, tmp_path: Path, monkeypatch
+) -> None:
+    def load(path: str, options=()) -> CfgNode:
+        cfg = load_config(path, options)
+        cfg.SELF_TRAINING = CfgNode({"ENABLED": cfg.MODEL.KERNELS.NUM_STAGES == 2})
+        return cfg
+
+    rows = [Row("t", "A", config), Row("t", "B", config, settings={STAGES: 2})]
+    rows += [Row("t", "C", config, start=Start(config, {STAGES: stages})) for stages in (2, 3)]
+    plans = Plan(define(*rows, seeds=(1,)), tmp_path)
+    assert [trial.transductive for trial in plans.trials] == [False] * 4
+    monkeypatch.setattr("benchmark.accuracy.plan.load_config", load)
+    plans = Plan(define(*rows, seeds=(1,)), tmp_path)
+    assert [trial.transductive for trial in plans.trials] == [False, True, True, False]
+
+
+def weights_of(job: Job) -> str:
+    """MODEL.WEIGHTS on its command line: the last one holds."""
+    words = job.arguments
+    return words[len(words) - words[::-1].index("MODEL.WEIGHTS")]
 
 
 def test_preparations_are_shared_and_named_by_their_words(config: str, tmp_path: Path) -> None:

@@ -66,6 +66,20 @@ def test_a_page_of_5000_classes(make, tmp_path):
             assert max(image.size) < 6000
 
 
+def test_cells_stand_below_their_evaluation(make, tmp_path):
+    cells = {"stride": 8, "metrics": {"hIoU@8": 30.0}, "differences": {"hIoU@8-hIoU": 1.76}}
+    _, rows, _ = make(save_evaluation(tmp_path / "pets", cells=cells))
+    assert rows[0] == ["in percent", "hIoU", "mIoU-seen", "mIoU-unseen", "pAcc"]
+    assert rows[1][:2] == ["pets", "28.24"]
+    assert rows[2:4] == [
+        ["pets, cells of 8", "30.00", "-", "-", "-"],
+        ["pets, difference", "+1.76", "-", "-", "-"],
+    ]
+    for broken in ({"stride": 8}, [], {**cells, "metrics": {"hIoU@8": 101}}):
+        with pytest.raises(UserError, match="metrics.json .*'cells'"):
+            make(save_evaluation(tmp_path / "pets", cells=broken))
+
+
 def test_a_page_about_one_evaluation(make, tmp_path):
     path = save_evaluation(tmp_path / "pets")
     source, rows, text = make(path)

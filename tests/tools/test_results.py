@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from benchmark.accuracy.pages import as_csv, markdown
 from benchmark.accuracy.plots import draw_plots, merge_curves
 from benchmark.accuracy.results import merge, read_results, spread, write_results
-from benchmark.accuracy.rows import CURVES, Row, Table
+from benchmark.accuracy.rows import CURVES, Row, Start, Table
 from examples import define, result
+from matplotlib.figure import Figure
 from PIL import Image
 
 from zsk.errors import UserError
@@ -80,6 +82,29 @@ def test_markdown() -> None:
     assert "## Title" in page and "## gone" in page and "## Nothing" not in page
 
 
+def test_transductive_systems_and_reported_numbers_stand_apart() -> None:
+    """Two tables, each with its own best; reported columns where a row of the table has some."""
+    reported = {"hIoU": 26.1, "seen": 78.0, "unseen": 15.64}
+    rows = (Row("t", "A+ST", "a", start=Start("/configs/a.yaml", {"K": 2})),)
+    rows += (Row("t", "B", "b"), Row("t", "A", "a", reported=reported))
+    table = Table("t", "Title", "", rows, settings={"Y": 3}, reported="VOC 15/5")
+    results = [result("A"), result("B", hiou=51.0), result("A+ST", hiou=90.0, transductive=True)]
+    page = markdown([*results, result("B+ST", transductive=True)], define(tables=(table,)), set())
+    inductive, transductive = page.split("### Transductive")
+    assert "## Title" in inductive.split("### Inductive")[0]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in inductive.splitlines()]
+    head, b, a = (row for row in cells if len(row) > 3 and row[0] in ("system", "A", "B"))
+    assert head[-3:] == ["reported hIoU", "reported seen", "reported unseen"]
+    assert b[3] == "**51.0**" and b[-3:] == ["-", "-", "-"]
+    assert a[3] == "50.0" and a[-3:] == ["26.1", "78.0", "15.6"]
+    assert "ST" not in inductive and "**90.0**" in transductive and "B+ST" in transductive
+    assert "reported hIoU" not in transductive
+    for words in ("on VOC 15/5. Not measured here", "`Y 3`", "on top: A+ST from a K 2."):
+        assert words in transductive
+    lines = list(csv.DictReader(io.StringIO(as_csv(results))))
+    assert [line["transductive"] for line in lines] == ["False", "False", "True"]
+
+
 def test_untrained_row_without_scores() -> None:
     untrained = result(hiou=None, iterations=None, train_seconds=None, params=None)
     page = markdown([untrained], define(), set())
@@ -113,6 +138,37 @@ def test_at_least_two_points_are_drawn(tmp_path: Path, plot, values, points, dra
     assert found == list(tmp_path.iterdir()) == [tmp_path / "t.png"] * drawn
     for path in found:  # lines, not text alone
         assert np.ptp(np.asarray(Image.open(path).convert("RGB")).astype(int), axis=2).max() > 90
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, logarithmic) -> None:
+    """On a logarithmic axis, 1 to 10 is as far as 10 to 100."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file: drawn.append(figure))
+    monkeypatch.setattr("benchmark.accuracy.plots.replacing", nullcontext)
+    values = {"A": (1, 10, 100), "B": (1, 100)}
+    results = [
+        result(
+            system,
+            seed,
+            hiou=10.0 * seed,
+            settings={"K": value},
+            transductive=system == "B",
+        )
+        for system in values
+        for value in values[system]
+        for seed in (1, 2)
+    ]
+    table = Table("t", "Title", "K", (), logarithmic=logarithmic)
+    draw_plots(define(tables=(table,)), results, [], tmp_path)
+    panel = drawn[0].axes[0]
+    lines = {line.get_label(): line for line in panel.get_lines()}
+    drawn_at = {name: tuple(line.get_xdata()) for name, line in lines.items()}
+    assert drawn_at == {"A": (1, 10, 100), "B (transductive)": (1, 100)}
+    assert list(lines["A"].get_ydata()) == [15.0] * 3
+    first, second, third = (panel.transData.transform((x, 15.0))[0] for x in values["A"])
+    assert (second - first == pytest.approx(third - second)) == logarithmic
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["1", "10", "100"]
 
 
 def test_curves_are_merged(tmp_path: Path) -> None:

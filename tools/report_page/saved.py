@@ -34,6 +34,7 @@ class SavedEvaluation:
         images: how many images were evaluated.
         vocabulary: the joint one, K classes; prompt names are the names.
         metrics, iou, acc: name → percent; classes without ground truth are absent.
+        cells: `zsk.evaluation.cells.section_of_cells`, {} where no cells were scored.
         conf: (K+1,K+1) int64, None where no confusion matrix was saved.
         provenance: "git_revision", "versions", "config_hash", …, as far as the file has them.
         written: the day (UTC) of the file's last change.
@@ -46,6 +47,7 @@ class SavedEvaluation:
     metrics: dict[str, float]
     iou: dict[str, float]
     acc: dict[str, float]
+    cells: dict[str, Any]
     conf: np.ndarray | None
     provenance: dict[str, Any]
     written: str
@@ -108,6 +110,7 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         metrics=report["metrics"],
         iou=report["IoU"],
         acc=report["Acc"],
+        cells=report.get("cells", {}),
         conf=_read_confusion(path, len(vocabulary)),
         provenance=report["provenance"],
         written=written,
@@ -124,9 +127,20 @@ def _check(report: Any) -> None:
         if not isinstance(report[key], kind):
             raise ValueError(f"its {key!r} is of another kind")
     for key in _NUMBERS:
-        for name, value in report[key].items():
-            if type(value) not in (int, float) or not 0 <= value <= 100:
-                raise ValueError(f"{name!r} in its {key!r} is no percentage")
+        _check_numbers(report[key], key)
+    cells = report.get("cells", {"stride": 1, "metrics": {}, "differences": {}})
+    if not isinstance(cells, dict) or type(cells.get("stride")) is not int:
+        raise ValueError("its 'cells' is of another kind")
+    _check_numbers(cells.get("metrics"), "cells")
+    _check_numbers(cells.get("differences"), "cells", least=-100)
+
+
+def _check_numbers(numbers: Any, key: str, least: float = 0) -> None:
+    if not isinstance(numbers, dict):
+        raise ValueError(f"its {key!r} is of another kind")
+    for name, value in numbers.items():
+        if type(value) not in (int, float) or not least <= value <= 100:
+            raise ValueError(f"{name!r} in its {key!r} is no percentage")
 
 
 def _vocabulary(report: dict[str, Any], path: Path) -> Vocabulary:

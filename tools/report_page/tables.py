@@ -11,6 +11,7 @@ from report_page.confusion import top_confusions
 from report_page.reported import Benchmark
 from report_page.saved import SavedEvaluation
 
+from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.report import HEADLINE, percent
 from zsk.vocabulary import Vocabulary
 
@@ -33,13 +34,20 @@ class Table(NamedTuple):
 
 
 def headline_table(evaluations: Sequence[SavedEvaluation], benchmark: Benchmark | None) -> Table:
-    """Evaluations of one task, the best of several in bold, then the source's reported rows."""
+    """Evaluations of one task, the best of several in bold, then the source's reported rows.
+
+    Below an evaluation with cells stand their numbers and how far they are from those of pixels.
+    """
     shown = {key for evaluation in evaluations for key in evaluation.metrics}
     if benchmark is not None:
         shown.update(_REPORTED_KEYS)
     keys = [key for key in HEADLINE if key in shown] + sorted(shown - set(HEADLINE))
     columns = [_best_in_bold([e.metrics for e in evaluations], key) for key in keys]
-    rows = [Row(e.label, cells) for e, *cells in zip(evaluations, *columns)]
+    rows = []
+    for e, *cells in zip(evaluations, *columns):
+        rows.append(Row(e.label, cells))
+        further = rows_of_cells(e.cells, keys) if e.cells else {}
+        rows += [Row(f"{e.label}, {name}", numbers) for name, numbers in further.items()]
     for result in benchmark.results if benchmark is not None else ():
         numbers = dict(zip(_REPORTED_KEYS, (result.hiou, result.seen, result.unseen)))
         mark = "*" if result.note else ""

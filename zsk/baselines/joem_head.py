@@ -23,6 +23,7 @@ from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
+    cell_weights,
     check_one_feature,
     labelled_cross_entropy,
     with_maximum,
@@ -88,14 +89,20 @@ class JoEmHead(PixelHead):
             return 2 * products - lengths - embeddings.square().sum(dim=-3, keepdim=True)
 
     def losses(
-        self, features: Sequence[Mapping[str, Tensor]], text: Tensor, sem_seg: Tensor
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Cross-entropy of the classifier, boundary-aware regression, semantic consistency."""
         maps = [self(one) for one in features]
         columns = self.known.columns(text)
         logits = with_maximum([self.classifier(one)[:, columns] for one in maps])
         entropies = [
-            labelled_cross_entropy(one, cell_labels(sem_seg, one.shape[-2:])) for one in logits
+            labelled_cross_entropy(one, cell_labels(sem_seg, size), cell_weights(weights, size))
+            for one in logits
+            for size in [one.shape[-2:]]
         ]
         prototypes = self.generator(text.float())
         regressions = [boundary_aware_regression(one, prototypes, sem_seg) for one in maps]

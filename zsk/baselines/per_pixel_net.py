@@ -157,7 +157,7 @@ class PerPixelNet(nn.Module):
         labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
         weights = padded_weights(batched_inputs, self.device, self.divisibility or self.stride)
         features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
-        return self.sem_seg_head.losses(features, text, labels, *weights)
+        return self.sem_seg_head.losses(features, text, labels, weights)
 
     def encode(
         self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0

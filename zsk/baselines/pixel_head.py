@@ -32,13 +32,13 @@ class PixelHead(nn.Module):
         """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
         raise NotImplementedError
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, *weights: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
         """Cross-entropy of one map of scores, 0, but in the graph, when nothing is labelled.
 
         Args:
             logits: (B,K,h,w).
             sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
-            weights: of the labels, (B,H,W) float32; none: all 1.
+            weights: of the labels, (B,H,W) float32; None: all 1.
         """
         raise NotImplementedError
 
@@ -47,7 +47,7 @@ class PixelHead(nn.Module):
         features: Sequence[Mapping[str, Tensor]],
         text: Tensor,
         sem_seg: Tensor,
-        *weights: Tensor,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The losses of a training step: the sum over all scales and, of several, the maximum.
 
@@ -57,7 +57,7 @@ class PixelHead(nn.Module):
             sem_seg, weights: as above.
         """
         maps = with_maximum([self.class_logits(self(one), text) for one in features])
-        losses = [self.map_loss(one, sem_seg, *weights) for one in maps]
+        losses = [self.map_loss(one, sem_seg, weights) for one in maps]
         return {"loss_sem_seg": torch.stack(losses).sum()}
 
 
@@ -76,12 +76,14 @@ def cell_labels(sem_seg: Tensor, size: Sequence[int]) -> Tensor:
     return labels[:, 0].long()
 
 
-def cell_weights(weights: Tensor, size: Sequence[int]) -> Tensor:
+def cell_weights(weights: Tensor | None, size: Sequence[int]) -> Tensor | None:
     """(B,H,W) float32 -> (B,h,w), as `cell_labels`."""
+    if weights is None:
+        return None
     return F.interpolate(weights[:, None], tuple(size), mode="nearest-exact")[:, 0]
 
 
-def labelled_cross_entropy(logits: Tensor, labels: Tensor, *weights: Tensor) -> Tensor:
+def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """The mean over the labelled places, in float32; 0, but in the graph, where there are none.
 
     Args:
@@ -92,8 +94,8 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, *weights: Tensor) -> 
     """
     ignore = ignore_label(logits.shape[1])
     counts = (labels != ignore).float()
-    for given in weights:
-        counts = counts * given
+    if weights is not None:
+        counts = counts * weights
     with torch.autocast(device_type=logits.device.type, enabled=False):
         losses = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="none")
     return (losses * counts).sum() / counts.sum().clamp(min=1)

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from zsk.proposals.build import check_settings
 
 from .aspp_sum import AsppSum
-from .pixel_head import PixelHead, cell_labels, cell_weights, check_one_feature, labelled_cross_entropy
+from .pixel_head import (
+    PixelHead,
+    cell_labels,
+    cell_weights,
+    check_one_feature,
+    labelled_cross_entropy,
+)
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -53,8 +59,8 @@ class SPNetHead(PixelHead):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, *weights: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean over the labelled cells; a cell has the label in its middle."""
         size = logits.shape[-2:]
-        cells = [cell_weights(given, size) for given in weights]
-        return labelled_cross_entropy(logits, cell_labels(sem_seg, size), *cells)
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)

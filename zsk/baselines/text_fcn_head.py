@@ -64,8 +64,8 @@ class TextFCNHead(PixelHead):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return self.temperature * torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, *weights: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean over the labelled pixels: small segments survive at the labels' size."""
         with torch.autocast(device_type=logits.device.type, enabled=False):
             logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-        return labelled_cross_entropy(logits, sem_seg, *weights)
+        return labelled_cross_entropy(logits, sem_seg, weights)

@@ -18,6 +18,7 @@ from zsk.data.images import read_oriented_image
 from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
 from zsk.data.vocabularies import get_vocabulary
+from zsk.true_scale import grid_of_cells
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 
 MEANS = (30.0, 225.0)  # of the new colour of a channel
@@ -31,6 +32,7 @@ class ZeroShotMapper:
         "height", "width": int, size of the photo as displayed, before any resizing.
         "photo_orientation": int, EXIF's.
         "image": (3,H,W) uint8 RGB tensor.
+        "cells": in testing with TEST.CELL_STRIDE, the (rows, columns) of the cells on the image.
         "vocabulary": the joint vocabulary, or the seen classes: in training, and in testing with
             TEST.VOCABULARY "seen".
         "sem_seg": in training, (H,W) int64 tensor of ids into "vocabulary"; its `ignore_label`, 255
@@ -52,6 +54,7 @@ class ZeroShotMapper:
         vocabulary: Vocabulary,
         augmentations: Sequence[Any],
         recolor: float = 0.0,
+        cell_stride: int = 0,
     ) -> None:
         """
         Args:
@@ -60,11 +63,13 @@ class ZeroShotMapper:
                 classes to choose from.
             augmentations: Detectron2 augmentations, applied in order.
             recolor: in training, the share of segments to recolour, in [0, 1].
+            cell_stride: pixels of the image per cell of "cells"; 0: no such key.
 
         Raises:
             UserError: training without a seen class.
         """
         self.recolor = recolor
+        self.cell_stride = cell_stride
         self.is_train = is_train
         self.vocabulary = vocabulary.seen_only() if is_train else vocabulary
         self.augmentations = T.AugmentationList(list(augmentations))
@@ -96,6 +101,7 @@ class ZeroShotMapper:
                 else eval_resize(cfg)
             ),
             "recolor": cfg.INPUT.RECOLOR,
+            "cell_stride": 0 if is_train else cfg.TEST.CELL_STRIDE,
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -125,8 +131,10 @@ class ZeroShotMapper:
                 image, label_maps["sem_seg"], label_maps["unnamed"] = recolor_segments(
                     image, view.sem_seg, self.recolor, rng, ignore_label(len(self.vocabulary))
                 )
+        stride = self.cell_stride
         return {
             **record,
+            **({"cells": grid_of_cells(image.shape[:2], stride)} if stride else {}),
             "height": height,
             "width": width,
             "image": torch.from_numpy(image.transpose(2, 0, 1).copy()),

@@ -89,8 +89,8 @@ def training_records(names: Sequence[str], count: int = 0) -> list[dict[str, Any
 
     Args:
         names: as in DATASETS.TRAIN.
-        count: only as many, the first ones of a random order that the number of all records
-            decides alone; 0: all, as they are listed.
+        count: fewer than all: the first ones of a random order that the number of all records
+            decides alone; 0 or all: all, as they are listed.
 
     Raises:
         UserError: the data sets do not share one vocabulary, or have fewer images.
@@ -110,8 +110,7 @@ def training_records(names: Sequence[str], count: int = 0) -> list[dict[str, Any
             f"DATASETS.TRAIN_IMAGES is {count}, but {', '.join(names)} has {len(records)} images: "
             f"give {len(records)} or fewer, or 0 for all"
         )
-    if (
-        count
-    ):  # all are shuffled, so that the images of a small count are among those of a large one
-        random.Random(0).shuffle(records)
-    return records[:count] if count else records
+    if not 0 < count < len(records):
+        return records
+    random.Random(0).shuffle(records)  # all of them: the first 100 are among the first 200
+    return records[:count]

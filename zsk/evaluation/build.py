@@ -8,6 +8,7 @@ from detectron2.evaluation import DatasetEvaluators
 
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
+from zsk.evaluation.cells import cell_key
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.report import HEADLINE_SEEN_ONLY, headline
@@ -43,6 +44,7 @@ def build_evaluators(
             run_info=run_info,
             seen_only=seen_only,
             transductive=transductive,
+            cell_stride=cfg.TEST.CELL_STRIDE,
         )
     ]
     if cfg.TEST.PROPOSAL_RECALL:
@@ -85,6 +87,8 @@ def _metric_names(cfg: CfgNode, dataset_name: str) -> list[str]:
     seen_only = cfg.TEST.VOCABULARY == "seen"
     evaluator = ZeroShotEvaluator(dataset_name, trained_on=cfg.DATASETS.TRAIN, seen_only=seen_only)
     names = [*(HEADLINE_SEEN_ONLY if seen_only else headline(evaluator.groups))]
+    if cfg.TEST.CELL_STRIDE:
+        names += [cell_key(name, cfg.TEST.CELL_STRIDE) for name in names]
     if cfg.TEST.PROPOSAL_RECALL:
         names += ["bestIoU", *(f"bestIoU-{group}" for group in evaluator.groups)]
     return names + [

@@ -19,6 +19,7 @@ import detectron2
 import numpy as np
 from tabulate import tabulate
 
+from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
@@ -58,14 +59,19 @@ def heading(report: Mapping[str, Any]) -> str:
 def tables(
     report: Mapping[str, Any], vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
 ) -> list[str]:
-    """The headline row and the per-class table, as text; "-" where there is no ground truth.
+    """The headline table and the per-class table, as text; "-" where there is no ground truth.
 
-    `report`: the content of METRICS_FILE.
+    `report`: the content of METRICS_FILE. With cells the headline has a row of pixels, one of cells
+    and one of their differences.
     """
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
     if all(vocabulary.seen):  # no zero-shot numbers
         keys = tuple(key for key in keys if key in report["metrics"])
-    numbers = [percent(report["metrics"], key) for key in keys]
+    head, numbers = [*keys], [[percent(report["metrics"], key) for key in keys]]
+    if "cells" in report:
+        further = rows_of_cells(report["cells"], keys).items()
+        head = ["scored", *keys]
+        numbers = [["pixels", *numbers[0]], *([name, *row] for name, row in further)]
     rows = [
         [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]
         for name, seen in zip(vocabulary.names, vocabulary.seen)
@@ -73,7 +79,7 @@ def tables(
     form: dict[str, Any] = {"tablefmt": "pipe", "disable_numparse": True}  # a class may be "007"
     sides = ("left", "left", "right", "right")
     return [
-        tabulate([numbers], keys, stralign="right", **form),
+        tabulate(numbers, head, stralign="right", **form),
         tabulate(rows, ["class", "group", "IoU", "Acc"], colalign=sides, **form),
     ]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from detectron2.utils import comm
 
 from zsk.errors import UserError
+from zsk.evaluation.cells import labels_of_cells, section_of_cells
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
 from zsk.evaluation.report import heading, provenance, tables, write_report
@@ -21,7 +22,8 @@ logger = logging.getLogger(__name__)
 class ZeroShotEvaluator(LabelledEvaluator):
     """Adds images to one confusion matrix; memory does not grow with their number.
 
-    `process` takes per image {"pred_labels": (H,W) integer tensor at the label file's size}.
+    `process` takes per image {"pred_labels": (H,W) integer tensor at the label file's size} and,
+    with a `cell_stride`, "pred_cells" (h,w).
 
     Args:
         dataset_name, trained_on, seen_only: see `LabelledEvaluator`; `zsk.evaluation.metrics` has
@@ -31,6 +33,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
         run_info: more keys of the provenance ("config_hash", "seed").
         transductive: the model learned from pixels without labels (SELF_TRAINING), and all that is
             reported says so.
+        cell_stride: over 0: cells of so many pixels are scored, too (`zsk.evaluation.cells`).
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class ZeroShotEvaluator(LabelledEvaluator):
         run_info: Mapping[str, Any] | None = None,
         seen_only: bool = False,
         transductive: bool = False,
+        cell_stride: int = 0,
     ) -> None:
         super().__init__(dataset_name, trained_on, seen_only=seen_only)
+        self._cell_stride = cell_stride
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
         self._transductive = transductive
@@ -53,11 +58,16 @@ class ZeroShotEvaluator(LabelledEvaluator):
         super().reset()
         size = len(self.vocabulary) + 1
         self._conf = np.zeros((size, size), dtype=np.int64)
+        self._cells = np.zeros_like(self._conf)
 
     def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
         pred = output["pred_labels"].cpu().numpy()
         try:
             self._conf += confusion_matrix(pred, ground_truth, len(self.vocabulary))
+            if self._cell_stride:
+                cells = output["pred_cells"].cpu().numpy()
+                truth = labels_of_cells(ground_truth, cells.shape)
+                self._cells += confusion_matrix(cells, truth, len(self.vocabulary))
         except ValueError as error:
             raise UserError(f"label {file_name} cannot be scored: {error}") from error
 
@@ -66,10 +76,10 @@ class ZeroShotEvaluator(LabelledEvaluator):
 
         Returns:
             {"sem_seg": {"mIoU": …, "hIoU": …, "IoU-<class>": …, "Acc-<class>": …}} in percent, or
-            {"sem_seg_seen_only": {"mIoU-seen-only": …, …}}; None on all processes but the first
-            (as Detectron2 expects it).
+            {"sem_seg_seen_only": {"mIoU-seen-only": …, …}}, with "mIoU@8", "mIoU@8-mIoU" and so on
+            for cells; None on all processes but the first (as Detectron2 expects it).
         """
-        conf = sum_over_processes(self._conf)
+        conf, cells = map(sum_over_processes, (self._conf, self._cells))
         images, all_ignore = self.image_counts()
         if not comm.is_main_process():
             return None
@@ -80,26 +90,27 @@ class ZeroShotEvaluator(LabelledEvaluator):
                 self.dataset_name,
                 *(sum(self.joint_vocabulary.seen), len(self.joint_vocabulary)),
             )
-        report = self._report(conf, images, all_ignore)
+        report = self._report(conf, cells, images, all_ignore)
         for table in tables(report, self.vocabulary, self.groups):
             logger.info("%s\n%s", heading(report), table)
         # Detectron2's copy-paste line leaves out what has a "-" in its name
-        for line in (report["metrics"], (f"{v:.4f}" for v in report["metrics"].values())):
+        flat = dict(report["metrics"])
+        if "cells" in report:
+            flat |= report["cells"]["metrics"] | report["cells"]["differences"]
+        for line in (flat, (f"{value:.4f}" for value in flat.values())):
             logger.info("copypaste, all metrics: %s", ",".join(line))
         if self._output_dir is not None:
             write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
-        flat = dict(report["metrics"])
         for key in ("IoU", "Acc"):
             flat.update({f"{key}-{name}": value for name, value in report[key].items()})
         return OrderedDict({"sem_seg_seen_only" if self.seen_only else "sem_seg": flat})
 
-    def _report(self, conf: np.ndarray, images: int, all_ignore: int) -> dict[str, Any]:
-        if self.seen_only:
-            metrics = summarise_seen_only(conf, self.vocabulary)
-        else:
-            metrics = summarise(conf, self.vocabulary, self.groups)
+    def _report(
+        self, conf: np.ndarray, cells: np.ndarray, images: int, all_ignore: int
+    ) -> dict[str, Any]:
+        metrics = self._summary(conf)
         split = {"split_hash": self.joint_vocabulary.fingerprint()}
-        return {
+        report = {
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
             "cross_dataset": self.cross_dataset,
@@ -111,3 +122,23 @@ class ZeroShotEvaluator(LabelledEvaluator):
             "images_all_ignore": all_ignore,
             "provenance": {**provenance(), **split, **self._run_info},
         }
+        if self._cell_stride:
+            at_cells = self._summary(cells)
+            self._tell_lost(report["IoU"].keys() - at_cells.pop("IoU").keys())
+            del at_cells["Acc"]
+            report["cells"] = section_of_cells(metrics, at_cells, self._cell_stride)
+        return report
+
+    def _summary(self, conf: np.ndarray) -> dict[str, Any]:
+        if self.seen_only:
+            return summarise_seen_only(conf, self.vocabulary)
+        return summarise(conf, self.vocabulary, self.groups)
+
+    def _tell_lost(self, names: Collection[str]) -> None:
+        if names:
+            logger.warning(
+                "%s: no cell of %d pixels shows %s: the means of cells are over fewer classes",
+                self.dataset_name,
+                self._cell_stride,
+                ", ".join(sorted(names)),
+            )

@@ -8,21 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.rows import Definition, Grid, Row, Table
+from benchmark.accuracy.rows import CURVES, Definition, Grid, Row, Start, Table
+from benchmark.accuracy.sections import GRID, QUICK, ROW, START, TABLE, TOP, read_section
 
 from zsk.errors import UserError
-from zsk.strict_yaml import check_keys, read_yaml, typed
-
-# the keys of each section, with their types
-_TABLE = {"title": str, "plot": str, "rows": list}
-_ROW = {"system": str, "config": str, "settings": dict, "evaluate": dict, "trained": bool}
-_ROW |= {"prepare": dict, "seeds": int}
-_GRID = {"table": str, "images": int, "systems": list}
-_QUICK = {"tables": list, "seeds": list, "iterations": int, "settings": dict, "prepare": dict}
-_TOP = {**_QUICK, "tables": dict, "grid": dict, "quick": dict}
-
-_WORDS = {str: "a text in quotes", list: "a list", dict: "a section of keys", bool: "true or false"}
-_WORDS[int] = "a whole number of 1 or more"
+from zsk.strict_yaml import read_yaml
 
 
 def read_definition(
@@ -61,7 +51,7 @@ def read_definition(
 def _definition(content: Any, file: Path, quick: bool) -> Definition:
     if not isinstance(content, dict):
         raise UserError("it holds no keys: configs/synthetic/tables.yaml is an example")
-    chosen = _read(content, "", _TOP, required=("tables",))
+    chosen = read_section(content, "", TOP, required=("tables",))
     folder = file.resolve().parent
     tables = tuple(_table(str(name), table, folder) for name, table in content["tables"].items())
     if not tables:
@@ -72,7 +62,7 @@ def _definition(content: Any, file: Path, quick: bool) -> Definition:
     if quick:
         if "quick" not in content:
             raise UserError("it has no section quick, which --quick reads: add it")
-        prefix, own = "quick.", _read(content["quick"], "quick.", _QUICK)
+        prefix, own = "quick.", read_section(content["quick"], "quick.", QUICK)
         own["settings"] = {**chosen.get("settings", {}), **own.get("settings", {})}
         chosen = {"tables": chosen["tables"], "prepare": chosen.get("prepare", {}), **own}
         _check_names(chosen["tables"], tables, "key quick.tables")
@@ -90,36 +80,72 @@ def _definition(content: Any, file: Path, quick: bool) -> Definition:
 
 def _table(name: str, section: Any, folder: Path) -> Table:
     prefix = f"tables.{name}."
-    values = _read(section, prefix, _TABLE, required=("rows",))
+    values = read_section(section, prefix, TABLE, required=("rows",))
+    common = values.get("settings", {})
     listed = enumerate(values["rows"], 1)
-    rows = tuple(_row(name, row, f"{prefix}rows: row {i}: ", folder) for i, row in listed)
+    rows = tuple(_row(name, row, f"{prefix}rows: row {i}: ", folder, common) for i, row in listed)
     if not rows:
         raise UserError(f"key {prefix}rows is empty: give one row at least")
     identities = [row.identity for row in rows]
     for row in rows:
         if identities.count(row.identity) > 1:
             raise UserError(f"{row.where}: two rows are the same, give one another system name")
-    return Table(name, values.get("title", name), values.get("plot", ""), rows)
+        if row.reported and "reported" not in values:
+            raise UserError(
+                f"{row.where} has reported numbers: name their benchmark in key {prefix}reported"
+            )
+    table = Table(**{"title": name, "plot": "", **values, "name": name, "rows": rows})
+    if table.logarithmic:
+        _check_logarithmic(table, f"key {prefix}logarithmic")
+    return table
 
 
-def _row(table: str, section: Any, prefix: str, folder: Path) -> Row:
-    values = _read(section, prefix, _ROW, required=("system", "config"))
-    config = folder / values["config"]
-    if not config.is_file():
-        raise UserError(f"key {prefix}config: {config} does not exist")
-    row = Row(table, **{**values, "config": os.path.abspath(config)})
+def _check_logarithmic(table: Table, where: str) -> None:
+    if table.plot in ("", CURVES):
+        raise UserError(f"{where} is for a plot over a key: name the key in plot, or leave it out")
+    for row in table.rows:
+        value = row.shown_settings.get(table.plot, 1)
+        if type(value) not in (int, float) or value <= 0:
+            raise UserError(
+                f"{where}: {row.where} has no place on a logarithmic axis, which takes numbers "
+                "over 0 only"
+            )
+
+
+def _row(table: str, section: Any, prefix: str, folder: Path, common: Mapping[str, Any]) -> Row:
+    values = read_section(section, prefix, ROW, required=("system", "config"))
+    values["config"] = _config(values, prefix, folder)
+    if "from" in values:
+        values["start"] = _start(values.pop("from"), f"{prefix}from.", folder)
+    row = Row(table, common=common, **values)
     for key in row.evaluate:
         if key in row.settings:
             raise UserError(f"{prefix}{key} is in settings and in evaluate: give it once")
-    if not row.trained and row.seeds:
-        raise UserError(f"{prefix}seeds has no use in an untrained row: leave it out")
-    if not row.trained and row.evaluate:
-        raise UserError(f"{prefix}evaluate has no use in an untrained row: put it into settings")
+    if row.start and "MODEL.WEIGHTS" in row.settings:
+        raise UserError(f"{prefix}MODEL.WEIGHTS is what from gives: give one of them")
+    if not row.trained:
+        places = {"seeds": "leave it out", "from": "leave it out"}
+        places["evaluate"] = "put it into settings"
+        for key, advice in places.items():
+            if key in section:
+                raise UserError(f"{prefix}{key} has no use in an untrained row: {advice}")
     return row
 
 
+def _start(section: Any, prefix: str, folder: Path) -> Start:
+    values = read_section(section, prefix, START, required=("config",))
+    return Start(**{**values, "config": _config(values, prefix, folder)})
+
+
+def _config(values: Mapping[str, Any], prefix: str, folder: Path) -> str:
+    config = folder / values["config"]
+    if not config.is_file():
+        raise UserError(f"key {prefix}config: {config} does not exist")
+    return os.path.abspath(config)
+
+
 def _grid(section: Any, tables: Sequence[Table]) -> Grid:
-    values = _read(section, "grid.", _GRID, required=("table", "images"))
+    values = read_section(section, "grid.", GRID, required=("table", "images"))
     grid = Grid(**{**values, "systems": tuple(values.get("systems", ()))})
     _check_names([grid.table], tables, "key grid.table")
     known = [row.system for table in tables if table.name == grid.table for row in table.rows]
@@ -127,43 +153,6 @@ def _grid(section: Any, tables: Sequence[Table]) -> Grid:
         if system not in known:
             raise UserError(f"key grid.systems: {system!r} is not in the table {grid.table}")
     return grid
-
-
-def _read(
-    section: Any, prefix: str, kinds: Mapping[str, type], required: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The checked values of a section's keys; `prefix` stands before a key in messages."""
-    if not isinstance(section, dict):
-        raise UserError(
-            f"key {prefix.rstrip('.: ')} is {section!r}, but has to be a section of keys"
-        )
-    check_keys(section, prefix, tuple(kinds), required)
-    values = {key: typed(section, key, kinds[key], _WORDS[kinds[key]], prefix) for key in section}
-    for key, value in values.items():
-        if kinds[key] is int and value < 1:
-            raise UserError(f"key {prefix}{key} is {value}, but has to be 1 or more")
-        if key in ("settings", "evaluate"):
-            _check_settings(value, f"{prefix}{key}.")
-        if key == "prepare":
-            values[key] = _commands(value, f"{prefix}{key}.")
-    return values
-
-
-def _check_settings(settings: Mapping[Any, Any], prefix: str) -> None:
-    for name, value in settings.items():
-        if not isinstance(name, str) or value is None or isinstance(value, dict):
-            raise UserError(
-                f"key {prefix}{name} is {value!r}, but has to be a number, a text, true, false or "
-                "a list under a configuration key"
-            )
-
-
-def _commands(commands: Mapping[Any, Any], prefix: str) -> dict[str, tuple[str, ...]]:
-    for name in commands:
-        words = typed(commands, name, list, "a list of words", prefix)
-        if not words:
-            raise UserError(f"key {prefix}{name} is empty: give a program and its arguments")
-    return {str(name): tuple(map(str, words)) for name, words in commands.items()}
 
 
 def _seeds(seeds: list[Any], where: str) -> tuple[int, ...]:

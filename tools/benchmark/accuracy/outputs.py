@@ -61,6 +61,8 @@ def read_result(trial: Trial) -> Result:
         iterations=cfg.SOLVER.MAX_ITER if train else None,
         revision=report["provenance"].get("git_revision", "unknown"),
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
+        # the report knows of weights that a preparation trained, too
+        transductive=trial.transductive or report.get("transductive", False),
     )
 
 
@@ -89,9 +91,14 @@ def learning_curve(trial: Trial) -> Curve:
             # the last evaluation is noted after the last iteration, the others under their own
             point = min(iteration + 1, last)
             points[point] = (point, *split_scores(iou, trial.vocabulary))
-    row = {"table": trial.row.table, "system": trial.row.system}
-    settings = trial.row.shown_settings
-    return {**row, "settings": settings, "seed": trial.seed, "points": list(points.values())}
+    return {
+        "table": trial.row.table,
+        "system": trial.row.system,
+        "settings": trial.row.shown_settings,
+        "seed": trial.seed,
+        "transductive": trial.transductive,
+        "points": list(points.values()),
+    }
 
 
 def _log_lines(folder: Path) -> dict[int, dict[str, Any]]:

@@ -31,6 +31,18 @@ is the best IoU of the proposals with each segment. Parameters are the trained o
 the time of all iterations without start-up and evaluation, per image that of the model alone; \
 each program has one CPU thread and shares the machine with others: times show an order of size \
 only."""
+_REPORTED_KEYS = ("hIoU", "seen", "unseen")
+_REPORTED = (
+    "Reported: what the papers print for the published system on {}. Not measured here, and not "
+    "comparable with the other columns.\n"
+)
+_STARTS = (
+    "Training that starts from the weights of another one, whose iterations and time come on top: "
+)
+_TRANSDUCTIVE = (
+    "Transductive: the names of the unseen classes were known in training, for pseudo-labels on "
+    "the training photos. Not comparable with inductive systems.\n"
+)
 _SUPERVISED = (
     "\\* fully supervised, trained on masks of all classes: not zero-shot, and never the best.\n"
 )
@@ -73,17 +85,45 @@ def as_csv(results: Sequence[Result]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     numbers = [f"{name}_{part}" for name in MEASURES for part in ("mean", "std")]
-    writer.writerow(["table", "system", "settings", "seeds", "iterations", *numbers])
+    head = ["table", "system", "settings", "transductive", "seeds", "iterations"]
+    writer.writerow([*head, *numbers])
     for listed in by_row(results).values():
         first = listed[0]
         # the writer leaves the cell of a None empty
         values = [part for value in spreads(listed).values() for part in value or (None, None)]
-        row = [first.table, first.system, describe(first.settings), len(listed), first.iterations]
-        writer.writerow([*row, *values])
+        row = [first.table, first.system, describe(first.settings), first.transductive]
+        writer.writerow([*row, len(listed), first.iterations, *values])
     return file.getvalue()
 
 
 def _section(table: Table, results: Sequence[Result], supervised: Collection[str]) -> str:
+    """The heading, a table or, where some rows are transductive, one of each kind, and notes."""
+    parts = [f"## {table.title}\n"]
+    split = any(result.transductive for result in results)
+    for heading, flag in (("inductive", False), ("transductive", True)):
+        listed = [result for result in results if result.transductive is flag]
+        if listed:
+            parts += [f"### {heading.capitalize()}\n"] if split else []
+            parts.append(_table(table, listed, supervised) + "\n")
+    if split:
+        parts.append(_TRANSDUCTIVE)
+    if table.settings:
+        parts.append(f"Settings of all rows of this table: `{describe(table.settings)}`.\n")
+    starts = [
+        f"{row.system} from {Path(row.start.config).stem} {describe(row.start.settings)}".rstrip()
+        for row in table.rows
+        if row.start
+    ]
+    if starts:
+        parts.append(_STARTS + "; ".join(dict.fromkeys(starts)) + ".\n")
+    if any(row.reported for row in table.rows):
+        parts.append(_REPORTED.format(table.reported))
+    if any(result.system in supervised for result in results):
+        parts.append(_SUPERVISED)
+    return "\n".join(parts)
+
+
+def _table(table: Table, results: Sequence[Result], supervised: Collection[str]) -> str:
     found = by_row(results)
     wanted = [row.identity for row in table.rows]
     keys = [*(key for key in wanted if key in found), *(key for key in found if key not in wanted)]
@@ -91,10 +131,13 @@ def _section(table: Table, results: Sequence[Result], supervised: Collection[str
     shown = [name for name in _COLUMNS if any(values[name] for _, _, values in rows)]
     zero_shot = [values for first, _, values in rows if first.system not in supervised]
     best = {name: _best(name, zero_shot) for name in shown}
+    reported = {row.identity: row.reported for row in table.rows if row.identity in found}
     with_settings = any(first.settings for first, _, _ in rows)
+    with_reported = _REPORTED_KEYS if any(reported.values()) else ()
     head = ["system", *(["settings"] if with_settings else [])]
-    sides = ["left"] * len(head) + ["right"] * (2 + len(shown))
+    sides = ["left"] * len(head) + ["right"] * (2 + len(shown) + len(with_reported))
     head += ["iterations", "n", *(_COLUMNS[name] for name in shown)]
+    head += [f"reported {key}" for key in with_reported]
     lines = []
     for first, count, values in rows:
         ranked = first.system not in supervised
@@ -106,10 +149,10 @@ def _section(table: Table, results: Sequence[Result], supervised: Collection[str
             value, text = values[name], _text(name, values[name])
             is_best = ranked and value is not None and value.mean == best[name]
             cells.append(f"**{text}**" if is_best else text)
+        numbers = reported.get(first.row, {})
+        cells += [f"{numbers[key]:.1f}" if key in numbers else "-" for key in with_reported]
         lines.append(cells)
-    text = tabulate(lines, head, tablefmt="pipe", colalign=sides, disable_numparse=True)
-    note = "\n" + _SUPERVISED if any(first.system in supervised for first, _, _ in rows) else ""
-    return f"## {table.title}\n\n{text}\n{note}"
+    return tabulate(lines, head, tablefmt="pipe", colalign=sides, disable_numparse=True)
 
 
 def _best(name: str, rows: Sequence[Mapping[str, Spread | None]]) -> float | None:

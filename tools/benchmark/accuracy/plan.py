@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.accuracy.rows import Commands, Definition, Row, Settings, describe
+from benchmark.accuracy.options import as_words, fill, training_settings
+from benchmark.accuracy.rows import Commands, Definition, Row, Settings, Start, describe
 from benchmark.accuracy.runs import Job, Kind
 from detectron2.config import CfgNode
 
@@ -20,6 +20,7 @@ from zsk.load import config_hash, load_config, trained_names
 from zsk.vocabulary import Vocabulary
 
 _ROOT = Path(__file__).resolve().parents[3]
+WEIGHTS_FILE = "model_final.pth"  # what a training leaves
 _DIGITS = 12  # of a hash in a folder's name
 
 
@@ -33,6 +34,8 @@ class Trial:
         evaluate: the run whose scores count; `train` where its own last evaluation does.
         cfg: the configuration of `evaluate`.
         vocabulary: of the test data set's own split, whatever the row was trained on.
+        transductive: the training, or the one that it starts from, made pseudo-labels of the
+            unseen classes.
     """
 
     row: Row
@@ -41,6 +44,7 @@ class Trial:
     evaluate: Job
     cfg: CfgNode
     vocabulary: Vocabulary
+    transductive: bool = False
 
     @property
     def dataset(self) -> str:
@@ -80,20 +84,26 @@ class Plan:
     def _trial(self, row: Row, seed: int) -> Trial:
         places = {**self._common, "seed": str(seed), "config": row.config}
         needs = self._prepare(row.prepare, places, f"prepare {row.system}", self._common_needs)
-        options = _words(_training_settings(self._definition, row), places)
-        options += ["SEED", str(seed), "TEST.DUMP", "['png']"]
+        settings, transductive = row.settings, False
+        if row.start:
+            start, cfg = self._start(row, row.start, seed)
+            transductive = _makes_pseudo_labels(cfg)
+            settings = {**settings, "MODEL.WEIGHTS": str(start.folder / WEIGHTS_FILE)}
+            needs = (*needs, start.folder)
+        options = self._options(row, settings, seed, places)
         cfg = load_config(row.config, options)
         if len(cfg.DATASETS.TEST) != 1:
             raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
         training = config_hash(cfg)
-        folder = self._work / "runs" / f"{Path(row.config).stem}-{training[:_DIGITS]}"
+        transductive |= _makes_pseudo_labels(cfg)
+        folder = self._folder(row.config, cfg)
         name = f"{row.system} {describe(row.settings)}".rstrip() + f", seed {seed}"
         if row.trained:
             train = evaluate = self._job("train", name, folder, row.config, options, needs)
-            options = options + _words(row.evaluate, places)
+            options = options + as_words(row.evaluate, places)
             cfg = load_config(row.config, options)
             if config_hash(cfg) != training:  # else the training ends with this evaluation
-                options += ["MODEL.WEIGHTS", str(folder / "model_final.pth")]
+                options += ["MODEL.WEIGHTS", str(folder / WEIGHTS_FILE)]
                 needs = (folder, *needs)
                 folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
                 name += f", {describe(row.evaluate)}"
@@ -101,7 +111,29 @@ class Plan:
         else:
             train = None
             evaluate = self._job("evaluate", name, folder, row.config, options, needs)
-        return Trial(row, seed, train, evaluate, cfg, get_vocabulary(cfg.DATASETS.TEST[0]))
+        vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
+        return Trial(row, seed, train, evaluate, cfg, vocabulary, transductive)
+
+    def _start(self, row: Row, start: Start, seed: int) -> tuple[Job, CfgNode]:
+        """Plan the training that a row starts from; one that other rows have is shared."""
+        places = {**self._common, "seed": str(seed), "config": start.config}
+        options = self._options(row, start.settings, seed, places)
+        cfg = load_config(start.config, options)
+        name = f"{Path(start.config).stem} {describe(start.settings)}".rstrip()
+        name += f", seed {seed}, where {row.system} starts"
+        folder = self._folder(start.config, cfg)
+        needs = self._common_needs
+        return self._job("train", name, folder, start.config, options, needs), cfg
+
+    def _options(
+        self, row: Row, settings: Settings, seed: int, places: Mapping[str, str]
+    ) -> list[str]:
+        """The command line of a training for a row, whose own settings are `settings`."""
+        options = as_words(training_settings(self._definition, row.common, settings), places)
+        return [*options, "SEED", str(seed), "TEST.DUMP", "['png']"]
+
+    def _folder(self, config: str, cfg: CfgNode) -> Path:
+        return self._work / "runs" / f"{Path(config).stem}-{config_hash(cfg)[:_DIGITS]}"
 
     def _job(
         self,
@@ -128,7 +160,7 @@ class Plan:
         for name, words in commands.items():
             # the words and the configuration decide what is written; the checkout's place does not
             unplaced = {**places, "output": "{output}", "config": "{config}"}
-            content = [_fill(word, unplaced) for word in words]
+            content = [fill(word, unplaced) for word in words]
             if "config" in places and any("{config}" in word for word in words):
                 content.append(config_hash(load_config(places["config"])))
             digest = hashlib.sha256("\0".join(content).encode()).hexdigest()[:_DIGITS]
@@ -137,7 +169,7 @@ class Plan:
             if not program.is_file():
                 raise UserError(f"prepare.{name}: there is no program {words[0]}")
             output = str(folder / name)
-            arguments = tuple(_fill(word, {**places, "output": output}) for word in words[1:])
+            arguments = tuple(fill(word, {**places, "output": output}) for word in words[1:])
             job = Job(f"{what}: {name}", "prepare", folder, program, arguments, needs)
             self._jobs.setdefault(folder, job)
             places[name] = output
@@ -147,27 +179,27 @@ class Plan:
 
 def supervised_systems(definition: Definition) -> set[str]:
     """Names of the systems that are trained on masks of every class of a split with unseen ones."""
-    return {
-        row.system
-        for table in definition.tables
-        for row in table.rows
-        if row.trained and _is_supervised(definition, row)
-    }
+    known: dict[tuple[str, ...], bool] = {}
+    found = set()
+    for row in (row for table in definition.tables for row in table.rows if row.trained):
+        # keys of the data alone decide it, and placeholders name no data set
+        settings = training_settings(definition, row.common, row.settings)
+        data = {key: value for key, value in settings.items() if key.startswith("DATASETS.")}
+        options = tuple(str(word) for item in data.items() for word in item)
+        with _named(row):
+            if (row.config, *options) not in known:
+                known[row.config, *options] = _is_supervised(load_config(row.config, options))
+        if known[row.config, *options]:
+            found.add(row.system)
+    return found
 
 
-def _training_settings(definition: Definition, row: Row) -> Settings:
-    """Configuration keys of a row's training."""
-    iterations = definition.iterations
-    budget = {} if iterations is None else {"SOLVER.MAX_ITER": iterations}
-    return {**definition.settings, **budget, **row.settings}
+def _makes_pseudo_labels(cfg: CfgNode) -> bool:
+    return bool(cfg.get("SELF_TRAINING", {}).get("ENABLED", False))
 
 
-def _is_supervised(definition: Definition, row: Row) -> bool:
-    # placeholders may stay: none of them names a data set
-    options = [str(w) for item in _training_settings(definition, row).items() for w in item]
-    with _named(row):
-        cfg = load_config(row.config, options)
-        own = get_vocabulary(cfg.DATASETS.TEST[0])
+def _is_supervised(cfg: CfgNode) -> bool:
+    own = get_vocabulary(cfg.DATASETS.TEST[0])
     trained = Vocabulary.from_trained(own.names, own.prompt_names, trained_names(cfg))
     return not all(own.seen) and all(trained.seen)
 
@@ -179,21 +211,3 @@ def _named(row: Row) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{row.where}: {error}") from error
-
-
-def _words(settings: Settings, places: Mapping[str, str]) -> list[str]:
-    """Configuration keys and values as words of a command line."""
-    return [word for key, value in settings.items() for word in (key, _fill(str(value), places))]
-
-
-def _fill(text: str, places: Mapping[str, str]) -> str:
-    """Replace {name} by `places[name]`."""
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in places:
-            raise UserError(
-                f"{text!r} has the placeholder {match[0]}: known are {', '.join(places)}"
-            )
-        return places[match[1]]
-
-    return re.sub(r"\{(\w+)\}", value, text)

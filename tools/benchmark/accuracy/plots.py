@@ -22,8 +22,9 @@ _SCORES = {"hiou": "hIoU", "miou_seen": "mIoU seen", "miou_unseen": "mIoU unseen
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 Curve = dict[str, Any]
-"""The learning curve of one row with one seed: "table", "system", "settings", "seed" and "points",
-(iteration, hIoU, mIoU-seen, mIoU-unseen) in percent or None."""
+"""The learning curve of one row with one seed: "table", "system", "settings", "seed",
+"transductive" (False where it is missing) and "points", (iteration, hIoU, mIoU-seen, mIoU-unseen)
+in percent or None."""
 Values = dict[float, list[float | None]]
 """x → the y of each seed."""
 Lines = dict[str, list[Values]]
@@ -67,7 +68,8 @@ def _over_iterations(curves: Sequence[Curve]) -> Lines:
     """A line for each row."""
     lines: Lines = {}
     for curve in curves:
-        label = f"{curve['system']} {describe(curve['settings'])}".rstrip()
+        name = _name(curve["system"], curve.get("transductive", False))
+        label = f"{name} {describe(curve['settings'])}".rstrip()
         line = lines.setdefault(label, [{} for _ in _SCORES])
         for x, *scores in curve["points"]:
             for values, score in zip(line, scores):
@@ -82,11 +84,16 @@ def _over_setting(results: Sequence[Result], key: str) -> tuple[Lines, dict[Any,
     ticks = {value: value if numeric else i for i, value in enumerate(dict.fromkeys(settings))}
     lines: Lines = {}
     for result in results:
-        line = lines.setdefault(result.system, [{} for _ in _SCORES])
-        for values, name in zip(line, _SCORES):
+        name = _name(result.system, result.transductive)
+        line = lines.setdefault(name, [{} for _ in _SCORES])
+        for values, score in zip(line, _SCORES):
             x = ticks[result.settings[key]]
-            values.setdefault(x, []).append(getattr(result, name))
+            values.setdefault(x, []).append(getattr(result, score))
     return lines, ticks
+
+
+def _name(system: str, transductive: bool) -> str:
+    return f"{system} (transductive)" if transductive else system
 
 
 def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> None:
@@ -105,6 +112,8 @@ def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> No
             panel.plot(xs, ys, "o-", markersize=3, color=colour, label=label)
             panel.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         if ticks:
+            panel.set_xscale("log" if table.logarithmic else "linear")
+            panel.minorticks_off()  # the values alone are labelled
             panel.set_xticks(list(ticks.values()), list(map(str, ticks)))
         panel.set_title(title, fontsize=10)
         panel.set_xlabel(table.plot if ticks else "iteration", fontsize=8)

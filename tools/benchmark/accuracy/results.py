@@ -35,7 +35,8 @@ class Result:
     """One row with one seed; scores in percent, None where a system has no such number.
 
     `settings` tell the row from others of its system, `params` counts trained parameters,
-    `revision` is the commit and `date` the day (UTC) of the evaluation.
+    `revision` is the commit and `date` the day (UTC) of the evaluation. `transductive`: the names
+    of the unseen classes were known in training, for pseudo-labels on the training photos.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Result:
     iterations: int | None
     revision: str
     date: str
+    transductive: bool = False
 
     @property
     def row(self) -> RowKey:

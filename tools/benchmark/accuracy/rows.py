@@ -18,17 +18,28 @@ CURVES = "learning curves"
 
 
 @dataclass(frozen=True)
+class Start:
+    """A training whose final weights another one starts from; `config` is an absolute path."""
+
+    config: str
+    settings: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Row:
     """One configuration in a table.
 
     Attributes:
         table, system: names; together with `shown_settings` they identify the row.
         config: absolute path of the configuration file.
+        common: configuration keys of every row of the table, of trainings to start from, too.
         settings: configuration keys that change the training.
         evaluate: configuration keys that change the evaluation only.
         trained: False: the system is evaluated as it is.
         prepare: run before the training.
         seeds: how many of the benchmark's seeds the row takes at most, None for all.
+        start: the training, with the same seed, that this one starts from, None for none.
+        reported: what others print for the system: "hIoU", "seen" and "unseen" in percent, or {}.
     """
 
     table: str
@@ -39,6 +50,9 @@ class Row:
     trained: bool = True
     prepare: Commands = field(default_factory=dict)
     seeds: int | None = None
+    common: Settings = field(default_factory=dict)
+    start: Start | None = None
+    reported: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shown_settings(self) -> dict[str, Any]:
@@ -57,12 +71,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `plot` is "" (none), CURVES, or the key that its rows vary, the plot's x axis."""
+    """A table.
+
+    Attributes:
+        name, title: the heading is the title.
+        plot: "" (none), CURVES, or the key that its rows vary, the plot's x axis.
+        rows: one at least, but for results that no definition knows.
+        settings: configuration keys of every row.
+        logarithmic: the plot's x axis.
+        reported: the benchmark that the rows' reported numbers are of.
+    """
 
     name: str
     title: str
     plot: str
     rows: tuple[Row, ...]
+    settings: Settings = field(default_factory=dict)
+    logarithmic: bool = False
+    reported: str = ""
 
 
 @dataclass(frozen=True)
