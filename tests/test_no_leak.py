@@ -54,9 +54,9 @@ class Recorder(nn.Module):
 class RecordingHead(SPNetHead):
     """Keeps the labels that its losses are given, and how many classes it scores."""
 
-    def map_loss(self, logits, sem_seg):
+    def map_loss(self, logits, sem_seg, weights=None):
         self.num_classes, self.labels = logits.shape[1], sem_seg
-        return super().map_loss(logits, sem_seg)
+        return super().map_loss(logits, sem_seg, weights)
 
 
 class Cells(nn.Module):

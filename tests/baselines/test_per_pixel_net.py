@@ -114,7 +114,7 @@ class GreenFromAfar(LogitsOfEveryPixel):
             return pixels
         return torch.tensor([0.0, 2.0, 0.0])[:, None, None] * pixels
 
-    def map_loss(self, logits, sem_seg):
+    def map_loss(self, logits, sem_seg, weights=None):
         return logits.amax() + sem_seg.shape[-1]
 
 
