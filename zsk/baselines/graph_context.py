@@ -65,7 +65,7 @@ def node_features(features: Tensor, graph: SegmentGraph) -> Tensor:
 
 
 class GraphGenerator(nn.Module):
-    """Graph convolutions: a node has the mean over itself and its neighbours in every layer."""
+    """Graph convolutions: every layer has weights for a node and for the mean of its neighbours."""
 
     def __init__(
         self,
@@ -74,28 +74,35 @@ class GraphGenerator(nn.Module):
         hidden_dims: Sequence[int],
         feature_dim: int,
         dropout: Sequence[float],
+        squash: bool = False,
     ):
         """
         Args:
             hidden_dims: widths of the hidden layers, each with LeakyReLU.
             dropout: behind each hidden layer.
+            squash: features are sigmoids.
         """
         super().__init__()
         assert len(dropout) == len(hidden_dims)
         widths = [vector_dim + noise_dim, *hidden_dims, feature_dim]
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:]))
+        # of their own: with the same weights, two nodes with no other neighbours would be the same
+        self.layers = nn.ModuleList(
+            nn.Linear(2 * width, following) for width, following in zip(widths, widths[1:])
+        )
         self.dropout = list(dropout)
         self.noise_dim = noise_dim
+        self.squash = squash
 
     def forward(self, vectors: Tensor, noise: Tensor, edges: Tensor) -> Tensor:
         """Class vectors (N,E), noise (N,Z) and edges (N,N) bool of nodes -> features (N,D)."""
-        near = edges.float() + torch.eye(len(edges), device=edges.device)
-        mean = near / near.sum(dim=1, keepdim=True)
+        mean = edges / edges.sum(dim=1, keepdim=True).clamp(min=1)
         values = torch.cat([vectors, noise], dim=1)
-        for layer, share in zip(self.layers, self.dropout):
-            values = F.leaky_relu(mean @ layer(values), NEGATIVE_SLOPE)
-            values = F.dropout(values, share, self.training)
-        return mean @ self.layers[-1](values)
+        for i, layer in enumerate(self.layers):
+            if i:
+                values = F.leaky_relu(values, NEGATIVE_SLOPE)
+                values = F.dropout(values, self.dropout[i - 1], self.training)
+            values = layer(torch.cat([values, mean @ values], dim=1))
+        return values.sigmoid() if self.squash else values
 
     def _generate(self, graph: SegmentGraph, vectors: Tensor) -> Tensor:
         noise = torch.randn(len(graph.classes), self.noise_dim, device=vectors.device)

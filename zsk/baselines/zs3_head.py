@@ -32,8 +32,12 @@ from .pixel_head import PixelHead, cell_labels, check_one_feature, labelled_cros
 INIT_STD = 0.01  # of the classifier
 
 
-class SummedAspp(nn.Module):
-    """DeepLabV2's ASPP of one backbone feature."""
+class SquashedAspp(nn.Module):
+    """DeepLabV2's ASPP of one backbone feature, through a sigmoid as in CaGNet.
+
+    The kernels of the generator's loss have the widths of such features, and see no difference
+    between DeepLabV2's own, which lie much further apart.
+    """
 
     def __init__(self, in_feature: str, aspp: AsppSum):
         super().__init__()
@@ -41,8 +45,8 @@ class SummedAspp(nn.Module):
         self.aspp = aspp
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Backbone features -> (B,D,h,w)."""
-        return self.aspp(features[self.in_feature])
+        """Backbone features -> (B,D,h,w) float32 in [0,1]."""
+        return self.aspp(features[self.in_feature]).float().sigmoid()
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -94,16 +98,16 @@ class ZS3Head(PixelHead):
         embed_dim: int,
         classes: KnownClasses,
     ) -> dict[str, Any]:
-        head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
+        head = cfg.MODEL.SEM_SEG_HEAD
         check_one_feature(head)
         check_settings(cfg, input_shape)
         return {
             "feature_map": _build_feature_map(head, input_shape),
-            "generator": _build_generator(synthesis, embed_dim, head.CONVS_DIM),
+            "generator": _build_generator(cfg, embed_dim),
             "classes": classes,
             "dim": head.CONVS_DIM,
-            "start": synthesis.START,
-            "unseen_factor": synthesis.UNSEEN_FACTOR,
+            "start": cfg.MODEL.SYNTHESIS.START,
+            "unseen_factor": cfg.MODEL.SYNTHESIS.UNSEEN_FACTOR,
         }
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -178,18 +182,20 @@ def _build_feature_map(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> n
         return build_aspp_features(head, input_shape, head.CONVS_DIM)
     name = head.IN_FEATURES[0]
     channels = int(input_shape[name].channels or 0)
-    return SummedAspp(name, AsppSum(channels, head.CONVS_DIM, head.ASPP_DILATIONS))
+    return SquashedAspp(name, AsppSum(channels, head.CONVS_DIM, head.ASPP_DILATIONS))
 
 
-def _build_generator(synthesis: CfgNode, embed_dim: int, dim: int) -> LayoutGenerator:
+def _build_generator(cfg: CfgNode, embed_dim: int) -> LayoutGenerator:
     """The noise is as wide as the class vectors."""
+    head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
     hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
     if len(hidden) != len(dropout):
         raise UserError(
             f"MODEL.SYNTHESIS.DROPOUT is {list(dropout)}, but HIDDEN_DIMS is {list(hidden)}: give "
             "one dropout for each hidden layer"
         )
+    squash = not head.FINE_FEATURE
+    shape = (embed_dim, embed_dim, hidden, head.CONVS_DIM, dropout, squash)
     if synthesis.GRAPH:
-        return GraphGenerator(embed_dim, embed_dim, hidden, dim, dropout)
-    network = FeatureGenerator(embed_dim, embed_dim, hidden, dim, dropout)
-    return CellGenerator(network, synthesis.SAMPLES)
+        return GraphGenerator(*shape)
+    return CellGenerator(FeatureGenerator(*shape), synthesis.SAMPLES)
