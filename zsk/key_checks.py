@@ -90,8 +90,9 @@ def check_together(cfg: CfgNode) -> None:
             f"TEST.CELL_STRIDE is {cfg.TEST.CELL_STRIDE} and TEST.AUG.ENABLED is True, but views "
             "of several sizes have no cells in common: set TEST.CELL_STRIDE to 0 or "
             "TEST.AUG.ENABLED to False"
+        )
     start, iterations = cfg.MODEL.SYNTHESIS.START, solver.MAX_ITER
-    if start >= iterations:
+    if start >= iterations and not training.ENABLED:  # whose labels are of unseen classes
         raise UserError(
             f"MODEL.SYNTHESIS.START is {start}, but the training ends after SOLVER.MAX_ITER "
             f"{iterations}, before an unseen class is learned: give a smaller START"

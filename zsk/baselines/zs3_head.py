@@ -27,7 +27,14 @@ from .cell_generator import NO_CLASS, CellGenerator, LayoutGenerator, drawn_layo
 from .feature_generator import FeatureGenerator
 from .graph_context import GraphGenerator
 from .known_classes import KnownClasses
-from .pixel_head import PixelHead, cell_labels, check_one_feature, labelled_cross_entropy, unused
+from .pixel_head import (
+    PixelHead,
+    cell_labels,
+    cell_weights,
+    check_one_feature,
+    labelled_cross_entropy,
+    unused,
+)
 
 INIT_STD = 0.01  # of the classifier
 
@@ -54,6 +61,7 @@ class ZS3Head(PixelHead):
     """Features of cells, and a linear classifier of the known classes on them."""
 
     learns_classifier = True
+    names_known_classes = True
     adam_parts = ("generator",)
     weights: Tensor
 
@@ -125,9 +133,11 @@ class ZS3Head(PixelHead):
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...dhw,kd->...khw", embeddings, weight) + bias[:, None, None]
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
-        """The mean over the labelled cells; a cell has the label in its middle."""
-        return labelled_cross_entropy(logits, cell_labels(sem_seg, logits.shape[-2:]))
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean over the labelled cells; a cell has the label and the weight in its middle."""
+        size = logits.shape[-2:]
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)
 
     def learns_features(self, text: Tensor) -> bool:
         """Until START, and always where labels are of unseen classes, too: a teacher's."""
@@ -135,10 +145,19 @@ class ZS3Head(PixelHead):
         return labels_of_all or get_event_storage().iter < self.start
 
     def losses(
-        self, features: Sequence[Mapping[str, Tensor]], text: Tensor, sem_seg: Tensor
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        """As those of every head while the features learn; then those of the generator, too.
+
+        Args:
+            weights: of a teacher's labels, which are learned as in the first phase.
+        """
         if self.learns_features(text):
-            losses = super().losses(features, text, sem_seg)
+            losses = super().losses(features, text, sem_seg, weights)
             return {**losses, "loss_sem_seg": losses["loss_sem_seg"] + unused(self.generator)}
         columns, ignore = self.classes.columns(text), ignore_label(len(text))
         by_scale = []
