@@ -12,12 +12,15 @@ import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
+from detectron2.utils.events import EventStorage
 from PIL import Image
 from torch import nn
 
 from zsk.answer import PixelAnswer
+from zsk.baselines.known_classes import KnownClasses
 from zsk.baselines.per_pixel_net import PerPixelNet
 from zsk.baselines.spnet_head import SPNetHead
+from zsk.baselines.zs3_head import ZS3Head
 from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
 from zsk.data.labels import read_joint_label
@@ -67,6 +70,11 @@ class Cells(nn.Module):
 
     def output_shape(self):
         return {"res5": ShapeSpec(channels=3, stride=1)}
+
+
+class OwnFeature(nn.Module):
+    def forward(self, features):
+        return features["res5"]
 
 
 class Blind(nn.Module):
@@ -213,6 +221,43 @@ def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -
     assert cow == [column for column in values[1:] if column % 4 != 2 and column != 200]
     for other in found[1:]:
         assert all(torch.equal(one, two) for one, two in zip(found[0], other))
+
+
+class RecordingGenerator(nn.Module):
+    """Keeps the layouts of real features that it is given, and those that it is to fill."""
+
+    def losses(self, features, layout, vectors, class_logits):
+        self.real = layout
+        return {"loss_mmd": features.new_zeros(())}
+
+    def fill(self, layout, vectors):
+        self.filled = layout
+        return vectors.new_zeros(int((layout >= 0).sum()), 3)
+
+
+@pytest.mark.parametrize("split", ["voc", "coco_stuff"])
+def test_generated_features(tmp_path: Path, split: str) -> None:
+    """Real features are of seen classes, and generated ones lie in their cells only."""
+    vocabulary = get_split(split)
+    register_joint(tmp_path, vocabulary)
+    vectors = torch.eye(len(vocabulary))
+    generator, classes = RecordingGenerator(), KnownClasses(vectors, vocabulary.seen_mask)
+    head = ZS3Head(OwnFeature(), generator, classes, dim=3, start=0, unseen_factor=1.0)
+    net = PerPixelNet(
+        backbone=Cells(),
+        sem_seg_head=head,
+        dense_clip=None,
+        text_classifier=lambda words: vectors[[vocabulary.names.index(n) for n in words.names]],
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    batch = next(iter(build_train_loader(train_config("joint", 4, len(vocabulary) + 1, batch=1))))
+    with EventStorage():
+        net.train()(batch)
+    expected = torch.arange(len(vocabulary) + 1)
+    expected[:-1][~vocabulary.seen_mask] = expected[-1] = -1
+    assert torch.equal(generator.real[0], expected.expand(4, -1))
+    assert torch.equal(generator.filled >= 0, generator.real >= 0)
 
 
 def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:

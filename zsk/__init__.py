@@ -1,7 +1,7 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
 Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, ZSMaskFormerHead,
-PerPixelNet, TextFCNHead, SPNetHead, build_timm_backbone). It never registers a data set:
+PerPixelNet, TextFCNHead, SPNetHead, ZS3Head, build_timm_backbone). It never registers a data set:
 `zsk.data.builtin` does, when asked.
 """
 
@@ -25,6 +25,7 @@ from .baselines import (  # noqa: E402
     query_head,
     spnet_head,
     text_fcn_head,
+    zs3_head,
 )
 from .config import add_zsk_config  # noqa: E402
 from .proposals import dynamic_kernel_head  # noqa: E402
@@ -45,4 +46,5 @@ __all__ = [
     "spnet_head",
     "text_fcn_head",
     "timm_backbone",
+    "zs3_head",
 ]

@@ -195,19 +195,22 @@ def _add_classification_config(cfg: CfgNode) -> None:
 
 
 def _add_synthesis_config(cfg: CfgNode) -> None:
-    # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features
+    # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features. Z's
+    # are CONVS_DIM wide: DeepLabV2's, or with a FINE_FEATURE DeepLabV3+'s
     synthesis = cfg.MODEL.SYNTHESIS = CfgNode()
     synthesis.START = 0  # iterations on photos alone, before generated features train as well
     # with C, from START on, so many iterations on generated features and so many on photos in turn
     synthesis.PERIOD = 100
-    synthesis.GENERATOR_LR = 0.0002  # of AdamW, as that of the classifier
-    synthesis.CLASSIFIER_LR = 0.00025
+    synthesis.GENERATOR_LR = 0.0002  # of AdamW
+    synthesis.CLASSIFIER_LR = 0.00025  # of AdamW (C); Z's learns as the rest of the head
     synthesis.HIDDEN_DIMS = [256]  # of the generator
     synthesis.DROPOUT = [0.5]  # behind each of them
     # weight of an unseen class in the loss on generated features (Z), or how much likelier than a
     # seen class it is drawn (C)
     synthesis.UNSEEN_FACTOR = 100.0
     synthesis.SAMPLES = 128  # cells of a class in an image, whose features are compared (Z)
+    # one feature for each connected part of a class, generated beside those of its neighbours (Z)
+    synthesis.GRAPH = False
     synthesis.CONTEXT_DIM = 256  # width of the contextual module (C)
     synthesis.POSITION = False  # SIGN's relative positional encoding before it (C)
     # weight of the loss of the classifier on generated features (C)

@@ -185,7 +185,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (FROM_0, "GENERATED_WEIGHT"),
         (each(COUNT, 1), "HIDDEN_DIMS"),
         (each(BELOW_1, 1), "DROPOUT"),
-        (ANY, "POSITION"),
+        (ANY, "GRAPH POSITION"),
     ],
     "MODEL.PER_PIXEL.": [
         (one_of("value", "qq_kk"), "ATTENTION"),

@@ -12,6 +12,7 @@ from PIL import Image
 
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
+ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
@@ -22,6 +23,8 @@ REGION_FEATURES = [
     *("MODEL.KERNELS.NUM_KERNELS", 8),
     *("MODEL.KERNELS.CLUSTER_COUNTS", "[3, 5]", "MODEL.CRITERION.REGION_PURITY", 0.7),
 ]
+# the evaluation at the end looks into what distributed training wraps
+VIEWS = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
     ) -> Path:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if not str(a).startswith("--")]
-        small = config == SPNET or REGION_FEATURES[0] in options
+        small = config in (SPNET, ZS3) or REGION_FEATURES[0] in options
         tiny = small_options if small else tiny_options
         done = run_program(
             *((*TORCHRUN, processes) if processes else ()),
@@ -97,12 +100,13 @@ def files_below(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [CONFIG, SPNET], ids=["zsk", "spnet"])
+@pytest.mark.parametrize("config", [CONFIG, SPNET, ZS3], ids=["zsk", "spnet", "zs3"])
 def test_three_images_in_two_processes_are_reported_as_in_one(
     train, weights, voc_root, tmp_path, config
 ) -> None:
     if config != CONFIG:
-        trained = train(0, tmp_path / "weights", voc_root, "SOLVER.MAX_ITER", 1, config=config)
+        few = ("SOLVER.MAX_ITER", 1, *(("MODEL.SYNTHESIS.START", 0) if config == ZS3 else ()))
+        trained = train(0, tmp_path / "weights", voc_root, *few, config=config)
         weights = trained / "model_final.pth"
     data = voc_with(["drawn_3", "drawn_4", "drawn_5"], voc_root, tmp_path)
     dump = ("TEST.DUMP", "['png','rle']")
@@ -118,16 +122,20 @@ def test_three_images_in_two_processes_are_reported_as_in_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [[], REGION_FEATURES], ids=["kernels", "region features"])
-def test_training_with_a_process_that_has_no_label(train, voc_root, tmp_path, options) -> None:
+@pytest.mark.parametrize(
+    "config, options",
+    [(CONFIG, VIEWS), (CONFIG, [*VIEWS, *REGION_FEATURES]), (ZS3, ["MODEL.SYNTHESIS.START", 1])],
+    ids=["kernels", "region features", "generated features"],
+)
+def test_training_with_a_process_that_has_no_label(
+    train, voc_root, tmp_path, config, options
+) -> None:
     """Of two training images one is ignored whole: in each step one process has nothing."""
     data = voc_with(["drawn_4"], voc_root, tmp_path)
     (data / "VOC2012" / "train.txt").write_text("drawn_0\ndrawn_1\n")
     label = data / "VOC2012" / "zsk" / "train_seen" / "drawn_1.png"
     Image.fromarray(np.full((48, 64), 255, dtype=np.uint8)).save(label)
-    # the evaluation at the end looks into what distributed training wraps
-    views = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
-    output = train(2, tmp_path / "out", data, "SOLVER.MAX_ITER", 2, *views, *options)
+    output = train(2, tmp_path / "out", data, "SOLVER.MAX_ITER", 2, *options, config=config)
     saved = torch.load(output / "model_final.pth", weights_only=True)
     assert saved["iteration"] == 1
     assert all(value.isfinite().all() for value in saved["model"].values())

@@ -18,6 +18,7 @@ from zsk.errors import UserError
 
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
+ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"  # the checkpoint is at the change of its phases
 SMALL = {
     **{"NUM_QUERIES": 8, "DIM": 32, "NUM_LAYERS": 2, "DIM_FEEDFORWARD": 32},
     **{"CONV_DIM": 32, "MASK_DIM": 32},
@@ -73,6 +74,7 @@ SLOW = pytest.mark.slow
         pytest.param(0, 1, CONFIG, marks=SLOW),
         pytest.param(4, 1, CONFIG, marks=SLOW),
         pytest.param(2, 1, SPNET, marks=SLOW),
+        pytest.param(0, 1, ZS3, marks=SLOW),
     ],
 )
 def test_a_resumed_training_gives_the_same_bits(
@@ -84,6 +86,8 @@ def test_a_resumed_training_gives_the_same_bits(
     """
     options = ("SOLVER.MAX_ITER", 4, "TEST.EVAL_PERIOD", 2, "SEED", seed)
     small = [*small_options, "SOLVER.CHECKPOINT_PERIOD", "2"]
+    if config == ZS3:
+        small += ["MODEL.SYNTHESIS.START", "2"]
     system = {"config": config, "words": words if config == CONFIG else small}
     train(tmp_path, *options, "DATALOADER.NUM_WORKERS", workers, **system)
     wanted = weights(tmp_path)

@@ -173,6 +173,20 @@ def test_a_generator_has_adam_and_what_has_no_part_in_a_step_is_left_alone():
     assert step(model, optimizer, [2, 0, -3]) == pytest.approx([trunk, 1, classifier])
 
 
+def test_a_parameter_may_have_its_first_part_in_a_later_step():
+    """A rate of 0.5 and a momentum of 0.9, no decay: weight and bias of one module."""
+    model = nn.ModuleDict({"sem_seg_head": Generative()})
+    trunk = model.sem_seg_head.trunk = nn.Linear(1, 1)
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    optimizer = build_optimizer(config(*SGD[:3], 0.9, *SGD[4:], LIMIT, 0.0), model)
+    for gradients in ((1.0, 0.0), (1.0, 1.0)):
+        for parameter, gradient in zip(trunk.parameters(), gradients):
+            parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+    assert [p.item() for p in trunk.parameters()] == pytest.approx([-0.5 * (1 + 1.9), -0.5])
+
+
 def test_moments_of_both_optimizers_are_saved_and_restored():
     gradients = [[2, 1, -3], [1, -4, 2], [0.5, 3, 1]]
     model, optimizer = generative()

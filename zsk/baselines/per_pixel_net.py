@@ -8,6 +8,7 @@ The systems without mask proposals that ZSK-Net is compared with, by MODEL.ENSEM
 Shape letters: B images, H x W image, h x w feature map, K classes, E text embedding width.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ from zsk.vocabulary import Vocabulary
 from .calibration import calibrated_logits, calibrated_scores
 from .dense_clip import DenseClip, Windows, build_dense_clip
 from .known_classes import known_classes
-from .pixel_head import PixelHead
+from .pixel_head import PixelHead, unused
 
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
 
@@ -156,8 +157,15 @@ class PerPixelNet(nn.Module):
         images = [record["image"] for record in batched_inputs]
         labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
         weights = padded_weights(batched_inputs, self.device, self.divisibility or self.stride)
-        features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
-        return self.sem_seg_head.losses(features, text, labels, weights)
+        learns = self.sem_seg_head.learns_features(text)
+        with contextlib.nullcontext() if learns else torch.no_grad():
+            features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
+        losses = self.sem_seg_head.losses(features, text, labels, weights)
+        if not learns:
+            assert self.backbone is not None
+            name = next(iter(losses))
+            losses[name] = losses[name] + unused(self.backbone)
+        return losses
 
     def encode(
         self, images: Sequence[Tensor], scale: float = 1.0, divisibility: int = 0
@@ -252,7 +260,7 @@ def _build_fcn(
     if not issubclass(kind, PixelHead):
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.NAME is {kind.__name__}, but MODEL.META_ARCHITECTURE PerPixelNet "
-            "takes heads of single pixels: TextFCNHead, SPNetHead"
+            "takes heads of single pixels: TextFCNHead, SPNetHead, ZS3Head"
         )
     parts = [cfg, backbone.output_shape(), embed_dim]
     if kind.learns_classifier:

@@ -42,6 +42,10 @@ class PixelHead(nn.Module):
         """
         raise NotImplementedError
 
+    def learns_features(self, text: Tensor) -> bool:
+        """Whether this iteration's losses have a gradient for the backbone; text as in `losses`."""
+        return True
+
     def losses(
         self,
         features: Sequence[Mapping[str, Tensor]],
@@ -99,6 +103,16 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
     with torch.autocast(device_type=logits.device.type, enabled=False):
         losses = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="none")
     return (losses * counts).sum() / counts.sum().clamp(min=1)
+
+
+def unused(module: nn.Module) -> Tensor:
+    """A 0 with a gradient of exactly 0 for each parameter of a module that has no part in a step.
+
+    Several processes wait for the gradients of all parameters; the optimizer leaves such ones alone
+    (`zsk.engine.solver`).
+    """
+    zeros = [(0 * parameter).sum() for parameter in module.parameters() if parameter.requires_grad]
+    return torch.stack(zeros).sum() if zeros else torch.zeros(())
 
 
 def check_one_feature(head: CfgNode) -> None:

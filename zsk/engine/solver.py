@@ -72,13 +72,17 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has nothing to train in this "
             "configuration: evaluate it with --eval-only"
         )
-    # fused: one kernel for all parameters, which is faster
-    settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR, "fused": True}
+    in_phases = any(getattr(module, "adam_parts", ()) for module in model.children())
+    settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR}
     momentum = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
+    # one kernel for all parameters is faster, but SGD's needs all of them from the first step on
+    fused = {"ADAMW": True, "SGD": None if in_phases else True}
     if "SGD" in groups and cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
         raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
     optimizers = [
-        OPTIMIZERS[kind](found, **settings, **(momentum if kind == "SGD" else {}))
+        OPTIMIZERS[kind](
+            found, **settings, fused=fused[kind], **(momentum if kind == "SGD" else {})
+        )
         for kind, found in groups.items()
     ]
     optimizer = optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
@@ -89,7 +93,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         optimizer.register_step_pre_hook(functools.partial(_clip, limit))
     else:
         logging.getLogger(__name__).info("gradients are not clipped")
-    if any(getattr(module, "adam_parts", ()) for module in model.children()):
+    if in_phases:
         optimizer.register_step_pre_hook(_leave_unused)
     return optimizer
 

@@ -1,0 +1,220 @@
+"""ZS3Net's head (Bucher et al., NeurIPS 2019): a classifier that learns from generated features.
+
+Before iteration START features and classifier learn on photos. From then on the features stay as
+they are, a generator learns to make them from class vectors, and the classifier learns on real ones
+of seen classes and generated ones of all. Shape letters: B images, h x w feature map, D width of
+the features, K known classes, k of them in the labels, E width of the class vectors.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from zsk.errors import UserError
+from zsk.proposals.build import check_settings
+from zsk.proposals.build_features import build_aspp_features, check_norm_width
+from zsk.vocabulary import ignore_label
+
+from .aspp_sum import AsppSum
+from .cell_generator import NO_CLASS, CellGenerator, LayoutGenerator, drawn_layout
+from .feature_generator import FeatureGenerator
+from .graph_context import GraphGenerator
+from .known_classes import KnownClasses
+from .pixel_head import (
+    PixelHead,
+    cell_labels,
+    cell_weights,
+    check_one_feature,
+    labelled_cross_entropy,
+    unused,
+)
+
+INIT_STD = 0.01  # of the classifier
+
+
+class SquashedAspp(nn.Module):
+    """DeepLabV2's ASPP of one backbone feature, through a sigmoid as in CaGNet.
+
+    The kernels of the generator's loss have the widths of such features, and see no difference
+    between DeepLabV2's own, which lie much further apart.
+    """
+
+    def __init__(self, in_feature: str, aspp: AsppSum):
+        super().__init__()
+        self.in_feature = in_feature
+        self.aspp = aspp
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features -> (B,D,h,w) float32 in [0,1]."""
+        return self.aspp(features[self.in_feature]).float().sigmoid()
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class ZS3Head(PixelHead):
+    """Features of cells, and a linear classifier of the known classes on them."""
+
+    learns_classifier = True
+    names_known_classes = True
+    adam_parts = ("generator",)
+    weights: Tensor
+
+    @configurable
+    def __init__(
+        self,
+        feature_map: nn.Module,
+        generator: nn.Module,
+        classes: KnownClasses,
+        *,
+        dim: int,
+        start: int,
+        unseen_factor: float,
+    ):
+        """
+        Args:
+            feature_map: backbone features -> (B,D,h,w).
+            generator: a `LayoutGenerator` of features as wide.
+            dim: D.
+            start: iterations before the generator learns.
+            unseen_factor: weight of an unseen class in the classifier's loss; that of a seen one
+                is 1.
+        """
+        super().__init__()
+        self.feature_map = feature_map
+        self.generator: Any = generator  # a LayoutGenerator
+        self.classes = classes
+        self.classifier = nn.Linear(dim, len(classes))
+        nn.init.normal_(self.classifier.weight, std=INIT_STD)
+        nn.init.zeros_(self.classifier.bias)
+        with torch.no_grad():  # a class that nothing was learned about scores 0
+            self.classifier.weight[~classes.seen] = 0
+        self.start = start
+        weights = torch.ones(len(classes)).masked_fill(~classes.seen, unseen_factor)
+        self.register_buffer("weights", weights, persistent=False)
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: CfgNode,
+        input_shape: Mapping[str, ShapeSpec],
+        embed_dim: int,
+        classes: KnownClasses,
+    ) -> dict[str, Any]:
+        head = cfg.MODEL.SEM_SEG_HEAD
+        check_one_feature(head)
+        check_settings(cfg, input_shape)
+        return {
+            "feature_map": _build_feature_map(head, input_shape),
+            "generator": _build_generator(cfg, embed_dim),
+            "classes": classes,
+            "dim": head.CONVS_DIM,
+            "start": cfg.MODEL.SYNTHESIS.START,
+            "unseen_factor": cfg.MODEL.SYNTHESIS.UNSEEN_FACTOR,
+        }
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features -> features (B,D,h,w) float32 of cells."""
+        return self.feature_map(features).float()
+
+    def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Features (…,D,h,w), text (k,E) of known classes -> logits (…,k,h,w) float32.
+
+        Raises:
+            UserError: a class is not known.
+        """
+        columns = self.classes.columns(text)
+        weight, bias = self.classifier.weight[columns], self.classifier.bias[columns]
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return torch.einsum("...dhw,kd->...khw", embeddings, weight) + bias[:, None, None]
+
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean over the labelled cells; a cell has the label and the weight in its middle."""
+        size = logits.shape[-2:]
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)
+
+    def learns_features(self, text: Tensor) -> bool:
+        """Until START, and always where labels are of unseen classes, too: a teacher's."""
+        labels_of_all = not self.classes.seen[self.classes.columns(text)].all()
+        return labels_of_all or get_event_storage().iter < self.start
+
+    def losses(
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """As those of every head while the features learn; then those of the generator, too.
+
+        Args:
+            weights: of a teacher's labels, which are learned as in the first phase.
+        """
+        if self.learns_features(text):
+            losses = super().losses(features, text, sem_seg, weights)
+            return {**losses, "loss_sem_seg": losses["loss_sem_seg"] + unused(self.generator)}
+        columns, ignore = self.classes.columns(text), ignore_label(len(text))
+        by_scale = []
+        for one in features:
+            with torch.no_grad():
+                cells = self(one)
+            labels = cell_labels(sem_seg, cells.shape[-2:])
+            known = columns[labels.where(labels != ignore, 0)]
+            layout = known.where(labels != ignore, NO_CLASS)
+            with torch.autocast(device_type=cells.device.type, enabled=False):
+                by_scale.append(self._losses_of_scale(cells, layout))
+        losses = {name: torch.stack([one[name] for one in by_scale]).sum() for name in by_scale[0]}
+        losses["loss_classifier"] = losses["loss_classifier"] + unused(self)
+        return losses
+
+    def _losses_of_scale(self, cells: Tensor, layout: Tensor) -> dict[str, Tensor]:
+        """Losses of generator and classifier on features (B,D,h,w) with a layout (B,h,w)."""
+        vectors = self.classes.vectors
+        losses = self.generator.losses(cells, layout, vectors, self._frozen_logits)
+        drawn = drawn_layout(layout, len(self.classes))
+        with torch.no_grad():
+            generated = self.generator.fill(drawn, vectors)
+        inside = layout != NO_CLASS
+        examples = torch.cat([cells.permute(0, 2, 3, 1)[inside], generated])
+        classes = torch.cat([layout[inside], drawn[inside]])
+        weights = self.weights[classes]
+        each = F.cross_entropy(self.classifier(examples), classes, reduction="none")
+        # 0 where no cell has a label
+        loss = (weights * each).sum() / weights.sum().clamp(min=1)
+        return {**losses, "loss_classifier": loss}
+
+    def _frozen_logits(self, examples: Tensor) -> Tensor:
+        """Features (N,D) -> logits (N,K) that the classifier does not learn from."""
+        return F.linear(examples, self.classifier.weight.detach(), self.classifier.bias.detach())
+
+
+def _build_feature_map(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.Module:
+    """DeepLabV3+'s ASPP and decoder with a FINE_FEATURE, without one DeepLabV2's sum."""
+    if head.FINE_FEATURE:
+        check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
+        return build_aspp_features(head, input_shape, head.CONVS_DIM)
+    name = head.IN_FEATURES[0]
+    channels = int(input_shape[name].channels or 0)
+    return SquashedAspp(name, AsppSum(channels, head.CONVS_DIM, head.ASPP_DILATIONS))
+
+
+def _build_generator(cfg: CfgNode, embed_dim: int) -> LayoutGenerator:
+    """The noise is as wide as the class vectors."""
+    head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
+    hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
+    if len(hidden) != len(dropout):
+        raise UserError(
+            f"MODEL.SYNTHESIS.DROPOUT is {list(dropout)}, but HIDDEN_DIMS is {list(hidden)}: give "
+            "one dropout for each hidden layer"
+        )
+    squash = not head.FINE_FEATURE
+    shape = (embed_dim, embed_dim, hidden, head.CONVS_DIM, dropout, squash)
+    if synthesis.GRAPH:
+        return GraphGenerator(*shape)
+    return CellGenerator(FeatureGenerator(*shape), synthesis.SAMPLES)
