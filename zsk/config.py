@@ -207,7 +207,8 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     # weight of an unseen class in the loss on generated features (Z), or how much likelier than a
     # seen class it is drawn (C)
     synthesis.UNSEEN_FACTOR = 100.0
-    synthesis.SAMPLES = 128  # cells of a class in an image, whose features are compared (Z)
+    # cells of a class, whose features are compared: in an image (Z) or in a batch (C)
+    synthesis.SAMPLES = 128
     synthesis.CONTEXT_DIM = 256  # width of the contextual module (C)
     synthesis.POSITION = False  # SIGN's relative positional encoding before it (C)
     # weight of the loss of the classifier on generated features (C)

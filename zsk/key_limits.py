@@ -64,9 +64,10 @@ CONDITIONS = (
     _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead"),
     _read(_HEAD, "TEMPERATURE", _HEAD + "NAME", "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
     _read("MODEL.SYNTHESIS.", "", _HEAD + "NAME", "ZS3Head CaGNetHead JoEmHead"),
-    _read("MODEL.SYNTHESIS.", "START HIDDEN DROPOUT UNSEEN", _HEAD + "NAME", "not JoEmHead"),
+    _read(
+        "MODEL.SYNTHESIS.", "START HIDDEN DROPOUT UNSEEN SAMPLES", _HEAD + "NAME", "not JoEmHead"
+    ),
     _read("MODEL.SYNTHESIS.", "CLASSIFIER_LR", _HEAD + "NAME", "not JoEmHead"),
-    _read("MODEL.SYNTHESIS.", "SAMPLES", _HEAD + "NAME", "ZS3Head"),
     _read("MODEL.SYNTHESIS.", "PERIOD CONTEXT_ POSITION GENERATED_", _HEAD + "NAME", "CaGNetHead"),
     _read(_HEAD, "CLASSIFIER CLASS_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read(_HEAD, "CLASS_FEATURES", _HEAD + "CLASSIFIER", "not none"),

@@ -5,7 +5,7 @@ Shape letters: B images, E width of the embeddings, K classes, h x w feature map
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ class PixelHead(nn.Module):
     """Whether these classes are all that the trained head can name."""
     adam_parts: tuple[str, ...] = ()
     """Children with AdamW and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
+    rate_factors: Mapping[str, float] = {}
+    """Of further children, rates over SOLVER.BASE_LR."""
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
         """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
@@ -99,6 +101,14 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
     with torch.autocast(device_type=logits.device.type, enabled=False):
         losses = F.cross_entropy(logits.float(), labels, ignore_index=ignore, reduction="none")
     return (losses * counts).sum() / counts.sum().clamp(min=1)
+
+
+def no_gradient(tensors: Iterable[Tensor]) -> Tensor:
+    """0, in the graph of all tensors, whose gradients are exactly 0.
+
+    Training in several processes needs a gradient of every parameter in every step.
+    """
+    return torch.stack([(0 * one).sum().float() for one in tensors]).sum()
 
 
 def check_one_feature(head: CfgNode) -> None:

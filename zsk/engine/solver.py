@@ -49,12 +49,13 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, flo
     solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
+        factors = getattr(module, "rate_factors", {})
         multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
         for part, child in module.named_children() if own else [("", module)]:
             if part in own:
                 yield child, "ADAMW", synthesis[f"{part.upper()}_LR"], 1.0
             else:
-                rate = solver.BASE_LR * multiplier
+                rate = solver.BASE_LR * multiplier * factors.get(part, 1.0)
                 yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR
 
 
