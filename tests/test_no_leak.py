@@ -12,10 +12,17 @@ import pytest
 import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
+from detectron2.utils.events import EventStorage
 from PIL import Image
 from torch import nn
 
 from zsk.answer import PixelAnswer
+from zsk.baselines.aspp_sum import AsppSum
+from zsk.baselines.cagnet_head import CaGNetHead
+from zsk.baselines.context_module import ContextModule
+from zsk.baselines.feature_classifier import FeatureClassifier
+from zsk.baselines.feature_generator import FeatureGenerator
+from zsk.baselines.known_classes import KnownClasses
 from zsk.baselines.per_pixel_net import PerPixelNet
 from zsk.baselines.spnet_head import SPNetHead
 from zsk.config import add_zsk_config
@@ -57,6 +64,14 @@ class RecordingHead(SPNetHead):
     def map_loss(self, logits, sem_seg, weights=None):
         self.num_classes, self.labels = logits.shape[1], sem_seg
         return super().map_loss(logits, sem_seg, weights)
+
+
+class RecordingGenerator(FeatureGenerator):
+    """Keeps the class vectors that it makes features of."""
+
+    def forward(self, vectors, noise):
+        self.vectors = vectors
+        return super().forward(vectors, noise)
 
 
 class Cells(nn.Module):
@@ -213,6 +228,38 @@ def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -
     assert cow == [column for column in values[1:] if column % 4 != 2 and column != 200]
     for other in found[1:]:
         assert all(torch.equal(one, two) for one, two in zip(found[0], other))
+
+
+@pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
+def test_systems_that_generate_features(tmp_path: Path, split: str, num_seen: int) -> None:
+    """Beside photos, features of seen classes alone are made, one for each of their cells."""
+    vocabulary = get_split(split)
+    register_joint(tmp_path, vocabulary)
+    count = len(vocabulary)
+    head = CaGNetHead(
+        AsppSum(3, 4, [1]),
+        ContextModule(4, 2),
+        RecordingGenerator(count, 4, [4], 4, [0.0]),
+        FeatureClassifier(4, count),
+        KnownClasses(torch.eye(count), vocabulary.seen_mask),
+        **{"in_feature": "res5", "start": 1, "period": 1, "samples": 4},
+        **{"unseen_factor": 10.0, "generated_weight": 1.0},
+    )
+    net = PerPixelNet(
+        backbone=Cells(),
+        sem_seg_head=head,
+        dense_clip=None,
+        text_classifier=lambda words: torch.eye(count)[
+            [vocabulary.names.index(name) for name in words.names]
+        ],
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    batch = next(iter(build_train_loader(train_config("joint", 4, count + 1, batch=1))))
+    with EventStorage(start_iter=0):
+        net.train()(batch)
+    made = head.generator.vectors.sum(dim=0)  # of unit vectors of one entry each
+    assert torch.equal(made, 4.0 * vocabulary.seen_mask) and made.count_nonzero() == num_seen
 
 
 def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
+CAGNET = "configs/voc-11k-15/cagnet_R101_bs8_46k.yaml"
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
@@ -33,7 +34,7 @@ def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
     ) -> Path:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if not str(a).startswith("--")]
-        small = config == SPNET or REGION_FEATURES[0] in options
+        small = config in (SPNET, CAGNET) or REGION_FEATURES[0] in options
         tiny = small_options if small else tiny_options
         done = run_program(
             *((*TORCHRUN, processes) if processes else ()),
@@ -97,7 +98,7 @@ def files_below(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [CONFIG, SPNET], ids=["zsk", "spnet"])
+@pytest.mark.parametrize("config", [CONFIG, SPNET, CAGNET], ids=["zsk", "spnet", "cagnet"])
 def test_three_images_in_two_processes_are_reported_as_in_one(
     train, weights, voc_root, tmp_path, config
 ) -> None:
@@ -117,19 +118,29 @@ def test_three_images_in_two_processes_are_reported_as_in_one(
     assert "drawn_3.png" in names[0] and names[0] == names[1] == names[2]
 
 
+# the evaluation at the end looks into what distributed training wraps
+VIEWS = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
+TURNS = ["MODEL.SYNTHESIS.START", 1, "MODEL.SYNTHESIS.PERIOD", 1]  # each in four iterations
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [[], REGION_FEATURES], ids=["kernels", "region features"])
-def test_training_with_a_process_that_has_no_label(train, voc_root, tmp_path, options) -> None:
+@pytest.mark.parametrize(
+    "config, steps, options",
+    [(CONFIG, 2, VIEWS), (CONFIG, 2, [*VIEWS, *REGION_FEATURES]), (CAGNET, 4, TURNS)],
+    ids=["kernels", "region features", "cagnet"],
+)
+def test_training_with_a_process_that_has_no_label(
+    train, voc_root, tmp_path, config, steps, options
+) -> None:
     """Of two training images one is ignored whole: in each step one process has nothing."""
     data = voc_with(["drawn_4"], voc_root, tmp_path)
     (data / "VOC2012" / "train.txt").write_text("drawn_0\ndrawn_1\n")
     label = data / "VOC2012" / "zsk" / "train_seen" / "drawn_1.png"
     Image.fromarray(np.full((48, 64), 255, dtype=np.uint8)).save(label)
-    # the evaluation at the end looks into what distributed training wraps
-    views = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
-    output = train(2, tmp_path / "out", data, "SOLVER.MAX_ITER", 2, *views, *options)
+    line = ("SOLVER.MAX_ITER", steps, *options)
+    output = train(2, tmp_path / "out", data, *line, config=config)
     saved = torch.load(output / "model_final.pth", weights_only=True)
-    assert saved["iteration"] == 1
+    assert saved["iteration"] == steps - 1
     assert all(value.isfinite().all() for value in saved["model"].values())
     log = (output / "log.txt").read_text() + (output / "log.txt.rank1").read_text()
     assert "World size: 2" in log and "find_unused_parameters" not in log

@@ -15,6 +15,8 @@ TRAINED = (
     "zs_maskformer",
     "text_fcn",
     "spnet",
+    "cagnet",
+    "sign",
     "maskformer",
     "knet",
 )
@@ -54,7 +56,7 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
 
 def by_cost(system: str) -> object:
     """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
-    marks = [pytest.mark.slow] if system in ("zsk_pyramid", "maskformer") else []
+    marks = [pytest.mark.slow] if system in ("zsk_pyramid", "maskformer", "cagnet") else []
     return pytest.param(system, marks=marks)
 
 

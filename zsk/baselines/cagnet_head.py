@@ -28,6 +28,7 @@ from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
+    cell_weights,
     check_one_feature,
     labelled_cross_entropy,
     no_gradient,
@@ -54,7 +55,7 @@ class CaGNetHead(PixelHead):
     photos.
     """
 
-    learns_classifier = True
+    learns_classifier = names_known_classes = True
     adam_parts = ("generator", "classifier")
     rate_factors = {"context": 0.5, "position": 0.5}
 
@@ -142,12 +143,18 @@ class CaGNetHead(PixelHead):
         """(…,D,h,w) -> (…,K,h,w)."""
         return self.classifier(maps.movedim(-3, -1)).classes.movedim(-1, -3)
 
-    def map_loss(self, logits: Tensor, sem_seg: Tensor) -> Tensor:
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean over the labelled cells; a cell has the label in its middle."""
-        return labelled_cross_entropy(logits, cell_labels(sem_seg, logits.shape[-2:]))
+        size = logits.shape[-2:]
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)
 
     def losses(
-        self, features: Sequence[Mapping[str, Tensor]], text: Tensor, sem_seg: Tensor
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Those of this iteration's turn, see the class.
 
@@ -155,6 +162,7 @@ class CaGNetHead(PixelHead):
             features: of the backbone, for each scale of the photos.
             text: (K',E) unit rows of the classes that the labels are of.
             sem_seg: (B,H,W) int64, ids below K' or `ignore_label(K')`.
+            weights: of the labels, (B,H,W) float32, for the classes of real features; None: all 1.
         """
         since_start = get_event_storage().iter - self.start
         if since_start >= 0 and since_start // self.period % 2 == 0:
@@ -165,7 +173,7 @@ class CaGNetHead(PixelHead):
                 + no_gradient([*inputs, *self.parameters()])
             }
         labels = known_labels(sem_seg, self.classes.columns(text), len(self.classes))
-        return self._losses_of_photos(features, labels, frozen=since_start >= 0)
+        return self._losses_of_photos(features, labels, weights, frozen=since_start >= 0)
 
     def _loss_of_generated(self, cells: int) -> Tensor:
         """Cross-entropy of so many generated features of classes drawn from a prior."""
@@ -178,13 +186,17 @@ class CaGNetHead(PixelHead):
         return labelled_cross_entropy(self.classifier(made).classes, labels)
 
     def _losses_of_photos(
-        self, features: Sequence[Mapping[str, Tensor]], sem_seg: Tensor, frozen: bool
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        sem_seg: Tensor,
+        weights: Tensor | None,
+        frozen: bool,
     ) -> dict[str, Tensor]:
-        """Args: sem_seg: (B,H,W) int64, ids of the known classes or `ignore_label(K)`."""
+        """As `losses`, but sem_seg has ids of all known classes or `ignore_label(K)`."""
         looks = [self._look(one) for one in features]
         share = 0.0 if frozen else TRUNK_WEIGHT / CLASSIFIER_WEIGHT
         maps = [self._all_logits(torch.lerp(x.detach(), x, share)) for x, _ in looks]
-        losses = [self.map_loss(one, sem_seg) for one in with_maximum(maps)]
+        losses = [self.map_loss(one, sem_seg, weights) for one in with_maximum(maps)]
         found = {"loss_class": CLASSIFIER_WEIGHT * torch.stack(losses).mean()}
         # all but the classes of real features: on the largest map alone
         x, context = max(looks, key=lambda look: look[0].shape[-1])

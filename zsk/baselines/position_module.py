@@ -46,6 +46,7 @@ class PositionModule(nn.Module):
         self.surroundings = DilatedContext(2 * dim, width, dim)
 
     def forward(self, maps: Tensor) -> Tensor:
-        places = relative_positions(*maps.shape[-2:], maps.shape[1], maps.device)
+        dim, height, width = maps.shape[1:]
+        places = relative_positions(height, width, dim, maps.device)
         places = places.to(maps.dtype).expand(len(maps), -1, -1, -1)
         return maps + self.surroundings(torch.cat([maps.sigmoid(), places], dim=1))
