@@ -103,7 +103,6 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
             ["TEST.CELL_STRIDE", 8, "TEST.AUG.ENABLED", True],
             "TEST.CELL_STRIDE is 8 and TEST.AUG.ENABLED is True",
         ),
-        (["SOLVER.MAX_ITER", 9, "MODEL.SYNTHESIS.START", 9, *ZS3], "ends after SOLVER.MAX_ITER 9"),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
         ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),

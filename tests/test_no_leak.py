@@ -17,6 +17,11 @@ from PIL import Image
 from torch import nn
 
 from zsk.answer import PixelAnswer
+from zsk.baselines.aspp_sum import AsppSum
+from zsk.baselines.cagnet_head import CaGNetHead
+from zsk.baselines.context_module import ContextModule
+from zsk.baselines.feature_classifier import FeatureClassifier
+from zsk.baselines.feature_generator import FeatureGenerator
 from zsk.baselines.known_classes import KnownClasses
 from zsk.baselines.per_pixel_net import PerPixelNet
 from zsk.baselines.spnet_head import SPNetHead
@@ -62,6 +67,19 @@ class RecordingHead(SPNetHead):
         return super().map_loss(logits, sem_seg, weights)
 
 
+class RecordingGenerator(FeatureGenerator):
+    """Keeps the class vectors that it makes features of."""
+
+    def forward(self, vectors, noise):
+        self.vectors = vectors
+        return super().forward(vectors, noise)
+
+
+class OwnFeature(nn.Module):
+    def forward(self, features):
+        return features["res5"]
+
+
 class Cells(nn.Module):
     """A backbone of one feature, a cell for each pixel."""
 
@@ -70,11 +88,6 @@ class Cells(nn.Module):
 
     def output_shape(self):
         return {"res5": ShapeSpec(channels=3, stride=1)}
-
-
-class OwnFeature(nn.Module):
-    def forward(self, features):
-        return features["res5"]
 
 
 class Blind(nn.Module):
@@ -223,7 +236,39 @@ def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -
         assert all(torch.equal(one, two) for one, two in zip(found[0], other))
 
 
-class RecordingGenerator(nn.Module):
+@pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
+def test_systems_that_generate_features(tmp_path: Path, split: str, num_seen: int) -> None:
+    """Beside photos, features of seen classes alone are made, one for each of their cells."""
+    vocabulary = get_split(split)
+    register_joint(tmp_path, vocabulary)
+    count = len(vocabulary)
+    head = CaGNetHead(
+        AsppSum(3, 4, [1]),
+        ContextModule(4, 2),
+        RecordingGenerator(count, 4, [4], 4, [0.0]),
+        FeatureClassifier(4, count),
+        KnownClasses(torch.eye(count), vocabulary.seen_mask),
+        **{"in_feature": "res5", "start": 1, "period": 1, "samples": 4},
+        **{"unseen_factor": 10.0, "generated_weight": 1.0},
+    )
+    net = PerPixelNet(
+        backbone=Cells(),
+        sem_seg_head=head,
+        dense_clip=None,
+        text_classifier=lambda words: torch.eye(count)[
+            [vocabulary.names.index(name) for name in words.names]
+        ],
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    batch = next(iter(build_train_loader(train_config("joint", 4, count + 1, batch=1))))
+    with EventStorage(start_iter=0):
+        net.train()(batch)
+    made = head.generator.vectors.sum(dim=0)  # of unit vectors of one entry each
+    assert torch.equal(made, 4.0 * vocabulary.seen_mask) and made.count_nonzero() == num_seen
+
+
+class RecordingLayouts(nn.Module):
     """Keeps the layouts of real features that it is given, and those that it is to fill."""
 
     def losses(self, features, layout, vectors, class_logits):
@@ -241,7 +286,7 @@ def test_generated_features(tmp_path: Path, split: str) -> None:
     vocabulary = get_split(split)
     register_joint(tmp_path, vocabulary)
     vectors = torch.eye(len(vocabulary))
-    generator, classes = RecordingGenerator(), KnownClasses(vectors, vocabulary.seen_mask)
+    generator, classes = RecordingLayouts(), KnownClasses(vectors, vocabulary.seen_mask)
     head = ZS3Head(OwnFeature(), generator, classes, dim=3, start=0, unseen_factor=1.0)
     net = PerPixelNet(
         backbone=Cells(),

@@ -1,8 +1,8 @@
 """ZSK-Net: zero-shot semantic segmentation with dynamic kernels and CLIP.
 
 Importing it fills Detectron2's registries (ZSKNet, DynamicKernelHead, ZSMaskFormerHead,
-PerPixelNet, TextFCNHead, SPNetHead, ZS3Head, build_timm_backbone). It never registers a data set:
-`zsk.data.builtin` does, when asked.
+PerPixelNet, TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, JoEmHead, build_timm_backbone). It never
+registers a data set: `zsk.data.builtin` does, when asked.
 """
 
 import os
@@ -20,6 +20,7 @@ compat.prepare()  # before anything imports Detectron2
 
 from .backbones import timm_backbone  # noqa: E402
 from .baselines import (  # noqa: E402
+    cagnet_head,
     joem_head,
     per_pixel_net,
     query_head,
@@ -39,6 +40,7 @@ __all__ = [
     "ZSKNet",
     "__version__",
     "add_zsk_config",
+    "cagnet_head",
     "dynamic_kernel_head",
     "joem_head",
     "per_pixel_net",

@@ -208,7 +208,8 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     # weight of an unseen class in the loss on generated features (Z), or how much likelier than a
     # seen class it is drawn (C)
     synthesis.UNSEEN_FACTOR = 100.0
-    synthesis.SAMPLES = 128  # cells of a class in an image, whose features are compared (Z)
+    # cells of a class whose features are compared: in an image (Z) or in a batch (C)
+    synthesis.SAMPLES = 128
     # one feature for each connected part of a class, generated beside those of its neighbours (Z)
     synthesis.GRAPH = False
     synthesis.CONTEXT_DIM = 256  # width of the contextual module (C)

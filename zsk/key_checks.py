@@ -91,12 +91,6 @@ def check_together(cfg: CfgNode) -> None:
             "of several sizes have no cells in common: set TEST.CELL_STRIDE to 0 or "
             "TEST.AUG.ENABLED to False"
         )
-    start, iterations = cfg.MODEL.SYNTHESIS.START, solver.MAX_ITER
-    if start >= iterations and not training.ENABLED:  # whose labels are of unseen classes
-        raise UserError(
-            f"MODEL.SYNTHESIS.START is {start}, but the training ends after SOLVER.MAX_ITER "
-            f"{iterations}, before an unseen class is learned: give a smaller START"
-        )
 
 
 def check_training_size(cfg: CfgNode, stride: int) -> None:

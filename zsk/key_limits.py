@@ -64,8 +64,10 @@ CONDITIONS = (
     _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead"),
     _read(_HEAD, "TEMPERATURE", _HEAD + "NAME", "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
     _read("MODEL.SYNTHESIS.", "", _HEAD + "NAME", "ZS3Head CaGNetHead JoEmHead"),
-    _read("MODEL.SYNTHESIS.", "START HIDDEN DROPOUT UNSEEN", _HEAD + "NAME", "not JoEmHead"),
-    _read("MODEL.SYNTHESIS.", "SAMPLES GRAPH", _HEAD + "NAME", "ZS3Head"),
+    _read(
+        "MODEL.SYNTHESIS.", "START HIDDEN DROPOUT UNSEEN SAMPLES", _HEAD + "NAME", "not JoEmHead"
+    ),
+    _read("MODEL.SYNTHESIS.", "GRAPH", _HEAD + "NAME", "ZS3Head"),
     _read("MODEL.SYNTHESIS.", "SAMPLES", "MODEL.SYNTHESIS.GRAPH", "False"),
     _read("MODEL.SYNTHESIS.", "CLASSIFIER_LR", _HEAD + "NAME", "CaGNetHead"),
     _read("MODEL.SYNTHESIS.", "PERIOD CONTEXT_ POSITION GENERATED_", _HEAD + "NAME", "CaGNetHead"),
@@ -106,7 +108,7 @@ CONDITIONS = (
     _read(_SELF_TRAINING, "AMOUNT", _SELF_TRAINING + "FILTER", "share rank"),
     _read(_SELF_TRAINING, "VIEW_SCALES", _SELF_TRAINING + "FILTER", "agreement"),
     # heads whose losses take weights of labels
-    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", "TextFCNHead SPNetHead"),
+    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", "TextFCNHead SPNetHead CaGNetHead"),
 )
 
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead

@@ -13,6 +13,7 @@ from PIL import Image
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
 ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"
+CAGNET = "configs/voc-11k-15/cagnet_R101_bs8_46k.yaml"
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
@@ -36,7 +37,7 @@ def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
     ) -> Path:
         flags = [a for a in arguments if str(a).startswith("--")]
         options = [a for a in arguments if not str(a).startswith("--")]
-        small = config in (SPNET, ZS3) or REGION_FEATURES[0] in options
+        small = config in (SPNET, ZS3, CAGNET) or REGION_FEATURES[0] in options
         tiny = small_options if small else tiny_options
         done = run_program(
             *((*TORCHRUN, processes) if processes else ()),
@@ -100,7 +101,9 @@ def files_below(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [CONFIG, SPNET, ZS3], ids=["zsk", "spnet", "zs3"])
+@pytest.mark.parametrize(
+    "config", [CONFIG, SPNET, ZS3, CAGNET], ids=["zsk", "spnet", "zs3", "cagnet"]
+)
 def test_three_images_in_two_processes_are_reported_as_in_one(
     train, weights, voc_root, tmp_path, config
 ) -> None:
@@ -121,23 +124,34 @@ def test_three_images_in_two_processes_are_reported_as_in_one(
     assert "drawn_3.png" in names[0] and names[0] == names[1] == names[2]
 
 
+# the evaluation at the end looks into what distributed training wraps
+VIEWS = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
+TURNS = ["MODEL.SYNTHESIS.START", 1, "MODEL.SYNTHESIS.PERIOD", 1]  # each in four iterations
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "config, options",
-    [(CONFIG, VIEWS), (CONFIG, [*VIEWS, *REGION_FEATURES]), (ZS3, ["MODEL.SYNTHESIS.START", 1])],
-    ids=["kernels", "region features", "generated features"],
+    "config, steps, options",
+    [
+        (CONFIG, 2, VIEWS),
+        (CONFIG, 2, [*VIEWS, *REGION_FEATURES]),
+        (ZS3, 2, TURNS[:2]),
+        (CAGNET, 4, TURNS),
+    ],
+    ids=["kernels", "region features", "zs3", "cagnet"],
 )
 def test_training_with_a_process_that_has_no_label(
-    train, voc_root, tmp_path, config, options
+    train, voc_root, tmp_path, config, steps, options
 ) -> None:
     """Of two training images one is ignored whole: in each step one process has nothing."""
     data = voc_with(["drawn_4"], voc_root, tmp_path)
     (data / "VOC2012" / "train.txt").write_text("drawn_0\ndrawn_1\n")
     label = data / "VOC2012" / "zsk" / "train_seen" / "drawn_1.png"
     Image.fromarray(np.full((48, 64), 255, dtype=np.uint8)).save(label)
-    output = train(2, tmp_path / "out", data, "SOLVER.MAX_ITER", 2, *options, config=config)
+    line = ("SOLVER.MAX_ITER", steps, *options)
+    output = train(2, tmp_path / "out", data, *line, config=config)
     saved = torch.load(output / "model_final.pth", weights_only=True)
-    assert saved["iteration"] == 1
+    assert saved["iteration"] == steps - 1
     assert all(value.isfinite().all() for value in saved["model"].values())
     log = (output / "log.txt").read_text() + (output / "log.txt.rank1").read_text()
     assert "World size: 2" in log and "find_unused_parameters" not in log

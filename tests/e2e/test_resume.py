@@ -19,6 +19,8 @@ from zsk.errors import UserError
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
 ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"  # the checkpoint is at the change of its phases
+SIGN = "configs/voc-11k-15/sign_R101_bs8_46k.yaml"
+TURNS = ["MODEL.SYNTHESIS.START", "1", "MODEL.SYNTHESIS.PERIOD", "1"]  # each in four iterations
 SMALL = {
     **{"NUM_QUERIES": 8, "DIM": 32, "NUM_LAYERS": 2, "DIM_FEEDFORWARD": 32},
     **{"CONV_DIM": 32, "MASK_DIM": 32},
@@ -75,6 +77,7 @@ SLOW = pytest.mark.slow
         pytest.param(4, 1, CONFIG, marks=SLOW),
         pytest.param(2, 1, SPNET, marks=SLOW),
         pytest.param(0, 1, ZS3, marks=SLOW),
+        pytest.param(2, 1, SIGN, marks=SLOW),
     ],
 )
 def test_a_resumed_training_gives_the_same_bits(
@@ -88,6 +91,7 @@ def test_a_resumed_training_gives_the_same_bits(
     small = [*small_options, "SOLVER.CHECKPOINT_PERIOD", "2"]
     if config == ZS3:
         small += ["MODEL.SYNTHESIS.START", "2"]
+    small += TURNS if config == SIGN else []
     system = {"config": config, "words": words if config == CONFIG else small}
     train(tmp_path, *options, "DATALOADER.NUM_WORKERS", workers, **system)
     wanted = weights(tmp_path)
@@ -95,6 +99,22 @@ def test_a_resumed_training_gives_the_same_bits(
     log = train(tmp_path, "--resume", *options, **system)
     assert "Starting training from iteration 2" in log and "settings other than" not in log
     assert_identical(weights(tmp_path), wanted)
+
+
+@pytest.mark.slow
+def test_the_trunk_is_frozen_while_classifier_and_generator_learn(
+    train, small_options, tmp_path: Path
+) -> None:
+    """SIGN's backbone, ASPP and modules keep every bit from MODEL.SYNTHESIS.START on."""
+    words = [*small_options, *TURNS, "SOLVER.CHECKPOINT_PERIOD", "1"]
+    train(tmp_path, "SOLVER.MAX_ITER", 3, config=SIGN, words=words)
+    photos, generated, frozen = (weights(tmp_path, f"model_000000{i}.pth") for i in range(3))
+    for before, after, parts in (
+        (photos, generated, {"classifier"}),
+        (generated, frozen, {"classifier", "generator"}),
+    ):
+        changed = {key for key in before if not torch.equal(before[key], after[key])}
+        assert {key.split(".")[1] for key in changed} == parts
 
 
 def test_schedule_and_rates_are_those_given_now(train, tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ TRAINED = (
     "zs_maskformer",
     "text_fcn",
     "spnet",
+    "joem",
+    "cagnet",
+    "sign",
     "maskformer",
     "knet",
 )
+SELF_TRAINED = ("spnet_st", "strict", "zsk_st", "zs_maskformer_st", "cagnet_st", "sign_ast")
 UNTRAINED = ("per_pixel_clip", "training_free")
 SUPERVISED = ("maskformer", "knet")
 SCENES = 3
@@ -54,7 +58,8 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
 
 def by_cost(system: str) -> object:
     """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
-    marks = [pytest.mark.slow] if system in ("zsk_pyramid", "maskformer") else []
+    slow = ("zsk_pyramid", "maskformer", "cagnet", "joem")
+    marks = [pytest.mark.slow] if system in slow else []
     return pytest.param(system, marks=marks)
 
 
@@ -94,4 +99,4 @@ def test_clip_alone_needs_no_training(run, system: str) -> None:
 def test_no_system_is_forgotten(checkout: Path) -> None:
     stems = {path.stem for path in (checkout / "configs" / "synthetic").glob("*.yaml")}
     others = {"Base-synthetic", "tables", "zsk_small"}  # zsk, smaller
-    assert stems == {*TRAINED, *UNTRAINED, *others}
+    assert stems == {*TRAINED, *SELF_TRAINED, *UNTRAINED, *others}

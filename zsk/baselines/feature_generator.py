@@ -8,7 +8,10 @@ noise or context, D of the features.
 from collections.abc import Sequence
 
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor, nn
+
+from zsk.errors import UserError
 
 NEGATIVE_SLOPE = 0.2
 
@@ -46,6 +49,19 @@ class FeatureGenerator(nn.Module):
 
     def forward(self, vectors: Tensor, noise: Tensor) -> Tensor:
         return self.layers(torch.cat([vectors, noise], dim=1))
+
+
+def build_generator(
+    synthesis: CfgNode, vector_dim: int, noise_dim: int, feature_dim: int, squash: bool = False
+) -> FeatureGenerator:
+    """That of MODEL.SYNTHESIS. Raises UserError unless every hidden layer has a dropout."""
+    hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
+    if len(hidden) != len(dropout):
+        raise UserError(
+            f"MODEL.SYNTHESIS.DROPOUT has {len(dropout)} entries, but MODEL.SYNTHESIS.HIDDEN_DIMS "
+            f"has {len(hidden)}: give one for each hidden layer"
+        )
+    return FeatureGenerator(vector_dim, noise_dim, hidden, feature_dim, dropout, squash)
 
 
 def mmd(real: Tensor, generated: Tensor, bandwidths: Sequence[float]) -> Tensor:

@@ -42,7 +42,7 @@ from zsk.vocabulary import Vocabulary
 from .calibration import calibrated_logits, calibrated_scores
 from .dense_clip import DenseClip, Windows, build_dense_clip
 from .known_classes import known_classes
-from .pixel_head import PixelHead, unused
+from .pixel_head import PixelHead, no_gradient
 
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
 
@@ -164,7 +164,7 @@ class PerPixelNet(nn.Module):
         if not learns:
             assert self.backbone is not None
             name = next(iter(losses))
-            losses[name] = losses[name] + unused(self.backbone)
+            losses[name] = losses[name] + no_gradient(self.backbone.parameters())
         return losses
 
     def encode(
@@ -260,7 +260,7 @@ def _build_fcn(
     if not issubclass(kind, PixelHead):
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.NAME is {kind.__name__}, but MODEL.META_ARCHITECTURE PerPixelNet "
-            "takes heads of single pixels: TextFCNHead, SPNetHead, ZS3Head"
+            "takes heads of single pixels: TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, JoEmHead"
         )
     parts = [cfg, backbone.output_shape(), embed_dim]
     if kind.learns_classifier:

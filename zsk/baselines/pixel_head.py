@@ -5,7 +5,7 @@ Shape letters: B images, E width of the embeddings, K classes, h x w feature map
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,8 @@ class PixelHead(nn.Module):
     """Whether these classes are all that the trained head can name."""
     adam_parts: tuple[str, ...] = ()
     """Children with AdamW and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
+    rate_factors: Mapping[str, float] = {}
+    """Of further children, rates over SOLVER.BASE_LR."""
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
         """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
@@ -105,14 +107,13 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
     return (losses * counts).sum() / counts.sum().clamp(min=1)
 
 
-def unused(module: nn.Module) -> Tensor:
-    """A 0 with a gradient of exactly 0 for each parameter of a module that has no part in a step.
+def no_gradient(tensors: Iterable[Tensor]) -> Tensor:
+    """0, in the graph of all tensors that have one, whose gradients are exactly 0.
 
-    Several processes wait for the gradients of all parameters; the optimizer leaves such ones alone
-    (`zsk.engine.solver`).
+    Several processes wait for the gradients of all parameters; the optimizer leaves those alone
+    that have no part in a step (`zsk.engine.solver`).
     """
-    zeros = [(0 * parameter).sum() for parameter in module.parameters() if parameter.requires_grad]
-    return torch.stack(zeros).sum() if zeros else torch.zeros(())
+    return torch.stack([(0 * one).sum().float() for one in tensors]).sum()
 
 
 def check_one_feature(head: CfgNode) -> None:

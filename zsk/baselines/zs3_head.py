@@ -33,7 +33,7 @@ from .pixel_head import (
     cell_weights,
     check_one_feature,
     labelled_cross_entropy,
-    unused,
+    no_gradient,
 )
 
 INIT_STD = 0.01  # of the classifier
@@ -158,7 +158,10 @@ class ZS3Head(PixelHead):
         """
         if self.learns_features(text):
             losses = super().losses(features, text, sem_seg, weights)
-            return {**losses, "loss_sem_seg": losses["loss_sem_seg"] + unused(self.generator)}
+            return {
+                **losses,
+                "loss_sem_seg": losses["loss_sem_seg"] + no_gradient(self.generator.parameters()),
+            }
         columns, ignore = self.classes.columns(text), ignore_label(len(text))
         by_scale = []
         for one in features:
@@ -170,7 +173,7 @@ class ZS3Head(PixelHead):
             with torch.autocast(device_type=cells.device.type, enabled=False):
                 by_scale.append(self._losses_of_scale(cells, layout))
         losses = {name: torch.stack([one[name] for one in by_scale]).sum() for name in by_scale[0]}
-        losses["loss_classifier"] = losses["loss_classifier"] + unused(self)
+        losses["loss_classifier"] = losses["loss_classifier"] + no_gradient(self.parameters())
         return losses
 
     def _losses_of_scale(self, cells: Tensor, layout: Tensor) -> dict[str, Tensor]:

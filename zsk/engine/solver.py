@@ -3,7 +3,7 @@
 import functools
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import nn
 from zsk.engine.joint_optimizer import JointOptimizer
 from zsk.errors import UserError
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "ADAMW": torch.optim.AdamW,
     "SGD": torch.optim.SGD,
 }
@@ -49,12 +49,13 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, flo
     solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
+        factors = getattr(module, "rate_factors", {})
         multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
         for part, child in module.named_children() if own else [("", module)]:
             if part in own:
                 yield child, "ADAMW", synthesis[f"{part.upper()}_LR"], 1.0
             else:
-                rate = solver.BASE_LR * multiplier
+                rate = solver.BASE_LR * multiplier * factors.get(part, 1.0)
                 yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR
 
 
@@ -72,17 +73,20 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has nothing to train in this "
             "configuration: evaluate it with --eval-only"
         )
-    in_phases = any(getattr(module, "adam_parts", ()) for module in model.children())
-    settings: dict[str, Any] = {"lr": cfg.SOLVER.BASE_LR}
-    momentum = {"momentum": cfg.SOLVER.MOMENTUM, "nesterov": cfg.SOLVER.NESTEROV}
-    # one kernel for all parameters is faster, but SGD's needs all of them from the first step on
-    fused = {"ADAMW": True, "SGD": None if in_phases else True}
     if "SGD" in groups and cfg.SOLVER.NESTEROV and not cfg.SOLVER.MOMENTUM:
         raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
+    in_phases = any(getattr(module, "adam_parts", ()) for module in model.children())
+    # one kernel for all parameters is faster, but SGD's needs all of them from the first step on
+    settings: dict[str, dict[str, Any]] = {
+        "ADAMW": {"fused": True},
+        "SGD": {
+            "fused": None if in_phases else True,
+            "momentum": cfg.SOLVER.MOMENTUM,
+            "nesterov": cfg.SOLVER.NESTEROV,
+        },
+    }
     optimizers = [
-        OPTIMIZERS[kind](
-            found, **settings, fused=fused[kind], **(momentum if kind == "SGD" else {})
-        )
+        OPTIMIZERS[kind](found, lr=cfg.SOLVER.BASE_LR, **settings[kind])
         for kind, found in groups.items()
     ]
     optimizer = optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)

@@ -38,6 +38,12 @@ class Trainer(ResumableTrainer):
             self.settings["teacher"] = self.self_training.fingerprint()
         model: Any = getattr(self.model, "module", self.model)  # of several processes
         check_training_size(cfg, max(feature_strides(model.backbone).values()))
+        start, end = self.cfg.MODEL.SYNTHESIS.START, self.cfg.SOLVER.MAX_ITER
+        if start >= end and not cfg.SELF_TRAINING.ENABLED:  # whose labels are of unseen classes
+            logger.warning(
+                f"MODEL.SYNTHESIS.START is {start}, but the training ends after SOLVER.MAX_ITER "
+                f"{end}, before an unseen class is learned: give a smaller START"
+            )
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
         self.register_hooks(telling_hooks(self.images))

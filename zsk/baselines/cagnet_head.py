@@ -1,0 +1,255 @@
+"""CaGNet (Gu et al., ACM MM 2020) and, with a positional module, SIGN (Cheng et al., ICCV 2021).
+
+A generator makes features of a class from its vector and a latent of the surroundings; a classifier
+learns unseen classes from generated features. Shape letters: B images, D width of the features,
+K classes, E width of the class vectors, M labelled cells, h x w feature map, H x W image.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from zsk.errors import UserError
+from zsk.proposals.build import check_settings
+from zsk.vocabulary import ignore_label
+
+from .aspp_sum import AsppSum
+from .context_module import Context, ContextModule
+from .feature_classifier import FeatureClassifier
+from .feature_generator import FeatureGenerator, build_generator, mmd
+from .known_classes import KnownClasses
+from .pixel_head import (
+    PixelHead,
+    cell_labels,
+    cell_weights,
+    check_one_feature,
+    labelled_cross_entropy,
+    no_gradient,
+    with_maximum,
+)
+from .position_module import PositionModule
+
+# the losses of published code
+KL_WEIGHT = 100.0
+CLASSIFIER_WEIGHT = 0.75  # of the classes of real features, for the classifier ...
+TRUNK_WEIGHT = 0.5  # ... and for what makes them
+GENERATED_WEIGHT = 0.25  # of the classes of features that are generated beside real ones
+MMD_WEIGHT = 50.0
+BANDWIDTHS = (2, 5, 10, 20, 40, 60)
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class CaGNetHead(PixelHead):
+    """Features in [0,1] of every cell, and a classifier that learned from generated ones as well.
+
+    Before iteration `start` all parts learn from photos. From then on the trunk (the backbone,
+    ASPP, the positional and the contextual module) is frozen, and in turns of `period` iterations
+    the classifier learns from generated features of all classes, then generator and classifier from
+    photos.
+    """
+
+    learns_classifier = names_known_classes = True
+    adam_parts = ("generator", "classifier")
+    rate_factors = {"context": 0.5, "position": 0.5}
+
+    @configurable
+    def __init__(
+        self,
+        aspp: nn.Module,
+        context: ContextModule,
+        generator: FeatureGenerator,
+        classifier: FeatureClassifier,
+        classes: KnownClasses,
+        position: PositionModule | None = None,
+        *,
+        in_feature: str,
+        start: int,
+        period: int,
+        samples: int,
+        unseen_factor: float,
+        generated_weight: float,
+    ):
+        """
+        Args:
+            aspp: the backbone's `in_feature` -> (B,D,h,w).
+            position: SIGN's.
+            start, period: iterations.
+            samples: cells of a class whose features are compared with generated ones.
+            unseen_factor: how much likelier an unseen class is generated than a seen one.
+            generated_weight: of the classifier's loss in a turn of generated features.
+        """
+        super().__init__()
+        self.aspp, self.position, self.context = aspp, position, context
+        self.generator, self.classifier, self.classes = generator, classifier, classes
+        self.in_feature = in_feature
+        self.start, self.period, self.samples = start, period, samples
+        self.unseen_factor, self.generated_weight = unseen_factor, generated_weight
+
+    @classmethod
+    def from_config(
+        cls,
+        cfg: CfgNode,
+        input_shape: Mapping[str, ShapeSpec],
+        embed_dim: int,
+        classes: KnownClasses,
+    ) -> dict[str, Any]:
+        head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
+        check_one_feature(head)
+        check_settings(cfg, input_shape)
+        name, dim, width = head.IN_FEATURES[0], head.CONVS_DIM, synthesis.CONTEXT_DIM
+        if synthesis.POSITION and dim % 4:
+            raise UserError(
+                f"MODEL.SEM_SEG_HEAD.CONVS_DIM is {dim}, but has to be a multiple of 4 for "
+                "MODEL.SYNTHESIS.POSITION"
+            )
+        return {
+            "aspp": AsppSum(int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS),
+            "context": ContextModule(dim, width),
+            "generator": build_generator(synthesis, embed_dim, dim, dim, squash=True),
+            "classifier": FeatureClassifier(dim, len(classes)),
+            "classes": classes,
+            "position": PositionModule(dim, width) if synthesis.POSITION else None,
+            "in_feature": name,
+            "start": synthesis.START,
+            "period": synthesis.PERIOD,
+            "samples": synthesis.SAMPLES,
+            "unseen_factor": synthesis.UNSEEN_FACTOR,
+            "generated_weight": synthesis.GENERATED_WEIGHT,
+        }
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features -> features (B,D,h,w) float32 in [0,1]."""
+        return self._look(features)[0]
+
+    def _look(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Context]:
+        maps = self.aspp(features[self.in_feature])
+        if self.position is not None:
+            maps = self.position(maps)
+        context = self.context(maps.sigmoid())
+        return (maps + maps * context.latent.sigmoid()).float().sigmoid(), context
+
+    def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
+        """Features (…,D,h,w), text (K',E) of some of the classes -> logits (…,K',h,w) float32."""
+        return self._all_logits(embeddings).index_select(-3, self.classes.columns(text))
+
+    def _all_logits(self, maps: Tensor) -> Tensor:
+        """(…,D,h,w) -> (…,K,h,w)."""
+        return self.classifier(maps.movedim(-3, -1)).classes.movedim(-1, -3)
+
+    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean over the labelled cells; a cell has the label in its middle."""
+        size = logits.shape[-2:]
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)
+
+    def losses(
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        text: Tensor,
+        sem_seg: Tensor,
+        weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Those of this iteration's turn, see the class.
+
+        Args:
+            features: of the backbone, for each scale of the photos.
+            text: (K',E) unit rows of the classes that the labels are of.
+            sem_seg: (B,H,W) int64, ids below K' or `ignore_label(K')`.
+            weights: of the labels, (B,H,W) float32, for the classes of real features; None: all 1.
+        """
+        since_start = get_event_storage().iter - self.start
+        if since_start >= 0 and since_start // self.period % 2 == 0:
+            cells = max(one[self.in_feature][:, 0].numel() for one in features)
+            inputs = [map_ for one in features for map_ in one.values()]
+            return {
+                "loss_generated": self.generated_weight * self._loss_of_generated(cells)
+                + no_gradient([*inputs, *self.parameters()])
+            }
+        labels = known_labels(sem_seg, self.classes.columns(text), len(self.classes))
+        return self._losses_of_photos(features, labels, weights, frozen=since_start >= 0)
+
+    def _loss_of_generated(self, cells: int) -> Tensor:
+        """Cross-entropy of so many generated features of classes drawn from a prior."""
+        prior = torch.where(self.classes.seen, 1.0, self.unseen_factor)
+        labels = torch.multinomial(prior, cells, replacement=True)
+        vectors = self.classes.vectors[labels]
+        noise = torch.randn(cells, self.generator.noise_dim, device=vectors.device)
+        with torch.no_grad():
+            made = self.generator(vectors, noise)
+        return labelled_cross_entropy(self.classifier(made).classes, labels)
+
+    def _losses_of_photos(
+        self,
+        features: Sequence[Mapping[str, Tensor]],
+        sem_seg: Tensor,
+        weights: Tensor | None,
+        frozen: bool,
+    ) -> dict[str, Tensor]:
+        """As `losses`, but sem_seg has ids of all known classes or `ignore_label(K)`."""
+        looks = [self._look(one) for one in features]
+        share = 0.0 if frozen else TRUNK_WEIGHT / CLASSIFIER_WEIGHT
+        maps = [self._all_logits(torch.lerp(x.detach(), x, share)) for x, _ in looks]
+        losses = [self.map_loss(one, sem_seg, weights) for one in with_maximum(maps)]
+        found = {"loss_class": CLASSIFIER_WEIGHT * torch.stack(losses).mean()}
+        # all but the classes of real features: on the largest map alone
+        x, context = max(looks, key=lambda look: look[0].shape[-1])
+        labels = cell_labels(sem_seg, x.shape[-2:])
+        labelled = labels != ignore_label(len(self.classes))
+        if not frozen:
+            divergence = context.divergence().mean(dim=1)[labelled]
+            found["loss_kl"] = KL_WEIGHT * mean(divergence)
+        real, latent = (one.detach().movedim(1, -1)[labelled] for one in (x, context.latent))
+        return {**found, **self._adversarial_losses(real, latent, labels[labelled])}
+
+    def _adversarial_losses(
+        self, real: Tensor, latent: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Generated features beside real ones, both (M,D), with latents (M,D), labels (M,)."""
+        made = self.generator(self.classes.vectors[labels], latent)
+        judged_real, judged_made = self.classifier(real), self.classifier(made.detach())
+        fixed = {name: value.detach() for name, value in self.classifier.named_parameters()}
+        judged_by_fixed = functional_call(self.classifier, fixed, (made,))
+        # published code calls it least squares, but takes absolute differences
+        return {
+            "loss_discriminator": mean(1 - judged_real.real.sigmoid())
+            + mean(judged_made.real.sigmoid()),
+            "loss_class_generated": GENERATED_WEIGHT
+            * labelled_cross_entropy(judged_made.classes, labels),
+            "loss_generator": mean(1 - judged_by_fixed.real.sigmoid()),
+            "loss_mmd": MMD_WEIGHT * self._distance(real, made, labels),
+        }
+
+    def _distance(self, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
+        """MMD of up to `samples` cells of a class, drawn anew; the mean over the classes."""
+        found = [mean(made[:0].flatten())]  # in the graph where nothing is labelled
+        for label in labels.unique():
+            cells = (labels == label).nonzero()[:, 0]
+            cells = cells[torch.randperm(len(cells), device=cells.device)[: self.samples]]
+            found.append(mmd(real[cells], made[cells], BANDWIDTHS))
+        return torch.stack(found).sum() / max(1, len(found) - 1)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Of values (M,); 0, but in the graph, where there are none."""
+    return values.sum() / max(1, len(values))
+
+
+def known_labels(sem_seg: Tensor, columns: Tensor, num_classes: int) -> Tensor:
+    """Labels of some classes -> of all.
+
+    Args:
+        sem_seg: int64, ids below K' or `ignore_label(K')`.
+        columns: (K',) int64, the positions of those classes among all.
+        num_classes: K, of all.
+    Returns:
+        int64, ids below K or `ignore_label(K)`.
+    """
+    ignored = sem_seg == ignore_label(len(columns))
+    return columns[sem_seg.masked_fill(ignored, 0)].masked_fill(ignored, ignore_label(num_classes))
