@@ -15,8 +15,9 @@ from zsk.load import load_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TABLES = CONFIGS / "synthetic" / "tables.yaml"
+COMPARED = CONFIGS / "synthetic" / "compared.yaml"
 PHOTO_TABLES = CONFIGS / "embedded" / "tables.yaml"
-FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, PHOTO_TABLES})
+FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES})
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +109,19 @@ def test_all_rows_of_the_tables_resolve(quick: bool, tmp_path: Path) -> None:
 
 def test_reported_numbers_satisfy_the_formula_of_hiou() -> None:
     """A number that was copied wrong does not; each is rounded to 0.1."""
-    tables = read_definition(TABLES).tables
+    tables = read_definition(COMPARED).tables
     reported = [row.reported for table in tables for row in table.rows if row.reported]
     assert reported
     for numbers in reported:
         expected = harmonic_mean(numbers["seen"], numbers["unseen"])
         assert numbers["hIoU"] == pytest.approx(expected, abs=0.15), numbers
+
+
+def test_the_compared_systems_resolve(tmp_path: Path) -> None:
+    """Labels of a teacher, and they alone, make a row transductive."""
+    trials = Plan(read_definition(COMPARED, seeds=[1]), tmp_path).trials
+    assert all(t.transductive == ("+" in t.row.system or t.row.start is not None) for t in trials)
+    assert {t.dataset for t in trials} == {f"synthetic_{k}_zs_val" for k in ("stuff", "objects")}
 
 
 def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ def no_gradient(tensors: Iterable[Tensor]) -> Tensor:
     Several processes wait for the gradients of all parameters; the optimizer leaves those alone
     that have no part in a step (`zsk.engine.solver`).
     """
-    return torch.stack([(0 * one).sum().float() for one in tensors]).sum()
+    zeros = [(0 * one).sum().float() for one in tensors]
+    return torch.stack(zeros).sum() if zeros else torch.zeros(())
 
 
 def check_one_feature(head: CfgNode) -> None:
