@@ -87,7 +87,7 @@ class Plan:
         settings, transductive = row.settings, False
         if row.start:
             start, cfg = self._start(row, row.start, seed)
-            transductive = _makes_pseudo_labels(cfg)
+            transductive = cfg.SELF_TRAINING.ENABLED
             settings = {**settings, "MODEL.WEIGHTS": str(start.folder / WEIGHTS_FILE)}
             needs = (*needs, start.folder)
         options = self._options(row, settings, seed, places)
@@ -95,7 +95,7 @@ class Plan:
         if len(cfg.DATASETS.TEST) != 1:
             raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
         training = config_hash(cfg)
-        transductive |= _makes_pseudo_labels(cfg)
+        transductive |= cfg.SELF_TRAINING.ENABLED
         folder = self._folder(row.config, cfg)
         name = f"{row.system} {describe(row.settings)}".rstrip() + f", seed {seed}"
         if row.trained:
@@ -192,10 +192,6 @@ def supervised_systems(definition: Definition) -> set[str]:
         if known[row.config, *options]:
             found.add(row.system)
     return found
-
-
-def _makes_pseudo_labels(cfg: CfgNode) -> bool:
-    return bool(cfg.get("SELF_TRAINING", {}).get("ENABLED", False))
 
 
 def _is_supervised(cfg: CfgNode) -> bool:
