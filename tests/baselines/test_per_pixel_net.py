@@ -14,6 +14,7 @@ from zsk import label_map
 from zsk.baselines.dense_clip import DenseClip
 from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
 from zsk.baselines.pixel_head import PixelHead
+from zsk.baselines.spnet_head import SPNetHead
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.checkpoint import load_weights
@@ -103,6 +104,28 @@ def test_a_class_of_two_words_has_one_calibration():
     # 0.665, 0.090 + 0.245
     expected = torch.tensor([0.6652, 0.3348 + 0.6]) / 1.6
     torch.testing.assert_close(scores[:, 0, 0], expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
+def test_a_label_without_weight_is_no_label(scales):
+    """Records of two sizes; the padding of the smaller one has no weight either."""
+    records = [record(), record(6, 8)]
+    for one in records:
+        one["sem_seg"] = torch.ones(one["image"].shape[1:], dtype=torch.int64)
+        one["sem_seg"][:, :4] = 0
+    model = build("head", head=SPNetHead(nn.Identity(), in_feature="pixels"), scales=scales)
+    whole = model(records)["loss_sem_seg"]
+    for one in records:
+        one["label_weights"] = torch.ones(one["image"].shape[1:])
+    torch.testing.assert_close(model(records)["loss_sem_seg"], whole)
+    for one in records:
+        one["label_weights"][:, :4] = 0
+    weighted = model(records)["loss_sem_seg"]
+    for one in records:
+        del one["label_weights"]
+        one["sem_seg"][:, :4] = 255
+    torch.testing.assert_close(weighted, model(records)["loss_sem_seg"])
+    assert weighted < whole - 0.1
 
 
 class GreenFromAfar(LogitsOfEveryPixel):

@@ -103,7 +103,7 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         if foreign:
             raise UserError(f"{path} has an {key} of {foreign[0]!r}, which is none of its classes")
     return SavedEvaluation(
-        label=label,
+        label=f"{label} (transductive)" if report.get("transductive") else label,
         dataset=report["dataset"],
         images=report["images"],
         vocabulary=vocabulary,
