@@ -159,6 +159,7 @@ class ZS3Head(PixelHead):
         if self.learns_features(text):
             losses = super().losses(features, text, sem_seg, weights)
             return {**losses, "loss_sem_seg": losses["loss_sem_seg"] + unused(self.generator)}
+        self.feature_map.eval()  # statistics of norms stay, too
         columns, ignore = self.classes.columns(text), ignore_label(len(text))
         by_scale = []
         for one in features:
