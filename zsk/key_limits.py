@@ -108,7 +108,7 @@ CONDITIONS = (
     _read(_SELF_TRAINING, "AMOUNT", _SELF_TRAINING + "FILTER", "share rank"),
     _read(_SELF_TRAINING, "VIEW_SCALES", _SELF_TRAINING + "FILTER", "agreement"),
     # heads whose losses take weights of labels
-    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", "TextFCNHead SPNetHead CaGNetHead"),
+    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", _PIXEL_HEADS),
 )
 
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead

@@ -41,7 +41,12 @@ def test_zs_maskformer_trains_and_is_evaluated_on_seen_and_unseen_classes(
 
 
 @pytest.mark.slow
-def test_spnet_as_configured_on_photos(run_program, real_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "config, own", [("spnet_R101_bs10_20k", {}), ("zs3_R101_bs8_60k", {"MODEL.SYNTHESIS.START": 1})]
+)
+def test_deeplab_v2_as_configured_on_photos(
+    run_program, real_data: Path, tmp_path: Path, config: str, own: dict[str, int]
+) -> None:
     """ResNet-101 at stride 8 with random weights; two of the photos are evaluated."""
     voc = tmp_path / "VOC2012"
     voc.mkdir()
@@ -59,9 +64,10 @@ def test_spnet_as_configured_on_photos(run_program, real_data: Path, tmp_path: P
         "SOLVER.IMS_PER_BATCH": 2,
         "SOLVER.MAX_ITER": 2,
         "OUTPUT_DIR": tmp_path / "output",
+        **own,
     }
     done = run_program(
-        *("train_net.py", "--config-file", "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"),
+        *("train_net.py", "--config-file", f"configs/voc-11k-15/{config}.yaml"),
         *(word for pair in options.items() for word in pair),
         DETECTRON2_DATASETS=tmp_path,
     )

@@ -10,6 +10,7 @@ import torch
 CONFIGS = {
     "spnet": "configs/voc-11k-15/spnet_R101_bs10_20k.yaml",
     "zsk": "configs/voc-11k-15/zsk_R101_bs8_40k.yaml",
+    "zs3": "configs/voc-11k-15/zs3_R101_bs8_60k.yaml",
 }
 KINDS = {
     "spnet": [
@@ -17,6 +18,7 @@ KINDS = {
         *("SELF_TRAINING.ANNEAL", 5.0),
     ],
     "zsk": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.AMOUNT", 0.5],
+    "zs3": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.ANNEAL", 5.0],
 }
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
@@ -32,7 +34,8 @@ def train(run_program, small_options, tiny_options, voc_root) -> Callable[..., s
         done = run_program(
             *(TORCHRUN if processes > 1 else ()),
             *("train_net.py", "--config-file", CONFIGS[kind], *flags),
-            *(small_options if kind == "spnet" else tiny_options),
+            *(tiny_options if kind == "zsk" else small_options),
+            *(("MODEL.SYNTHESIS.START", 0) if kind == "zs3" else ()),
             *("SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", output, *options),
             DETECTRON2_DATASETS=voc_root,
             OMP_NUM_THREADS=1,

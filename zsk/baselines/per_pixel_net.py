@@ -157,12 +157,14 @@ class PerPixelNet(nn.Module):
         images = [record["image"] for record in batched_inputs]
         labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
         weights = padded_weights(batched_inputs, self.device, self.divisibility or self.stride)
+        assert self.backbone is not None
         learns = self.sem_seg_head.learns_features(text)
+        if not learns:
+            self.backbone.eval()  # statistics of norms stay, too
         with contextlib.nullcontext() if learns else torch.no_grad():
             features = [self.encode(images, scale, self.divisibility) for scale in self.scales]
         losses = self.sem_seg_head.losses(features, text, labels, weights)
         if not learns:
-            assert self.backbone is not None
             name = next(iter(losses))
             losses[name] = losses[name] + no_gradient(self.backbone.parameters())
         return losses

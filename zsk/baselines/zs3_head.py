@@ -162,6 +162,7 @@ class ZS3Head(PixelHead):
                 **losses,
                 "loss_sem_seg": losses["loss_sem_seg"] + no_gradient(self.generator.parameters()),
             }
+        self.feature_map.eval()  # statistics of norms stay, too
         columns, ignore = self.classes.columns(text), ignore_label(len(text))
         by_scale = []
         for one in features:
@@ -178,7 +179,8 @@ class ZS3Head(PixelHead):
 
     def _losses_of_scale(self, cells: Tensor, layout: Tensor) -> dict[str, Tensor]:
         """Losses of generator and classifier on features (B,D,h,w) with a layout (B,h,w)."""
-        vectors = self.classes.vectors
+        # as long as the noise, which has this width, too: vectors of length 1 would hardly count
+        vectors = self.classes.vectors * self.classes.vectors.shape[1] ** 0.5
         losses = self.generator.losses(cells, layout, vectors, self._frozen_logits)
         drawn = drawn_layout(layout, len(self.classes))
         with torch.no_grad():
