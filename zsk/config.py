@@ -198,7 +198,7 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features
     synthesis = cfg.MODEL.SYNTHESIS = CfgNode()
     synthesis.START = 0  # iterations on photos alone, before generated features train as well
-    # with C, from START on, so many iterations on generated features and so many on photos in turn
+    # with C, from START on, so many iterations on photos and so many on generated features in turn
     synthesis.PERIOD = 100
     synthesis.GENERATOR_LR = 0.0002  # of AdamW, as that of the classifier
     synthesis.CLASSIFIER_LR = 0.00025

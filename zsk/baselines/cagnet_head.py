@@ -51,8 +51,8 @@ class CaGNetHead(PixelHead):
 
     Before iteration `start` all parts learn from photos. From then on the trunk (the backbone,
     ASPP, the positional and the contextual module) is frozen, and in turns of `period` iterations
-    the classifier learns from generated features of all classes, then generator and classifier from
-    photos.
+    generator and classifier learn from photos, then the classifier from generated features of all
+    classes.
     """
 
     learns_classifier = names_known_classes = True
@@ -165,7 +165,7 @@ class CaGNetHead(PixelHead):
             weights: of the labels, (B,H,W) float32, for the classes of real features; None: all 1.
         """
         since_start = get_event_storage().iter - self.start
-        if since_start >= 0 and since_start // self.period % 2 == 0:
+        if since_start >= 0 and since_start // self.period % 2:
             cells = max(one[self.in_feature][:, 0].numel() for one in features)
             inputs = [map_ for one in features for map_ in one.values()]
             return {
