@@ -11,7 +11,7 @@ from tiny_head import tiny_config
 from torch import nn
 
 from zsk.baselines.aspp_sum import AsppSum
-from zsk.baselines.cagnet_head import CaGNetHead, known_labels
+from zsk.baselines.cagnet_head import CaGNetHead
 from zsk.baselines.context_module import ContextModule
 from zsk.baselines.feature_classifier import FeatureClassifier
 from zsk.baselines.feature_generator import FeatureGenerator
@@ -78,13 +78,6 @@ def test_scores_are_the_columns_of_the_names():
     torch.testing.assert_close(logits[:, 1, 2], everything[[3, 0]])
 
 
-def test_labels_of_some_classes_become_those_of_all():
-    sem_seg = torch.tensor([[0, 255, 2, 1]])
-    assert known_labels(sem_seg, torch.tensor([0, 1, 3]), 4).tolist() == [[0, 255, 3, 1]]
-    wide = known_labels(sem_seg, torch.tensor([0, 1, 299]), 300)
-    assert wide.tolist() == [[0, 65535, 299, 1]]
-
-
 def test_losses_by_hand():
     """A classifier that is undecided, and a discriminator that finds everything real by 3/4."""
     head = build()
@@ -113,7 +106,7 @@ def test_all_scales_and_their_maximum_have_a_loss_of_their_classes():
     inputs, sem_seg = features((4, 2)), labels()
     large, small = (head.class_logits(head(one), VECTORS) for one in inputs)
     largest = torch.maximum(large, F.interpolate(small, (4, 4), mode="bilinear"))
-    joint = known_labels(sem_seg, torch.tensor([0, 1, 3]), 4)
+    joint = head.classes.labels(sem_seg, TEXT)
     maps = [head.map_loss(one, joint) for one in (large, small, largest)]
     losses = losses_at(head, 0, inputs, sem_seg)
     torch.testing.assert_close(losses["loss_class"], 0.75 * torch.stack(maps).mean())
@@ -171,7 +164,7 @@ def test_which_part_learns_from_which_loss(position):
 def test_the_trunk_learns_classes_at_two_thirds_of_the_classifiers_weight():
     head = build(samples=1).eval()  # without noise and dropout
     (inputs,), sem_seg = features(), labels()
-    joint = known_labels(sem_seg, torch.tensor([0, 1, 3]), 4)
+    joint = head.classes.labels(sem_seg, TEXT)
     parameters = [head.aspp.branches[0].weight, head.classifier.classes.weight]
     plain = torch.autograd.grad(
         head.map_loss(head.class_logits(head(inputs), VECTORS), joint), parameters
