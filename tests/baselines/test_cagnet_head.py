@@ -249,23 +249,28 @@ def test_four_images_are_learned_and_then_an_unseen_class():
     vectors, seen, looks = toy_world()
     head = build(vectors, seen, channels=5, dim=16, start=150, period=50)
     label = torch.randint(0, 5, (4, 6, 6))
-    inputs = {"res5": looks[label].permute(0, 3, 1, 2)}
+    both = torch.where(torch.rand(4, 6, 6) < 0.3, 5, label)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.005)
-    for iteration in range(300):
+
+    def right(cells):
+        """The share of the cells of (4,6,6) bool that have their name."""
+        maps = looks[both].permute(0, 3, 1, 2)
+        with torch.no_grad():
+            named = head.eval().class_logits(head({"res5": maps}), vectors).argmax(dim=1)
+        head.train()
+        return (named == both)[cells].float().mean()
+
+    for iteration in range(250):
+        if iteration == 200:  # a turn of generated features begins
+            assert right(both < 5) > 0.95 and right(both == 5) < 0.1
         with EventStorage(iteration):
-            losses = head.losses([inputs], vectors[seen], label)
+            losses = head.losses([{"res5": looks[label].permute(0, 3, 1, 2)}], vectors[seen], label)
         optimizer.zero_grad()
         sum(losses.values()).backward()
-        if iteration >= 150:
-            for name, parameter in head.named_parameters():
-                parameter.grad = None if part(name) == "trunk" else parameter.grad
+        for parameter in head.parameters():  # as zsk.engine.solver does
+            parameter.grad = parameter.grad if parameter.grad.any() else None
         optimizer.step()
-    head.eval()
-    named = head.class_logits(head(inputs), vectors).argmax(dim=1)
-    assert (named == label).float().mean() > 0.95
-    both = torch.where(torch.rand(4, 6, 6) < 0.3, 5, label)
-    named = head.class_logits(head({"res5": looks[both].permute(0, 3, 1, 2)}), vectors).argmax(1)
-    assert (named == 5)[both == 5].float().mean() > 0.8
+    assert right(both < 5) > 0.7 and right(both == 5) > 0.7
 
 
 OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "CaGNetHead")
