@@ -199,7 +199,7 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     # are CONVS_DIM wide: DeepLabV2's, or with a FINE_FEATURE DeepLabV3+'s
     synthesis = cfg.MODEL.SYNTHESIS = CfgNode()
     synthesis.START = 0  # iterations on photos alone, before generated features train as well
-    # with C, from START on, so many iterations on generated features and so many on photos in turn
+    # with C, from START on, so many iterations on photos and so many on generated features in turn
     synthesis.PERIOD = 100
     synthesis.GENERATOR_LR = 0.0002  # of AdamW
     synthesis.CLASSIFIER_LR = 0.00025  # of AdamW (C); Z's learns as the rest of the head

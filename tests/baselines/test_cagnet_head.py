@@ -11,7 +11,7 @@ from tiny_head import tiny_config
 from torch import nn
 
 from zsk.baselines.aspp_sum import AsppSum
-from zsk.baselines.cagnet_head import CaGNetHead, known_labels
+from zsk.baselines.cagnet_head import CaGNetHead
 from zsk.baselines.context_module import ContextModule
 from zsk.baselines.feature_classifier import FeatureClassifier
 from zsk.baselines.feature_generator import FeatureGenerator
@@ -78,13 +78,6 @@ def test_scores_are_the_columns_of_the_names():
     torch.testing.assert_close(logits[:, 1, 2], everything[[3, 0]])
 
 
-def test_labels_of_some_classes_become_those_of_all():
-    sem_seg = torch.tensor([[0, 255, 2, 1]])
-    assert known_labels(sem_seg, torch.tensor([0, 1, 3]), 4).tolist() == [[0, 255, 3, 1]]
-    wide = known_labels(sem_seg, torch.tensor([0, 1, 299]), 300)
-    assert wide.tolist() == [[0, 65535, 299, 1]]
-
-
 def test_losses_by_hand():
     """A classifier that is undecided, and a discriminator that finds everything real by 3/4."""
     head = build()
@@ -103,7 +96,7 @@ def test_losses_by_hand():
     assert losses["loss_generator"] == pytest.approx(1 / 4)
     assert losses["loss_kl"] == pytest.approx(100 * 0.5)
     assert 0 < losses["loss_mmd"] < 50 * math.sqrt(2 * 6)
-    with EventStorage(START):
+    with EventStorage(START + PERIOD):
         generated = head.losses(features(), TEXT, labels())
     assert generated["loss_generated"].item() == pytest.approx(0.5 * math.log(4))
 
@@ -113,7 +106,7 @@ def test_all_scales_and_their_maximum_have_a_loss_of_their_classes():
     inputs, sem_seg = features((4, 2)), labels()
     large, small = (head.class_logits(head(one), VECTORS) for one in inputs)
     largest = torch.maximum(large, F.interpolate(small, (4, 4), mode="bilinear"))
-    joint = known_labels(sem_seg, torch.tensor([0, 1, 3]), 4)
+    joint = head.classes.labels(sem_seg, TEXT)
     maps = [head.map_loss(one, joint) for one in (large, small, largest)]
     losses = losses_at(head, 0, inputs, sem_seg)
     torch.testing.assert_close(losses["loss_class"], 0.75 * torch.stack(maps).mean())
@@ -158,11 +151,11 @@ def test_which_part_learns_from_which_loss(position):
     losses = losses_at(head, 0, inputs)
     assert {name: taught(head, loss, inputs) for name, loss in losses.items()} == ROUTES
     inputs = features((4, 2))
-    losses = losses_at(head, START + PERIOD, inputs)  # photos, with a frozen trunk
+    losses = losses_at(head, START, inputs)  # photos, with a frozen trunk
     frozen = {name: parts - {"trunk"} for name, parts in ROUTES.items() if name != "loss_kl"}
     assert {name: taught(head, loss, inputs) for name, loss in losses.items()} == frozen
     inputs = features((4, 2))
-    losses = losses_at(head, START, inputs)
+    losses = losses_at(head, START + PERIOD, inputs)
     assert {name: taught(head, loss, inputs) for name, loss in losses.items()} == {
         "loss_generated": {"shared", "classes"}
     }
@@ -171,7 +164,7 @@ def test_which_part_learns_from_which_loss(position):
 def test_the_trunk_learns_classes_at_two_thirds_of_the_classifiers_weight():
     head = build(samples=1).eval()  # without noise and dropout
     (inputs,), sem_seg = features(), labels()
-    joint = known_labels(sem_seg, torch.tensor([0, 1, 3]), 4)
+    joint = head.classes.labels(sem_seg, TEXT)
     parameters = [head.aspp.branches[0].weight, head.classifier.classes.weight]
     plain = torch.autograd.grad(
         head.map_loss(head.class_logits(head(inputs), VECTORS), joint), parameters
@@ -186,7 +179,7 @@ def test_turns_follow_from_the_iteration():
     head = build()
     edges = (0, 9, 10, 14, 15, 19, 20, 24, 25)
     generated = [i for i in edges if set(losses_at(head, i)) == {"loss_generated"}]
-    assert generated == [10, 14, 20, 24]
+    assert generated == [15, 19, 25]
 
 
 @pytest.mark.parametrize("iteration", [0, START, START + PERIOD])
@@ -214,7 +207,7 @@ def test_unseen_classes_are_drawn_more_often():
     """Three seen classes and one of nine times their chance, in 120 x 100 cells."""
     head = build()
     head.generator = RecordingGenerator(5, D, [4], D, [0.0])
-    losses_at(head, START, [{"res5": torch.zeros(1, 3, 120, 100)}])
+    losses_at(head, START + PERIOD, [{"res5": torch.zeros(1, 3, 120, 100)}])
     shares = head.generator.vectors.mean(dim=0)[:4]
     torch.testing.assert_close(shares, torch.tensor([1, 1, 9, 1]) / 12, atol=0.02, rtol=0)
     noise = head.generator.noise
@@ -256,23 +249,28 @@ def test_four_images_are_learned_and_then_an_unseen_class():
     vectors, seen, looks = toy_world()
     head = build(vectors, seen, channels=5, dim=16, start=150, period=50)
     label = torch.randint(0, 5, (4, 6, 6))
-    inputs = {"res5": looks[label].permute(0, 3, 1, 2)}
+    both = torch.where(torch.rand(4, 6, 6) < 0.3, 5, label)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.005)
-    for iteration in range(300):
+
+    def right(cells):
+        """The share of the cells of (4,6,6) bool that have their name."""
+        maps = looks[both].permute(0, 3, 1, 2)
+        with torch.no_grad():
+            named = head.eval().class_logits(head({"res5": maps}), vectors).argmax(dim=1)
+        head.train()
+        return (named == both)[cells].float().mean()
+
+    for iteration in range(250):
+        if iteration == 200:  # a turn of generated features begins
+            assert right(both < 5) > 0.95 and right(both == 5) < 0.1
         with EventStorage(iteration):
-            losses = head.losses([inputs], vectors[seen], label)
+            losses = head.losses([{"res5": looks[label].permute(0, 3, 1, 2)}], vectors[seen], label)
         optimizer.zero_grad()
         sum(losses.values()).backward()
-        if iteration >= 150:
-            for name, parameter in head.named_parameters():
-                parameter.grad = None if part(name) == "trunk" else parameter.grad
+        for parameter in head.parameters():  # as zsk.engine.solver does
+            parameter.grad = parameter.grad if parameter.grad.any() else None
         optimizer.step()
-    head.eval()
-    named = head.class_logits(head(inputs), vectors).argmax(dim=1)
-    assert (named == label).float().mean() > 0.95
-    both = torch.where(torch.rand(4, 6, 6) < 0.3, 5, label)
-    named = head.class_logits(head({"res5": looks[both].permute(0, 3, 1, 2)}), vectors).argmax(1)
-    assert (named == 5)[both == 5].float().mean() > 0.8
+    assert right(both < 5) > 0.7 and right(both == 5) > 0.7
 
 
 OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "CaGNetHead")

@@ -108,10 +108,10 @@ def test_the_trunk_is_frozen_while_classifier_and_generator_learn(
     """SIGN's backbone, ASPP and modules keep every bit from MODEL.SYNTHESIS.START on."""
     words = [*small_options, *TURNS, "SOLVER.CHECKPOINT_PERIOD", "1"]
     train(tmp_path, "SOLVER.MAX_ITER", 3, config=SIGN, words=words)
-    photos, generated, frozen = (weights(tmp_path, f"model_000000{i}.pth") for i in range(3))
+    photos, frozen, generated = (weights(tmp_path, f"model_000000{i}.pth") for i in range(3))
     for before, after, parts in (
-        (photos, generated, {"classifier"}),
-        (generated, frozen, {"classifier", "generator"}),
+        (photos, frozen, {"classifier", "generator"}),
+        (frozen, generated, {"classifier"}),
     ):
         changed = {key for key in before if not torch.equal(before[key], after[key])}
         assert {key.split(".")[1] for key in changed} == parts

@@ -187,6 +187,17 @@ def test_a_parameter_may_have_its_first_part_in_a_later_step():
     assert [p.item() for p in trunk.parameters()] == pytest.approx([-0.5 * (1 + 1.9), -0.5])
 
 
+def test_a_part_of_a_head_may_have_a_rate_of_its_own():
+    head = Generative()
+    head.rate_factors = {"trunk": 0.25}
+    (group,) = (
+        group
+        for group in build_optimizer(config(), nn.ModuleDict({"sem_seg_head": head})).param_groups
+        if any(parameter is head.trunk.weight for parameter in group["params"])
+    )
+    assert group["lr"] == 0.5 * 0.25
+
+
 def test_moments_of_both_optimizers_are_saved_and_restored():
     gradients = [[2, 1, -3], [1, -4, 2], [0.5, 3, 1]]
     model, optimizer = generative()

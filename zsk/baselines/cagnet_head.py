@@ -2,7 +2,7 @@
 
 A generator makes features of a class from its vector and a latent of the surroundings; a classifier
 learns unseen classes from generated features. Shape letters: B images, D width of the features,
-K classes, E width of the class vectors, M labelled cells, h x w feature map, H x W image.
+K classes, E width of the class vectors, h x w feature map, H x W image.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,16 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from zsk.errors import UserError
 from zsk.proposals.build import check_settings
 from zsk.vocabulary import ignore_label
 
+from .adversarial_losses import adversarial_losses, mean
 from .aspp_sum import AsppSum
 from .context_module import Context, ContextModule
 from .feature_classifier import FeatureClassifier
-from .feature_generator import FeatureGenerator, build_generator, mmd
+from .feature_generator import FeatureGenerator, build_generator
 from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
@@ -36,13 +36,10 @@ from .pixel_head import (
 )
 from .position_module import PositionModule
 
-# the losses of published code
+# weights of published code
 KL_WEIGHT = 100.0
 CLASSIFIER_WEIGHT = 0.75  # of the classes of real features, for the classifier ...
 TRUNK_WEIGHT = 0.5  # ... and for what makes them
-GENERATED_WEIGHT = 0.25  # of the classes of features that are generated beside real ones
-MMD_WEIGHT = 50.0
-BANDWIDTHS = (2, 5, 10, 20, 40, 60)
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -51,8 +48,8 @@ class CaGNetHead(PixelHead):
 
     Before iteration `start` all parts learn from photos. From then on the trunk (the backbone,
     ASPP, the positional and the contextual module) is frozen, and in turns of `period` iterations
-    the classifier learns from generated features of all classes, then generator and classifier from
-    photos.
+    generator and classifier learn from photos, then the classifier from generated features of all
+    classes.
     """
 
     learns_classifier = names_known_classes = True
@@ -165,14 +162,14 @@ class CaGNetHead(PixelHead):
             weights: of the labels, (B,H,W) float32, for the classes of real features; None: all 1.
         """
         since_start = get_event_storage().iter - self.start
-        if since_start >= 0 and since_start // self.period % 2 == 0:
+        if since_start >= 0 and since_start // self.period % 2:
             cells = max(one[self.in_feature][:, 0].numel() for one in features)
             inputs = [map_ for one in features for map_ in one.values()]
             return {
                 "loss_generated": self.generated_weight * self._loss_of_generated(cells)
                 + no_gradient([*inputs, *self.parameters()])
             }
-        labels = known_labels(sem_seg, self.classes.columns(text), len(self.classes))
+        labels = self.classes.labels(sem_seg, text)
         return self._losses_of_photos(features, labels, weights, frozen=since_start >= 0)
 
     def _loss_of_generated(self, cells: int) -> Tensor:
@@ -206,50 +203,7 @@ class CaGNetHead(PixelHead):
             divergence = context.divergence().mean(dim=1)[labelled]
             found["loss_kl"] = KL_WEIGHT * mean(divergence)
         real, latent = (one.detach().movedim(1, -1)[labelled] for one in (x, context.latent))
-        return {**found, **self._adversarial_losses(real, latent, labels[labelled])}
-
-    def _adversarial_losses(
-        self, real: Tensor, latent: Tensor, labels: Tensor
-    ) -> dict[str, Tensor]:
-        """Generated features beside real ones, both (M,D), with latents (M,D), labels (M,)."""
-        made = self.generator(self.classes.vectors[labels], latent)
-        judged_real, judged_made = self.classifier(real), self.classifier(made.detach())
-        fixed = {name: value.detach() for name, value in self.classifier.named_parameters()}
-        judged_by_fixed = functional_call(self.classifier, fixed, (made,))
-        # published code calls it least squares, but takes absolute differences
-        return {
-            "loss_discriminator": mean(1 - judged_real.real.sigmoid())
-            + mean(judged_made.real.sigmoid()),
-            "loss_class_generated": GENERATED_WEIGHT
-            * labelled_cross_entropy(judged_made.classes, labels),
-            "loss_generator": mean(1 - judged_by_fixed.real.sigmoid()),
-            "loss_mmd": MMD_WEIGHT * self._distance(real, made, labels),
-        }
-
-    def _distance(self, real: Tensor, made: Tensor, labels: Tensor) -> Tensor:
-        """MMD of up to `samples` cells of a class, drawn anew; the mean over the classes."""
-        found = [mean(made[:0].flatten())]  # in the graph where nothing is labelled
-        for label in labels.unique():
-            cells = (labels == label).nonzero()[:, 0]
-            cells = cells[torch.randperm(len(cells), device=cells.device)[: self.samples]]
-            found.append(mmd(real[cells], made[cells], BANDWIDTHS))
-        return torch.stack(found).sum() / max(1, len(found) - 1)
-
-
-def mean(values: Tensor) -> Tensor:
-    """Of values (M,); 0, but in the graph, where there are none."""
-    return values.sum() / max(1, len(values))
-
-
-def known_labels(sem_seg: Tensor, columns: Tensor, num_classes: int) -> Tensor:
-    """Labels of some classes -> of all.
-
-    Args:
-        sem_seg: int64, ids below K' or `ignore_label(K')`.
-        columns: (K',) int64, the positions of those classes among all.
-        num_classes: K, of all.
-    Returns:
-        int64, ids below K or `ignore_label(K)`.
-    """
-    ignored = sem_seg == ignore_label(len(columns))
-    return columns[sem_seg.masked_fill(ignored, 0)].masked_fill(ignored, ignore_label(num_classes))
+        labels = labels[labelled]
+        inputs = (self.classes.vectors[labels], latent)
+        parts = (self.generator, self.classifier)
+        return {**found, **adversarial_losses(*parts, real, inputs, labels, self.samples)}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zsk.classification.text_classifier import TextClassifier
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
+from zsk.vocabulary import ignore_label
 
 SAME_VECTOR = 0.999  # cosine; half precision costs 1e-5
 
@@ -51,6 +52,20 @@ class KnownClasses(nn.Module):
                 "system for any names, such as SPNetHead"
             )
         return positions
+
+    def labels(self, sem_seg: Tensor, text: Tensor) -> Tensor:
+        """Labels of some of the classes -> of all.
+
+        Args:
+            sem_seg: int64, ids below k or `ignore_label(k)`.
+            text: (k,E) vectors of the classes that they are of.
+        Returns:
+            int64, ids below K or `ignore_label(K)`.
+        """
+        columns, ignored = self.columns(text), sem_seg == ignore_label(len(text))
+        return columns[sem_seg.masked_fill(ignored, 0)].masked_fill(
+            ignored, ignore_label(len(self))
+        )
 
 
 def known_classes(cfg: CfgNode, text_classifier: TextClassifier) -> KnownClasses:
