@@ -28,7 +28,6 @@ from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
-    cell_weights,
     check_one_feature,
     labelled_cross_entropy,
     no_gradient,
@@ -139,12 +138,6 @@ class CaGNetHead(PixelHead):
     def _all_logits(self, maps: Tensor) -> Tensor:
         """(…,D,h,w) -> (…,K,h,w)."""
         return self.classifier(maps.movedim(-3, -1)).classes.movedim(-1, -3)
-
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The mean over the labelled cells; a cell has the label in its middle."""
-        size = logits.shape[-2:]
-        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
-        return labelled_cross_entropy(logits, labels, weights)
 
     def losses(
         self,

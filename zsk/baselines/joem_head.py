@@ -23,9 +23,7 @@ from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
-    cell_weights,
     check_one_feature,
-    labelled_cross_entropy,
     with_maximum,
 )
 
@@ -99,11 +97,7 @@ class JoEmHead(PixelHead):
         maps = [self(one) for one in features]
         columns = self.known.columns(text)
         logits = with_maximum([self.classifier(one)[:, columns] for one in maps])
-        entropies = [
-            labelled_cross_entropy(one, cell_labels(sem_seg, size), cell_weights(weights, size))
-            for one in logits
-            for size in [one.shape[-2:]]
-        ]
+        entropies = [self.map_loss(one, sem_seg, weights) for one in logits]
         prototypes = self.generator(text.float())
         regressions = [boundary_aware_regression(one, prototypes, sem_seg) for one in maps]
         return {

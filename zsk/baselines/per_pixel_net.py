@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from zsk.answer import PixelAnswer
-from zsk.backbones.build import build_backbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
@@ -33,15 +32,14 @@ from zsk.batched_inputs import (
 )
 from zsk.classification.build import build_encoder
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
-from zsk.errors import UserError
 from zsk.proposals.masks import resize_masks
 from zsk.regions import Ensemble, geometric_ensemble
 from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 
+from .build_per_pixel import build_fcn, check_options
 from .calibration import calibrated_logits, calibrated_scores
 from .dense_clip import DenseClip, Windows, build_dense_clip
-from .known_classes import known_classes
 from .pixel_head import PixelHead, no_gradient
 
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
@@ -104,7 +102,7 @@ class PerPixelNet(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        _check_options(cfg)
+        check_options(cfg)
         settings, clip = cfg.MODEL.ENSEMBLE, cfg.MODEL.CLIP
         ensemble = Ensemble(
             settings.MODE,
@@ -120,7 +118,7 @@ class PerPixelNet(nn.Module):
         text_classifier = build_text_classifier(clip, encoder)
         backbone = head = dense_clip = None
         if ensemble.mode != "clip":
-            backbone, head = _build_fcn(cfg, encoder.embed_dim, text_classifier)
+            backbone, head = build_fcn(cfg, encoder.embed_dim, text_classifier)
         if ensemble.mode != "head":
             dense_clip = build_dense_clip(encoder)
         return {
@@ -252,53 +250,3 @@ def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> 
     everywhere = torch.ones(len(head_rows), dtype=torch.bool, device=head.device)
     scores = geometric_ensemble(head_rows, clip_rows, everywhere, seen, lam)
     return scores.T.unflatten(1, head.shape[1:])
-
-
-def _build_fcn(
-    cfg: CfgNode, embed_dim: int, text_classifier: TextClassifier
-) -> tuple[Backbone, PixelHead]:
-    backbone = build_backbone(cfg)
-    kind = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
-    if not issubclass(kind, PixelHead):
-        raise UserError(
-            f"MODEL.SEM_SEG_HEAD.NAME is {kind.__name__}, but MODEL.META_ARCHITECTURE PerPixelNet "
-            "takes heads of single pixels: TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, JoEmHead"
-        )
-    parts = [cfg, backbone.output_shape(), embed_dim]
-    if kind.learns_classifier:
-        parts.append(known_classes(cfg, text_classifier))
-    return backbone, kind(*parts)
-
-
-def _check_options(cfg: CfgNode) -> None:
-    """Raises UserError for what this model cannot do: now, not at the first evaluation."""
-    if cfg.MODEL.TEST_DTYPE != "float32":
-        raise UserError(
-            f"MODEL.TEST_DTYPE is {cfg.MODEL.TEST_DTYPE!r}, but MODEL.META_ARCHITECTURE "
-            "PerPixelNet computes in float32 only: take it out"
-        )
-    distances = cfg.MODEL.ENSEMBLE.SEEN_PENALTY_ON == "distances"
-    if distances and cfg.MODEL.SEM_SEG_HEAD.NAME != "JoEmHead":
-        raise UserError(
-            "MODEL.ENSEMBLE.SEEN_PENALTY_ON distances is about prototypes, which "
-            f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME} has none of: choose "
-            "probabilities or logits"
-        )
-    if distances and cfg.MODEL.ENSEMBLE.SEEN_PENALTY >= 1:
-        raise UserError(
-            f"MODEL.ENSEMBLE.SEEN_PENALTY is {cfg.MODEL.ENSEMBLE.SEEN_PENALTY}, but with "
-            "SEEN_PENALTY_ON distances it has to be below 1: a distance is multiplied by 1 less it"
-        )
-    for key, wanted in (
-        ("TEST.PROPOSAL_RECALL", cfg.TEST.PROPOSAL_RECALL),
-        ("TEST.AUG.ENABLED", cfg.TEST.AUG.ENABLED),
-        ("TEST.TILES", cfg.TEST.TILES),
-        ("INPUT.RECOLOR", cfg.INPUT.RECOLOR),
-        ("MODEL.CLIP.FURTHER_THRESHOLDS", cfg.MODEL.CLIP.FURTHER_THRESHOLDS),
-        ("MODEL.ENSEMBLE.MASK_SOFTMAX", cfg.MODEL.ENSEMBLE.MASK_SOFTMAX),
-    ):
-        if wanted:
-            raise UserError(
-                f"{key} is about mask proposals, which MODEL.META_ARCHITECTURE PerPixelNet has "
-                "none of: switch it off"
-            )

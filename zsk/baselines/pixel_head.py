@@ -35,14 +35,18 @@ class PixelHead(nn.Module):
         raise NotImplementedError
 
     def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Cross-entropy of one map of scores, 0, but in the graph, when nothing is labelled.
+        """Cross-entropy of one map of scores: of cells, whose label and weight are in their middle.
 
         Args:
             logits: (B,K,h,w).
             sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
             weights: of the labels, (B,H,W) float32; None: all 1.
+        Returns:
+            the mean over the labelled cells; 0, but in the graph, when nothing is labelled.
         """
-        raise NotImplementedError
+        size = logits.shape[-2:]
+        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
+        return labelled_cross_entropy(logits, labels, weights)
 
     def learns_features(self, text: Tensor) -> bool:
         """Whether this iteration's losses have a gradient for the backbone; text as in `losses`."""

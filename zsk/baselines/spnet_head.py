@@ -18,10 +18,7 @@ from zsk.proposals.build import check_settings
 from .aspp_sum import AsppSum
 from .pixel_head import (
     PixelHead,
-    cell_labels,
-    cell_weights,
     check_one_feature,
-    labelled_cross_entropy,
 )
 
 
@@ -58,9 +55,3 @@ class SPNetHead(PixelHead):
         """Embeddings (…,E,h,w), text (K,E) unit rows -> logits (…,K,h,w) float32."""
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...ehw,ke->...khw", embeddings, text.float())
-
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The mean over the labelled cells; a cell has the label in its middle."""
-        size = logits.shape[-2:]
-        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
-        return labelled_cross_entropy(logits, labels, weights)

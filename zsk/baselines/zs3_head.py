@@ -30,9 +30,7 @@ from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
-    cell_weights,
     check_one_feature,
-    labelled_cross_entropy,
     no_gradient,
 )
 
@@ -132,12 +130,6 @@ class ZS3Head(PixelHead):
         weight, bias = self.classifier.weight[columns], self.classifier.bias[columns]
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return torch.einsum("...dhw,kd->...khw", embeddings, weight) + bias[:, None, None]
-
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The mean over the labelled cells; a cell has the label and the weight in its middle."""
-        size = logits.shape[-2:]
-        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
-        return labelled_cross_entropy(logits, labels, weights)
 
     def learns_features(self, text: Tensor) -> bool:
         """Until START, and always where labels are of unseen classes, too: a teacher's."""
