@@ -61,7 +61,6 @@ class ZS3Head(PixelHead):
     learns_classifier = True
     names_known_classes = True
     adam_parts = ("generator",)
-    weights: Tensor
 
     @configurable
     def __init__(
@@ -93,8 +92,7 @@ class ZS3Head(PixelHead):
         with torch.no_grad():  # a class that nothing was learned about scores 0
             self.classifier.weight[~classes.seen] = 0
         self.start = start
-        weights = torch.ones(len(classes)).masked_fill(~classes.seen, unseen_factor)
-        self.register_buffer("weights", weights, persistent=False)
+        self.unseen_factor = unseen_factor
 
     @classmethod
     def from_config(
@@ -180,7 +178,7 @@ class ZS3Head(PixelHead):
         inside = layout != NO_CLASS
         examples = torch.cat([cells.permute(0, 2, 3, 1)[inside], generated])
         classes = torch.cat([layout[inside], drawn[inside]])
-        weights = self.weights[classes]
+        weights = torch.where(self.classes.seen[classes], 1.0, self.unseen_factor)
         each = F.cross_entropy(self.classifier(examples), classes, reduction="none")
         # 0 where no cell has a label
         loss = (weights * each).sum() / weights.sum().clamp(min=1)
