@@ -139,6 +139,10 @@ class CaGNetHead(PixelHead):
         """(…,D,h,w) -> (…,K,h,w)."""
         return self.classifier(maps.movedim(-3, -1)).classes.movedim(-1, -3)
 
+    def learns_features(self, text: Tensor) -> bool:
+        """Until iteration `start`."""
+        return get_event_storage().iter < self.start
+
     def losses(
         self,
         features: Sequence[Mapping[str, Tensor]],
@@ -157,11 +161,8 @@ class CaGNetHead(PixelHead):
         since_start = get_event_storage().iter - self.start
         if since_start >= 0 and since_start // self.period % 2:
             cells = max(one[self.in_feature][:, 0].numel() for one in features)
-            inputs = [map_ for one in features for map_ in one.values()]
-            return {
-                "loss_generated": self.generated_weight * self._loss_of_generated(cells)
-                + no_gradient([*inputs, *self.parameters()])
-            }
+            loss = self.generated_weight * self._loss_of_generated(cells)
+            return {"loss_generated": loss + no_gradient(self.parameters())}
         labels = self.classes.labels(sem_seg, text)
         return self._losses_of_photos(features, labels, weights, frozen=since_start >= 0)
 
