@@ -103,6 +103,10 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
             ["TEST.CELL_STRIDE", 8, "TEST.AUG.ENABLED", True],
             "TEST.CELL_STRIDE is 8 and TEST.AUG.ENABLED is True",
         ),
+        (
+            [*ZS3, *SELF_TRAINING, "DATASETS.LEAK_UNSEEN_LAYOUT", True],
+            "SELF_TRAINING.ENABLED and DATASETS.LEAK_UNSEEN_LAYOUT are True",
+        ),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
         ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),
@@ -149,6 +153,7 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (["MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32], "IN_FEATURES has 1 entries"),
         (["SOLVER.MOMENTUM", 0.5], "SOLVER.OPTIMIZER is SGD"),
         (["MODEL.SYNTHESIS.GRAPH", True, "MODEL.SYNTHESIS.SAMPLES", 9, *ZS3], "GRAPH is False"),
+        (["DATASETS.LEAK_UNSEEN_LAYOUT", True], "MODEL.SEM_SEG_HEAD.NAME is ZS3Head"),
         (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
         (["TEST.TILES", 512, "TEST.VOTES_AT", "photo"], "TEST.VOTES_AT is result"),
         (["MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.NORM", "BN"], "has not 0 entr"),

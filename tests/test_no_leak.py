@@ -305,6 +305,22 @@ def test_generated_features(tmp_path: Path, split: str) -> None:
     assert torch.equal(generator.filled >= 0, generator.real >= 0)
 
 
+@pytest.mark.parametrize("leak", [False, True])
+def test_joint_ids_are_in_training_records_with_the_one_key_for_it_alone(
+    tmp_path: Path, leak: bool
+) -> None:
+    """VOC's unseen classes are 15 to 19 of 20, so that id 15 and above do not appear."""
+    register_joint(tmp_path, get_split("voc"))
+    cfg = train_config("joint", 4, 21, batch=1)
+    assert cfg.DATASETS.LEAK_UNSEEN_LAYOUT is False
+    cfg.DATASETS.LEAK_UNSEEN_LAYOUT = leak
+    (record,) = next(iter(build_train_loader(cfg)))
+    unseen = [15, 16, 17, 18, 19] if leak else [IGNORE_LABEL] * 5
+    expected = torch.tensor([*range(15), *unseen, IGNORE_LABEL])
+    assert torch.equal(record["sem_seg"], expected.expand(4, -1))
+    assert len(record["vocabulary"]) == (20 if leak else 15)
+
+
 def test_a_split_file_with_values_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "split.yaml").write_text(OWN)
     write_pair(tmp_path, list(range(256)))

@@ -31,10 +31,10 @@ from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
-from zsk.engine.settings import is_transductive  # noqa: E402
 from zsk.engine.zero_shot_trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
+from zsk.protocol import protocol_of_weights  # noqa: E402
 from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels
@@ -119,7 +119,7 @@ def main() -> None:
         model = build_model(cfg)
         settings = load_weights(model, cfg.MODEL.WEIGHTS)
         check_network_settings(cfg, settings, model)
-        Trainer.test(cfg, model, transductive=is_transductive(cfg, settings))
+        Trainer.test(cfg, model, protocol=protocol_of_weights(cfg, settings))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,11 @@ def check_together(cfg: CfgNode) -> None:
             f"SELF_TRAINING.AMOUNT is {training.AMOUNT}, but SELF_TRAINING.FILTER "
             f"{training.FILTER} takes {wanted[training.FILTER]}"
         )
+    if training.ENABLED and cfg.DATASETS.LEAK_UNSEEN_LAYOUT:
+        raise UserError(
+            "SELF_TRAINING.ENABLED and DATASETS.LEAK_UNSEEN_LAYOUT are True, but a teacher labels "
+            "pixels without a label, and the leak has their true ones: set one of them to False"
+        )
     if cfg.TEST.CELL_STRIDE and cfg.TEST.AUG.ENABLED:
         raise UserError(
             f"TEST.CELL_STRIDE is {cfg.TEST.CELL_STRIDE} and TEST.AUG.ENABLED is True, but views "

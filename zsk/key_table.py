@@ -209,7 +209,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "DATASETS.": [
         (each(WORD), "TRAIN TEST"),
         (NOT_NEGATIVE, "TRAIN_IMAGES"),
-        (ANY, "PROMPT_NAMES SPLIT_FILE"),
+        (ANY, "LEAK_UNSEEN_LAYOUT PROMPT_NAMES SPLIT_FILE"),
     ],
     "DATALOADER.": [(NOT_NEGATIVE, "NUM_WORKERS"), (BELOW_1, "SKIP_UNREADABLE")],
     "INPUT.": [

@@ -37,7 +37,23 @@ class Zeros(nn.Module):
         return {"loss_mmd": features.new_zeros(())}
 
 
-def make_head(seen=SEEN, feature_map=None, generator=None, unseen_factor=3.0, dim=3):
+class Recorder(Zeros):
+    """Keeps the layouts that it learns from and that it fills, with features (ln 4, 0, 0)."""
+
+    def losses(self, features, layout, vectors, class_logits):
+        self.learned = layout.tolist()
+        return super().losses(features, layout, vectors, class_logits)
+
+    def fill(self, layout, vectors):
+        self.filled = layout.tolist()
+        generated = super().fill(layout, vectors)
+        generated[:, 0] = math.log(4)
+        return generated
+
+
+def make_head(
+    seen=SEEN, feature_map=None, generator=None, unseen_factor=3.0, dim=3, true_layout=False
+):
     """K classes, whose vectors are the axes."""
     width = len(seen)
     network = FeatureGenerator(width, width, [8], dim, [0.5])
@@ -48,6 +64,7 @@ def make_head(seen=SEEN, feature_map=None, generator=None, unseen_factor=3.0, di
         dim=dim,
         start=START,
         unseen_factor=unseen_factor,
+        true_layout=true_layout,
     )
 
 
@@ -101,6 +118,45 @@ def test_the_classifier_learns_on_real_and_generated_cells_by_weight():
     assert found == {round(value, 4) for value in expected}
 
 
+def test_with_the_true_layout_an_image_with_unseen_classes_is_generated_as_a_whole():
+    """Class 1 is unseen, and the scores of a cell are its feature.
+
+    The first image shows classes 0 and 1; its real features would cost 99. Generated ones score
+    (ln 4, 0, 0): ln 6/4 for class 0, and ln 6 with weight 3 for class 1. The second one is real:
+    ln 6/4 for class 2 with (0, 0, ln 4), and ln 3 for class 0 with zeros. The third has no label.
+    """
+    generator = Recorder()
+    head = make_head(generator=generator, true_layout=True)
+    head.classifier.weight.data = torch.eye(3)
+    features = torch.zeros(3, 3, 1, 3)
+    features[0, 2] = 99
+    features[1, 2, 0, 0] = math.log(4)
+    ids = {0: 2, 1: 1, 2: 0, -1: 255}  # the text has another order
+    layout = [[[0, 1, -1]], [[2, 0, -1]], [[-1, -1, -1]]]
+    labels = torch.tensor([[[ids[k] for k in row] for row in image] for image in layout])
+    losses = losses_at(START, head, [features], torch.eye(3)[[2, 1, 0]], labels)
+    assert generator.learned == [[[0, -1, -1]], [[2, 0, -1]], [[-1, -1, -1]]]
+    assert generator.filled == [[[0, 1, -1]], [[-1, -1, -1]], [[-1, -1, -1]]]
+    costs = 2 * math.log(1.5) + math.log(3) + 3 * math.log(6)
+    assert losses["loss_classifier"].item() == pytest.approx(costs / (1 + 1 + 1 + 3))
+
+
+def test_before_start_the_true_labels_of_unseen_classes_are_ignored():
+    """The losses are those of labels and words of seen classes, unseen columns or not."""
+    torch.manual_seed(0)
+    heads = [make_head(true_layout=leak) for leak in (True, False)]
+    for head in heads:
+        head.classifier.weight.data = torch.arange(9.0).view(3, 3)
+    features, labels = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
+    labels[0, 0] = 255
+    words = torch.eye(3)[[2, 1, 0]]
+    leaked = losses_at(START - 1, heads[0], [features], words, labels)
+    to_seen = torch.tensor([0, 255, 1] + [255] * 253)
+    expected = losses_at(START - 1, heads[1], [features], words[[0, 2]], to_seen[labels])
+    assert leaked.keys() == expected.keys() == {"loss_sem_seg"}
+    assert leaked["loss_sem_seg"] == expected["loss_sem_seg"] > 0
+
+
 def test_losses_of_all_scales_are_added():
     """Every cell of the labelled class 2 costs 50 on seen classes; one of class 0 costs nothing."""
     head = make_head(generator=Zeros(), unseen_factor=1.0)
@@ -146,19 +202,22 @@ class Convolved(FeatureOfOne):
 
 
 @pytest.mark.parametrize(
-    "iteration, columns, learning",
+    "iteration, columns, learning, leak",
     [
-        (START - 1, [0, 2], {"features", "seen"}),
-        (START, [0, 2], {"generator", "seen", "unseen"}),
-        (START + 3, [2, 0], {"generator", "seen", "unseen"}),
+        (START - 1, [0, 2], {"features", "seen"}, False),
+        (START, [0, 2], {"generator", "seen", "unseen"}, False),
+        (START + 3, [2, 0], {"generator", "seen", "unseen"}, False),
         # labels of unseen classes, of a teacher: everything that is evaluated, in any phase
-        (START - 1, [0, 1, 2], {"features", "seen", "unseen"}),
-        (START, [1, 2, 0], {"features", "seen", "unseen"}),
+        (START - 1, [0, 1, 2], {"features", "seen", "unseen"}, False),
+        (START, [1, 2, 0], {"features", "seen", "unseen"}, False),
+        # true ones are no teacher's
+        (START - 1, [0, 1, 2], {"features", "seen"}, True),
+        (START, [1, 2, 0], {"generator", "seen", "unseen"}, True),
     ],
 )
-def test_what_learns_in_which_phase(iteration, columns, learning):
+def test_what_learns_in_which_phase(iteration, columns, learning, leak):
     torch.manual_seed(0)
-    head = make_head(feature_map=Convolved())
+    head = make_head(feature_map=Convolved(), true_layout=leak)
     nn.init.normal_(head.classifier.weight)
     labels = torch.randint(0, len(columns), (2, 4, 4))
     _, found = gradients(head, iteration, torch.eye(3)[columns], labels)
@@ -258,6 +317,14 @@ def build(*opts, seen=SEEN):
         (("MODEL.RESNETS.OUT_FEATURES", ["res5"]), (2, 3)),  # DeepLabV2's sum
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2"), (16, 24)),  # DeepLabV3+'s decoder
         (("MODEL.RESNETS.OUT_FEATURES", ["res5"], "MODEL.SYNTHESIS.GRAPH", True), (2, 3)),
+        # without a label of an unseen class nothing is filled
+        (
+            (
+                *("MODEL.RESNETS.OUT_FEATURES", ["res5"], "MODEL.SYNTHESIS.GRAPH", True),
+                *("DATASETS.LEAK_UNSEEN_LAYOUT", True),
+            ),
+            (2, 3),
+        ),
     ],
 )
 def test_built_from_a_configuration_every_parameter_has_a_gradient(opts, size):

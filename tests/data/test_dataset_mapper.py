@@ -66,6 +66,28 @@ def test_training_labels_are_seen_only_whatever_the_file_holds(tmp_path: Path) -
     assert record == before == {key: mapped[key] for key in before}
 
 
+def test_the_leak_has_joint_ids_and_joint_padding(tmp_path: Path, pets: str, cfg: CfgNode) -> None:
+    """Of 256 classes 255 are seen: the ignore label of the seen ones is a class of the joint ones.
+
+    A label in 8 bits cannot hold 65535, but its padding has to.
+    """
+    cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.SIZE_DIVISIBILITY = (1,), 3
+    cfg.INPUT.RANDOM_FLIP, cfg.INPUT.COLOR_AUG_SSD = "none", False
+    cfg.INPUT.CROP.ENABLED = False
+    names = tuple(f"class {i}" for i in range(256))
+    wide = Vocabulary(names, names, (False, *[True] * 255))
+    register_zero_shot_split("wide", tmp_path, tmp_path, wide, training=True)
+    record = write_pair(tmp_path, np.array([[0, 1, 2]]))
+    cfg.DATASETS.LEAK_UNSEEN_LAYOUT = True
+    for name, joint, ignore in (("pets", JOINT, 255), ("wide", wide, 65535)):
+        mapped = ZeroShotMapper(cfg, True, name)(record)
+        assert mapped["sem_seg"].tolist() == [[0, 1, 2], [ignore] * 3, [ignore] * 3]
+        assert mapped["sem_seg"].dtype == torch.int64 and mapped["vocabulary"] == joint
+    assert "sem_seg" not in ZeroShotMapper(cfg, False, pets)(record)
+    cfg.DATASETS.LEAK_UNSEEN_LAYOUT = False
+    assert ZeroShotMapper(cfg, True, pets)(record)["sem_seg"][0].tolist() == [0, 255, 1]
+
+
 @pytest.mark.parametrize("label, ids", [(np.ones((4, 4)), {255}), (np.array([[2]]), {1})])
 def test_images_without_a_seen_pixel_and_of_one_pixel(tmp_path: Path, label, ids) -> None:
     mapped = train_mapper()(write_pair(tmp_path, label))

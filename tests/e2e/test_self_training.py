@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from zsk.protocol import INDUCTIVE, TRANSDUCTIVE
+
 CONFIGS = {
     "spnet": "configs/voc-11k-15/spnet_R101_bs10_20k.yaml",
     "zsk": "configs/voc-11k-15/zsk_R101_bs8_40k.yaml",
@@ -52,7 +54,7 @@ def teachers(train, tmp_path_factory) -> dict[str, Path]:
     for kind in CONFIGS:
         output = tmp_path_factory.mktemp(kind)
         train(kind, output, "SOLVER.MAX_ITER", 1)
-        assert json.loads((output / REPORT).read_text())["transductive"] is False
+        assert json.loads((output / REPORT).read_text())["protocol"] == INDUCTIVE
         found[kind] = output / "model_final.pth"
     return found
 
@@ -85,9 +87,9 @@ def test_a_resumed_training_gives_the_same_bits_and_all_reports_tell(
     # with a configuration that knows nothing of it
     for name, more in (("evaluated", ["--eval-only"]), ("trained on", ["SOLVER.MAX_ITER", 1])):
         train(kind, tmp_path / name, "MODEL.WEIGHTS", output / "model_final.pth", *more)
-        assert json.loads((tmp_path / name / REPORT).read_text())["transductive"] is True
+        assert json.loads((tmp_path / name / REPORT).read_text())["protocol"] == TRANSDUCTIVE
     settings = content(tmp_path / "trained on" / "model_final.pth")["trainer"]["settings"]
-    assert settings["transductive"] is True and settings["SELF_TRAINING.ENABLED"] is False
+    assert settings["protocol"] == TRANSDUCTIVE and settings["SELF_TRAINING.ENABLED"] is False
 
 
 @pytest.mark.slow
@@ -121,4 +123,4 @@ def test_two_processes_label_their_own_images(train, teachers, tmp_path: Path, k
     saved = content(tmp_path / "out" / "model_final.pth")
     assert saved["trainer"]["settings"]["processes"] == 2 and saved["iteration"] == 1
     assert all(value.isfinite().all() for value in saved["model"].values())
-    assert json.loads((tmp_path / "out" / REPORT).read_text())["transductive"] is True
+    assert json.loads((tmp_path / "out" / REPORT).read_text())["protocol"] == TRANSDUCTIVE

@@ -11,10 +11,7 @@ from zsk.config import default_config
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.pseudo_labels import Rule
 from zsk.data.register import register_zero_shot_split
-from zsk.engine.checkpoint import load_weights
-from zsk.engine.initial_weights import initial_weights
 from zsk.engine.self_training import SelfTraining, build_self_training
-from zsk.engine.settings import is_transductive
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -152,27 +149,6 @@ def test_the_fingerprint_is_of_the_weights() -> None:
         teachers[2].weight += 1e-7
     prints = [SelfTraining([], teacher, VOCABULARY).fingerprint() for teacher in teachers]
     assert prints[0] == prints[1] != prints[2]
-
-
-@pytest.mark.parametrize(
-    "noted, enabled, told",
-    [
-        ({}, False, False),
-        ({}, True, True),  # weights without notes are what the configuration says
-        ({"transductive": True}, False, True),
-        ({"transductive": False}, True, False),
-        ({"SEED": 1}, True, False),  # of a time before self-training
-    ],
-)
-def test_weights_stay_transductive(noted, enabled, told, tmp_path) -> None:
-    cfg = default_config()
-    cfg.SELF_TRAINING.ENABLED = enabled
-    model = torch.nn.Linear(1, 1)
-    content = {"model": model.state_dict(), **({"trainer": {"settings": noted}} if noted else {})}
-    torch.save(content, tmp_path / "a.pth")
-    assert is_transductive(cfg, load_weights(model, str(tmp_path / "a.pth"))) is told
-    # a training that starts from them gets the same notes
-    assert initial_weights(model, str(tmp_path / "a.pth"), 0.0) == noted
 
 
 def test_what_cannot_be_labelled_is_refused() -> None:

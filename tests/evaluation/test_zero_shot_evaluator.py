@@ -14,6 +14,7 @@ from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation import ZeroShotEvaluator
 from zsk.evaluation.report import git_revision
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
@@ -40,18 +41,21 @@ def evaluate(pairs, output_dir=None, run_info=None):
     return evaluator.evaluate()
 
 
-def test_self_training_is_told_in_the_log_and_in_the_report(dataset, caplog):
-    words = f"{NAME}, transductive (self-training on pixels without labels)\n|"
-    for transductive in (False, True):
+def test_the_protocol_is_told_in_the_log_and_in_the_report(dataset, caplog):
+    for protocol, words in (
+        (INDUCTIVE, f"{NAME}\n|"),
+        (TRANSDUCTIVE, f"{NAME}, transductive (self-training on pixels without labels)\n|"),
+        (LEAK, f"{NAME}, leak (trained with the true masks of unseen classes)\n|"),
+    ):
         caplog.clear()
-        evaluator = ZeroShotEvaluator(NAME, dataset / "out", transductive=transductive)
+        evaluator = ZeroShotEvaluator(NAME, dataset / "out", protocol=protocol)
         record, output = pair(dataset, "one", [[0, 1], [2, 255]], [[0, 1], [2, 0]])
         evaluator.process([record], [output])
         with caplog.at_level(logging.INFO, "zsk"):
             evaluator.evaluate()
-        assert sum(words in message for message in caplog.messages) == 2 * transductive
+        assert sum(words in message for message in caplog.messages) == 2
         report = json.loads((dataset / "out" / "metrics.json").read_text())
-        assert report["transductive"] is transductive
+        assert report["protocol"] == protocol
 
 
 def test_from_label_files_to_report(dataset):

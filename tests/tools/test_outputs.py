@@ -11,6 +11,7 @@ from benchmark.accuracy.runs import Job
 from detectron2.config import CfgNode
 
 from zsk.errors import UserError
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 from zsk.vocabulary import Vocabulary
 
 NAMES = ("cat", "dog", "sheep", "cow")
@@ -67,11 +68,18 @@ def test_result_of_a_supervised_run_is_split_like_the_others(trial: Trial) -> No
     assert (result.train_seconds, result.iterations, result.revision) == (100, 40, "abc")
 
 
-def test_a_report_that_says_transductive_is_believed(trial: Trial) -> None:
-    assert not read_result(trial).transductive
+@pytest.mark.parametrize(
+    "noted, protocol",
+    [
+        ({}, INDUCTIVE),
+        ({"transductive": True}, TRANSDUCTIVE),  # of a time before leaks
+        ({"protocol": LEAK}, LEAK),
+    ],
+)
+def test_a_report_that_tells_its_protocol_is_believed(trial: Trial, noted, protocol) -> None:
     path = trial.inference / "metrics.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "transductive": True}))
-    assert read_result(trial).transductive
+    path.write_text(json.dumps({**json.loads(path.read_text()), **noted}))
+    assert read_result(trial).protocol == protocol
 
 
 def test_learning_curve(trial: Trial) -> None:

@@ -10,6 +10,7 @@ from benchmark.accuracy.runs import Job
 from examples import define
 
 from zsk.errors import UserError
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 
 MODE = "MODEL.ENSEMBLE.MODE"
 STAGES = "MODEL.KERNELS.NUM_STAGES"
@@ -77,14 +78,18 @@ def test_a_training_starts_from_the_weights_of_another(config: str, tmp_path: Pa
         assert words[words.index("SOLVER.MAX_ITER") + 1] == "7"
 
 
-def test_what_starts_from_a_transductive_training_is_transductive(
-    config: str, tmp_path: Path
+def test_what_starts_from_another_training_has_no_stricter_protocol(
+    checkout: Path, tmp_path: Path
 ) -> None:
-    pseudo = {"SELF_TRAINING.ENABLED": True}
+    config = str(checkout / "configs" / "voc-11k-15" / "zs3_R101_bs8_60k.yaml")
+    pseudo, leak = {"SELF_TRAINING.ENABLED": True}, {"DATASETS.LEAK_UNSEEN_LAYOUT": True}
     rows = [Row("t", "A", config), Row("t", "B", config, settings=pseudo, start=Start(config))]
     rows += [Row("t", "C", config, start=Start(config, own)) for own in (pseudo, {})]
+    rows += [Row("t", "D", config, settings=leak)]
+    rows += [Row("t", "E", config, settings=pseudo, start=Start(config, leak))]
     plans = Plan(define(*rows, seeds=(1,)), tmp_path)
-    assert [trial.transductive for trial in plans.trials] == [False, True, True, False]
+    expected = [INDUCTIVE, TRANSDUCTIVE, TRANSDUCTIVE, INDUCTIVE, LEAK, LEAK]
+    assert [trial.protocol for trial in plans.trials] == expected
 
 
 def weights_of(job: Job) -> str:

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import json
 import re
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from zsk.errors import UserError
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 
 RESULTS = [
     result("A", 1, 48.0, miou_seen=60.0),
@@ -55,7 +58,12 @@ def test_written_and_read_again(tmp_path: Path, checkout: Path) -> None:
     assert read_results(tmp_path) == results
     assert read_results(tmp_path / "elsewhere") == []
     assert len(read_results(checkout / "docs" / "results")) > 100  # the published ones
-    for content in ("{", "[1]", '[{"table": "t"}]'):
+    older = [{**asdict(result()), "transductive": told} for told in (True, False)]
+    for entry in older:
+        del entry["protocol"]
+    (tmp_path / "accuracy.json").write_text(json.dumps(older))
+    assert [r.protocol for r in read_results(tmp_path)] == [TRANSDUCTIVE, INDUCTIVE]
+    for content in ("{", "[1]", '[{"table": "t"}]', '[{"protocol": "x"}]'):
         (tmp_path / "accuracy.json").write_text(content)
         with pytest.raises(UserError, match="accuracy.json cannot be read"):
             read_results(tmp_path)
@@ -82,15 +90,18 @@ def test_markdown() -> None:
     assert "## Title" in page and "## gone" in page and "## Nothing" not in page
 
 
-def test_transductive_systems_and_reported_numbers_stand_apart() -> None:
-    """Two tables, each with its own best; reported columns where a row of the table has some."""
+def test_protocols_and_reported_numbers_stand_apart() -> None:
+    """A table for each protocol, with with its own best; reported columns where a row of the table has some."""
     reported = {"hIoU": 26.1, "seen": 78.0, "unseen": 15.64}
     rows = (Row("t", "A+ST", "a", start=Start("/configs/a.yaml", {"K": 2})),)
     rows += (Row("t", "B", "b"), Row("t", "A", "a", reported=reported))
     table = Table("t", "Title", "", rows, settings={"Y": 3}, reported="VOC 15/5")
-    results = [result("A"), result("B", hiou=51.0), result("A+ST", hiou=90.0, transductive=True)]
-    page = markdown([*results, result("B+ST", transductive=True)], define(tables=(table,)), set())
-    inductive, transductive = page.split("### Transductive")
+    results = [result("A"), result("B", hiou=51.0)]
+    results += [result("A+ST", hiou=90.0, protocol=TRANSDUCTIVE), result("Z", protocol=LEAK)]
+    more = result("B+ST", protocol=TRANSDUCTIVE)
+    page = markdown([*results, more], define(tables=(table,)), set())
+    inductive, rest = page.split("### Transductive")
+    transductive, leak = rest.split("### Leak")
     assert "## Title" in inductive.split("### Inductive")[0]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in inductive.splitlines()]
     head, b, a = (row for row in cells if len(row) > 3 and row[0] in ("system", "A", "B"))
@@ -98,11 +109,13 @@ def test_transductive_systems_and_reported_numbers_stand_apart() -> None:
     assert b[3] == "**51.0**" and b[-3:] == ["-", "-", "-"]
     assert a[3] == "50.0" and a[-3:] == ["26.1", "78.0", "15.6"]
     assert "ST" not in inductive and "**90.0**" in transductive and "B+ST" in transductive
-    assert "reported hIoU" not in transductive
+    assert "reported hIoU" not in rest and "| Z" not in inductive + transductive
+    assert re.search(r"^\| Z +\|", leak, re.MULTILINE) and "No zero-shot results" in leak
     for words in ("on VOC 15/5. Not measured here", "`Y 3`", "on top: A+ST from a K 2."):
-        assert words in transductive
+        assert words in leak
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
-    assert [line["transductive"] for line in lines] == ["False", "False", "True"]
+    found = [line["protocol"] for line in lines]
+    assert found == ["inductive", "inductive", "transductive", "leak"]
 
 
 def test_untrained_row_without_scores() -> None:
@@ -153,7 +166,7 @@ def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, loga
             seed,
             hiou=10.0 * seed,
             settings={"K": value},
-            transductive=system == "B",
+            protocol=LEAK if system == "B" else INDUCTIVE,
         )
         for system in values
         for value in values[system]
@@ -164,7 +177,7 @@ def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, loga
     panel = drawn[0].axes[0]
     lines = {line.get_label(): line for line in panel.get_lines()}
     drawn_at = {name: tuple(line.get_xdata()) for name, line in lines.items()}
-    assert drawn_at == {"A": (1, 10, 100), "B (transductive)": (1, 100)}
+    assert drawn_at == {"A": (1, 10, 100), "B (leak)": (1, 100)}
     assert list(lines["A"].get_ydata()) == [15.0] * 3
     first, second, third = (panel.transData.transform((x, 15.0))[0] for x in values["A"])
     assert (second - first == pytest.approx(third - second)) == logarithmic

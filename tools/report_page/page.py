@@ -34,8 +34,8 @@ def write_page(
 ) -> Path:
     """Write report.html and its pictures; the same arguments give the same page.
 
-    Evaluations of different data sets, numbers of images or vocabularies get sections of their own:
-    only what can be compared stands in one table.
+    Evaluations of different data sets, numbers of images, vocabularies or protocols get sections of
+    their own: only what can be compared stands in one table.
 
     Args:
         evaluations: at least one.

@@ -17,6 +17,7 @@ import numpy as np
 
 from zsk.errors import UserError
 from zsk.evaluation.report import CONFUSION_FILE, METRICS_FILE
+from zsk.protocol import INDUCTIVE, noted_protocol, short_name
 from zsk.vocabulary import Vocabulary
 
 _NUMBERS = ("metrics", "IoU", "Acc")
@@ -37,6 +38,7 @@ class SavedEvaluation:
         cells: `zsk.evaluation.cells.section_of_cells`, {} where no cells were scored.
         conf: (K+1,K+1) int64, None where no confusion matrix was saved.
         provenance: "git_revision", "versions", "config_hash", …, as far as the file has them.
+        protocol: what the model's training used of unseen classes (`zsk.protocol`).
         written: the day (UTC) of the file's last change.
     """
 
@@ -50,12 +52,13 @@ class SavedEvaluation:
     cells: dict[str, Any]
     conf: np.ndarray | None
     provenance: dict[str, Any]
+    protocol: str
     written: str
 
     @property
     def task(self) -> tuple[object, ...]:
         """Evaluations compare only where this is equal."""
-        return self.dataset, self.images, self.vocabulary
+        return self.dataset, self.images, self.vocabulary, self.protocol
 
 
 def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[SavedEvaluation]:
@@ -93,9 +96,10 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         json.dumps(report, ensure_ascii=False).encode()  # halves of characters have no code
         written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
         _check(report)
+        protocol = noted_protocol(report)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): {_ADVICE}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, UserError) as error:
         raise UserError(f"{path} is not what an evaluation writes ({error}): {_ADVICE}") from error
     vocabulary = _vocabulary(report, path)
     for key in ("IoU", "Acc"):
@@ -103,7 +107,7 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         if foreign:
             raise UserError(f"{path} has an {key} of {foreign[0]!r}, which is none of its classes")
     return SavedEvaluation(
-        label=f"{label} (transductive)" if report.get("transductive") else label,
+        label=label if protocol == INDUCTIVE else f"{label} ({short_name(protocol)})",
         dataset=report["dataset"],
         images=report["images"],
         vocabulary=vocabulary,
@@ -113,6 +117,7 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         cells=report.get("cells", {}),
         conf=_read_confusion(path, len(vocabulary)),
         provenance=report["provenance"],
+        protocol=protocol,
         written=written,
     )
 

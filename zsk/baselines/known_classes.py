@@ -3,6 +3,7 @@
 Shape letters: K classes, E width of the class vectors.
 """
 
+import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
 from torch import Tensor, nn
@@ -66,6 +67,20 @@ class KnownClasses(nn.Module):
         return columns[sem_seg.masked_fill(ignored, 0)].masked_fill(
             ignored, ignore_label(len(self))
         )
+
+    def without_unseen(self, sem_seg: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Labels of the seen classes among those of `text`, and the vectors of these.
+
+        Args:
+            sem_seg, text: as in `labels`.
+        Returns:
+            int64, ids below s or `ignore_label(s)`; (s,E).
+        """
+        seen = self.seen[self.columns(text)]
+        count = int(seen.sum())
+        table = sem_seg.new_full((ignore_label(len(text)) + 1,), ignore_label(count))
+        table[seen.nonzero()[:, 0]] = torch.arange(count, device=table.device)
+        return table[sem_seg], text[seen]
 
 
 def known_classes(cfg: CfgNode, text_classifier: TextClassifier) -> KnownClasses:

@@ -2,8 +2,11 @@
 
 Before iteration START features and classifier learn on photos. From then on the features stay as
 they are, a generator learns to make them from class vectors, and the classifier learns on real ones
-of seen classes and generated ones of all. Shape letters: B images, h x w feature map, D width of
-the features, K known classes, k of them in the labels, E width of the class vectors.
+of seen classes and generated ones of all. Labels of unseen classes are a teacher's or, with
+DATASETS.LEAK_UNSEEN_LAYOUT, the true ones: then generated features lie where they say.
+
+Shape letters: B images, h x w feature map, D width of the features, K known classes, k of them in
+the labels, E width of the class vectors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,6 +75,7 @@ class ZS3Head(PixelHead):
         dim: int,
         start: int,
         unseen_factor: float,
+        true_layout: bool = False,
     ):
         """
         Args:
@@ -81,6 +85,9 @@ class ZS3Head(PixelHead):
             start: iterations before the generator learns.
             unseen_factor: weight of an unseen class in the classifier's loss; that of a seen one
                 is 1.
+            true_layout: labels of unseen classes are true ones (a leak). Before `start` they are
+                ignored. From then on an image with a cell of an unseen class has generated features
+                in all labelled cells, and the others have real ones.
         """
         super().__init__()
         self.feature_map = feature_map
@@ -93,6 +100,7 @@ class ZS3Head(PixelHead):
             self.classifier.weight[~classes.seen] = 0
         self.start = start
         self.unseen_factor = unseen_factor
+        self.true_layout = true_layout
 
     @classmethod
     def from_config(
@@ -112,6 +120,7 @@ class ZS3Head(PixelHead):
             "dim": head.CONVS_DIM,
             "start": cfg.MODEL.SYNTHESIS.START,
             "unseen_factor": cfg.MODEL.SYNTHESIS.UNSEEN_FACTOR,
+            "true_layout": cfg.DATASETS.LEAK_UNSEEN_LAYOUT,
         }
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -130,9 +139,10 @@ class ZS3Head(PixelHead):
             return torch.einsum("...dhw,kd->...khw", embeddings, weight) + bias[:, None, None]
 
     def learns_features(self, text: Tensor) -> bool:
-        """Until START, and always where labels are of unseen classes, too: a teacher's."""
+        """Until START, and always where a teacher's labels are of unseen classes."""
         labels_of_all = not self.classes.seen[self.classes.columns(text)].all()
-        return labels_of_all or get_event_storage().iter < self.start
+        teacher = labels_of_all and not self.true_layout
+        return teacher or get_event_storage().iter < self.start
 
     def losses(
         self,
@@ -147,6 +157,8 @@ class ZS3Head(PixelHead):
             weights: of a teacher's labels, which are learned as in the first phase.
         """
         if self.learns_features(text):
+            if self.true_layout:
+                sem_seg, text = self.classes.without_unseen(sem_seg, text)
             losses = super().losses(features, text, sem_seg, weights)
             return {
                 **losses,
@@ -171,13 +183,18 @@ class ZS3Head(PixelHead):
         """Losses of generator and classifier on features (B,D,h,w) with a layout (B,h,w)."""
         # as long as the noise, which has this width, too: vectors of length 1 would hardly count
         vectors = self.classes.vectors * self.classes.vectors.shape[1] ** 0.5
-        losses = self.generator.losses(cells, layout, vectors, self._frozen_logits)
-        drawn = drawn_layout(layout, len(self.classes))
+        unseen = (layout != NO_CLASS) & ~self.classes.seen[layout]
+        learned = layout.where(~unseen, NO_CLASS)
+        losses = self.generator.losses(cells, learned, vectors, self._frozen_logits)
+        if self.true_layout:
+            leaked = unseen.flatten(1).any(dim=1)[:, None, None]
+            real, filled = layout.where(~leaked, NO_CLASS), layout.where(leaked, NO_CLASS)
+        else:
+            real, filled = layout, drawn_layout(layout, len(self.classes))
         with torch.no_grad():
-            generated = self.generator.fill(drawn, vectors)
-        inside = layout != NO_CLASS
-        examples = torch.cat([cells.permute(0, 2, 3, 1)[inside], generated])
-        classes = torch.cat([layout[inside], drawn[inside]])
+            generated = self.generator.fill(filled, vectors)
+        examples = torch.cat([cells.permute(0, 2, 3, 1)[real != NO_CLASS], generated])
+        classes = torch.cat([real[real != NO_CLASS], filled[filled != NO_CLASS]])
         weights = torch.where(self.classes.seen[classes], 1.0, self.unseen_factor)
         each = F.cross_entropy(self.classifier(examples), classes, reduction="none")
         # 0 where no cell has a label

@@ -22,7 +22,6 @@ from zsk.engine.settings import (
     check_equal_settings,
     config_of_training_kept,
     drawn_seed,
-    is_transductive,
     refuse_to_replace,
 )
 from zsk.engine.zero_shot_trainer import Trainer
@@ -30,6 +29,7 @@ from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name
 from zsk.load import config_path, load_config
+from zsk.protocol import protocol_of_weights
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def evaluate(cfg: CfgNode) -> None:
     model = Trainer.build_model(cfg)
     trained = load_weights(model, cfg.MODEL.WEIGHTS)
     check_network_settings(cfg, trained, model)
-    Trainer.test(cfg, model, transductive=is_transductive(cfg, trained))
+    Trainer.test(cfg, model, protocol=protocol_of_weights(cfg, trained))
 
 
 def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:

@@ -19,7 +19,7 @@ from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
 from zsk.data.vocabularies import get_vocabulary
 from zsk.true_scale import grid_of_cells
-from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label, label_dtype
 
 MEANS = (30.0, 225.0)  # of the new colour of a channel
 CONTRASTS = (0.7, 1.4)
@@ -43,7 +43,8 @@ class ZeroShotMapper:
 
     In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
     the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
-    is the ignore label everywhere and gives no segment.
+    is the ignore label everywhere and gives no segment. The one exception is
+    DATASETS.LEAK_UNSEEN_LAYOUT, with which "vocabulary" and ids are the joint ones in training, too.
     """
 
     @configurable
@@ -55,6 +56,7 @@ class ZeroShotMapper:
         augmentations: Sequence[Any],
         recolor: float = 0.0,
         cell_stride: int = 0,
+        leak_unseen: bool = False,
     ) -> None:
         """
         Args:
@@ -64,6 +66,7 @@ class ZeroShotMapper:
             augmentations: Detectron2 augmentations, applied in order.
             recolor: in training, the share of segments to recolour, in [0, 1].
             cell_stride: pixels of the image per cell of "cells"; 0: no such key.
+            leak_unseen: training records have the labels of unseen classes, too.
 
         Raises:
             UserError: training without a seen class.
@@ -71,14 +74,15 @@ class ZeroShotMapper:
         self.recolor = recolor
         self.cell_stride = cell_stride
         self.is_train = is_train
-        self.vocabulary = vocabulary.seen_only() if is_train else vocabulary
+        seen_only = is_train and not leak_unseen
+        self.vocabulary = vocabulary.seen_only() if seen_only else vocabulary
         self.augmentations = T.AugmentationList(list(augmentations))
         self._num_joint_classes = len(vocabulary)
-        self._joint_to_seen = vocabulary.seen_lookup() if is_train else None
+        self._joint_to_seen = vocabulary.seen_lookup() if seen_only else None
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
-        """Read INPUT.*, TEST.* and DATASETS.PROMPT_NAMES; the vocabulary is `dataset_name`'s.
+        """Read INPUT.*, TEST.* and two keys of DATASETS; the vocabulary is `dataset_name`'s.
 
         In testing, DATASETS.TRAIN tells which classes are seen (see `get_vocabulary`).
 
@@ -92,16 +96,17 @@ class ZeroShotMapper:
         )
         if not is_train and cfg.TEST.VOCABULARY == "seen":
             vocabulary = vocabulary.seen_only()
+        leak = is_train and cfg.DATASETS.LEAK_UNSEEN_LAYOUT
+        classes = len(vocabulary) if leak else sum(vocabulary.seen)  # of the labels
         return {
             "is_train": is_train,
             "vocabulary": vocabulary,
             "augmentations": (
-                train_augmentations(cfg, ignore_label(sum(vocabulary.seen)))
-                if is_train
-                else eval_resize(cfg)
+                train_augmentations(cfg, ignore_label(classes)) if is_train else eval_resize(cfg)
             ),
             "recolor": cfg.INPUT.RECOLOR,
             "cell_stride": 0 if is_train else cfg.TEST.CELL_STRIDE,
+            "leak_unseen": leak,
         }
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +120,13 @@ class ZeroShotMapper:
         record = {**record, "photo_orientation": orientation}
         height, width = image.shape[:2]
         labels = None
-        if self._joint_to_seen is not None:
+        if self.is_train:
             joint = read_joint_label(record)
             check_label(joint, record, (height, width), self._num_joint_classes)
-            labels = self._joint_to_seen[joint]
+            if self._joint_to_seen is not None:
+                labels = self._joint_to_seen[joint]
+            else:
+                labels = joint.astype(label_dtype(self._num_joint_classes))
         view = T.AugInput(image, sem_seg=labels)
         transforms = self.augmentations(view)
         image, label_maps = view.image, {}

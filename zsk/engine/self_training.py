@@ -7,7 +7,7 @@ H x W image.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,14 @@ class SelfTraining:
         vocabulary: Vocabulary,
         rule: Rule = Rule(),
         views: Sequence[View] = ((1.0, False),),
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         """
         Args:
             loader: of `ZeroShotMapper`'s records, with ids of the seen classes.
             teacher: a model of this project, which is frozen here.
             vocabulary: the joint one.
+            notes: of the teacher's training (`zsk.engine.settings`).
 
         Raises:
             UserError: every class is seen.
@@ -65,6 +67,7 @@ class SelfTraining:
         self.vocabulary = vocabulary
         self.rule = rule
         self.views = views
+        self.notes = notes or {}
         seen = vocabulary.seen_only()
         table = np.full(ignore_label(len(seen)) + 1, ignore_label(len(vocabulary)))
         table[: len(seen)] = np.flatnonzero(vocabulary.seen)
@@ -148,7 +151,8 @@ def build_self_training(cfg: CfgNode, loader: Iterable[list[Record]]) -> SelfTra
         )
     vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
     teacher = build_model(cfg)
-    check_network_settings(cfg, load_weights(teacher, cfg.MODEL.WEIGHTS), teacher)
+    notes = load_weights(teacher, cfg.MODEL.WEIGHTS)
+    check_network_settings(cfg, notes, teacher)
     settings = cfg.SELF_TRAINING
     worst_rank = None
     if settings.FILTER == "rank":
@@ -160,4 +164,4 @@ def build_self_training(cfg: CfgNode, loader: Iterable[list[Record]]) -> SelfTra
     if settings.FILTER == "agreement":
         views = [(scale, mirror) for scale in settings.VIEW_SCALES for mirror in (False, True)]
     rule = Rule(worst_rank, share, settings.ANNEAL)
-    return SelfTraining(loader, teacher, vocabulary, rule, views)
+    return SelfTraining(loader, teacher, vocabulary, rule, views, notes)

@@ -16,6 +16,7 @@ from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.key_checks import all_keys
 from zsk.load import config_hash
+from zsk.protocol import PROTOCOL, protocol_of
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
 NOT_OF_TRAINING = (
@@ -32,9 +33,6 @@ NOT_OF_TRAINING = (
     "VERSION",
     "VIS_PERIOD",
 )
-
-
-TRANSDUCTIVE = "transductive"  # the note of self-training, now or in the weights at the start
 
 
 def checkpoints_in(output_dir: str) -> list[str]:
@@ -83,17 +81,8 @@ def check_equal_settings(cfg: CfgNode) -> None:
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
     """Flat key → value of what decides a training, as plain values, with processes and classes."""
     kept = {k: v for k, v in all_keys(cfg).items() if not k.startswith(NOT_OF_TRAINING)}
-    transductive = {TRANSDUCTIVE: cfg.SELF_TRAINING.ENABLED}
-    return {"processes": processes, **kept, **transductive, **network_settings(cfg)}
-
-
-def is_transductive(cfg: CfgNode, trained: Mapping[str, Any]) -> bool:
-    """Whether self-training has a part in the weights whose checkpoint has the notes `trained`.
-
-    Weights without notes are what the configuration says. A training from such weights hands the
-    note on.
-    """
-    return bool(trained.get(TRANSDUCTIVE)) if trained else bool(cfg.SELF_TRAINING.ENABLED)
+    protocol = {PROTOCOL: protocol_of(cfg)}
+    return {"processes": processes, **kept, **protocol, **network_settings(cfg)}
 
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:

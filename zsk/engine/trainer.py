@@ -19,9 +19,10 @@ from zsk.engine.distributed import lost_processes_named
 from zsk.engine.hooks import BestCheckpoint, EvaluationHook
 from zsk.engine.network_settings import encoder_of, text_space
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
-from zsk.engine.settings import TRANSDUCTIVE, changes, training_settings
+from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
 from zsk.engine.solver import restore_moments, set_iteration
+from zsk.protocol import PROTOCOL, loosest, noted_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +69,8 @@ class ResumableTrainer(DefaultTrainer):
         self.start_iter = self.trained + 1
 
     def note_of_start(self, trained: Mapping[str, Any]) -> None:
-        """Weights that learned from pixels without labels stay transductive, however they go on."""
-        self.settings[TRANSDUCTIVE] |= bool(trained.get(TRANSDUCTIVE))
+        """Weights keep a looser protocol than this training's, however they go on."""
+        self.settings[PROTOCOL] = loosest(self.settings[PROTOCOL], noted_protocol(trained))
 
     def train(self) -> Any:
         """Train and evaluate; a training that has finished is evaluated only.
@@ -122,7 +123,7 @@ class ResumableTrainer(DefaultTrainer):
         try:
             with self.signals.at_once():
                 self._last_eval_results = self.test(
-                    self.cfg, self.model, transductive=self.settings[TRANSDUCTIVE]
+                    self.cfg, self.model, protocol=self.settings[PROTOCOL]
                 )
         except Stopped:
             logger.warning(

@@ -22,6 +22,7 @@ from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
 from zsk.key_checks import check_training_size
+from zsk.protocol import INDUCTIVE
 from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.true_scale import feature_strides
 
@@ -36,6 +37,9 @@ class Trainer(ResumableTrainer):
         super().__init__(cfg)
         if self.self_training is not None:
             self.settings["teacher"] = self.self_training.fingerprint()
+            self.note_of_start(self.self_training.notes)
+        if cfg.DATASETS.LEAK_UNSEEN_LAYOUT:
+            warn_of_leaked_layout(cfg)
         model: Any = getattr(self.model, "module", self.model)  # of several processes
         check_training_size(cfg, max(feature_strides(model.backbone).values()))
         start, end = self.cfg.MODEL.SYNTHESIS.START, self.cfg.SOLVER.MAX_ITER
@@ -71,14 +75,14 @@ class Trainer(ResumableTrainer):
 
     @classmethod
     def test(
-        cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None, *, transductive: bool = False
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None, *, protocol: str = INDUCTIVE
     ) -> Any:
-        """Evaluate on DATASETS.TEST; `transductive`: whether the report says so."""
+        """Evaluate on DATASETS.TEST; `protocol` is that of the weights."""
         for name in cfg.DATASETS.TEST:
             warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
         model = with_test_time_augmentation(cfg, model)
         if evaluators is None:
-            evaluators = [build_evaluators(cfg, name, transductive) for name in cfg.DATASETS.TEST]
+            evaluators = [build_evaluators(cfg, name, protocol) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
 
     def run_step(self) -> None:
@@ -88,3 +92,19 @@ class Trainer(ResumableTrainer):
             super().run_step()
         except FloatingPointError as error:
             raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
+
+
+def warn_of_leaked_layout(cfg: CfgNode) -> None:
+    """Say what DATASETS.LEAK_UNSEEN_LAYOUT does. Raises a UserError where every class is seen."""
+    if all(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen):
+        raise UserError(
+            "DATASETS.LEAK_UNSEEN_LAYOUT is True, but every class of DATASETS.TRAIN is seen: there "
+            "is nothing to leak, so switch it off"
+        )
+    logger.warning(
+        "THIS IS A LEAK: DATASETS.LEAK_UNSEEN_LAYOUT is True, so the training uses the true masks "
+        "of unseen classes, and its results are no zero-shot results. It needs labels of all "
+        "classes: those that datasets/prepare_*.py write to *_seen folders hold none of unseen "
+        "classes, so that DATASETS.TRAIN has to be a data set of a split file whose labels are "
+        "those without _seen"
+    )

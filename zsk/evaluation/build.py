@@ -14,17 +14,18 @@ from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.report import HEADLINE_SEEN_ONLY, headline
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.load import config_hash
+from zsk.protocol import INDUCTIVE
 
 SEEN_ONLY_FOLDER = "seen_only"
 
 
 def build_evaluators(
-    cfg: CfgNode, dataset_name: str, transductive: bool = False
+    cfg: CfgNode, dataset_name: str, protocol: str = INDUCTIVE
 ) -> DatasetEvaluators:
     """Metrics, and what TEST.PROPOSAL_RECALL and TEST.DUMP add.
 
     They write to OUTPUT_DIR/inference/<dataset_name>; under TEST.VOCABULARY seen to the folder
-    "seen_only" therein, so that neither kind of numbers replaces the other. `transductive`: see
+    "seen_only" therein, so that neither kind of numbers replaces the other. `protocol`: see
     `ZeroShotEvaluator`.
 
     Raises:
@@ -43,7 +44,7 @@ def build_evaluators(
             trained_on=trained_on,
             run_info=run_info,
             seen_only=seen_only,
-            transductive=transductive,
+            protocol=protocol,
             cell_stride=cfg.TEST.CELL_STRIDE,
         )
     ]

@@ -23,6 +23,7 @@ from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
+from zsk.protocol import INDUCTIVE, PROTOCOL
 from zsk.vocabulary import Vocabulary
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +32,6 @@ _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "pillow")
 METRICS_FILE = "metrics.json"
 CONFUSION_FILE = "confusion.npy"
 """Beside METRICS_FILE: the (K+1,K+1) int64 matrix of `zsk.evaluation.metrics.confusion_matrix`."""
-
-
-TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
 
 
 def headline(groups: tuple[str, str]) -> tuple[str, ...]:
@@ -53,7 +51,8 @@ HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwI
 
 def heading(report: Mapping[str, Any]) -> str:
     """What stands over the tables and the chart of METRICS_FILE's content."""
-    return f"{report['dataset']}, {TRANSDUCTIVE}" if report["transductive"] else report["dataset"]
+    dataset, protocol = str(report["dataset"]), report[PROTOCOL]
+    return dataset if protocol == INDUCTIVE else f"{dataset}, {protocol}"
 
 
 def tables(

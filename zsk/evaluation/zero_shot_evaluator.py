@@ -15,6 +15,7 @@ from zsk.evaluation.cells import labels_of_cells, section_of_cells
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
 from zsk.evaluation.report import heading, provenance, tables, write_report
+from zsk.protocol import INDUCTIVE, PROTOCOL
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
         output_dir: where `metrics.json`, `confusion.npy` and `per_class_iou.png` go; None writes
             nothing.
         run_info: more keys of the provenance ("config_hash", "seed").
-        transductive: the model learned from pixels without labels (SELF_TRAINING), and all that is
+        protocol: what the model's training used of unseen classes (`zsk.protocol`); all that is
             reported says so.
         cell_stride: over 0: cells of so many pixels are scored, too (`zsk.evaluation.cells`).
     """
@@ -44,14 +45,14 @@ class ZeroShotEvaluator(LabelledEvaluator):
         trained_on: Sequence[str] = (),
         run_info: Mapping[str, Any] | None = None,
         seen_only: bool = False,
-        transductive: bool = False,
+        protocol: str = INDUCTIVE,
         cell_stride: int = 0,
     ) -> None:
         super().__init__(dataset_name, trained_on, seen_only=seen_only)
         self._cell_stride = cell_stride
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
-        self._transductive = transductive
+        self._protocol = protocol
         self.reset()
 
     def reset(self) -> None:
@@ -114,7 +115,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
             "cross_dataset": self.cross_dataset,
-            "transductive": self._transductive,
+            PROTOCOL: self._protocol,
             "IoU": metrics.pop("IoU"),
             "Acc": metrics.pop("Acc"),
             "metrics": metrics,

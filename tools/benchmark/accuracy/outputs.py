@@ -18,6 +18,7 @@ from zsk.errors import UserError
 from zsk.evaluation.metrics import harmonic_mean
 from zsk.evaluation.proposal_recall import PROPOSALS_FILE
 from zsk.evaluation.report import METRICS_FILE
+from zsk.protocol import PROTOCOL, loosest, noted_protocol
 from zsk.vocabulary import Vocabulary
 
 _IOU_PREFIX = "sem_seg/IoU-"
@@ -62,7 +63,7 @@ def read_result(trial: Trial) -> Result:
         revision=report["provenance"].get("git_revision", "unknown"),
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
         # the report knows of weights that a preparation trained, too
-        transductive=trial.transductive or report.get("transductive", False),
+        protocol=loosest(trial.protocol, noted_protocol(report)),
     )
 
 
@@ -96,7 +97,7 @@ def learning_curve(trial: Trial) -> Curve:
         "system": trial.row.system,
         "settings": trial.row.shown_settings,
         "seed": trial.seed,
-        "transductive": trial.transductive,
+        PROTOCOL: trial.protocol,
         "points": list(points.values()),
     }
 

@@ -12,6 +12,7 @@ from benchmark.accuracy.rows import Definition, Table, describe
 from tabulate import tabulate
 
 from zsk.evaluation.report import write_atomically
+from zsk.protocol import INDUCTIVE, LEAK, PROTOCOL, PROTOCOLS, TRANSDUCTIVE, short_name
 
 _COLUMNS = {
     "hiou": "hIoU",
@@ -39,10 +40,12 @@ _REPORTED = (
 _STARTS = (
     "Training that starts from the weights of another one, whose iterations and time come on top: "
 )
-_TRANSDUCTIVE = (
-    "Transductive: the names of the unseen classes were known in training, for pseudo-labels on "
-    "the training photos. Not comparable with inductive systems.\n"
-)
+_PROTOCOLS = {
+    TRANSDUCTIVE: "Transductive: the names of the unseen classes were known in training, for "
+    "pseudo-labels on the training photos. Not comparable with inductive systems.\n",
+    LEAK: "Leak: the true masks of unseen classes were used in training. No zero-shot results, and "
+    "not comparable with any others.\n",
+}
 _SUPERVISED = (
     "\\* fully supervised, trained on masks of all classes: not zero-shot, and never the best.\n"
 )
@@ -85,28 +88,26 @@ def as_csv(results: Sequence[Result]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     numbers = [f"{name}_{part}" for name in MEASURES for part in ("mean", "std")]
-    head = ["table", "system", "settings", "transductive", "seeds", "iterations"]
+    head = ["table", "system", "settings", PROTOCOL, "seeds", "iterations"]
     writer.writerow([*head, *numbers])
     for listed in by_row(results).values():
         first = listed[0]
         # the writer leaves the cell of a None empty
         values = [part for value in spreads(listed).values() for part in value or (None, None)]
-        row = [first.table, first.system, describe(first.settings), first.transductive]
+        row = [first.table, first.system, describe(first.settings), short_name(first.protocol)]
         writer.writerow([*row, len(listed), first.iterations, *values])
     return file.getvalue()
 
 
 def _section(table: Table, results: Sequence[Result], supervised: Collection[str]) -> str:
-    """The heading, a table or, where some rows are transductive, one of each kind, and notes."""
+    """The heading, a table or, where some rows are not inductive, one per protocol, and notes."""
     parts = [f"## {table.title}\n"]
-    split = any(result.transductive for result in results)
-    for heading, flag in (("inductive", False), ("transductive", True)):
-        listed = [result for result in results if result.transductive is flag]
-        if listed:
-            parts += [f"### {heading.capitalize()}\n"] if split else []
-            parts.append(_table(table, listed, supervised) + "\n")
-    if split:
-        parts.append(_TRANSDUCTIVE)
+    found = [one for one in PROTOCOLS if any(result.protocol == one for result in results)]
+    for protocol in found:
+        listed = [result for result in results if result.protocol == protocol]
+        parts += [f"### {short_name(protocol).capitalize()}\n"] if found != [INDUCTIVE] else []
+        parts.append(_table(table, listed, supervised) + "\n")
+    parts += [_PROTOCOLS[protocol] for protocol in found if protocol != INDUCTIVE]
     if table.settings:
         parts.append(f"Settings of all rows of this table: `{describe(table.settings)}`.\n")
     starts = [

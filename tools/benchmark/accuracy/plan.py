@@ -17,6 +17,7 @@ from detectron2.config import CfgNode
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.load import config_hash, load_config, trained_names
+from zsk.protocol import INDUCTIVE, loosest, protocol_of
 from zsk.vocabulary import Vocabulary
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -34,8 +35,7 @@ class Trial:
         evaluate: the run whose scores count; `train` where its own last evaluation does.
         cfg: the configuration of `evaluate`.
         vocabulary: of the test data set's own split, whatever the row was trained on.
-        transductive: the training, or the one that it starts from, made pseudo-labels of the
-            unseen classes.
+        protocol: what the training, or the one that it starts from, used of unseen classes.
     """
 
     row: Row
@@ -44,7 +44,7 @@ class Trial:
     evaluate: Job
     cfg: CfgNode
     vocabulary: Vocabulary
-    transductive: bool = False
+    protocol: str = INDUCTIVE
 
     @property
     def dataset(self) -> str:
@@ -84,10 +84,10 @@ class Plan:
     def _trial(self, row: Row, seed: int) -> Trial:
         places = {**self._common, "seed": str(seed), "config": row.config}
         needs = self._prepare(row.prepare, places, f"prepare {row.system}", self._common_needs)
-        settings, transductive = row.settings, False
+        settings, protocol = row.settings, INDUCTIVE
         if row.start:
             start, cfg = self._start(row, row.start, seed)
-            transductive = cfg.SELF_TRAINING.ENABLED
+            protocol = protocol_of(cfg)
             settings = {**settings, "MODEL.WEIGHTS": str(start.folder / WEIGHTS_FILE)}
             needs = (*needs, start.folder)
         options = self._options(row, settings, seed, places)
@@ -95,7 +95,7 @@ class Plan:
         if len(cfg.DATASETS.TEST) != 1:
             raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
         training = config_hash(cfg)
-        transductive |= cfg.SELF_TRAINING.ENABLED
+        protocol = loosest(protocol, protocol_of(cfg))
         folder = self._folder(row.config, cfg)
         name = f"{row.system} {describe(row.settings)}".rstrip() + f", seed {seed}"
         if row.trained:
@@ -112,7 +112,7 @@ class Plan:
             train = None
             evaluate = self._job("evaluate", name, folder, row.config, options, needs)
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
-        return Trial(row, seed, train, evaluate, cfg, vocabulary, transductive)
+        return Trial(row, seed, train, evaluate, cfg, vocabulary, protocol)
 
     def _start(self, row: Row, start: Start, seed: int) -> tuple[Job, CfgNode]:
         """Plan the training that a row starts from; one that other rows have is shared."""

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from zsk.evaluation.report import write_atomically
 from zsk.files import replacing
+from zsk.protocol import INDUCTIVE, noted_protocol, short_name
 
 CURVES_FILE = "learning_curves.json"
 
@@ -23,7 +24,7 @@ _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 
 Curve = dict[str, Any]
 """The learning curve of one row with one seed: "table", "system", "settings", "seed",
-"transductive" (False where it is missing) and "points", (iteration, hIoU, mIoU-seen, mIoU-unseen)
+"protocol" (see `noted_protocol`) and "points", (iteration, hIoU, mIoU-seen, mIoU-unseen)
 in percent or None."""
 Values = dict[float, list[float | None]]
 """x → the y of each seed."""
@@ -68,7 +69,7 @@ def _over_iterations(curves: Sequence[Curve]) -> Lines:
     """A line for each row."""
     lines: Lines = {}
     for curve in curves:
-        name = _name(curve["system"], curve.get("transductive", False))
+        name = _name(curve["system"], noted_protocol(curve))
         label = f"{name} {describe(curve['settings'])}".rstrip()
         line = lines.setdefault(label, [{} for _ in _SCORES])
         for x, *scores in curve["points"]:
@@ -84,7 +85,7 @@ def _over_setting(results: Sequence[Result], key: str) -> tuple[Lines, dict[Any,
     ticks = {value: value if numeric else i for i, value in enumerate(dict.fromkeys(settings))}
     lines: Lines = {}
     for result in results:
-        name = _name(result.system, result.transductive)
+        name = _name(result.system, result.protocol)
         line = lines.setdefault(name, [{} for _ in _SCORES])
         for values, score in zip(line, _SCORES):
             x = ticks[result.settings[key]]
@@ -92,8 +93,8 @@ def _over_setting(results: Sequence[Result], key: str) -> tuple[Lines, dict[Any,
     return lines, ticks
 
 
-def _name(system: str, transductive: bool) -> str:
-    return f"{system} (transductive)" if transductive else system
+def _name(system: str, protocol: str) -> str:
+    return system if protocol == INDUCTIVE else f"{system} ({short_name(protocol)})"
 
 
 def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> None:

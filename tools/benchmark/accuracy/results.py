@@ -13,6 +13,7 @@ from benchmark.accuracy.rows import RowKey, identity
 
 from zsk.errors import UserError
 from zsk.evaluation.report import write_atomically
+from zsk.protocol import INDUCTIVE, PROTOCOL, noted_protocol
 
 RESULTS_FILE = "accuracy.json"
 
@@ -35,8 +36,8 @@ class Result:
     """One row with one seed; scores in percent, None where a system has no such number.
 
     `settings` tell the row from others of its system, `params` counts trained parameters,
-    `revision` is the commit and `date` the day (UTC) of the evaluation. `transductive`: the names
-    of the unseen classes were known in training, for pseudo-labels on the training photos.
+    `revision` is the commit and `date` the day (UTC) of the evaluation. `protocol`: what
+    the training used of unseen classes.
     """
 
     table: str
@@ -55,7 +56,7 @@ class Result:
     iterations: int | None
     revision: str
     date: str
-    transductive: bool = False
+    protocol: str = INDUCTIVE
 
     @property
     def row(self) -> RowKey:
@@ -112,13 +113,19 @@ def read_results(folder: Path) -> list[Result]:
     if not path.is_file():
         return []
     try:
-        return [Result(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return [Result(**_with_protocol(entry)) for entry in entries]
+    except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
         names = ", ".join(field.name for field in fields(Result))
         raise UserError(
             f"{path} cannot be read ({error}): it has to be a list of objects with {names}; "
             "mend it, or move it away"
         ) from error
+
+
+def _with_protocol(entry: dict[str, Any]) -> dict[str, Any]:
+    others = {key: value for key, value in entry.items() if key != "transductive"}
+    return {**others, PROTOCOL: noted_protocol(entry)}
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:

@@ -1,0 +1,70 @@
+"""What a training used of unseen classes: noted in weights, told whatever evaluates them."""
+
+import logging
+
+import pytest
+import torch
+
+from zsk.config import default_config
+from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
+from zsk.engine.checkpoint import load_weights
+from zsk.engine.initial_weights import initial_weights
+from zsk.engine.zero_shot_trainer import warn_of_leaked_layout
+from zsk.errors import UserError
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_weights
+
+
+@pytest.mark.parametrize(
+    "noted, self_training, leak, told",
+    [
+        # weights without notes are what the configuration says
+        ({}, False, False, INDUCTIVE),
+        ({}, True, False, TRANSDUCTIVE),
+        ({}, False, True, LEAK),
+        ({"protocol": TRANSDUCTIVE}, False, False, TRANSDUCTIVE),
+        ({"protocol": LEAK}, False, False, LEAK),
+        ({"protocol": LEAK}, True, False, LEAK),
+        ({"protocol": INDUCTIVE}, False, True, INDUCTIVE),
+        # of a time before leaks, and before self-training
+        ({"transductive": True}, False, False, TRANSDUCTIVE),
+        ({"transductive": False}, True, False, INDUCTIVE),
+        ({"SEED": 1}, True, False, INDUCTIVE),
+    ],
+)
+def test_weights_keep_their_protocol(noted, self_training, leak, told, tmp_path) -> None:
+    cfg = default_config()
+    cfg.SELF_TRAINING.ENABLED, cfg.DATASETS.LEAK_UNSEEN_LAYOUT = self_training, leak
+    model = torch.nn.Linear(1, 1)
+    content = {"model": model.state_dict(), **({"trainer": {"settings": noted}} if noted else {})}
+    torch.save(content, tmp_path / "a.pth")
+    assert protocol_of_weights(cfg, load_weights(model, str(tmp_path / "a.pth"))) == told
+    # a training that starts from them gets the same notes
+    assert initial_weights(model, str(tmp_path / "a.pth"), 0.0) == noted
+
+
+def test_a_leak_outlasts_everything() -> None:
+    assert loosest(INDUCTIVE, TRANSDUCTIVE) == TRANSDUCTIVE
+    assert loosest(LEAK, TRANSDUCTIVE) == loosest(INDUCTIVE, LEAK) == LEAK
+
+
+@pytest.mark.parametrize("value", ["zero-shot", None, []])
+def test_an_unknown_protocol_is_not_taken_for_an_inductive_one(value) -> None:
+    with pytest.raises(UserError, match="has to be one of inductive, transductive"):
+        protocol_of_weights(default_config(), {"protocol": value})
+
+
+def test_a_training_with_a_leak_says_so(tmp_path, empty_catalogs, caplog) -> None:
+    cfg = default_config()
+    for name, unseen in (("pets", ["cow"]), ("all seen", [])):
+        classes = make_vocabulary(["cat", "cow"], unseen=unseen)
+        register_zero_shot_split(name, tmp_path, tmp_path, classes, training=True)
+    cfg.DATASETS.TRAIN = ("pets",)
+    with caplog.at_level(logging.WARNING, "zsk"):
+        warn_of_leaked_layout(cfg)
+    (message,) = caplog.messages
+    assert "THIS IS A LEAK" in message and "no zero-shot results" in message
+    assert "*_seen folders hold none" in message
+    cfg.DATASETS.TRAIN = ("all seen",)
+    with pytest.raises(UserError, match="every class of DATASETS.TRAIN is seen: there is nothing"):
+        warn_of_leaked_layout(cfg)

@@ -1,0 +1,62 @@
+"""The protocol of a training: what it used of the unseen classes. All reports of its numbers say it.
+
+It is noted in checkpoints, under PROTOCOL, and handed on to trainings that start from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from zsk.errors import UserError
+
+PROTOCOL = "protocol"
+
+INDUCTIVE = "inductive"
+TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
+LEAK = "leak (trained with the true masks of unseen classes)"
+PROTOCOLS = (INDUCTIVE, TRANSDUCTIVE, LEAK)
+"""The strictest first; numbers of different protocols are not compared."""
+
+
+def protocol_of(cfg: CfgNode) -> str:
+    """The protocol of a training with this configuration, whatever weights it starts from."""
+    if cfg.DATASETS.LEAK_UNSEEN_LAYOUT:
+        return LEAK
+    return TRANSDUCTIVE if cfg.SELF_TRAINING.ENABLED else INDUCTIVE
+
+
+def noted_protocol(notes: Mapping[str, Any]) -> str:
+    """What a checkpoint, a report or a result notes; before there was a leak, only "transductive".
+
+    Raises:
+        UserError: it is no protocol that this version knows.
+    """
+    if PROTOCOL not in notes:
+        return TRANSDUCTIVE if notes.get("transductive") else INDUCTIVE
+    if notes[PROTOCOL] not in PROTOCOLS:
+        raise UserError(
+            f'"{PROTOCOL}" is {notes[PROTOCOL]!r}, but has to be one of {", ".join(PROTOCOLS)}: '
+            "take the version of this project that wrote it"
+        )
+    return str(notes[PROTOCOL])
+
+
+def protocol_of_weights(cfg: CfgNode, trained: Mapping[str, Any]) -> str:
+    """The protocol of weights whose checkpoint has the notes `trained`.
+
+    Weights without notes are what the configuration says.
+    """
+    return noted_protocol(trained) if trained else protocol_of(cfg)
+
+
+def loosest(*protocols: str) -> str:
+    """That of weights on which several have a part."""
+    return max(protocols, key=PROTOCOLS.index)
+
+
+def short_name(protocol: str) -> str:
+    """inductive, transductive or leak."""
+    return protocol.split()[0]
