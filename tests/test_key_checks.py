@@ -107,6 +107,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
             [*ZS3, *SELF_TRAINING, "DATASETS.LEAK_UNSEEN_LAYOUT", True],
             "SELF_TRAINING.ENABLED and DATASETS.LEAK_UNSEEN_LAYOUT are True",
         ),
+        ([*ZS3, "MODEL.SYNTHESIS.DROPOUT", [0.1, 0.1]], "is [0.1, 0.1], but .* give one dropout"),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
         ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),

@@ -198,10 +198,13 @@ def _add_classification_config(cfg: CfgNode) -> None:
 
 
 def _add_synthesis_config(cfg: CfgNode) -> None:
-    # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features. Z's
-    # are CONVS_DIM wide: DeepLabV2's, or with a FINE_FEATURE DeepLabV3+'s
+    # read by ZS3Head (Z) and CaGNetHead (C), which learn a classifier from generated features; by
+    # JoEmHead GENERATOR_LR alone. Z's features are CONVS_DIM wide: DeepLabV2's, or with a
+    # FINE_FEATURE DeepLabV3+'s
     synthesis = cfg.MODEL.SYNTHESIS = CfgNode()
-    synthesis.START = 0  # iterations on photos alone, before generated features train as well
+    # iterations on photos alone; then the features stay, and generated ones train the classifier. 0
+    # is for MODEL.WEIGHTS with trained features
+    synthesis.START = 0
     # with C, from START on, so many iterations on photos and so many on generated features in turn
     synthesis.PERIOD = 100
     synthesis.GENERATOR_LR = 0.0002  # of AdamW

@@ -77,6 +77,12 @@ def check_together(cfg: CfgNode) -> None:
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"
         )
+    hidden, dropout = cfg.MODEL.SYNTHESIS.HIDDEN_DIMS, cfg.MODEL.SYNTHESIS.DROPOUT
+    if len(hidden) != len(dropout):
+        raise UserError(
+            f"MODEL.SYNTHESIS.DROPOUT is {list(dropout)}, but MODEL.SYNTHESIS.HIDDEN_DIMS is "
+            f"{list(hidden)}: give one dropout for each hidden layer"
+        )
     training = cfg.SELF_TRAINING
     wanted = {"share": "a share, at most 1.0", "rank": "a whole number of classes, such as 10.0"}
     fits = {"share": training.AMOUNT <= 1, "rank": training.AMOUNT == int(training.AMOUNT)}

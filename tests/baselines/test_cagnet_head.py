@@ -283,7 +283,6 @@ OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "CaGNetHead")
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SYNTHESIS.DROPOUT", [0.1, 0.1]), "DROPOUT has 2 entries, but .* has 1"),
         (
             ("MODEL.SEM_SEG_HEAD.CONVS_DIM", 30, "MODEL.SYNTHESIS.POSITION", True),
             "CONVS_DIM is 30, but has to be a multiple of 4",

@@ -17,6 +17,15 @@ def test_mmd_by_hand():
     assert mmd(real, generated, (2, 5)).item() == pytest.approx(math.sqrt(expected), rel=1e-4)
 
 
+def test_mmd_in_mixed_precision():
+    """Features of length 10 that are 0.1 apart: a product in half precision has an error of 1."""
+    real = torch.full((4, 100), 1.003)
+    generated = real + 0.01
+    expected = mmd(real, generated, (2, 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(mmd(real, generated, (2, 5)), expected)
+
+
 def test_equal_sets_have_no_distance_and_a_finite_gradient():
     features = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     distance = mmd(features.detach(), features, (2, 5, 10, 20, 40, 80))

@@ -79,3 +79,14 @@ def test_gradients_reach_every_parameter_even_when_nothing_is_labelled():
         head.losses([{"res5": torch.randn(1, 3, 2, 2)}], torch.eye(3)[:2], labels).values()
     ).backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_prototypes_in_mixed_precision():
+    """They are those that name pixels: of float32."""
+    torch.manual_seed(0)
+    vectors = torch.eye(3)
+    head = head_of(vectors, [True] * 3, 4)
+    maps, labels = [{"res5": torch.rand(1, 3, 4, 4)}], torch.randint(0, 3, (1, 4, 4))
+    exact = head.losses(maps, vectors, labels)["loss_consistency"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head.losses(maps, vectors, labels)["loss_consistency"] == exact

@@ -350,7 +350,6 @@ def test_built_from_a_configuration_every_parameter_has_a_gradient(opts, size):
     "opts, words",
     [
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", FEATURES), "name the one"),
-        (("MODEL.SYNTHESIS.HIDDEN_DIMS", [8, 8]), r"DROPOUT is \[0.5\], but HIDDEN_DIMS is"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(opts, words):

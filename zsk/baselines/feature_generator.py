@@ -11,8 +11,6 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from zsk.errors import UserError
-
 NEGATIVE_SLOPE = 0.2
 
 
@@ -54,13 +52,8 @@ class FeatureGenerator(nn.Module):
 def build_generator(
     synthesis: CfgNode, vector_dim: int, noise_dim: int, feature_dim: int, squash: bool = False
 ) -> FeatureGenerator:
-    """That of MODEL.SYNTHESIS. Raises UserError unless every hidden layer has a dropout."""
+    """That of MODEL.SYNTHESIS."""
     hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
-    if len(hidden) != len(dropout):
-        raise UserError(
-            f"MODEL.SYNTHESIS.DROPOUT has {len(dropout)} entries, but MODEL.SYNTHESIS.HIDDEN_DIMS "
-            f"has {len(hidden)}: give one for each hidden layer"
-        )
     return FeatureGenerator(vector_dim, noise_dim, hidden, feature_dim, dropout, squash)
 
 
@@ -76,7 +69,9 @@ def mmd(real: Tensor, generated: Tensor, bandwidths: Sequence[float]) -> Tensor:
     """
     both = torch.cat([real, generated]).float()
     lengths = both.square().sum(dim=1)
-    squared = (lengths[:, None] + lengths - 2 * both @ both.T).clamp(min=0)
+    # a product in half precision would be off by as much as the features are apart
+    with torch.autocast(device_type=both.device.type, enabled=False):
+        squared = (lengths[:, None] + lengths - 2 * both @ both.T).clamp(min=0)
     kernel = torch.stack([torch.exp(-squared / (2 * s)) for s in bandwidths]).sum(dim=0)
     m = len(real)
     distance = kernel[:m, :m].mean() + kernel[m:, m:].mean() - 2 * kernel[:m, m:].mean()

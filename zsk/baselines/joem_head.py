@@ -98,12 +98,14 @@ class JoEmHead(PixelHead):
         columns = self.known.columns(text)
         logits = with_maximum([self.classifier(one)[:, columns] for one in maps])
         entropies = [self.map_loss(one, sem_seg, weights) for one in logits]
-        prototypes = self.generator(text.float())
-        regressions = [boundary_aware_regression(one, prototypes, sem_seg) for one in maps]
+        with torch.autocast(device_type=text.device.type, enabled=False):
+            prototypes = self.generator(text.float())
+            regressions = [boundary_aware_regression(one, prototypes, sem_seg) for one in maps]
+            consistency = semantic_consistency(text.float(), prototypes)
         return {
             "loss_sem_seg": torch.stack(entropies).sum(),
             "loss_boundary": torch.stack(regressions).sum(),
-            "loss_consistency": CONSISTENCY_WEIGHT * semantic_consistency(text.float(), prototypes),
+            "loss_consistency": CONSISTENCY_WEIGHT * consistency,
         }
 
 

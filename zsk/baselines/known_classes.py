@@ -29,9 +29,10 @@ class KnownClasses(nn.Module):
             seen: (K,) bool.
         """
         super().__init__()
-        # kept in checkpoints: a classifier belongs to the vectors that it was trained with
+        # kept in checkpoints: a classifier belongs to the vectors that it was trained with ...
         self.register_buffer("vectors", vectors.detach().float().clone())
-        self.register_buffer("seen", seen.clone())
+        # ... but which classes are seen is that of the configuration
+        self.register_buffer("seen", seen.clone(), persistent=False)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -42,7 +43,8 @@ class KnownClasses(nn.Module):
         Raises:
             UserError: a vector is none of the classes'.
         """
-        cosines = F.normalize(text.float(), dim=1) @ self.vectors.T
+        with torch.autocast(device_type=text.device.type, enabled=False):
+            cosines = F.normalize(text.float(), dim=1) @ self.vectors.T
         best, positions = cosines.max(dim=1)
         unknown = int((best < SAME_VECTOR).sum())
         if unknown:
@@ -84,11 +86,24 @@ class KnownClasses(nn.Module):
 
 
 def known_classes(cfg: CfgNode, text_classifier: TextClassifier) -> KnownClasses:
-    """Those of the first data set of DATASETS.TRAIN. Raises UserError where there is none."""
+    """Those of the first data set of DATASETS.TRAIN.
+
+    Raises:
+        UserError: there is none, or two of its classes have the same vector.
+    """
     if not cfg.DATASETS.TRAIN:
         raise UserError(
             f"DATASETS.TRAIN is empty, but MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME} "
             "learns a classifier of its classes: name the data set of the training"
         )
     vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
-    return KnownClasses(text_classifier(vocabulary), vocabulary.seen_mask)
+    vectors = text_classifier(vocabulary)
+    same = (vectors @ vectors.T).triu(1).ge(SAME_VECTOR).nonzero().tolist()
+    if same:
+        one, other = (vocabulary.prompt_names[k] for k in same[0])
+        raise UserError(
+            f"the classes {one!r} and {other!r} have the same vector, by which "
+            f"MODEL.SEM_SEG_HEAD.NAME {cfg.MODEL.SEM_SEG_HEAD.NAME} tells classes apart: choose "
+            "another MODEL.CLIP.NAME or PROMPT, or another name"
+        )
+    return KnownClasses(vectors, vocabulary.seen_mask)

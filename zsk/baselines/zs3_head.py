@@ -20,7 +20,6 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from zsk.errors import UserError
 from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features, check_norm_width
 from zsk.vocabulary import ignore_label
@@ -220,11 +219,6 @@ def _build_generator(cfg: CfgNode, embed_dim: int) -> LayoutGenerator:
     """The noise is as wide as the class vectors."""
     head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
     hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
-    if len(hidden) != len(dropout):
-        raise UserError(
-            f"MODEL.SYNTHESIS.DROPOUT is {list(dropout)}, but HIDDEN_DIMS is {list(hidden)}: give "
-            "one dropout for each hidden layer"
-        )
     squash = not head.FINE_FEATURE
     shape = (embed_dim, embed_dim, hidden, head.CONVS_DIM, dropout, squash)
     if synthesis.GRAPH:

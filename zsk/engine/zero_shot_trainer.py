@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from zsk.classification.text_classifier import warn_of_leaks
+from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.samples import SkippedFiles
 from zsk.data.vocabularies import get_vocabulary
@@ -42,12 +43,8 @@ class Trainer(ResumableTrainer):
             warn_of_leaked_layout(cfg)
         model: Any = getattr(self.model, "module", self.model)  # of several processes
         check_training_size(cfg, max(feature_strides(model.backbone).values()))
-        start, end = self.cfg.MODEL.SYNTHESIS.START, self.cfg.SOLVER.MAX_ITER
-        if start >= end and not cfg.SELF_TRAINING.ENABLED:  # whose labels are of unseen classes
-            logger.warning(
-                f"MODEL.SYNTHESIS.START is {start}, but the training ends after SOLVER.MAX_ITER "
-                f"{end}, before an unseen class is learned: give a smaller START"
-            )
+        warn_of_phases(cfg)
+        check_test_names(cfg, model)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
         self.register_hooks(telling_hooks(self.images))
@@ -108,3 +105,34 @@ def warn_of_leaked_layout(cfg: CfgNode) -> None:
         "classes, so that DATASETS.TRAIN has to be a data set of a split file whose labels are "
         "those without _seen"
     )
+
+
+def warn_of_phases(cfg: CfgNode) -> None:
+    """Warn of a head with generated features in whose training a phase is missing."""
+    name, synthesis, end = cfg.MODEL.SEM_SEG_HEAD.NAME, cfg.MODEL.SYNTHESIS, cfg.SOLVER.MAX_ITER
+    # a teacher's labels are of unseen classes
+    if name not in ("ZS3Head", "CaGNetHead") or cfg.SELF_TRAINING.ENABLED:
+        return
+    if synthesis.START == 0:
+        logger.warning(
+            "MODEL.SYNTHESIS.START is 0: the features stay as MODEL.WEIGHTS has them, which has to "
+            "be a trained checkpoint"
+        )
+    # CaGNet's first turn is of photos
+    first = synthesis.START + (synthesis.PERIOD if name == "CaGNetHead" else 0)
+    if first >= end:
+        logger.warning(
+            f"generated features train from iteration {first} on (MODEL.SYNTHESIS), but the "
+            f"training ends after SOLVER.MAX_ITER {end}, before an unseen class is learned: give a "
+            "smaller MODEL.SYNTHESIS.START"
+        )
+
+
+def check_test_names(cfg: CfgNode, model: Any) -> None:
+    """Raise UserError now, not after hours, for DATASETS.TEST that the head has no columns for."""
+    head: Any = getattr(model, "sem_seg_head", None)
+    if not getattr(head, "names_known_classes", False):
+        return
+    for name in cfg.DATASETS.TEST:
+        vocabulary = ZeroShotMapper(cfg, is_train=False, dataset_name=name).vocabulary
+        head.classes.columns(model.text_classifier(vocabulary.one_class_per_word()))
