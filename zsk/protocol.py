@@ -1,4 +1,4 @@
-"""The protocol of a training: what it used of the unseen classes. All reports of its numbers say it.
+"""The protocol of a training: what it used of the unseen classes. Reports of its numbers say it.
 
 It is noted in checkpoints, under PROTOCOL, and handed on to trainings that start from them.
 """

@@ -91,7 +91,7 @@ def test_markdown() -> None:
 
 
 def test_protocols_and_reported_numbers_stand_apart() -> None:
-    """A table for each protocol, with with its own best; reported columns where a row of the table has some."""
+    """A table for each protocol, with its own best; reported columns where a row has some."""
     reported = {"hIoU": 26.1, "seen": 78.0, "unseen": 15.64}
     rows = (Row("t", "A+ST", "a", start=Start("/configs/a.yaml", {"K": 2})),)
     rows += (Row("t", "B", "b"), Row("t", "A", "a", reported=reported))

@@ -44,7 +44,7 @@ class ZeroShotMapper:
     In training every label map goes through `Vocabulary.seen_lookup()`, so no unseen id can reach
     the loss, whatever the label files hold. An image without any seen pixel is kept: its "sem_seg"
     is the ignore label everywhere and gives no segment. The one exception is
-    DATASETS.LEAK_UNSEEN_LAYOUT, with which "vocabulary" and ids are the joint ones in training, too.
+    DATASETS.LEAK_UNSEEN_LAYOUT, with which vocabulary and ids are the joint ones in training, too.
     """
 
     @configurable
