@@ -122,9 +122,11 @@ def test_prompts_and_images_are_refused(tmp_path) -> None:
     with pytest.raises(UserError, match="has texts only, but MODEL.ENSEMBLE.MODE ensemble"):
         build_model(cfg)
     cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ENSEMBLE.MODE = "PerPixelNet", "clip"
+    cfg.MODEL.CLIP.PROMPT = "name"
     with pytest.raises(UserError, match="without dense features"):
         build_model(cfg)
     cfg.MODEL.ENSEMBLE.MODE, cfg.MODEL.SEM_SEG_HEAD.NAME = "head", "SPNetHead"
+    cfg.MODEL.CLIP.PROMPT = "single"
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = ["res5"]
     with pytest.raises(UserError, match="PROMPT is single, but .* bare names: choose PROMPT name"):
         build_model(cfg)

@@ -16,12 +16,13 @@ TRAINED = (
     "text_fcn",
     "spnet",
     "joem",
+    "zs3",
     "cagnet",
     "sign",
     "maskformer",
     "knet",
 )
-SELF_TRAINED = ("spnet_st", "strict", "zsk_st", "zs_maskformer_st", "cagnet_st", "sign_ast")
+SELF_TRAINED = ("spnet_st", "strict", "zsk_st", "zs_maskformer_st", "cagnet_st", "sign_ast", "zs5")
 UNTRAINED = ("per_pixel_clip", "training_free")
 SUPERVISED = ("maskformer", "knet")
 SCENES = 3
@@ -58,7 +59,7 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
 
 def by_cost(system: str) -> object:
     """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
-    slow = ("zsk_pyramid", "maskformer", "cagnet", "joem")
+    slow = ("zsk_pyramid", "maskformer", "zs3", "cagnet", "sign", "joem")
     marks = [pytest.mark.slow] if system in slow else []
     return pytest.param(system, marks=marks)
 
@@ -98,5 +99,5 @@ def test_clip_alone_needs_no_training(run, system: str) -> None:
 
 def test_no_system_is_forgotten(checkout: Path) -> None:
     stems = {path.stem for path in (checkout / "configs" / "synthetic").glob("*.yaml")}
-    others = {"Base-synthetic", "tables", "zsk_small"}  # zsk, smaller
+    others = {"Base-synthetic", "tables", "compared", "zsk_small"}  # zsk, smaller
     assert stems == {*TRAINED, *SELF_TRAINED, *UNTRAINED, *others}
