@@ -14,6 +14,8 @@ SMALL = {
     "MASK_DIM": 32,
 }
 
+START = {"MODEL.SYNTHESIS.START": 1}  # of two iterations
+
 
 @pytest.fixture
 def train(run_program, voc_root, small_options, tiny_options, tmp_path: Path):
@@ -42,7 +44,14 @@ def test_zs_maskformer_trains_and_is_evaluated_on_seen_and_unseen_classes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "config, own", [("spnet_R101_bs10_20k", {}), ("zs3_R101_bs8_60k", {"MODEL.SYNTHESIS.START": 1})]
+    "config, own",
+    [
+        ("spnet_R101_bs10_20k", {}),
+        ("zs3_R101_bs8_60k", START),
+        ("cagnet_R101_bs8_46k", START),
+        ("sign_R101_bs8_46k", START),
+        ("joem_R101_bs24_22k", {}),
+    ],
 )
 def test_deeplab_v2_as_configured_on_photos(
     run_program, real_data: Path, tmp_path: Path, config: str, own: dict[str, int]
