@@ -164,14 +164,12 @@ class ZS3Head(PixelHead):
                 "loss_sem_seg": losses["loss_sem_seg"] + no_gradient(self.generator.parameters()),
             }
         self.feature_map.eval()  # statistics of norms stay, too
-        columns, ignore = self.classes.columns(text), ignore_label(len(text))
         by_scale = []
         for one in features:
             with torch.no_grad():
                 cells = self(one)
-            labels = cell_labels(sem_seg, cells.shape[-2:])
-            known = columns[labels.where(labels != ignore, 0)]
-            layout = known.where(labels != ignore, NO_CLASS)
+            layout = self.classes.labels(cell_labels(sem_seg, cells.shape[-2:]), text)
+            layout = layout.where(layout != ignore_label(len(self.classes)), NO_CLASS)
             with torch.autocast(device_type=cells.device.type, enabled=False):
                 by_scale.append(self._losses_of_scale(cells, layout))
         losses = {name: torch.stack([one[name] for one in by_scale]).sum() for name in by_scale[0]}
