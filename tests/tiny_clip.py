@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import zsk  # noqa: F401
 from zsk.classification.encoder import VisionLanguageEncoder
+from zsk.classification.sight import Sight, grid_of
 
 
 def make_tiny_clip(input_size: int = 64, seed: int = 0) -> nn.Module:
@@ -54,6 +55,10 @@ class ColourEncoder(VisionLanguageEncoder):
         self.batches.append(len(crops))
         return crops.mean(dim=(2, 3))
 
-    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+    def _see(self, pixels: Tensor) -> Sight:
+        return Sight({"res2": pixels}, (pixels,), grid_of(pixels))
+
+    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
+        (pixels,) = sight.regions
         self.batches.append(len(masks))
         return torch.einsum("rhw,chw->rc", masks, pixels) / masks.sum(dim=(1, 2))[:, None]

@@ -162,7 +162,12 @@ def _add_classification_config(cfg: CfgNode) -> None:
     # the prompt for regions; "": that of PROMPT (ZS-MaskFormer's main result has another)
     clip.REGION_PROMPT = ""
     clip.REGION_PROMPT_WEIGHTS = ""  # for REGION_PROMPT learned: as PROMPT_WEIGHTS
-    clip.REGION_MODE = "crop"  # crop (section 3), or one_pass: pool the features of the whole photo
+    # crop (section 3); one_pass: pool the features of the whole photo; backbone: the same with
+    # those of MODEL.BACKBONE.NAME build_clip_backbone, which then are computed once
+    clip.REGION_MODE = "crop"
+    # size of the photo in the tower of build_clip_backbone over its size here; strides grow by as
+    # much (0.875: patches of 14 pixels give a stride of 16)
+    clip.BACKBONE_SCALE = 1.0
     # one_pass, but for embedded: shorter side of the photo in pixels; 0: the training size
     clip.ONE_PASS_SIZE = 0
     clip.MASK_THRESHOLD = 0.5  # binarises a proposal (section 3)

@@ -77,6 +77,12 @@ def check_together(cfg: CfgNode) -> None:
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"
         )
+    clip, backbone = cfg.MODEL.CLIP, cfg.MODEL.BACKBONE.NAME
+    if clip.REGION_MODE == "backbone" and backbone != "build_clip_backbone":
+        raise UserError(
+            f"MODEL.CLIP.REGION_MODE is backbone, but MODEL.BACKBONE.NAME {backbone} is not CLIP's "
+            "image tower: choose build_clip_backbone, or the mode one_pass"
+        )
     hidden, dropout = cfg.MODEL.SYNTHESIS.HIDDEN_DIMS, cfg.MODEL.SYNTHESIS.DROPOUT
     if len(hidden) != len(dropout):
         raise UserError(

@@ -34,16 +34,19 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 
 
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
+_OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
 _SELF_TRAINING = "SELF_TRAINING."
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
 CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
-    _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, "not build_timm_backbone"),
-    _read(_RESNETS, "DEPTH N W ST RES", _BACKBONE, "not build_timm_backbone"),
+    _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, f"not {_OWN_BACKBONES}"),
+    _read(_RESNETS, "DEPTH N W ST RES", _BACKBONE, f"not {_OWN_BACKBONES}"),
     _read(
         _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
     ),
+    _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
+    _read("TEST.", "VOTES_AT", _CLIP + "REGION_MODE", "crop one_pass"),
     _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
     _read(
         _KERNELS,

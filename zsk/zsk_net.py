@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
+from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.batched_inputs import (
     Record,
     groups_of_one_size,
@@ -24,8 +25,9 @@ from zsk.batched_inputs import (
     padded_labels,
     shared_vocabulary,
 )
-from zsk.classification.build import build_encoder
+from zsk.classification.build import encoder_of
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
+from zsk.classification.sight import Sight
 from zsk.classification.text_classifier import (
     TextClassifier,
     build_region_text_classifier,
@@ -96,11 +98,8 @@ class ZSKNet(nn.Module):
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         backbone = build_backbone(cfg)
         clip, ensemble = cfg.MODEL.CLIP, cfg.MODEL.ENSEMBLE
-        encoder = build_encoder(
-            clip.NAME,
-            temperature=clip.TEMPERATURE,
-            one_pass_size=clip.ONE_PASS_SIZE,
-        )
+        own = isinstance(backbone, ClipBackbone)
+        encoder = backbone.encoder if own else encoder_of(clip)
         if ensemble.MODE != "head" and not encoder.takes_images:
             raise UserError(
                 f"MODEL.CLIP.NAME {clip.NAME} has texts only, but MODEL.ENSEMBLE.MODE "
@@ -150,21 +149,27 @@ class ZSKNet(nn.Module):
         if not self.training:
             return self.inference(batched_inputs)
         text = self.text_classifier(shared_vocabulary(batched_inputs))
+        proposals, _ = self.propose([record["image"] for record in batched_inputs])
         scored = [
             ScoredProposals(self.sem_seg_head.class_logits(embeddings, text, stage), masks)
-            for stage, (embeddings, masks) in enumerate(
-                self.propose([record["image"] for record in batched_inputs])
-            )
+            for stage, (embeddings, masks) in enumerate(proposals)
         ]
         names = [record.get("file_name", "?") for record in batched_inputs]
         return self.criterion(scored, self.segments(batched_inputs), names)
 
-    def propose(self, images: Sequence[Tensor]) -> list[Proposals]:
+    def propose(self, images: Sequence[Tensor]) -> tuple[list[Proposals], Sight]:
         """Normalise, encode, propose: B images (3,H,W), padded to one size -> S+1 stages."""
         divisibility = 0 if self.training else self.size_divisibility
         pixels = padded_images(images, self.pixel_mean, self.pixel_std, divisibility)
-        features = self.backbone(pixels)
-        return self.sem_seg_head(whole_cells(features, self.strides, pixels.shape[-2:]))
+        sight = self.see(pixels)
+        levels = whole_cells(sight.levels, self.strides, pixels.shape[-2:])
+        return self.sem_seg_head(levels), sight
+
+    def see(self, pixels: Tensor) -> Sight:
+        """(B,3,H,W) normalised -> features by name and, of CLIP's own tower, what names regions."""
+        if isinstance(self.backbone, ClipBackbone):
+            return self.backbone.see(pixels)
+        return Sight(self.backbone(pixels))
 
     def segments(self, batched_inputs: list[Record]) -> list[Segments]:
         """The ground truth of the records on the padded images; padding is ignored."""
@@ -199,8 +204,8 @@ class ZSKNet(nn.Module):
         dtype = self.test_dtype
         for indices in groups_of_one_size(images):
             with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-                last = self.propose([images[i] for i in indices])[-1]
-            for i, embeddings, masks in zip(indices, *last):
+                proposals, sight = self.propose([images[i] for i in indices])
+            for row, (i, embeddings, masks) in enumerate(zip(indices, *proposals[-1])):
                 stride = self.size_divisibility or self.stride
                 box = photo_box(images[i].shape[-2:], stride, masks.shape[-2:])
                 masks = masks.float()
@@ -209,7 +214,8 @@ class ZSKNet(nn.Module):
                 regions = Regions(masks, embeddings.float(), box=box)
                 if self.ensemble.mode != "head":
                     image = images[i].to(self.device)
-                    clip, valid = self.region_encoder(image, regions.masks, box)
+                    seen = sight.photo(row)
+                    clip, valid = self.region_encoder(image, regions.masks, box, seen)
                     regions = regions._replace(clip_embeddings=clip, valid=valid)
                 found[i] = regions
         return [found[i] for i in range(len(images))]

@@ -245,7 +245,8 @@ def test_pooling_under_a_mask_by_hand():
     visual.layer4.register_forward_hook(lambda module, inputs, out: maps.append(out[0]))
     mask = torch.tensor([[1.0, 0.5], [0.0, 0.0]])
     with torch.no_grad():
-        region = clip_vision(visual, masked_layers=1).regions(photo, mask[None])[0]
+        vision = clip_vision(visual, masked_layers=1)
+        region = vision.regions(vision.see(photo[None]).photo(0), mask[None])[0]
         pool, x = visual.attnpool, maps[0].flatten(1).T  # (4,256)
         mean = (x[0] + 0.5 * x[1]) / 1.5
         tokens = torch.stack([mean, x[0], x[1]]) + pool.positional_embedding[:3]

@@ -57,7 +57,8 @@ class OnePassStudent(nn.Module):
         """(3,H,W) float32 normalised, (R,H,W) bool, none empty → (R,E) float32 unit rows."""
         vision = clip_vision(self.visual, self.masked_layers)
         photo = fit_to_patches(pixels, vision.patch, self.one_pass_size)
-        return F.normalize(vision.regions(photo, masks.float()).float(), dim=1)
+        sight = vision.see(photo[None]).photo(0)
+        return F.normalize(vision.regions(sight, masks.float()).float(), dim=1)
 
 
 class TaughtPhoto(NamedTuple):

@@ -21,7 +21,7 @@ def build_backbone(cfg: CfgNode) -> Backbone:
     except Exception as error:
         raise UserError(
             f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} cannot be built from its keys "
-            f"(MODEL.RESNETS, MODEL.TIMM, MODEL.FPN): {type(error).__name__} {error}"
+            f"(MODEL.RESNETS, MODEL.TIMM, MODEL.CLIP, MODEL.FPN): {type(error).__name__} {error}"
         ) from error
     if cfg.MODEL.PIXEL_ORDER == "BGR":
         backbone.register_forward_pre_hook(_channels_reversed)

@@ -11,6 +11,7 @@ and is chosen with MODEL.CLIP.NAME my_scheme or my_scheme:name.
 from __future__ import annotations
 
 import torch
+from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
 
 from zsk.errors import UserError
@@ -88,3 +89,8 @@ def build_encoder(
         )
     encoder.dense_attention = dense_attention
     return encoder.to(device)
+
+
+def encoder_of(clip: CfgNode) -> VisionLanguageEncoder:
+    """The encoder that a configuration's MODEL.CLIP describes, on the CPU. Raises UserError."""
+    return build_encoder(clip.NAME, temperature=clip.TEMPERATURE, one_pass_size=clip.ONE_PASS_SIZE)

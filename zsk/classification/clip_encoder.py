@@ -18,6 +18,7 @@ from .clip_patches import fit_to_patches
 from .clip_text import features_in_context
 from .clip_vision import ClipVision, clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
+from .sight import Sight
 
 try:
     import clip
@@ -78,7 +79,8 @@ class ClipEncoder(VisionLanguageEncoder):
         self.one_pass_size = one_pass_size or self.input_size
         self.masked_layers = masked_layers
         self.hold("clip", model)
-        self.dense_attentions = self._vision().dense_attentions
+        vision = self._vision()
+        self.dense_attentions, self.patch = vision.dense_attentions, vision.patch
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()
@@ -107,9 +109,14 @@ class ClipEncoder(VisionLanguageEncoder):
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
 
-    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        vision = self._vision()
-        return vision.regions(fit_to_patches(pixels, vision.patch, self.one_pass_size), masks)
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        return fit_to_patches(pixels, self.patch, self.one_pass_size)
+
+    def _see(self, pixels: Tensor) -> Sight:
+        return self._vision().see(pixels)
+
+    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
+        return self._vision().regions(sight, masks)
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
         vision = self._vision()

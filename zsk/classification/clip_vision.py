@@ -1,13 +1,13 @@
 """Features of a whole photo from CLIP's image towers, weights unchanged.
 
-Letters: H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R regions, C width
-of the tower, E width of the shared text and image space. A photo comes normalised and in whole
-patches: (3,h·p,w·p), see `fit_to_patches`. Masks are as in VisionLanguageEncoder.encode_regions.
+Letters: B photos, H×W photo, p side of a patch in pixels, h×w grid of patches and P = h·w, R
+regions, C width of the tower, E width of the shared text and image space. A photo comes normalised
+and in whole patches: (3,h·p,w·p), see `fit_to_patches`. Masks are as in
+VisionLanguageEncoder.encode_sight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from .clip_patches import (
     resize_positions,
     split_heads,
 )
+from .sight import Sight, grid_of
 
 
 class ClipVision:
@@ -39,8 +40,12 @@ class ClipVision:
         """→ (E,h,w) in the tower's precision; `attention` is one of `dense_attentions`."""
         raise NotImplementedError
 
-    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
-        """→ (R,E) in the tower's precision."""
+    def see(self, photos: Tensor) -> Sight:
+        """(B,3,h·p,w·p) → levels res2 to res5, and what `regions` reads; in its precision."""
+        raise NotImplementedError
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
+        """One photo's `see` → (R,E) in the tower's precision."""
         raise NotImplementedError
 
 
@@ -68,7 +73,7 @@ class TransformerVision(ClipVision):
                 2022). "qq_kk": queries attend to queries, and keys to keys, and both outputs are
                 added (SCLIP, Wang et al., ECCV 2024), so that patches that look alike share values.
         """
-        tokens, size = self._embed(photo)
+        tokens, size = self._embed(photo[None])
         *blocks, last = self.visual.transformer.resblocks
         for block in blocks:
             tokens = block(tokens)
@@ -82,53 +87,59 @@ class TransformerVision(ClipVision):
         features = _add_and_mix(last, tokens, attended)[1:]
         return self._project(features).T.unflatten(1, size)
 
-    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
+    def see(self, photos: Tensor) -> Sight:
+        """Levels are the patches after each quarter of the blocks, all on the grid of patches.
+
+        The last quarter ends before the last block, whose patches nothing reads. `regions` are the
+        tokens (B,1+P,C) before each masked layer.
+        """
+        tokens, size = self._embed(photos)
+        before = [tokens]  # each block
+        for block in self.visual.transformer.resblocks[:-1]:
+            before.append(block(before[-1]))
+        depth = len(before)
+        quarters = {f"res{i + 1}": min(round(i * depth / 4), depth - 1) for i in (1, 2, 3, 4)}
+        levels = {
+            name: before[block][1:].permute(1, 2, 0).unflatten(2, size)
+            for name, block in quarters.items()
+        }
+        masked = tuple(x.transpose(0, 1) for x in before[-self.masked_layers :])
+        return Sight(levels, masked, size)
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         """R more queries in the masked layers, to which the patches do not attend.
 
         A region that covers the photo is a second class token and gets the photo's embedding.
         """
-        tokens, size = self._embed(photo)
-        blocks = list(self.visual.transformer.resblocks)
-        start = max(0, len(blocks) - self.masked_layers)
-        for block in blocks[:start]:
-            tokens = block(tokens)
-        tokens = tokens[:, 0]
-        bias = patch_coverage(masks, size).log().to(tokens.dtype)  # nothing covered: -inf
-        regions = tokens[:1].expand(len(masks), -1)
-        for block in blocks[start:-1]:
-            both = _masked_block(block, tokens, regions, bias)
-            tokens, regions = both[: len(tokens)], both[len(tokens) :]
-        return self._project(_masked_block(blocks[-1], tokens, regions, bias, regions_only=True))
+        first = sight.regions[0]
+        bias = patch_coverage(masks, sight.grid).log().to(first.dtype)  # nothing covered: -inf
+        regions = first[:1].expand(len(masks), -1)
+        blocks = self.visual.transformer.resblocks[-len(sight.regions) :]
+        for block, tokens in zip(blocks, sight.regions):
+            regions = _region_block(block, tokens[1:], regions, bias)
+        return self._project(regions)
 
-    def _embed(self, photo: Tensor) -> tuple[Tensor, Sequence[int]]:
-        """→ (1+P,1,C), the class token and the patches; and (h,w)."""
+    def _embed(self, photos: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(B,3,h·p,w·p) → (1+P,B,C), the class token and the patches; and (h,w)."""
         visual = self.visual
-        features = visual.conv1(photo[None].to(visual.conv1.weight.dtype))[0]
+        features = visual.conv1(photos.to(visual.conv1.weight.dtype))
         positions = resize_positions(visual.positional_embedding, features.shape[-2:])
-        tokens = torch.cat([visual.class_embedding[None].to(features), features.flatten(1).T])
-        return visual.ln_pre(tokens + positions.to(tokens))[:, None], features.shape[-2:]
+        first = visual.class_embedding.to(features).expand(len(photos), 1, -1)
+        tokens = torch.cat([first, features.flatten(2).transpose(1, 2)], dim=1)
+        return visual.ln_pre(tokens + positions.to(tokens)).transpose(0, 1), grid_of(features)
 
     def _project(self, tokens: Tensor) -> Tensor:
         return self.visual.ln_post(tokens) @ self.visual.proj
 
 
-def _masked_block(
-    block: Any, tokens: Tensor, regions: Tensor, bias: Tensor, regions_only: bool = False
-) -> Tensor:
-    """One residual block: (1+P,C) tokens as in CLIP, and (R,C) region tokens under (R,P) `bias`.
-
-    → (1+P+R,C), or the regions alone, (R,C), which is enough after the last block.
-    """
-    shared = len(tokens)
-    attn, both = block.attn, torch.cat([tokens, regions])
-    projected = F.linear(block.ln_1(both), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = (split_heads(part, attn.num_heads) for part in projected.chunk(3, dim=1))
-    patches = (k[:, 1:shared], v[:, 1:shared])
-    seen = region_attention(q[:, shared:], k[:, shared:], v[:, shared:], patches, bias)
-    if regions_only:
-        return _add_and_mix(block, regions, seen)
-    mixed = F.scaled_dot_product_attention(q[:, :shared], k[:, :shared], v[:, :shared])
-    return _add_and_mix(block, both, torch.cat([merge_heads(mixed), seen]))
+def _region_block(block: Any, patches: Tensor, regions: Tensor, bias: Tensor) -> Tensor:
+    """One residual block for (R,C) region tokens, which see (P,C) patches under (R,P) `bias`."""
+    attn = block.attn
+    weight, shift, width = attn.in_proj_weight, attn.in_proj_bias, regions.shape[1]
+    own = F.linear(block.ln_1(regions), weight, shift).chunk(3, dim=1)
+    seen = F.linear(block.ln_1(patches), weight[width:], shift[width:]).chunk(2, dim=1)
+    q, k, v, patch_k, patch_v = (split_heads(part, attn.num_heads) for part in (*own, *seen))
+    return _add_and_mix(block, regions, region_attention(q, k, v, (patch_k, patch_v), bias))
 
 
 def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
@@ -142,13 +153,26 @@ class ResNetVision(ClipVision):
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """The pooling's value path at every position (MaskCLIP, Zhou et al., ECCV 2022)."""
-        features, pool = self._feature_map(photo), self.visual.attnpool
+        features, pool = self.see(photo[None]).regions[0][0], self.visual.attnpool
         values = pool.c_proj(pool.v_proj(features.flatten(1).T))
         return values.T.unflatten(1, features.shape[-2:])
 
-    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
+    def see(self, photos: Tensor) -> Sight:
+        """Levels are the four stages, the last of which the attention pooling reads."""
+        visual = self.visual
+        x = photos.to(visual.conv1.weight.dtype)
+        for stem in "123":
+            conv, norm = getattr(visual, f"conv{stem}"), getattr(visual, f"bn{stem}")
+            x = F.relu(norm(conv(x)))
+        x = visual.avgpool(x)
+        levels = {}
+        for stage in "1234":
+            x = levels[f"res{int(stage) + 1}"] = getattr(visual, f"layer{stage}")(x)
+        return Sight(levels, (x,), grid_of(x))
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         """Attention pooling under each mask: the mean under the mask is the query."""
-        features, pool = self._feature_map(photo), self.visual.attnpool
+        (features,), pool = sight.regions, self.visual.attnpool
         size, patches = features.shape[-2:], features.flatten(1).T
         coverage = patch_coverage(masks, size)
         means = (coverage / coverage.sum(dim=1, keepdim=True)).to(patches.dtype) @ patches
@@ -166,16 +190,6 @@ class ResNetVision(ClipVision):
         )
         bias = coverage.log().to(patches.dtype)
         return pool.c_proj(region_attention(q, k, v, (patch_k, patch_v), bias))
-
-    def _feature_map(self, photo: Tensor) -> Tensor:
-        """→ (C,h,w), the input of the attention pooling."""
-        visual = self.visual
-        x = photo[None].to(visual.conv1.weight.dtype)
-        for stem in "123":
-            conv, norm = getattr(visual, f"conv{stem}"), getattr(visual, f"bn{stem}")
-            x = F.relu(norm(conv(x)))
-        x = visual.avgpool(x)
-        return visual.layer4(visual.layer3(visual.layer2(visual.layer1(x))))[0]
 
 
 def clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision:

@@ -26,6 +26,7 @@ from zsk.safe_load import read_file
 from .clip_patches import fit_to_patches
 from .embedded_text import WIDTH, load_minilm, load_names, require, tokenize
 from .encoder import VisionLanguageEncoder
+from .sight import Sight, grid_of
 
 TEMPERATURE = 1.5  # T, of the ImageNet probabilities
 WHITENING_EPS = 3e-4  # ε; the second moment has trace 1 over E = 384 directions
@@ -89,22 +90,33 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         tokens, mask = tokenize(self._tokenizer, texts)
         return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
 
-    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        features = F.interpolate(self._feature_map(pixels), masks.shape[-2:], mode="bilinear")
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        return fit_to_patches(pixels, DENSE_STRIDE)
+
+    def _see(self, pixels: Tensor) -> Sight:
+        """Levels res1 to res5 as timm's `features_only`, and "head", the last feature map."""
+        dense = self.network("dense")
+        x = pixels.to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
+        x = dense.bn1(dense.conv_stem(x))
+        names = {info["module"]: f"res{i}" for i, info in enumerate(dense.feature_info, start=1)}
+        levels = {}
+        for number, block in enumerate(dense.blocks):
+            x = block(x)
+            if f"blocks.{number}" in names:
+                levels[names[f"blocks.{number}"]] = x
+        levels["head"] = dense.bn2(dense.conv_head(x))
+        return Sight(levels, (levels["head"],), grid_of(levels["head"]))
+
+    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
+        (features,) = sight.regions
+        features = F.interpolate(features[None], masks.shape[-2:], mode="bilinear")[0]
         masks = masks.flatten(1)
-        pooled = masks @ features[0].float().flatten(1).T / masks.sum(dim=1, keepdim=True)
+        pooled = masks @ features.float().flatten(1).T / masks.sum(dim=1, keepdim=True)
         return self._project(pooled.to(features.dtype))
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
-        features = self._feature_map(pixels)[0]
+        features = self._see(self._whole_patches(pixels)[None]).levels["head"][0]
         return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
-
-    def _feature_map(self, pixels: Tensor) -> Tensor:
-        """(3,H,W) → (1,C,h,w), the last feature map; its cells cover the photo, nothing else."""
-        dense = self.network("dense")
-        photo = fit_to_patches(pixels, DENSE_STRIDE)[None]
-        photo = photo.to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
-        return dense.forward_features(photo)
 
     def _project(self, features: Tensor) -> Tensor:
         """(R,C) pooled features → (R,E)."""

@@ -19,7 +19,9 @@ from torch.nn import functional as F
 
 from zsk.progress import progress
 
+from .clip_patches import fit_to_patches
 from .frozen_module import FrozenModule
+from .sight import Sight
 
 PROBE = "a photo of a cat."
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
@@ -43,7 +45,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
         interpolation: how a crop is resized, "bicubic" or "bilinear", antialiased.
         logit_scale: τ, the model's own unless `build_encoder` was told another.
-        takes_regions, takes_dense: whether encode_regions and encode_dense work; crops always do.
+        takes_regions, takes_dense: whether `see`, encode_sight and encode_regions, and encode_dense
+            work; crops always do.
+        patch: sides of photos for `see` are multiples of it, in pixels.
         takes_context: whether embed_tokens and encode_in_context work.
         takes_images, takes_prompts: False for vectors of bare names, which see no image.
         dense_attentions: what `dense_attention` may be, see MODEL.PER_PIXEL.ATTENTION.
@@ -52,6 +56,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     takes_regions = False
     takes_dense = False
+    patch = 1
     takes_context = False
     takes_images = True
     takes_prompts = True
@@ -85,9 +90,17 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     def _image_features(self, crops: Tensor) -> Tensor:
         """(R,E) in any precision and length; `crops` as in encode_image."""
 
-    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """(R,E) in any precision and length; arguments as in encode_regions."""
+    def _see(self, pixels: Tensor) -> Sight:
+        """As `see`, in any precision."""
         raise NotImplementedError
+
+    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
+        """(R,E) in any precision and length; arguments as in encode_sight."""
+        raise NotImplementedError
+
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        """A photo (3,H,W) at the size for `see`, where it is not the photo's own."""
+        return fit_to_patches(pixels, self.patch)
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
         """(E,h,w) in any precision and length; `pixels` as in encode_dense."""
@@ -150,12 +163,39 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         with self._frozen_arithmetic():
             return F.normalize(self._image_features(crops).float(), dim=1)
 
+    def see(self, pixels: Tensor) -> Sight:
+        """Run the image tower over whole photos.
+
+        Args:
+            pixels: (B,3,H,W) float32, normalised; H and W are multiples of `patch`.
+
+        Raises:
+            NotImplementedError: this encoder only takes crops, see `takes_regions`.
+        """
+        with self._frozen_arithmetic():
+            return self._see(pixels)
+
+    def encode_sight(self, sight: Sight, masks: Tensor) -> Tensor:
+        """Embeddings of regions of a photo that was seen.
+
+        Args:
+            sight: of one photo, see `Sight.photo`.
+            masks: (R,h,w) float32 in [0,1], over the whole photo at any resolution, none empty.
+
+        Returns:
+            (R,E) float32 unit rows.
+        """
+        if not len(masks):
+            return torch.zeros(0, self.embed_dim, device=self.device)
+        with self._frozen_arithmetic():
+            return F.normalize(self._region_features(sight, masks).float(), dim=1)
+
     def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
-        """Embeddings of all regions from one look at the whole image.
+        """Embeddings of all regions from one look at the whole photo, at a size of the encoder's.
 
         Args:
             pixels: (3,H,W) float32, normalised.
-            masks: (R,h,w) float32 in [0,1], over the whole image at any resolution, none empty.
+            masks: as in `encode_sight`.
 
         Returns:
             (R,E) float32 unit rows.
@@ -165,8 +205,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """
         if not len(masks):
             return torch.zeros(0, self.embed_dim, device=self.device)
-        with self._frozen_arithmetic():
-            return F.normalize(self._region_features(pixels, masks).float(), dim=1)
+        sight = self.see(self._whole_patches(pixels)[None])
+        return self.encode_sight(sight.photo(0), masks)
 
     def encode_dense(self, pixels: Tensor) -> Tensor:
         """An embedding for each place of the photo, in the space of the texts.

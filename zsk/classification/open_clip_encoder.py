@@ -32,6 +32,7 @@ except ImportError as error:
 
 from .open_clip_source import CONFIG_FILE, Source, find_source, read_state
 from .open_clip_vision import open_clip_vision
+from .sight import Sight
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class OpenClipEncoder(VisionLanguageEncoder):
         self.vision = open_clip_vision(model.visual, masked_layers)
         self.takes_regions = self.takes_dense = self.vision is not None
         if self.vision is not None:
-            self.dense_attentions = self.vision.dense_attentions
+            self.dense_attentions, self.patch = self.vision.dense_attentions, self.vision.patch
         self.hold("open_clip", model)
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
@@ -103,10 +104,16 @@ class OpenClipEncoder(VisionLanguageEncoder):
         model = self.network("open_clip")
         return model.encode_image(crops.to(next(model.visual.parameters()).dtype))
 
-    def _region_features(self, pixels: Tensor, masks: Tensor) -> Tensor:
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        return fit_to_patches(pixels, self.patch, self.one_pass_size)
+
+    def _see(self, pixels: Tensor) -> Sight:
         assert self.vision is not None
-        photo = fit_to_patches(pixels, self.vision.patch, self.one_pass_size)
-        return self.vision.regions(photo, masks)
+        return self.vision.see(pixels)
+
+    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
+        assert self.vision is not None
+        return self.vision.regions(sight, masks)
 
     def _dense_features(self, pixels: Tensor) -> Tensor:
         assert self.vision is not None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .clip_patches import patch_coverage
 from .clip_vision import ClipVision, clip_vision
+from .sight import Sight, grid_of
 
 
 class ConvNextVision(ClipVision):
@@ -23,19 +24,23 @@ class ConvNextVision(ClipVision):
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """Every place of the last feature map as a mean of its own."""
-        features = self._feature_map(photo)
+        (features,) = self.see(photo[None]).photo(0).regions
         return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
 
-    def regions(self, photo: Tensor, masks: Tensor) -> Tensor:
-        features = self._feature_map(photo)
+    def see(self, photos: Tensor) -> Sight:
+        """Levels are the four stages, the last of which timm's head pools."""
+        trunk = self.visual.trunk
+        x = trunk.stem(photos.to(next(trunk.parameters()).dtype))
+        levels = {}
+        for number, stage in enumerate(trunk.stages, start=2):
+            x = levels[f"res{number}"] = stage(x)
+        return Sight(levels, (trunk.norm_pre(x),), grid_of(x))
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
+        (features,) = sight.regions
         coverage = patch_coverage(masks, features.shape[-2:])
         shares = (coverage / coverage.sum(dim=1, keepdim=True)).to(features.dtype)
         return self._project(shares @ features.flatten(1).T)
-
-    def _feature_map(self, photo: Tensor) -> Tensor:
-        """→ (C,h,w), what timm's head pools."""
-        trunk = self.visual.trunk
-        return trunk.forward_features(photo[None].to(next(trunk.parameters()).dtype))[0]
 
     def _project(self, means: Tensor) -> Tensor:
         """(R,C) → (R,E): to timm's head each row is an image of one place."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from zsk.true_scale import Box, resize_rows
 
 from .crops import cut
 from .encoder import VisionLanguageEncoder
+from .sight import Sight
 
 CHUNK_SIZE = 32  # crops that are encoded together: bounds the memory
 
@@ -50,7 +51,11 @@ class RegionEncoder(nn.Module, ABC):
 
     @torch.no_grad()
     def forward(
-        self, image: Tensor, mask_logits: Tensor, box: Box | None = None
+        self,
+        image: Tensor,
+        mask_logits: Tensor,
+        box: Box | None = None,
+        sight: Sight | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Embed the proposals of one image.
 
@@ -58,6 +63,7 @@ class RegionEncoder(nn.Module, ABC):
             image: (3,H,W) uint8 or float, RGB in 0–255, without padding.
             mask_logits: (N,h,w) float, at any resolution.
             box: the image on the masks; None where they cover it and nothing else.
+            sight: what the backbone saw of the image; only `BackboneRegions` reads it.
 
         Returns:
             embeddings (N,E) float32, the mean of unit rows over the thresholds at which a mask has
@@ -65,17 +71,19 @@ class RegionEncoder(nn.Module, ABC):
         """
         with torch.autocast(self.pixel_mean.device.type, enabled=False):
             pixels = (image.float() - self.pixel_mean) / self.pixel_std
-            embeddings, shown = self.looks(pixels, mask_logits, box)
+            embeddings, shown = self.looks(pixels, mask_logits, box, sight)
         counts = shown.sum(dim=0)[:, None]
         return embeddings.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0
 
     @abstractmethod
-    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
+    def looks(
+        self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
+    ) -> tuple[Tensor, Tensor]:
         """What the masks show at each of the L thresholds.
 
         Args:
             pixels: (3,H,W) float32, normalised.
-            mask_logits, box: as in `forward`.
+            mask_logits, box, sight: as in `forward`.
 
         Returns:
             (L,N,E) float32 unit rows, 0 where `shown` (L,N) bool is False: the mask has no pixel.
@@ -99,7 +107,9 @@ class CropEncoder(RegionEncoder):
         super().__init__(encoder, mask_thresholds)
         self.antialias = antialias
 
-    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
+    def looks(
+        self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
+    ) -> tuple[Tensor, Tensor]:
         count = len(mask_logits)
         rows = pixels.new_zeros(len(self.logit_thresholds), count, self.encoder.embed_dim)
         shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
@@ -115,14 +125,39 @@ class CropEncoder(RegionEncoder):
 class OnePassEncoder(RegionEncoder):
     """Encodes the photo once and pools under each mask, binarised at the size of the masks."""
 
-    def looks(self, pixels: Tensor, mask_logits: Tensor, box: Box | None) -> tuple[Tensor, Tensor]:
+    def looks(
+        self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
+    ) -> tuple[Tensor, Tensor]:
         if box is not None:  # on cells that cover the photo and nothing else
             mask_logits = resize_rows(mask_logits.float(), box, mask_logits.shape[-2:])
         masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
+        return self._pooled(masks, lambda shown: self.encoder.encode_regions(pixels, shown))
+
+    def _pooled(self, masks: Tensor, encode: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """(L,N,h,w) bool → as `looks`; `encode` takes those with a pixel, as float32."""
         shown = masks.flatten(2).any(dim=2)
-        rows = pixels.new_zeros(*shown.shape, self.encoder.embed_dim)
-        rows[shown] = self.encoder.encode_regions(pixels, masks[shown].float())
+        rows = torch.zeros(*shown.shape, self.encoder.embed_dim, device=masks.device)
+        rows[shown] = encode(masks[shown].float())
         return rows, shown
+
+
+class BackboneRegions(OnePassEncoder):
+    """As `OnePassEncoder`, but what the backbone, the encoder's own tower, saw is not seen again.
+
+    Masks and `sight` cover the same: the photo, and cells of padding at the right and the bottom.
+    """
+
+    def looks(
+        self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
+    ) -> tuple[Tensor, Tensor]:
+        assert sight is not None, "the backbone is no ClipBackbone"
+        masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
+        if box is not None:  # a cell of padding is no pixel of the photo
+            height, width = masks.shape[-2:]
+            rows = torch.arange(height, device=masks.device) + 0.5 < box.bottom
+            columns = torch.arange(width, device=masks.device) + 0.5 < box.right
+            masks = masks & rows[:, None] & columns
+        return self._pooled(masks, lambda shown: self.encoder.encode_sight(sight, shown))
 
 
 def build_region_encoder(
@@ -131,13 +166,15 @@ def build_region_encoder(
     mask_thresholds: Sequence[float],
     antialias: bool = True,
 ) -> RegionEncoder:
-    """The region encoder that MODEL.CLIP.REGION_MODE, crop or one_pass, names.
+    """The region encoder that MODEL.CLIP.REGION_MODE, crop, one_pass or backbone, names.
 
     Raises:
         UserError: the encoder does not support the mode.
     """
     if mode == "crop":
         return CropEncoder(encoder, mask_thresholds, antialias)
+    if mode == "backbone":
+        return BackboneRegions(encoder, mask_thresholds)
     if not encoder.takes_regions:
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"

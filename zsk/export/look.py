@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from zsk.classification.crops import MASKS_AT_ONCE, tight_boxes
 from zsk.classification.encoder import VisionLanguageEncoder
-from zsk.classification.region_encoder import CropEncoder, RegionEncoder
+from zsk.classification.region_encoder import BackboneRegions, CropEncoder, RegionEncoder
+from zsk.classification.sight import Sight
 from zsk.proposals.class_scores import LinearScores
 from zsk.true_scale import resize_rows
 from zsk.zsk_net import ZSKNet
@@ -50,8 +51,8 @@ class FixedLook(nn.Module):
         """
         model, pixels = self.model, image.permute(2, 0, 1).float()
         size = pixels.shape[-2:]
-        features = model.backbone(((pixels - model.pixel_mean) / model.pixel_std)[None])
-        (head,), (masks,) = model.sem_seg_head(features)[-1]
+        sight = model.see(((pixels - model.pixel_mean) / model.pixel_std)[None])
+        (head,), (masks,) = model.sem_seg_head(sight.levels)[-1]
         if model.resize_votes:
             masks = resize_rows(masks, None, size)
         found = {"masks": masks, "head": head}
@@ -59,7 +60,8 @@ class FixedLook(nn.Module):
             text = head.new_zeros(self.linear_classes, 1)  # of which only the length is read
             found["head"] = model.sem_seg_head.class_logits(head, text)
         if "clip" in self.outputs:
-            found["clip"], found["valid"] = fixed_regions(model.region_encoder, pixels, masks)
+            encoder = model.region_encoder
+            found["clip"], found["valid"] = fixed_regions(encoder, pixels, masks, sight.photo(0))
         return tuple(found[name] for name in self.outputs)
 
 
@@ -76,12 +78,15 @@ def linear_classes(model: ZSKNet) -> int:
     return 0
 
 
-def fixed_regions(encoder: RegionEncoder, photo: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def fixed_regions(
+    encoder: RegionEncoder, photo: Tensor, masks: Tensor, sight: Sight | None = None
+) -> tuple[Tensor, Tensor]:
     """The values of `RegionEncoder.forward` for masks that cover the photo and nothing else.
 
     Args:
         photo: (3,H,W) float32 RGB in 0–255.
         masks: (N,h,w) float32 logits.
+        sight: as in `RegionEncoder.forward`.
     """
     pixels = (photo - encoder.pixel_mean) / encoder.pixel_std
     looks = []
@@ -94,7 +99,11 @@ def fixed_regions(encoder: RegionEncoder, photo: Tensor, masks: Tensor) -> tuple
             shown = inside.flatten(1).any(dim=1)
             # the whole photo in place of a mask without a pixel, for which nothing is defined
             inside = inside | ~shown[:, None, None]
-            rows = encoder.encoder.encode_regions(pixels, inside.float())
+            if isinstance(encoder, BackboneRegions):
+                assert sight is not None
+                rows = encoder.encoder.encode_sight(sight, inside.float())
+            else:
+                rows = encoder.encoder.encode_regions(pixels, inside.float())
         looks.append((torch.where(shown[:, None], rows, 0.0), shown))
     counts = torch.stack([shown for _, shown in looks]).sum(dim=0)
     total = torch.stack([rows for rows, _ in looks]).sum(dim=0)
