@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fine-tune CLIP's image tower for one-pass region classification, without class labels.
+"""Fine-tune CLIP's image tower for one-pass region classification.
 
 python tools/finetune_clip.py --config-file configs/synthetic/zsk.yaml \\
     --output output/one_pass_clip.pt --size 256 MODEL.CLIP.NAME output/synthetic_clip.pt
@@ -7,15 +7,22 @@ python train_net.py --config-file configs/synthetic/zsk.yaml --eval-only \\
     MODEL.WEIGHTS model_final.pth MODEL.CLIP.NAME output/one_pass_clip.pt \\
     MODEL.CLIP.REGION_MODE one_pass MODEL.CLIP.ONE_PASS_SIZE 256
 
-A copy of the image tower learns to embed regions in one look as MODEL.CLIP.NAME embeds their crops.
-The regions are segments of seen classes in DATASETS.TRAIN, of which only the outlines are used, and
-cells of similar colour, which also cover unlabelled pixels. The text tower stays as it is, but
-learned prompts have to be trained again for the new file.
+A copy of the image tower learns to embed regions in one look at a photo. --objective says how:
+
+crops   as MODEL.CLIP.NAME embeds their crops. The regions are segments of seen classes in
+        DATASETS.TRAIN, of which only the outlines are used, and cells of similar colour, which also
+        cover unlabelled pixels.
+masks   so that the probability of a seen class over the proposals follows how well each covers the
+        class. The proposals are the masks of a trained head (MODEL.WEIGHTS), the true segments, or
+        both. Only attention and norms are trained. Every fifth seen class is left out, names and
+        labels, and shows what the training does to other classes.
+
+The text tower stays as it is, but learned prompts have to be trained again for the new file.
 
 The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
-one_pass and the same ONE_PASS_SIZE. The similarity of both embeddings on photos of
-DATASETS.TEST (without their labels), before and after, is printed and written to a JSON file
-beside the weights.
+one_pass and the same ONE_PASS_SIZE. A JSON file beside it tells the settings and what was measured
+before and after: of crops the similarity of both embeddings on photos of DATASETS.TEST, without
+their labels; of masks the share of true segments of training photos that get their names.
 """
 
 import argparse
@@ -23,32 +30,51 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
+import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
+from detectron2.modeling import build_model  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
 from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
+from training.segments import build_segment_loader  # noqa: E402
 
-from zsk.classification.build import build_encoder  # noqa: E402
+from zsk.classification.build import encoder_of  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
+from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 from zsk.load import load_config  # noqa: E402
+from zsk.zsk_net import ZSKNet  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
-    from training import one_pass
+    from training import mask_aware, one_pass
+    from training.student import LossOf, OnePassStudent, save_student, train_student
 
     from zsk.classification.clip_encoder import ClipEncoder
+
+HELD_OUT_CLASSES = 5  # every fifth seen class
+STATE_SUFFIX = ".state.pth"  # of the state of a training, beside its weights
+
+
+class Objective(NamedTuple):
+    """What the student learns, and what is measured before and after."""
+
+    loss_of: LossOf
+    measure: Callable[[], dict[str, float]]
+    sentence: str  # with the names of what is measured in braces
+    settings: dict[str, object]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,15 +84,27 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config-file", required=True)
     parser.add_argument("--output", required=True, type=user_path, help="the file to write")
+    parser.add_argument("--objective", choices=("crops", "masks"), default="crops")
+    parser.add_argument(
+        "--proposals",
+        choices=("head", "segments", "both"),
+        default="both",
+        help="of the objective masks: those of MODEL.WEIGHTS, true segments, or both",
+    )
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=4, help="photos a step")
     parser.add_argument(
         "--size", type=int, default=0, help="as ONE_PASS_SIZE; 0: the configuration's"
     )
     parser.add_argument("--lr", type=float, default=0.001, help="the highest learning rate")
-    parser.add_argument("--held-out", type=int, default=40, help="photos of DATASETS.TEST, at most")
+    parser.add_argument("--held-out", type=int, default=40, help="photos to measure on, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="default: MODEL.DEVICE")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the state beside --output, if there is one",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="configuration keys and values")
     args = parser.parse_args()
     check_training_arguments(
@@ -80,41 +118,111 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
-    student = one_pass.OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
+    student = OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
     encoder.to(args.device or cfg.MODEL.DEVICE)
-    views = training_views(cfg, args)
     names = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()
     text = TextClassifier(encoder, get_templates("single"))(names)
-    held_out = one_pass.encode_held_out(encoder, held_out_photos(cfg, args.held_out), args.seed)
-    before = one_pass.likeness(student, held_out, text)
+    build = by_crops if args.objective == "crops" else by_masks
+    objective = build(args, cfg, encoder, student, text)
+    before = objective.measure()
+    state_file = args.output.with_suffix(STATE_SUFFIX)
+    if not args.resume:
+        state_file.unlink(missing_ok=True)
     start = time.perf_counter()
-    losses = one_pass.train_one_pass(
-        student, encoder, views, text, steps=args.steps, learning_rate=args.lr, seed=args.seed
+    losses = train_student(
+        student,
+        objective.loss_of,
+        lambda step: training_views(cfg, args, step),
+        steps=args.steps,
+        learning_rate=args.lr,
+        seed=args.seed,
+        state_file=state_file,
     )
     seconds = time.perf_counter() - start
-    after = one_pass.likeness(student, held_out, text)
-    one_pass.save_one_pass(student, encoder, args.output)
+    after = objective.measure()
+    save_student(student, encoder, args.output)
     report = {
         **settings(args, cfg, encoder),
+        **objective.settings,
         "seconds": round(seconds, 1),
         "first_loss": round(losses[0], 4),
         "last_loss": round(losses[-1], 4),
-        "held_out_regions": sum(len(photo.masks) for photo in held_out),
-        "before": before._asdict(),
-        "after": after._asdict(),
+        "before": before,
+        "after": after,
     }
     text = json.dumps(report, indent=2) + "\n"
     write_atomically(args.output.with_suffix(REPORT_SUFFIX), text.encode())
-    for when, like in (("before", before), ("after", after)):
-        print(f"{when:6s} cosine with crops {like.cosine:.3f}, "
-              f"named as crops are {100 * like.agreement:.1f} %")  # fmt: skip
+    for when, measured in (("before", before), ("after", after)):
+        print(f"{when:6s} " + objective.sentence.format(**measured))
     print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
+
+
+def by_crops(
+    args: argparse.Namespace,
+    cfg: CfgNode,
+    encoder: ClipEncoder,
+    student: OnePassStudent,
+    text: Tensor,
+) -> Objective:
+    """Regions are embedded as their crops are."""
+    held_out = one_pass.encode_held_out(encoder, held_out_photos(cfg, args.held_out), args.seed)
+    return Objective(
+        one_pass.loss_by_crops(student, encoder, text),
+        lambda: one_pass.likeness(student, held_out, text)._asdict(),
+        "cosine with crops {cosine:.3f}, named as crops are {agreement:.1%}",
+        {"held_out_regions": sum(len(photo.masks) for photo in held_out)},
+    )
+
+
+def by_masks(
+    args: argparse.Namespace,
+    cfg: CfgNode,
+    encoder: ClipEncoder,
+    student: OnePassStudent,
+    text: Tensor,
+) -> Objective:
+    """Names answer for masks."""
+    if len(text) < HELD_OUT_CLASSES:
+        raise UserError(
+            f"{cfg.DATASETS.TRAIN[0]} has {len(text)} seen classes, but --objective masks holds "
+            f"every {HELD_OUT_CLASSES}th out: take a data set with more"
+        )
+    mask_aware.train_attention_and_norms(student.visual)
+    held_out = torch.arange(1, len(text) + 1, device=text.device) % HELD_OUT_CLASSES == 0
+    propose = mask_aware.true_masks
+    if args.proposals != "segments":
+        propose = mask_aware.masks_of_model(load_proposer(cfg, args.device or cfg.MODEL.DEVICE))
+    if args.proposals == "both":
+        propose = mask_aware.both(propose)
+    records = [batch[0] for batch in build_segment_loader(cfg, args.held_out, args.seed)]
+    return Objective(
+        mask_aware.loss_by_masks(student, encoder, text, held_out, propose),
+        lambda: mask_aware.naming(student, encoder, records, text, held_out)._asdict(),
+        "true segments named right: {learned:.1%}, of classes held out {held_out:.1%}",
+        {"proposals": args.proposals, "held_out_classes": int(held_out.sum())},
+    )
+
+
+def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
+    """The model of MODEL.WEIGHTS, whose masks are proposals; CLIP does not look."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.ENSEMBLE.MODE, cfg.MODEL.DEVICE = "head", device
+    model = build_model(cfg).eval()
+    if not isinstance(model, ZSKNet):
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which has no proposals: "
+            "give --proposals segments, or the configuration of a ZSKNet"
+        )
+    load_weights(model, cfg.MODEL.WEIGHTS)
+    return model
 
 
 def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> dict[str, object]:
     """The settings that a report lists."""
     return {
         "clip": cfg.MODEL.CLIP.NAME,
+        "objective": args.objective,
         "one_pass_size": encoder.one_pass_size,
         "masked_layers": encoder.masked_layers,
         "steps": args.steps,
@@ -126,22 +234,22 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
 
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     """The configuration's CLIP on the CPU, where it has full precision."""
-    clip = cfg.MODEL.CLIP
-    encoder = build_encoder(
-        clip.NAME,
-        temperature=clip.TEMPERATURE,
-        one_pass_size=size or clip.ONE_PASS_SIZE,
-    )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.CLIP.ONE_PASS_SIZE = size or cfg.MODEL.CLIP.ONE_PASS_SIZE
+    encoder = encoder_of(cfg.MODEL.CLIP)
     if not isinstance(encoder, ClipEncoder):
         raise UserError(
-            f"MODEL.CLIP.NAME is {clip.NAME!r}, whose image tower is not trained here: "
+            f"MODEL.CLIP.NAME is {cfg.MODEL.CLIP.NAME!r}, whose image tower is not trained here: "
             "give an OpenAI CLIP model"
         )
     return encoder
 
 
-def training_views(cfg: CfgNode, args: argparse.Namespace) -> Iterator[list[dict[str, object]]]:
-    """Batches of whole training photos at the size of testing, mirrored at random."""
+def training_views(
+    cfg: CfgNode, args: argparse.Namespace, step: int
+) -> Iterator[list[dict[str, object]]]:
+    """Batches of whole training photos at the size of testing, mirrored at random, from a step."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SEED = args.seed
@@ -153,7 +261,7 @@ def training_views(cfg: CfgNode, args: argparse.Namespace) -> Iterator[list[dict
     cfg.INPUT.COLOR_AUG_SSD = False
     cfg.INPUT.RECOLOR = 0.0
     cfg.INPUT.SIZE_DIVISIBILITY = 0
-    return iter(build_train_loader(cfg))
+    return iter(build_train_loader(cfg, step))
 
 
 def held_out_photos(cfg: CfgNode, count: int) -> Iterator[Tensor]:

@@ -19,9 +19,9 @@ TOOL = "tools/finetune_clip.py"
 
 @pytest.fixture(scope="module")
 def finetune(run_program, tiny_options, tmp_path_factory):
-    def run(root):
+    def run(root, *more):
         output = tmp_path_factory.mktemp("clip") / "one_pass.pt"
-        flags = ("--steps", 2, "--batch-size", 2, "--size", 96, "--held-out", 2)
+        flags = ("--steps", 2, "--batch-size", 2, "--size", 96, "--held-out", 2, *more)
         arguments = ("--config-file", CONFIG, "--output", output, *flags, *tiny_options)
         done = run_program(TOOL, *arguments, DETECTRON2_DATASETS=root, OMP_NUM_THREADS=1)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -67,3 +67,16 @@ def test_labels_of_unseen_classes_change_nothing(finetune, finetuned, voc_root, 
         Image.fromarray(np.where(label == IGNORE_LABEL, unseen, label).astype(np.uint8)).save(file)
     first, again = (torch.load(run[0], weights_only=True) for run in (finetuned, finetune(root)))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_the_objective_of_masks(finetune, voc_root, tiny_clip):
+    """`--resume` without a state starts."""
+    output, done = finetune(voc_root, "--objective", "masks", "--proposals", "segments", "--resume")
+    report = json.loads(output.with_suffix(".json").read_text())
+    assert report["objective"] == "masks" and report["held_out_classes"] == 3  # of 15
+    assert 0 <= report["before"]["learned"] <= 1
+    assert done.stdout.splitlines()[-2].startswith("after  true segments named right: ")
+    assert not list(output.parent.glob("*.state.pth"))
+    original, tuned = (torch.load(file, weights_only=True) for file in (tiny_clip, output))
+    changed = {name for name in tuned if not torch.equal(tuned[name], original[name].half())}
+    assert changed and all(".attn." in name or ".ln_" in name for name in changed)

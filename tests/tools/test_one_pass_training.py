@@ -8,8 +8,9 @@ import torch
 from clip.model import CLIP
 from torch.nn import functional as F
 from training import one_pass
-from training.one_pass import OnePassStudent, distillation_loss, likeness
+from training.one_pass import distillation_loss, likeness, loss_by_crops
 from training.regions import MIN_SHARE, draw_regions
+from training.student import OnePassStudent, save_student, train_student
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.errors import UserError
@@ -51,7 +52,10 @@ def batches(size=2):
 
 def train(encoder, student, photos, **changed):
     settings = {"steps": 25, "learning_rate": 0.002, "seed": 0, **changed}
-    return one_pass.train_one_pass(student, encoder, photos, TEXT, **settings)
+    loss_of = loss_by_crops(student, encoder, TEXT)
+    return train_student(
+        student, loss_of, lambda step: itertools.islice(photos, step, None), **settings
+    )
 
 
 def test_the_loss_by_hand():
@@ -87,7 +91,7 @@ def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_
     encoder._fingerprint = None
     assert encoder.fingerprint() == frozen
     # the file is a CLIP with another image tower and the same texts, in half precision
-    one_pass.save_one_pass(student, encoder, tmp_path / "one_pass.pt")
+    save_student(student, encoder, tmp_path / "one_pass.pt")
     loaded = ClipEncoder(str(tmp_path / "one_pass.pt"), one_pass_size=96, masked_layers=1)
     texts = (clip.encode_text(["a red circle"]) for clip in (loaded, encoder))
     torch.testing.assert_close(*texts, rtol=0, atol=2e-3)
