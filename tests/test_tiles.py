@@ -25,7 +25,7 @@ class Scripted(ZSKNet):
         torch.nn.Module.__init__(self)
         self.answers = [torch.tensor(answer) for answer in answers]
         self.images = []
-        self.mask_softmax, self.resize_votes = 0.0, False
+        self.mask_softmax, self.votes_at = 0.0, "result"
         self.box = None
 
     def look(self, images):

@@ -180,7 +180,7 @@ def test_photos_may_be_padded_with_the_mean_as_published():
 
 def test_masks_of_the_size_of_the_photo():
     net = model()
-    net.resize_votes = True
+    net.votes_at = "photo"
     (result,) = net([record()])
     assert result["pred_masks"].shape == (2, *SIZE) and result["photo_box"] is None
     assert torch.equal(result["pred_labels"], chequers())

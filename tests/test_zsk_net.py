@@ -101,7 +101,7 @@ def test_the_keys_of_naming_reach_the_model(tmp_path):
     model = ZSKNet(tiny_config(*clip, *tests, "MODEL.ENSEMBLE.MASK_SOFTMAX", 1.5))
     assert model.region_text_classifier.templates == TEMPLATES["vild"]
     assert not model.region_encoder.antialias and model.ensemble.empty == "one"
-    assert model.size_divisibility == 96 and model.resize_votes  # strides of up to 32
+    assert model.size_divisibility == 96 and model.votes_at == "photo"  # strides of up to 32
     assert model.region_encoder.encoder.logit_scale == 25.0
     assert model.region_encoder.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
     assert model.mask_softmax == 1.5

@@ -21,6 +21,7 @@ from zsk.label_map import (
     labels_by_strips,
     strips_of_rows,
     vote_rows,
+    with_scores,
     with_votes,
 )
 
@@ -107,6 +108,8 @@ class MaskAnswer(Answer):
 
     @torch.inference_mode()
     def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
+        if self._options[1]:
+            return None  # they are made at the size of the masks, which takes next to no time
         if votes is None:
             if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
                 return None
@@ -130,7 +133,7 @@ class MaskAnswer(Answer):
     def _voting(self) -> Sequence[View]:
         """For `vote_rows` with `_options`."""
         mask_softmax, resize_votes = self._options
-        if resize_votes and self._kept is None:
+        if resize_votes:
             return [with_votes(view, mask_softmax) for view in self.views]
         return self._with_kept()
 
@@ -141,7 +144,8 @@ class MaskAnswer(Answer):
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:
         scores = []
-        for view in self._voting():
+        views = self._voting()
+        for view in map(with_scores, views) if self._options[1] else views:
             rows = vote_rows(view, self.size, top, bottom, *self._options)
             scores.append(torch.einsum("nrc,nk->krc", rows, view.probs))
         return torch.stack(scores).mean(dim=0)

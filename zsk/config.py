@@ -36,7 +36,8 @@ def add_zsk_config(cfg: CfgNode) -> None:
     # ZS-MaskFormer: 32); 0: not padded, features are extended instead
     cfg.TEST.SIZE_DIVISIBILITY = 0
     # masks become votes at the size of the result, or (public MaskFormer and ZS-MaskFormer) at the
-    # photo's size in the network, whose votes are resized ("photo")
+    # photo's size in the network ("photo"), or at their own ("masks", the least work, our choice);
+    # smaller votes are resized
     cfg.TEST.VOTES_AT = "result"
     cfg.TEST.PROPOSAL_RECALL = False  # also report the best IoU of the proposals per segment
     # vocabulary: joint, or seen (only seen pixels are scored; no zero-shot numbers)
@@ -70,6 +71,9 @@ def _add_data_config(cfg: CfgNode) -> None:
     # share of the training segments that get new colours and lose their class, so that they train
     # masks only (our choice)
     cfg.INPUT.RECOLOR = 0.0
+    # sides of test photos are rounded to multiples of it, so that cells of a network end where the
+    # photo does (our choice)
+    cfg.INPUT.SIDE_MULTIPLE_TEST = 1
     cfg.INPUT.SIZE_DIVISIBILITY = 512  # training images are padded to a multiple of it; 0: not
 
 

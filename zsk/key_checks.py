@@ -83,6 +83,11 @@ def check_together(cfg: CfgNode) -> None:
             f"MODEL.CLIP.REGION_MODE is backbone, but MODEL.BACKBONE.NAME {backbone} is not CLIP's "
             "image tower: choose build_clip_backbone, or the mode one_pass"
         )
+    if clip.REGION_MODE == "backbone" and cfg.TEST.VOTES_AT == "photo":
+        raise UserError(
+            "MODEL.CLIP.REGION_MODE is backbone, which reads masks at their own size, but "
+            "TEST.VOTES_AT photo enlarges them first: choose masks or result"
+        )
     hidden, dropout = cfg.MODEL.SYNTHESIS.HIDDEN_DIMS, cfg.MODEL.SYNTHESIS.DROPOUT
     if len(hidden) != len(dropout):
         raise UserError(

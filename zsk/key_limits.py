@@ -46,7 +46,6 @@ CONDITIONS = (
         _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
     ),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
-    _read("TEST.", "VOTES_AT", _CLIP + "REGION_MODE", "crop one_pass"),
     _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
     _read(
         _KERNELS,
@@ -106,6 +105,7 @@ CONDITIONS = (
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
+    _read("INPUT.", "SIDE_MULTIPLE_TEST", "TEST.AUG.ENABLED", "False"),
     _read(_SELF_TRAINING, "ENABLED", _HEAD + "CLASSIFIER", "text"),
     _read(_SELF_TRAINING, "CANDI FILTER AMOUNT VIEW ANNEAL", _SELF_TRAINING + "ENABLED", "True"),
     _read(_SELF_TRAINING, "CANDIDATES", _SELF_TRAINING + "FILTER", "not rank"),

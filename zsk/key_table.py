@@ -216,7 +216,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "INPUT.": [
         (each(COUNT, 1), "MIN_SIZE_TRAIN"),
         (one_of("choice", "range"), "MIN_SIZE_TRAIN_SAMPLING"),
-        (COUNT, "MAX_SIZE_TRAIN MAX_SIZE_TEST"),
+        (COUNT, "MAX_SIZE_TRAIN MAX_SIZE_TEST SIDE_MULTIPLE_TEST"),
         (NOT_NEGATIVE, "MIN_SIZE_TEST SIZE_DIVISIBILITY"),
         (one_of("horizontal", "none"), "RANDOM_FLIP"),
         (each(COUNT, 2, 2), "CROP.SIZE"),
@@ -246,7 +246,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY CELL_STRIDE"),
         (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE"),
         (one_of("joint", "seen"), "VOCABULARY"),
-        (one_of("result", "photo"), "VOTES_AT"),
+        (one_of("result", "photo", "masks"), "VOTES_AT"),
         (each(one_of("png", "rle")), "DUMP"),
         (each(NOT_NEGATIVE, 1), "AUG.MIN_SIZES"),
         (ANY, "BEST_METRIC PROPOSAL_RECALL AUG.ENABLED AUG.FLIP"),

@@ -89,7 +89,7 @@ class ZSKNet(nn.Module):
         self.strides = feature_strides(backbone)
         self.stride = math.lcm(*self.strides.values())
         self.size_divisibility = size_divisibility and math.lcm(size_divisibility, self.stride)
-        self.resize_votes = votes_at == "photo"
+        self.votes_at = votes_at
         self.test_dtype = getattr(torch, test_dtype)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), False)
@@ -197,7 +197,7 @@ class ZSKNet(nn.Module):
     def look(self, images: Sequence[Tensor]) -> list[Regions]:
         """Images (3,H,W) uint8 RGB -> what they show, whatever the words; on `device`.
 
-        Images of one size go through the network together. Where votes are resized, masks have the
+        Images of one size go through the network together. With TEST.VOTES_AT photo, masks have the
         size of their image.
         """
         found: dict[int, Regions] = {}
@@ -209,7 +209,7 @@ class ZSKNet(nn.Module):
                 stride = self.size_divisibility or self.stride
                 box = photo_box(images[i].shape[-2:], stride, masks.shape[-2:])
                 masks = masks.float()
-                if self.resize_votes:
+                if self.votes_at == "photo":
                     masks, box = resize_rows(masks, box, images[i].shape[-2:]), None
                 regions = Regions(masks, embeddings.float(), box=box)
                 if self.ensemble.mode != "head":
@@ -259,7 +259,7 @@ class ZSKNet(nn.Module):
         for regions in [look] if isinstance(look, Regions) else look:
             named = self.name(regions, vocabulary, lam)
             views.append(View(named.scores, regions.masks, regions.box, named.head, named.clip))
-        return MaskAnswer(views, size, self.mask_softmax, self.resize_votes)
+        return MaskAnswer(views, size, self.mask_softmax, self.votes_at != "result")
 
     def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
         """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""

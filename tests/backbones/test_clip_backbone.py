@@ -11,6 +11,8 @@ from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.build import build_encoder
 from zsk.classification.region_encoder import BackboneRegions
 from zsk.classification.sight import Sight
+from zsk.engine.network_settings import IMAGE_SPACE, check_network_settings, spaces
+from zsk.engine.settings import changes
 from zsk.errors import UserError
 from zsk.export.look import FixedLook
 from zsk.key_checks import check_together
@@ -176,3 +178,23 @@ def test_what_does_not_fit_is_refused(weights):
 def test_regions_of_another_backbone_are_refused():
     with pytest.raises(UserError, match="choose build_clip_backbone, or the mode one_pass"):
         check_together(tiny_config("MODEL.CLIP.REGION_MODE", "backbone"))
+
+
+def test_a_checkpoint_knows_its_image_tower_again(weights, tmp_path):
+    model = build(weights)
+    noted = spaces(model)
+    other = torch.load(weights, weights_only=True)
+    name = next(name for name in other if "visual" in name and name.endswith("conv1.weight"))
+    other[name] = other[name] + 0.1 * torch.randn_like(other[name])
+    file = str(tmp_path / "tuned.pt")
+    torch.save(other, file)
+    check_network_settings(model_config(weights), noted, model)
+    with pytest.raises(UserError, match="was trained on another image tower than that of"):
+        check_network_settings(model_config(file), noted, build(file))
+    assert "image tower of MODEL.CLIP.NAME" in changes(noted, spaces(build(file)))
+    crops = tiny_config("MODEL.CLIP.NAME", weights)
+    assert IMAGE_SPACE not in spaces(ZSKNet(crops))
+
+
+def model_config(weights):
+    return tiny_config(*one_network(weights, "MODEL.WEIGHTS", "model.pth"))

@@ -39,6 +39,9 @@ def augment(augmentations: list, image: np.ndarray, sem_seg: np.ndarray | None) 
         ((0, 60), (50, 60), (50, 60)),  # 0 keeps the image up to the largest size
         ((0, 32), (50, 60), (27, 32)),
         ((0, 1), (50, 60), (1, 1)),
+        ((8, 32, 4), (8, 13), (8, 12)),
+        ((8, 32, 16), (1, 2), (16, 16)),  # at least one multiple
+        ((0, 60, 16), (48, 16), (48, 16)),
     ],
 )
 def test_resized_sides(limits: tuple, size: tuple, expected: tuple) -> None:

@@ -91,6 +91,15 @@ class ClipBackbone(Backbone):
             levels = self.pyramid(levels)
         return sight._replace(levels={name: levels[name] for name in self._out_features})
 
+    def probe(self) -> Tensor:
+        """(C,) float32, by which a checkpoint knows the image tower of its training again."""
+        side = self.encoder.patch * math.ceil(PROBE_SIDE / self.encoder.patch)
+        steps = torch.linspace(-2.0, 2.0, side, device=self.encoder.device)
+        ramps = steps.expand(side, -1), steps[:, None].expand(-1, side)
+        picture = torch.stack([*ramps, ramps[0] * ramps[1]])
+        levels = self.encoder.see(picture[None]).levels
+        return levels["res5"][0].float().mean(dim=(1, 2))
+
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """(B,3,H,W) normalised -> the levels of `see`."""
         return dict(self.see(pixels).levels)

@@ -25,10 +25,13 @@ MAX_CROP_REDRAWS = 5
 
 
 class ResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's resize for very thin images and for a shortest side of 0.
+    """Detectron2's resize for very thin images, for a shortest side of 0 and for whole cells.
 
-    Sides have at least one pixel. A shortest side of 0 keeps the size up to `max_size`.
+    Sides have at least one pixel. A shortest side of 0 keeps the size up to `max_size`. With a
+    `multiple`, both sides become the nearest multiples of it, at least one.
     """
+
+    multiple = 1
 
     def get_transform(self, image: np.ndarray) -> Transform:
         transform = super().get_transform(image)
@@ -37,10 +40,13 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
             scale = self.max_size / max(height, width)
             size = int(height * scale + 0.5), int(width * scale + 0.5)
             transform = T.ResizeTransform(height, width, *size, self.interp)
+        size = height, width
         if isinstance(transform, T.ResizeTransform):
             size = max(transform.new_h, 1), max(transform.new_w, 1)
-            return _Resize(height, width, *size, transform.interp)
-        return transform
+        elif all(side % self.multiple == 0 for side in size):
+            return transform
+        size = tuple(self.multiple * max(1, round(side / self.multiple)) for side in size)
+        return _Resize(height, width, *size, self.interp)
 
 
 class _Resize(T.ResizeTransform):
@@ -122,19 +128,27 @@ def size_before_padding(transforms: Transform, image: np.ndarray) -> tuple[int, 
     return image.shape[0], image.shape[1]
 
 
-def eval_augmentations(min_size: int, max_size: int) -> list[Any]:
-    """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`."""
-    return [ResizeShortestEdge(min_size, max_size, "choice")]
+def eval_augmentations(min_size: int, max_size: int, multiple: int = 1) -> list[Any]:
+    """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`.
+
+    Both are then rounded to a `multiple`, which changes the aspect by less than half of it.
+    """
+    resize = ResizeShortestEdge(min_size, max_size, "choice")
+    resize.multiple = multiple
+    return [resize]
 
 
 def eval_resize(cfg: CfgNode) -> list[Any]:
-    """The resize of INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST.
+    """The resize of INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and SIDE_MULTIPLE_TEST.
 
     None with TEST.AUG.ENABLED: `zsk.test_time_augmentation` resizes the photo itself.
     """
     if cfg.TEST.AUG.ENABLED:
         return []
-    return eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    options = cfg.INPUT
+    return eval_augmentations(
+        options.MIN_SIZE_TEST, options.MAX_SIZE_TEST, options.SIDE_MULTIPLE_TEST
+    )
 
 
 def train_augmentations(cfg: CfgNode, ignore: int = IGNORE_LABEL) -> list[Any]:

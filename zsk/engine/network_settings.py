@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 NETWORK_KEYS = """
 MODEL.PIXEL_MEAN MODEL.PIXEL_STD MODEL.PIXEL_ORDER
 MODEL.RESNETS.STRIDE_IN_1X1 MODEL.RESNETS.RES4_DILATION MODEL.RESNETS.RES5_DILATION
-MODEL.RESNETS.RES5_MULTI_GRID MODEL.TIMM.NAME MODEL.TIMM.OUTPUT_STRIDE
+MODEL.RESNETS.RES5_MULTI_GRID MODEL.TIMM.NAME MODEL.TIMM.OUTPUT_STRIDE MODEL.CLIP.BACKBONE_SCALE
 MODEL.SEM_SEG_HEAD.IN_FEATURES MODEL.SEM_SEG_HEAD.FINE_FEATURE MODEL.SEM_SEG_HEAD.CLASS_FEATURES
 MODEL.SEM_SEG_HEAD.ASPP_DILATIONS MODEL.SEM_SEG_HEAD.TEMPERATURE
 MODEL.KERNELS.NUM_HEADS MODEL.KERNELS.GATHER_ACTIVATION MODEL.KERNELS.GATHER_REDUCTION
@@ -35,7 +36,9 @@ CLASSES = "classes"  # a linear classifier's columns have no names of their own
 TEXT_SPACE = (
     "text_space"  # `VisionLanguageEncoder.probe` of the text tower that a head learned to match
 )
-SAME_SPACE = 0.999  # cosine; half precision and the rounding of the note cost 1e-5
+IMAGE_SPACE = "image_space"  # `ClipBackbone.probe` of the image tower that a head learned on
+SAME_SPACE = {TEXT_SPACE: 0.999, IMAGE_SPACE: 0.9999}
+"""Lowest cosine of two notes of one tower; half precision and the rounding of a note cost 1e-5."""
 
 
 def network_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -50,6 +53,15 @@ def encoder_of(model: nn.Module) -> VisionLanguageEncoder | None:
     return getattr(getattr(model, "text_classifier", None), "encoder", None)
 
 
+def spaces(model: nn.Module) -> dict[str, list[float]]:
+    """The notes of a model's text space and, with CLIP's own tower as the backbone, image space."""
+    found = text_space(encoder_of(model))
+    backbone = getattr(model, "backbone", None)
+    if isinstance(backbone, ClipBackbone):
+        found[IMAGE_SPACE] = _rounded(backbone.probe())
+    return found
+
+
 def text_space(encoder: VisionLanguageEncoder | None) -> dict[str, list[float]]:
     """The note of an encoder's text space, {} for None.
 
@@ -58,18 +70,22 @@ def text_space(encoder: VisionLanguageEncoder | None) -> dict[str, list[float]]:
     """
     if encoder is None:
         return {}
-    return {TEXT_SPACE: [round(value, 4) for value in encoder.probe().tolist()]}
+    return {TEXT_SPACE: _rounded(encoder.probe())}
 
 
-def same_text_space(one: Any, other: Any) -> bool:
-    """Whether two notes of `text_space` are of the same text tower; damaged ones are of none."""
+def _rounded(row: Tensor) -> list[float]:
+    return [round(value, 4) for value in row.tolist()]
+
+
+def same_space(kind: str, one: Any, other: Any) -> bool:
+    """Whether two notes of `spaces` are of the same tower; damaged ones are of none."""
     try:
         one, other = torch.tensor(one).float(), torch.tensor(other).float()
     except (TypeError, ValueError, RuntimeError):
         return False
     if one.shape != other.shape:
         return False
-    return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE)
+    return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE[kind])
 
 
 def check_network_settings(
@@ -81,11 +97,12 @@ def check_network_settings(
 
     Raises:
         UserError: the checkpoint's linear classifier has other classes, or another order of them;
-            or its head compares with texts, and the encoder's are of another space than in its
-            training, so that all its names would be wrong.
+            its head compares with texts, and the encoder's are of another space than in its
+            training, so that all its names would be wrong; or the same of CLIP's image tower as
+            the backbone.
     """
     if model is not None:
-        _check_text_space(cfg, trained, model)
+        _check_spaces(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
     for key in NETWORK_KEYS:
         if key in trained and trained[key] != values[key]:
@@ -106,16 +123,23 @@ def check_network_settings(
             )
 
 
-def _check_text_space(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
+def _check_spaces(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
+    here, name = spaces(model), cfg.MODEL.CLIP.NAME
     reads_head = cfg.MODEL.ENSEMBLE.MODE != "clip" and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "text"
-    noted = trained.get(TEXT_SPACE)
-    if not reads_head or not noted:
-        return
-    here = text_space(encoder_of(model))
-    if here and not same_text_space(noted, here[TEXT_SPACE]):
+    if reads_head and _another(TEXT_SPACE, trained, here):
         raise UserError(
             f"weights file {cfg.MODEL.WEIGHTS} was trained with another text encoder than "
-            f"MODEL.CLIP.NAME {cfg.MODEL.CLIP.NAME}: give the CLIP of its training (one of which "
+            f"MODEL.CLIP.NAME {name}: give the CLIP of its training (one of which "
             "only the image tower was trained on will do), or MODEL.ENSEMBLE.MODE clip, which "
             "leaves the head's names out"
         )
+    if _another(IMAGE_SPACE, trained, here):
+        raise UserError(
+            f"weights file {cfg.MODEL.WEIGHTS} was trained on another image tower than that of "
+            f"MODEL.CLIP.NAME {name}: give the CLIP of its training"
+        )
+
+
+def _another(kind: str, trained: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    both = bool(trained.get(kind)) and kind in here
+    return both and not same_space(kind, trained[kind], here[kind])

@@ -10,7 +10,13 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_space
+from zsk.engine.network_settings import (
+    IMAGE_SPACE,
+    SAME_SPACE,
+    TEXT_SPACE,
+    network_settings,
+    same_space,
+)
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -24,6 +30,7 @@ NOT_OF_TRAINING = (
     "DATASETS.TEST",
     "INPUT.MAX_SIZE_TEST",
     "INPUT.MIN_SIZE_TEST",
+    "INPUT.SIDE_MULTIPLE_TEST",
     "MODEL.ENSEMBLE.",
     "MODEL.TEST_DTYPE",
     "MODEL.WEIGHTS",
@@ -90,11 +97,12 @@ def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     both = saved.keys() & given.keys()
     found = [
         f"{key} {given[key]} (was {saved[key]})"
-        for key in sorted(both - {TEXT_SPACE})
+        for key in sorted(both - SAME_SPACE.keys())
         if saved[key] != given[key]
     ]
-    if TEXT_SPACE in both and not same_text_space(saved[TEXT_SPACE], given[TEXT_SPACE]):
-        found.append("the text tower of MODEL.CLIP.NAME (its embeddings are others)")
+    for kind, tower in ((TEXT_SPACE, "text"), (IMAGE_SPACE, "image")):
+        if kind in both and not same_space(kind, saved[kind], given[kind]):
+            found.append(f"the {tower} tower of MODEL.CLIP.NAME (its embeddings are others)")
     return ", ".join(found)
 
 

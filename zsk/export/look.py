@@ -53,7 +53,7 @@ class FixedLook(nn.Module):
         size = pixels.shape[-2:]
         sight = model.see(((pixels - model.pixel_mean) / model.pixel_std)[None])
         (head,), (masks,) = model.sem_seg_head(sight.levels)[-1]
-        if model.resize_votes:
+        if model.votes_at == "photo":
             masks = resize_rows(masks, None, size)
         found = {"masks": masks, "head": head}
         if self.linear_classes:

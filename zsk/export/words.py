@@ -43,7 +43,7 @@ def words_of(model: ZSKNet, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
         "empty": ensemble.empty,
         "clip_temperature": np.float32(model.region_encoder.encoder.logit_scale),
         "mask_softmax": np.float32(model.mask_softmax),
-        "votes_at": "photo" if model.resize_votes else "result",
+        "votes_at": model.votes_at,
         "classifier": "linear" if linear_classes(model) else "none",
     }
     for part in model.modules():
