@@ -44,7 +44,7 @@ def kmeans(points: Tensor, seeds: Tensor, iterations: int) -> Tensor:
     count = seeds.shape[1]
     for step in range(iterations + 1):
         # argmin of the squared distance; the points' own norms do not matter
-        distance = centres.square().sum(dim=2).unsqueeze(1) - 2 * points @ centres.transpose(1, 2)
+        distance = centres.square().sum(dim=2).unsqueeze(1) - points @ (2 * centres).transpose(1, 2)
         assignment = distance.argmin(dim=2)
         if step < iterations:
             members = F.one_hot(assignment, count).to(points.dtype)
