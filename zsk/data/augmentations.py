@@ -42,10 +42,11 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
             transform = T.ResizeTransform(height, width, *size, self.interp)
         size = height, width
         if isinstance(transform, T.ResizeTransform):
-            size = max(transform.new_h, 1), max(transform.new_w, 1)
-        elif all(side % self.multiple == 0 for side in size):
+            size = transform.new_h, transform.new_w
+        new_height, new_width = (max(1, round(side / self.multiple)) for side in size)
+        size = self.multiple * new_height, self.multiple * new_width
+        if isinstance(transform, NoOpTransform) and size == (height, width):
             return transform
-        size = tuple(self.multiple * max(1, round(side / self.multiple)) for side in size)
         return _Resize(height, width, *size, self.interp)
 
 
