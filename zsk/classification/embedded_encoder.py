@@ -18,9 +18,9 @@ from importlib import import_module
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zsk.errors import UserError
+from zsk.proposals.masks import region_means
 from zsk.safe_load import read_file
 
 from .clip_patches import fit_to_patches
@@ -109,9 +109,7 @@ class EmbeddedEncoder(VisionLanguageEncoder):
 
     def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
         (features,) = sight.regions
-        features = F.interpolate(features[None], masks.shape[-2:], mode="bilinear")[0]
-        masks = masks.flatten(1)
-        pooled = masks @ features.float().flatten(1).T / masks.sum(dim=1, keepdim=True)
+        pooled = region_means(features[None], masks[None])[0]
         return self._project(pooled.to(features.dtype))
 
     def _dense_features(self, pixels: Tensor) -> Tensor:

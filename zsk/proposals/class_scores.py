@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from zsk.errors import UserError
 
-from .image_clusters import region_means
-from .masks import resize_masks
+from .masks import region_means
 
 
 def mlp(dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Module:
@@ -142,8 +141,5 @@ def pool_regions(
     """
     with torch.autocast(device_type=mask_logits.device.type, enabled=False):
         inside = (mask_logits.detach() > 0).float()
-        size = inside.shape[-2:]
-        pooled = [
-            region_means(resize_masks(features[name].float(), size), inside) for name in names
-        ]
+        pooled = [region_means(features[name].float(), inside) for name in names]
     return torch.cat(pooled, dim=2)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .masks import resize_masks
+from .masks import region_means, resize_masks
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
@@ -107,9 +107,3 @@ class ClusterKernels(nn.Module):
         if self.project is not None:
             kernels = self.project(kernels) + self.init_kernels
         return kernels, (2 * masks - 1) * self.logit
-
-
-def region_means(features: Tensor, masks: Tensor) -> Tensor:
-    """features (B,D,h,w), masks (B,N,h,w) float32 in [0,1] -> (B,N,D); an empty mask gives 0."""
-    area = masks.sum(dim=(2, 3)).clamp(min=1e-6).unsqueeze(-1)
-    return torch.einsum("bnhw,bdhw->bnd", masks, features.float()) / area
