@@ -52,10 +52,11 @@ from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
+from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.files import user_path  # noqa: E402
-from zsk.load import load_config  # noqa: E402
+from zsk.load import config_hash, load_config  # noqa: E402
 from zsk.zsk_net import ZSKNet  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
@@ -137,10 +138,12 @@ def main() -> None:
         learning_rate=args.lr,
         seed=args.seed,
         state_file=state_file,
+        settings={**settings(args, cfg, encoder), **objective.settings, "cfg": config_hash(cfg)},
     )
     seconds = time.perf_counter() - start
-    after = objective.measure()
     save_student(student, encoder, args.output)
+    state_file.unlink(missing_ok=True)
+    after = objective.measure()
     report = {
         **settings(args, cfg, encoder),
         **objective.settings,
@@ -214,7 +217,7 @@ def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
             f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which has no proposals: "
             "give --proposals segments, or the configuration of a ZSKNet"
         )
-    load_weights(model, cfg.MODEL.WEIGHTS)
+    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
     return model
 
 
@@ -260,6 +263,7 @@ def training_views(
     cfg.INPUT.CROP.ENABLED = False
     cfg.INPUT.COLOR_AUG_SSD = False
     cfg.INPUT.RECOLOR = 0.0
+    cfg.DATASETS.LEAK_UNSEEN_LAYOUT = False
     cfg.INPUT.SIZE_DIVISIBILITY = 0
     return iter(build_train_loader(cfg, step))
 

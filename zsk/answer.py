@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -109,7 +110,7 @@ class MaskAnswer(Answer):
     @torch.inference_mode()
     def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
         if self._options[1]:
-            return None  # they are made at the size of the masks, which takes next to no time
+            return None  # they are made at the size of the masks, once for each answer
         if votes is None:
             if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
                 return None
@@ -132,10 +133,11 @@ class MaskAnswer(Answer):
 
     def _voting(self) -> Sequence[View]:
         """For `vote_rows` with `_options`."""
-        mask_softmax, resize_votes = self._options
-        if resize_votes:
-            return [with_votes(view, mask_softmax) for view in self.views]
-        return self._with_kept()
+        return self._resized_votes if self._options[1] else self._with_kept()
+
+    @cached_property
+    def _resized_votes(self) -> Sequence[View]:
+        return [with_votes(view, self._options[0]) for view in self.views]
 
     @torch.inference_mode()
     def label(self) -> LabelMap:

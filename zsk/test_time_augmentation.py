@@ -24,16 +24,26 @@ class ZSKNetWithTTA(SeveralLooks):
     is labelled. The images are on the CPU, and best not resized before.
     """
 
-    def __init__(self, model: ZSKNet, min_sizes: Sequence[int], max_size: int, flip: bool):
+    def __init__(
+        self,
+        model: ZSKNet,
+        min_sizes: Sequence[int],
+        max_size: int,
+        flip: bool,
+        multiple: int = 1,
+    ):
         """
         Args:
             model: in evaluation mode when it is called.
             min_sizes: shortest sides of the views in pixels, 0 for the photo's own; one or more.
             max_size: the longest side in pixels of any view.
             flip: add a mirrored view of each size.
+            multiple: of which the sides of all views are (INPUT.SIDE_MULTIPLE_TEST).
         """
         super().__init__(model)
-        self.resizes = [T.AugmentationList(eval_augmentations(s, max_size)) for s in min_sizes]
+        self.resizes = [
+            T.AugmentationList(eval_augmentations(s, max_size, multiple)) for s in min_sizes
+        ]
         self.flip = flip
 
     def look(self, images: Sequence[Tensor]) -> list[list[Regions]]:
@@ -82,4 +92,6 @@ def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
     assert isinstance(inner, ZSKNet)
     if side:
         return ZSKNetInTiles(inner, side)
-    return ZSKNetWithTTA(inner, views.MIN_SIZES, views.MAX_SIZE, views.FLIP)
+    return ZSKNetWithTTA(
+        inner, views.MIN_SIZES, views.MAX_SIZE, views.FLIP, cfg.INPUT.SIDE_MULTIPLE_TEST
+    )

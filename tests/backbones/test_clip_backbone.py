@@ -4,14 +4,13 @@ import pytest
 import torch
 from tiny_clip import ColourEncoder
 from tiny_head import tiny_config
-from torch import nn
 
 from zsk.backbones.build import build_backbone
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.build import build_encoder
 from zsk.classification.region_encoder import BackboneRegions
 from zsk.classification.sight import Sight
-from zsk.engine.network_settings import IMAGE_SPACE, check_network_settings, spaces
+from zsk.engine.network_settings import IMAGE_TOWER, check_network_settings, towers
 from zsk.engine.settings import changes
 from zsk.errors import UserError
 from zsk.export.look import FixedLook
@@ -99,11 +98,23 @@ def test_the_last_pixels_fill_the_last_patch(weights):
     backbone = ClipBackbone(build_encoder(weights), out_features=FEATURES).eval()
     photo = torch.randn(1, 3, 40, 64)
     filled = torch.cat([photo, photo[:, :, -1:].expand(-1, -1, 24, -1)], dim=2)
-    size = 64 if backbone.patch == 32 else 48  # a ResNet's patch is 32 pixels, the ViT's 16
     with torch.no_grad():
-        found, expected = backbone(photo), backbone(filled[:, :, :size])
+        found, expected = backbone(photo), backbone(filled)
     for name in FEATURES:
         torch.testing.assert_close(found[name], expected[name])
+
+
+def test_masks_and_regions_cover_the_same_on_a_photo_of_any_size(weights):
+    """The last third of the photo: the patches of that third name it."""
+    encoder = build_encoder(weights, one_pass_size=64)
+    backbone = ClipBackbone(encoder, out_features=FEATURES)
+    photo = torch.randn(1, 3, 48, 64)
+    sight, filled = backbone.see(photo), photo[:, :, [*range(48), *[47] * 16]]
+    mask = torch.zeros(1, 16, 16)  # cells of 4 pixels, as those of res2
+    mask[:, 8:12] = 1
+    rows = encoder.encode_sight(sight.photo(0), mask)
+    torch.testing.assert_close(rows, encoder.encode_regions(filled[0], mask), rtol=0, atol=1e-5)
+    assert sight.grid == tuple(side // (64 // sight.grid[0]) for side in (64, 64))
 
 
 def test_padding_is_no_part_of_a_region():
@@ -113,7 +124,7 @@ def test_padding_is_no_part_of_a_region():
     sight = Sight({}, (pixels,), (1, 3))
     masks = torch.tensor([[[9.0, 9.0, 9.0]], [[-9.0, 9.0, 9.0]], [[-9.0, -9.0, 9.0]]])
     regions = BackboneRegions(ColourEncoder())
-    rows, valid = regions(torch.zeros(3, 4, 10), masks, Box(0, 0, 2.2, 1), sight)
+    rows, valid = regions(torch.zeros(3, 4, 10), masks, Box(0, 0, 1.5, 1), sight)
     assert valid.tolist() == [True, True, False]
     torch.testing.assert_close(rows, torch.tensor([[1.0, 0, 0], [1, 0, 0], [0, 0, 0]]))
     rows, valid = regions(torch.zeros(3, 4, 12), masks, None, sight)
@@ -137,13 +148,15 @@ def test_the_tower_sees_a_photo_once_and_batches_change_nothing(weights):
 
 
 def test_training_leaves_the_tower_alone_and_trains_the_pyramid(weights):
-    pyramid = ("MODEL.RESNETS.OUT_FEATURES", FEATURES, "MODEL.SEM_SEG_HEAD.IN_FEATURES", FEATURES)
+    is_vit = "vit" in weights
+    read = ["res2", "res4"] if is_vit else FEATURES
+    pyramid = ("MODEL.RESNETS.OUT_FEATURES", read, "MODEL.SEM_SEG_HEAD.IN_FEATURES", read)
     model = build(weights, *pyramid, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32).train()
     before = model.backbone.encoder.fingerprint()
     model.backbone.encoder._fingerprint = None
     trained = [p for p in model.parameters() if p.requires_grad]
-    is_vit = isinstance(model.backbone.pyramid, nn.Module)
-    assert len(list(model.backbone.parameters())) == (30 if is_vit else 0)
+    # two norms and a convolution for each level, and two transposed ones for res2
+    assert len(list(model.backbone.parameters())) == (16 if is_vit else 0)
     optimizer = torch.optim.SGD(trained, 0.1)
     sum(model([record(), record()]).values()).backward()
     assert all(p.grad is not None for p in trained)
@@ -182,7 +195,7 @@ def test_regions_of_another_backbone_are_refused():
 
 def test_a_checkpoint_knows_its_image_tower_again(weights, tmp_path):
     model = build(weights)
-    noted = spaces(model)
+    noted = towers(model)
     other = torch.load(weights, weights_only=True)
     name = next(name for name in other if "visual" in name and name.endswith("conv1.weight"))
     other[name] = other[name] + 0.1 * torch.randn_like(other[name])
@@ -191,9 +204,9 @@ def test_a_checkpoint_knows_its_image_tower_again(weights, tmp_path):
     check_network_settings(model_config(weights), noted, model)
     with pytest.raises(UserError, match="was trained on another image tower than that of"):
         check_network_settings(model_config(file), noted, build(file))
-    assert "image tower of MODEL.CLIP.NAME" in changes(noted, spaces(build(file)))
+    assert "image_tower" in changes(noted, towers(build(file)))
     crops = tiny_config("MODEL.CLIP.NAME", weights)
-    assert IMAGE_SPACE not in spaces(ZSKNet(crops))
+    assert IMAGE_TOWER not in towers(ZSKNet(crops))
 
 
 def model_config(weights):

@@ -97,7 +97,7 @@ def test_a_stopped_training_goes_on_bit_by_bit(encoder, tmp_path):
         train(encoder, steps=6, state_file=state, save_every=2)
     assert state.exists()
     resumed, rest = train(encoder, steps=6, state_file=state, save_every=2)
-    assert rest == losses and not state.exists()
+    assert rest == losses
     for ours, theirs in zip(resumed.parameters(), expected.parameters()):
         assert torch.equal(ours, theirs)
 
@@ -109,6 +109,10 @@ def stop_after(calls, function, otherwise):
 
 def test_a_state_of_another_training_is_refused(encoder, tmp_path):
     state = tmp_path / "state.pth"
+    train(encoder, steps=2, state_file=state, save_every=2)
+    for changed in ({"steps": 3}, {"learning_rate": 0.1}, {"seed": 9}, {"settings": {"clip": "b"}}):
+        with pytest.raises(UserError, match="is the state of another training"):
+            train(encoder, **{"steps": 2, "state_file": state, **changed})
     torch.save({"student": {}, "optimizer": {}, "schedule": {}}, state)
     with pytest.raises(UserError, match="is the state of another training"):
         train(encoder, state_file=state)

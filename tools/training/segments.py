@@ -19,7 +19,7 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
 
     Args:
         cfg: DATASETS.TRAIN, DATASETS.TRAIN_IMAGES, DATASETS.PROMPT_NAMES, INPUT.MIN_SIZE_TEST,
-            INPUT.MAX_SIZE_TEST and DATALOADER.NUM_WORKERS are read.
+            INPUT.MAX_SIZE_TEST, INPUT.SIDE_MULTIPLE_TEST and DATALOADER.NUM_WORKERS are read.
         max_images: as many images at most, drawn with `seed`; 0: all.
 
     Raises:
@@ -33,7 +33,9 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
     mapper = ZeroShotMapper(
         is_train=True,
         vocabulary=get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES),
-        augmentations=eval_augmentations(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST),
+        augmentations=eval_augmentations(
+            cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.SIDE_MULTIPLE_TEST
+        ),
     )
     return build_detection_test_loader(
         records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def train_student(
     seed: int,
     state_file: Path | None = None,
     save_every: int = 100,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[float]:
     """Train the student's parameters that require gradients, in place.
 
@@ -80,7 +82,8 @@ def train_student(
         learning_rate: over 0, the highest: after the warm-up it falls along half a cosine.
         seed: of the generator.
         state_file: where it exists, the training goes on from it; it is written every `save_every`
-            steps, and removed in the end. Results are those of a training that never stopped.
+            steps. Results are those of a training that never stopped.
+        settings: plain values of what else decides the training; a state of others is refused.
 
     Returns:
         the loss of every step.
@@ -99,8 +102,9 @@ def train_student(
     generator = torch.Generator().manual_seed(seed)
     parts = {"student": student, "optimizer": optimizer, "schedule": schedule}
     losses: list[float] = []
+    note = json.dumps([steps, learning_rate, seed, settings], sort_keys=True)
     if state_file is not None and state_file.exists():
-        losses = _restore(parts, generator, state_file)
+        losses = _restore(parts, generator, state_file, note)
     batches = itertools.islice(batches_from(len(losses)), steps - len(losses))
     progress = tqdm(batches, "steps", steps, initial=len(losses), mininterval=5)
     for batch in progress:
@@ -109,10 +113,8 @@ def train_student(
         progress.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
         if state_file is not None and len(losses) % save_every == 0:
             states = {name: part.state_dict() for name, part in parts.items()}
-            rest = {"losses": losses, "generator": generator.get_state()}
+            rest = {"losses": losses, "generator": generator.get_state(), "settings": note}
             save_file(state_file, {**states, **rest})
-    if state_file is not None:
-        state_file.unlink(missing_ok=True)
     return losses
 
 
@@ -139,10 +141,14 @@ def _step(
     return total
 
 
-def _restore(parts: Mapping[str, Any], generator: torch.Generator, file: Path) -> list[float]:
+def _restore(
+    parts: Mapping[str, Any], generator: torch.Generator, file: Path, note: str
+) -> list[float]:
     """Load the state of a training that was stopped; returns the losses of its steps."""
     state = read_file(file, "state of a stopped training")
     try:
+        if state["settings"] != note:
+            raise ValueError("other settings")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         generator.set_state(state["generator"])

@@ -50,7 +50,8 @@ class ClipBackbone(Backbone):
         shapes = {name: (level.shape[1], side / level.shape[2]) for name, level in levels.items()}
         self.pyramid: PatchPyramid | None = None
         if len({stride for _, stride in shapes.values()}) == 1:
-            self.pyramid = PatchPyramid(levels["res2"].shape[1])
+            names = [name for name in PatchPyramid.FACTORS if name in out_features]
+            self.pyramid = PatchPyramid(levels["res2"].shape[1], names)
             shapes = {
                 name: (PatchPyramid.WIDTH, encoder.patch * factor)
                 for name, factor in PatchPyramid.FACTORS.items()
@@ -66,7 +67,10 @@ class ClipBackbone(Backbone):
         for name in out_features:
             self._out_feature_channels[name], stride = shapes[name]
             self._out_feature_strides[name] = _whole_stride(name, stride / scale)
+        # masks and `Sight.regions` then cover the same; a patch of 1: a photo of any size
         self.patch = _whole_stride("a patch", encoder.patch / scale)
+        if encoder.patch > 1:
+            self.patch = math.lcm(self.patch, *self._out_feature_strides.values())
         cell = _whole_stride("a cell of what names the regions", side / grid[0] / scale)
         if math.lcm(*self._out_feature_strides.values()) % cell:
             raise UserError(
@@ -77,7 +81,7 @@ class ClipBackbone(Backbone):
     def see(self, pixels: Tensor) -> Sight:
         """(B,3,H,W) normalised -> levels (B,C,h,w) float32, at their true scale.
 
-        The last pixels are repeated up to whole patches.
+        The last pixels are repeated up to whole patches and cells of all levels.
         """
         height, width = pixels.shape[-2:]
         missing = (0, -width % self.patch, 0, -height % self.patch)
@@ -90,15 +94,6 @@ class ClipBackbone(Backbone):
         if self.pyramid is not None:
             levels = self.pyramid(levels)
         return sight._replace(levels={name: levels[name] for name in self._out_features})
-
-    def probe(self) -> Tensor:
-        """(C,) float32, by which a checkpoint knows the image tower of its training again."""
-        side = self.encoder.patch * math.ceil(PROBE_SIDE / self.encoder.patch)
-        steps = torch.linspace(-2.0, 2.0, side, device=self.encoder.device)
-        ramps = steps.expand(side, -1), steps[:, None].expand(-1, side)
-        picture = torch.stack([*ramps, ramps[0] * ramps[1]])
-        levels = self.encoder.see(picture[None]).levels
-        return levels["res5"][0].float().mean(dim=(1, 2))
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         """(B,3,H,W) normalised -> the levels of `see`."""

@@ -152,10 +152,10 @@ class BackboneRegions(OnePassEncoder):
     ) -> tuple[Tensor, Tensor]:
         assert sight is not None, "the backbone is no ClipBackbone"
         masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
-        if box is not None:  # a cell of padding is no pixel of the photo
+        if box is not None:  # without the cells of padding alone
             height, width = masks.shape[-2:]
-            rows = torch.arange(height, device=masks.device) + 0.5 < box.bottom
-            columns = torch.arange(width, device=masks.device) + 0.5 < box.right
+            rows = torch.arange(height, device=masks.device) < box.bottom
+            columns = torch.arange(width, device=masks.device) < box.right
             masks = masks & rows[:, None] & columns
         return self._pooled(masks, lambda shown: self.encoder.encode_sight(sight, shown))
 

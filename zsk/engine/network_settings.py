@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from zsk.backbones.clip_backbone import ClipBackbone
@@ -36,9 +36,8 @@ CLASSES = "classes"  # a linear classifier's columns have no names of their own
 TEXT_SPACE = (
     "text_space"  # `VisionLanguageEncoder.probe` of the text tower that a head learned to match
 )
-IMAGE_SPACE = "image_space"  # `ClipBackbone.probe` of the image tower that a head learned on
-SAME_SPACE = {TEXT_SPACE: 0.999, IMAGE_SPACE: 0.9999}
-"""Lowest cosine of two notes of one tower; half precision and the rounding of a note cost 1e-5."""
+SAME_SPACE = 0.999  # cosine; half precision and the rounding of the note cost 1e-5
+IMAGE_TOWER = "image_tower"  # the encoder's fingerprint, where its image tower is the backbone
 
 
 def network_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -53,12 +52,12 @@ def encoder_of(model: nn.Module) -> VisionLanguageEncoder | None:
     return getattr(getattr(model, "text_classifier", None), "encoder", None)
 
 
-def spaces(model: nn.Module) -> dict[str, list[float]]:
-    """The notes of a model's text space and, with CLIP's own tower as the backbone, image space."""
-    found = text_space(encoder_of(model))
+def towers(model: nn.Module) -> dict[str, Any]:
+    """The notes of a model's text tower and, with CLIP's own as the backbone, image tower."""
+    found: dict[str, Any] = dict(text_space(encoder_of(model)))
     backbone = getattr(model, "backbone", None)
     if isinstance(backbone, ClipBackbone):
-        found[IMAGE_SPACE] = _rounded(backbone.probe())
+        found[IMAGE_TOWER] = backbone.encoder.fingerprint()
     return found
 
 
@@ -70,22 +69,18 @@ def text_space(encoder: VisionLanguageEncoder | None) -> dict[str, list[float]]:
     """
     if encoder is None:
         return {}
-    return {TEXT_SPACE: _rounded(encoder.probe())}
+    return {TEXT_SPACE: [round(value, 4) for value in encoder.probe().tolist()]}
 
 
-def _rounded(row: Tensor) -> list[float]:
-    return [round(value, 4) for value in row.tolist()]
-
-
-def same_space(kind: str, one: Any, other: Any) -> bool:
-    """Whether two notes of `spaces` are of the same tower; damaged ones are of none."""
+def same_text_space(one: Any, other: Any) -> bool:
+    """Whether two notes of `text_space` are of the same text tower; damaged ones are of none."""
     try:
         one, other = torch.tensor(one).float(), torch.tensor(other).float()
     except (TypeError, ValueError, RuntimeError):
         return False
     if one.shape != other.shape:
         return False
-    return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE[kind])
+    return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE)
 
 
 def check_network_settings(
@@ -102,7 +97,7 @@ def check_network_settings(
             the backbone.
     """
     if model is not None:
-        _check_spaces(cfg, trained, model)
+        _check_towers(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
     for key in NETWORK_KEYS:
         if key in trained and trained[key] != values[key]:
@@ -123,23 +118,21 @@ def check_network_settings(
             )
 
 
-def _check_spaces(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
-    here, name = spaces(model), cfg.MODEL.CLIP.NAME
+def _check_towers(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
+    name, backbone = cfg.MODEL.CLIP.NAME, getattr(model, "backbone", None)
     reads_head = cfg.MODEL.ENSEMBLE.MODE != "clip" and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "text"
-    if reads_head and _another(TEXT_SPACE, trained, here):
+    noted = trained.get(TEXT_SPACE)
+    here = text_space(encoder_of(model)) if noted and reads_head else {}
+    if here and not same_text_space(noted, here[TEXT_SPACE]):
         raise UserError(
             f"weights file {cfg.MODEL.WEIGHTS} was trained with another text encoder than "
             f"MODEL.CLIP.NAME {name}: give the CLIP of its training (one of which "
             "only the image tower was trained on will do), or MODEL.ENSEMBLE.MODE clip, which "
             "leaves the head's names out"
         )
-    if _another(IMAGE_SPACE, trained, here):
+    noted = trained.get(IMAGE_TOWER)
+    if noted and isinstance(backbone, ClipBackbone) and noted != backbone.encoder.fingerprint():
         raise UserError(
             f"weights file {cfg.MODEL.WEIGHTS} was trained on another image tower than that of "
             f"MODEL.CLIP.NAME {name}: give the CLIP of its training"
         )
-
-
-def _another(kind: str, trained: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
-    both = bool(trained.get(kind)) and kind in here
-    return both and not same_space(kind, trained[kind], here[kind])

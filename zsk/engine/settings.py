@@ -10,13 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from zsk.engine.network_settings import (
-    IMAGE_SPACE,
-    SAME_SPACE,
-    TEXT_SPACE,
-    network_settings,
-    same_space,
-)
+from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_space
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -97,12 +91,11 @@ def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     both = saved.keys() & given.keys()
     found = [
         f"{key} {given[key]} (was {saved[key]})"
-        for key in sorted(both - SAME_SPACE.keys())
+        for key in sorted(both - {TEXT_SPACE})
         if saved[key] != given[key]
     ]
-    for kind, tower in ((TEXT_SPACE, "text"), (IMAGE_SPACE, "image")):
-        if kind in both and not same_space(kind, saved[kind], given[kind]):
-            found.append(f"the {tower} tower of MODEL.CLIP.NAME (its embeddings are others)")
+    if TEXT_SPACE in both and not same_text_space(saved[TEXT_SPACE], given[TEXT_SPACE]):
+        found.append("the text tower of MODEL.CLIP.NAME (its embeddings are others)")
     return ", ".join(found)
 
 

@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from zsk.data.samples import seed_iteration
 from zsk.engine.distributed import lost_processes_named
 from zsk.engine.hooks import BestCheckpoint, EvaluationHook
-from zsk.engine.network_settings import spaces
+from zsk.engine.network_settings import towers
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
@@ -42,7 +42,7 @@ class ResumableTrainer(DefaultTrainer):
         model = getattr(self._trainer.model, "module", self._trainer.model)  # of several processes
         self.settings = {
             **training_settings(self.cfg, comm.get_world_size()),
-            **spaces(model),
+            **towers(model),
         }
 
     def build_writers(self) -> list[Any]:
