@@ -12,6 +12,7 @@ from zsk.cli import train as program
 TRAINED = (
     "zsk",
     "zsk_pyramid",
+    "zsk_clip",
     "zs_maskformer",
     "text_fcn",
     "spnet",
