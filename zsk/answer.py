@@ -105,11 +105,12 @@ class MaskAnswer(Answer):
         self.views = [view._replace(masks=finite(view.masks)) for view in views]
         self.size = size
         self._options = (mask_softmax, resize_votes)
+        self._resizes_votes = resize_votes
         self._kept: Sequence[Tensor] | None = None
 
     @torch.inference_mode()
     def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
-        if self._options[1]:
+        if self._resizes_votes:
             return None  # they are made at the size of the masks, once for each answer
         if votes is None:
             if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
@@ -133,10 +134,11 @@ class MaskAnswer(Answer):
 
     def _voting(self) -> Sequence[View]:
         """For `vote_rows` with `_options`."""
-        return self._resized_votes if self._options[1] else self._with_kept()
+        return self._resized_votes if self._resizes_votes else self._with_kept()
 
     @cached_property
     def _resized_votes(self) -> Sequence[View]:
+        """Votes at the size of the masks."""
         return [with_votes(view, self._options[0]) for view in self.views]
 
     @torch.inference_mode()
@@ -147,7 +149,7 @@ class MaskAnswer(Answer):
     def score_rows(self, top: int, bottom: int) -> Tensor:
         scores = []
         views = self._voting()
-        for view in map(with_scores, views) if self._options[1] else views:
+        for view in map(with_scores, views) if self._resizes_votes else views:
             rows = vote_rows(view, self.size, top, bottom, *self._options)
             scores.append(torch.einsum("nrc,nk->krc", rows, view.probs))
         return torch.stack(scores).mean(dim=0)

@@ -67,7 +67,8 @@ class ClipBackbone(Backbone):
         for name in out_features:
             self._out_feature_channels[name], stride = shapes[name]
             self._out_feature_strides[name] = _whole_stride(name, stride / scale)
-        # masks and `Sight.regions` then cover the same; a patch of 1: a photo of any size
+        # photos are padded to multiples of all strides, so that masks and `Sight.regions` cover the
+        # same area; a tower with a patch of one pixel pads by itself
         self.patch = _whole_stride("a patch", encoder.patch / scale)
         if encoder.patch > 1:
             self.patch = math.lcm(self.patch, *self._out_feature_strides.values())

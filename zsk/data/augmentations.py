@@ -31,7 +31,9 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
     `multiple`, both sides become the nearest multiples of it, at least one.
     """
 
-    multiple = 1
+    def __init__(self, short: Any, max_size: int, style: str, multiple: int = 1) -> None:
+        super().__init__(short, max_size, style)
+        self.multiple = multiple
 
     def get_transform(self, image: np.ndarray) -> Transform:
         transform = super().get_transform(image)
@@ -134,9 +136,7 @@ def eval_augmentations(min_size: int, max_size: int, multiple: int = 1) -> list[
 
     Both are then rounded to a `multiple`, which changes the aspect by less than half of it.
     """
-    resize = ResizeShortestEdge(min_size, max_size, "choice")
-    resize.multiple = multiple
-    return [resize]
+    return [ResizeShortestEdge(min_size, max_size, "choice", multiple)]
 
 
 def eval_resize(cfg: CfgNode) -> list[Any]:
