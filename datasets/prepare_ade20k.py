@@ -1,7 +1,9 @@
-"""Prepares the validation labels of ADE20K's scene-parsing benchmark (150 classes).
+"""Prepares validation labels of ADE20K.
 
-Reads annotations/validation below the root and writes zsk/validation. Running it again continues
-where it stopped.
+--classes 150, the scene-parsing benchmark: reads annotations/validation below the root and writes
+zsk/validation. --classes 847, the full data set: reads images/ADE/validation and writes zsk/labels
+and, as links beside each other, zsk/photos and zsk/originals. Running it again continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preparation.evaluation_labels import prepare_evaluation_labels  # noqa: E402
-from preparation.tables import ade20k_value_table  # noqa: E402
+from preparation.evaluation_labels import link_into, prepare_evaluation_labels  # noqa: E402
+from preparation.readers import read_object_classes  # noqa: E402
+from preparation.tables import ade20k_847_value_table, ade20k_value_table  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
@@ -22,23 +25,53 @@ from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
+FOLDERS = {150: "ADEChallengeData2016", 847: "ADE20K_2021_17_01"}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
+        "--classes", type=int, choices=FOLDERS, default=150, help="default: %(default)s"
+    )
+    parser.add_argument(
         "--root",
         type=user_path,
-        default=Path(datasets_root()) / "ADEChallengeData2016",
-        help="folder with annotations/validation (default: %(default)s)",
+        help="the data set's folder (default: ADEChallengeData2016 or ADE20K_2021_17_01 below "
+        f"{datasets_root()})",
     )
-    root: Path = parser.parse_args().root
+    args = parser.parse_args()
+    root: Path = args.root or Path(datasets_root()) / FOLDERS[args.classes]
+    print(prepare_150(root) if args.classes == 150 else prepare_847(root))
+
+
+def prepare_150(root: Path) -> str:
+    """Write the labels of the benchmark; a line about them."""
     folder = root / "annotations" / "validation"
     sources = sorted(folder.glob("[!.]*" + LABEL_SUFFIX))
     if not sources:
         raise UserError(f"{folder} holds no label files: see datasets/README.md for the layout")
     classes = EVALUATION_SETS["ade20k_150"]
     target = root / "zsk" / "validation"
-    print(prepare_evaluation_labels(sources, ade20k_value_table(), classes, target))
+    return prepare_evaluation_labels(sources, ade20k_value_table(), classes, target)
+
+
+def prepare_847(root: Path) -> str:
+    """Write the labels of the full data set, and link its photos; a line about them."""
+    folder = root / "images" / "ADE" / "validation"
+    photos = {path.stem: path for path in sorted(folder.glob("*/*/[!.]*.jpg"))}
+    if not photos:
+        raise UserError(
+            f"{folder} holds no photos in folders of folders: see datasets/README.md for the layout"
+        )
+    labels = {stem: path.with_name(f"{stem}_seg.png") for stem, path in photos.items()}
+    for stem, label in labels.items():
+        if not label.exists():
+            raise UserError(f"{photos[stem]} has no label {label.name}: get the complete archive")
+    link_into(photos, root / "zsk" / "photos")
+    sources = link_into(labels, root / "zsk" / "originals")
+    classes, target = EVALUATION_SETS["ade20k_847"], root / "zsk" / "labels"
+    table = ade20k_847_value_table()
+    return prepare_evaluation_labels(sources, table, classes, target, read_object_classes)
 
 
 if __name__ == "__main__":

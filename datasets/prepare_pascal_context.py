@@ -1,7 +1,8 @@
-"""Prepares the validation labels of Pascal Context (59 classes).
+"""Prepares the validation labels of Pascal Context.
 
-Reads SegmentationClassContext and ImageSets/SegmentationContext/val.txt below the root and writes
-zsk/val. Running it again continues where it stopped.
+Reads ImageSets/SegmentationContext/val.txt below the root. --classes 59 reads
+SegmentationClassContext and writes zsk/val; --classes 459 reads trainval and writes zsk/val_459.
+Running it again continues where it stopped.
 """
 
 from __future__ import annotations
@@ -14,32 +15,47 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation.evaluation_labels import prepare_evaluation_labels  # noqa: E402
-from preparation.tables import pascal_context_value_table  # noqa: E402
+from preparation.readers import read_label_map  # noqa: E402
+from preparation.tables import (  # noqa: E402
+    pascal_context_459_value_table,
+    pascal_context_value_table,
+)
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
-from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
+from zsk.data.label_files import read_label  # noqa: E402
+from zsk.data.listing import read_stems  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
+
+# classes -> folder and ending of the labels, their table and reader, and where they go
+SOURCES = {
+    59: ("SegmentationClassContext", ".png", pascal_context_value_table, read_label, "val"),
+    459: ("trainval", ".mat", pascal_context_459_value_table, read_label_map, "val_459"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
+        "--classes", type=int, choices=SOURCES, default=59, help="default: %(default)s"
+    )
+    parser.add_argument(
         "--root",
         type=user_path,
         default=Path(datasets_root()) / "VOC2010",
-        help="folder with SegmentationClassContext and ImageSets (default: %(default)s)",
+        help="folder with ImageSets and the labels (default: %(default)s)",
     )
-    root: Path = parser.parse_args().root
-    folder = root / "SegmentationClassContext"
+    args = parser.parse_args()
+    root: Path = args.root
+    name, ending, table, read, target = SOURCES[args.classes]
+    folder = root / name
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: see datasets/README.md for the layout")
     stems = read_stems(root / "ImageSets" / "SegmentationContext" / "val.txt")
-    sources = [folder / (stem + LABEL_SUFFIX) for stem in stems]
-    classes = EVALUATION_SETS["pascal_context_59"]
-    target = root / "zsk" / "val"
-    print(prepare_evaluation_labels(sources, pascal_context_value_table(), classes, target))
+    sources = [folder / (stem + ending) for stem in stems]
+    classes = EVALUATION_SETS[f"pascal_context_{args.classes}"]
+    print(prepare_evaluation_labels(sources, table(), classes, root / "zsk" / target, read))
 
 
 if __name__ == "__main__":

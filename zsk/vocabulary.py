@@ -193,11 +193,19 @@ class Vocabulary:
         return table
 
     def unseen_spellings(self, trained: Iterable[str]) -> dict[str, str]:
-        """Unseen class → the trained name that its name or prompt name spells (`same_class`)."""
+        """Unseen class → the trained name that its name or prompt name spells (`same_class`).
+
+        Trained names that are those of another class count not: "beds" is not "bed" where both are.
+        """
         same = same_class([*self.names, *self.prompt_names], trained)
+        classes = {w.casefold(): n for n, p in zip(self.names, self.prompt_names) for w in (n, p)}
         words = zip(self.names, self.prompt_names, self.seen)
         found = {name: same.get(name, same.get(prompt)) for name, prompt, seen in words if not seen}
-        return {name: spelled for name, spelled in found.items() if spelled is not None}
+        return {
+            name: spelled
+            for name, spelled in found.items()
+            if spelled is not None and classes.get(spelled.casefold(), name) == name
+        }
 
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from preparation.labels import prepare_labels
 
+from zsk.data.label_files import read_label
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 
 def prepare_evaluation_labels(
-    sources: Sequence[Path], table: np.ndarray, classes: Vocabulary, folder: Path
+    sources: Sequence[Path],
+    table: np.ndarray,
+    classes: Vocabulary,
+    folder: Path,
+    read: Callable[[Path], np.ndarray] = read_label,
 ) -> str:
-    """Write `folder`/<stem>.png with ids 0..K-1 and 255 for every source label.
+    """Write `folder`/<stem>.png with ids 0..K-1 and the ignore label for every source label.
 
     Finished files are left alone, as `prepare_labels` does it.
 
     Args:
         sources: label files of the data set.
-        table: (256,) int16, file value → id, -1 where the data set has no such value.
+        table: file value → id, -1 where the data set has no such value (see `to_joint_ids`).
         classes: the data set's K classes, all marked as seen.
         folder: made when missing.
+        read: label file → (H,W) values.
 
     Returns:
         One line about all sources: images, scored pixels, images without any scored pixel.
@@ -32,7 +38,9 @@ def prepare_evaluation_labels(
     Raises:
         UserError: as in `prepare_labels`.
     """
-    counts = prepare_labels(sources, table, classes, joint_folder=folder, seen_folder=None)
+    counts = prepare_labels(
+        sources, table, classes, joint_folder=folder, seen_folder=None, read=read
+    )
     return (
         f"{folder}: {counts.images:,} images, {counts.seen_pixels:,} scored pixels, "
         f"{counts.images_without_seen:,} images without any"
@@ -40,7 +48,7 @@ def prepare_evaluation_labels(
 
 
 def link_into(files: Mapping[str, Path], folder: Path) -> list[Path]:
-    """Symbolic links `folder`/<stem>.png to PNG files by stem; older links are replaced.
+    """Symbolic links `folder`/<stem><suffix> to files by stem; older links are replaced.
 
     For data sets whose photos and labels lie in many folders and do not share their stems. The
     links are relative, so that a data root that is moved stays whole.
@@ -55,7 +63,7 @@ def link_into(files: Mapping[str, Path], folder: Path) -> list[Path]:
     Raises:
         UserError: naming the link, when it cannot be made or a file is in its place.
     """
-    links = [folder / f"{stem}.png" for stem in files]
+    links = [folder / (stem + file.suffix) for stem, file in files.items()]
     link = folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ Letters: H×W label image, K classes.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,8 @@ class LabelCounts:
 
 
 def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
-    """The counts of one label map (H,W) uint8 of joint ids."""
-    pixels = np.bincount(joint.ravel(), minlength=256)[: len(vocabulary)]
+    """The counts of one label map (H,W) of joint ids."""
+    pixels = np.bincount(joint.ravel(), minlength=len(vocabulary))[: len(vocabulary)]
     seen = int(pixels[np.array(vocabulary.seen)].sum())
     return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))
 
@@ -53,6 +53,7 @@ def prepare_labels(
     joint_folder: Path,
     seen_folder: Path | None,
     workers: int = 1,
+    read: Callable[[Path], np.ndarray] = read_label,
 ) -> LabelCounts:
     """Write `joint_folder`/<stem>.png for every source label, and the same with unseen ids as 255.
 
@@ -61,11 +62,12 @@ def prepare_labels(
 
     Args:
         sources: label files of the benchmark.
-        table: (256,) int16, file value → joint id (see `to_joint_ids`).
+        table: file value → joint id (see `to_joint_ids`).
         vocabulary: the joint vocabulary.
         joint_folder: gets seen and unseen ids; made when missing.
         seen_folder: gets joint ids too, but 255 for every unseen class; None writes none.
         workers: number of processes; 1 stays in this one.
+        read: label file → (H,W) values.
 
     Returns:
         Counts over all sources, whether written now or before.
@@ -83,6 +85,7 @@ def prepare_labels(
         vocabulary=vocabulary,
         joint_folder=joint_folder,
         seen_folder=seen_folder,
+        read=read,
     )
     description = f"{joint_folder.parent.name}/{joint_folder.name}"
     counts = map_files(prepare, sources, workers=workers, description=description)
@@ -108,13 +111,14 @@ def _prepare_label(
     vocabulary: Vocabulary,
     joint_folder: Path,
     seen_folder: Path | None,
+    read: Callable[[Path], np.ndarray],
 ) -> LabelCounts:
     """Write what `prepare_labels` writes for one source, as far as it is missing."""
     finished = joint_folder / (source.stem + LABEL_SUFFIX)
     if finished.exists():
         joint = read_label(finished)
     else:
-        joint = to_joint_ids(read_label(source), table, source)
+        joint = to_joint_ids(read(source), table, source)
         write_png(finished, joint)
     if seen_folder is not None and not (seen_folder / finished.name).exists():
         unseen_ids = np.flatnonzero(~np.array(vocabulary.seen))

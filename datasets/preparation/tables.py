@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.splits import get_split
+from zsk.data.splits import get_split, listed_values
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL
+from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL
 
 FORBIDDEN_VALUE = -1
 """Entry of a value table for file values that a benchmark does not have."""
@@ -31,63 +31,80 @@ CITYSCAPES_LAST_LABEL_ID = 33
 
 
 def voc_value_table() -> np.ndarray:
-    """(256,) int16, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
+    """(256,) int32, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
     return value_table(range(1, len(get_split("voc")) + 1), ignored=(0,))
 
 
 def coco_stuff_value_table() -> np.ndarray:
-    """(256,) int16, value of a COCO-Stuff label (category id - 1) → id 0–170; unused ids → -1."""
+    """(256,) int32, value of a COCO-Stuff label (category id - 1) → id 0–170; unused ids → -1."""
     category_ids = range(1, COCO_STUFF_LAST_CATEGORY_ID + 1)
     used = (i for i in category_ids if i not in COCO_STUFF_UNUSED_CATEGORY_IDS)
     return value_table(category_id - 1 for category_id in used)
 
 
 def pascal_context_value_table() -> np.ndarray:
-    """(256,) int16, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
+    """(256,) int32, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
     return value_table(range(1, len(EVALUATION_SETS["pascal_context_59"]) + 1), ignored=(0,))
 
 
 def ade20k_value_table() -> np.ndarray:
-    """(256,) int16, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
+    """(256,) int32, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
     return value_table(range(1, len(EVALUATION_SETS["ade20k_150"]) + 1), ignored=(0,))
 
 
+def pascal_context_459_value_table() -> np.ndarray:
+    """(65536,) int32, value of a Pascal Context LabelMap → id: 1–459 → 0–458, 0 → 65535."""
+    count = len(EVALUATION_SETS["pascal_context_459"])
+    return value_table(range(1, count + 1), ignored=(0,), last=WIDE_IGNORE_LABEL)
+
+
+def ade20k_847_value_table() -> np.ndarray:
+    """(65536,) int32, value of an object of ADE20K → id 0–846; all other values → 65535."""
+    values = listed_values("ade20k_847")
+    others = np.setdiff1d(np.arange(WIDE_IGNORE_LABEL + 1), values).tolist()
+    return value_table(values, ignored=others, last=WIDE_IGNORE_LABEL)
+
+
 def cityscapes_label_id_table() -> np.ndarray:
-    """(256,) int16, value of a Cityscapes labelIds file → train id; 255 for ids not scored."""
+    """(256,) int32, value of a Cityscapes labelIds file → train id; 255 for ids not scored."""
     all_ids = range(CITYSCAPES_LAST_LABEL_ID + 1)
     ignored = (i for i in all_ids if i not in CITYSCAPES_LABEL_IDS)
     return value_table(CITYSCAPES_LABEL_IDS, ignored)
 
 
 def cityscapes_train_id_table() -> np.ndarray:
-    """(256,) int16, value of a Cityscapes labelTrainIds file → the same id."""
+    """(256,) int32, value of a Cityscapes labelTrainIds file → the same id."""
     return value_table(range(len(CITYSCAPES_LABEL_IDS)))
 
 
-def value_table(values: Iterable[int], ignored: Iterable[int] = ()) -> np.ndarray:
-    """(256,) int16 table: the n-th of `values` → n, `ignored` and 255 → 255, all others → -1."""
-    table = np.full(256, FORBIDDEN_VALUE, dtype=np.int16)
-    table[[*ignored, IGNORE_LABEL]] = IGNORE_LABEL
+def value_table(
+    values: Iterable[int], ignored: Iterable[int] = (), last: int = IGNORE_LABEL
+) -> np.ndarray:
+    """(last+1,) int32: the n-th of `values` → n, `ignored` and `last` → `last`, others → -1."""
+    table = np.full(last + 1, FORBIDDEN_VALUE, dtype=np.int32)
+    table[[*ignored, last]] = last
     for label_id, value in enumerate(values):
         table[value] = label_id
     return table
 
 
 def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndarray:
-    """(H,W) uint8 or uint16 values of the label file `source` -> (H,W) uint8 ids 0..K-1 and 255.
+    """(H,W) uint8 or uint16 values of the label file `source` -> (H,W) ids and the ignore label.
+
+    Ids are uint8 with 255 to ignore, or, with a table of 65536 values, uint16 with 65535.
 
     Args:
-        table: (256,) int16, value -> id, -1 where the benchmark has no such value.
+        table: (256,) or (65536,) int32, value -> id, -1 where the benchmark has no such value.
 
     Raises:
         UserError: naming the file and a value that the benchmark does not have.
     """
     check_values(values, table, source)
-    return table[values].astype(np.uint8)
+    return table[values].astype(np.uint8 if len(table) == IGNORE_LABEL + 1 else np.uint16)
 
 
 def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
-    """Raise a UserError when a label (H,W) holds a value that `table` (256,) has not."""
+    """Raise a UserError when a label (H,W) holds a value that `table` (T,) has not."""
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     forbidden = table[present.clip(max=len(table) - 1)] == FORBIDDEN_VALUE
     unknown = present[forbidden | (present >= len(table))]

@@ -9,10 +9,9 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import scipy.io
 from preparation.files import make_folder, write_png, write_stems
 from preparation.parallel import map_files
+from preparation.readers import read_sbd_label
 from preparation.tables import check_values, voc_value_table
 
 from zsk.data.label_files import read_label
@@ -85,32 +84,6 @@ def build_augmented_set(augmented: AugmentedSet, *, workers: int) -> None:
         path = augmented.root / f"{part}.txt"
         if not path.exists():
             write_stems(path, stems)
-
-
-def read_sbd_label(path: Path) -> np.ndarray:
-    """Read the class map of an SBD file as (H,W) uint8: 0 background, 1–20, 255.
-
-    Raises:
-        UserError: naming the file, when it is missing, damaged or not an SBD class file.
-    """
-    try:
-        with path.open("rb") as file:
-            content = scipy.io.loadmat(file, variable_names=["GTcls"])
-        label = content["GTcls"]["Segmentation"][0, 0]
-    except FileNotFoundError as error:
-        raise UserError(f"label {path} does not exist") from error
-    # a damaged file makes scipy raise nearly anything, from zlib.error to KeyError
-    except Exception as error:
-        raise UserError(
-            f"label {path} cannot be read as an SBD class file ({type(error).__name__}: {error}): "
-            "replace the file"
-        ) from error
-    if not isinstance(label, np.ndarray) or label.dtype != np.uint8 or label.ndim != 2:
-        raise UserError(
-            f"label {path} holds no 8-bit map of classes in GTcls.Segmentation: take SBD's "
-            "dataset/cls, not dataset/inst"
-        )
-    return label
 
 
 def _sbd_dataset(folder: Path) -> Path:

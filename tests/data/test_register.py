@@ -1,6 +1,5 @@
 """Registering, pairing of files, the data sets of the project, vocabularies across data sets."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,16 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.labels import ordered_values
+from zsk.data.labels import joint_id_table, ordered_values
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import get_split, make_vocabulary
-from zsk.data.vocabularies import get_vocabulary, is_cross_dataset, seen_names
+from zsk.data.vocabularies import (
+    classes_of_words,
+    get_vocabulary,
+    is_cross_dataset,
+    seen_names,
+)
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -149,10 +153,17 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
     assert all(get_vocabulary("coco_stuff_supervised_train").seen)
     assert MetadataCatalog.get("coco_stuff_zs_train").training
     assert not MetadataCatalog.get("coco_stuff_zs_val").training
-    sets = "voc_zs_train coco_stuff_zs_val pascal_context_59_val ade20k_150_val cityscapes_19_val"
-    for name in sets.split():
-        script = re.sub("_(zs|59|150|19)_.*", "", name)
-        with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}.py"):
+    for name, script in (
+        ("voc_zs_train", "voc.py"),
+        ("coco_stuff_zs_val", "coco_stuff.py"),
+        ("voc_20b_val", "voc.py"),
+        ("pascal_context_59_val", "pascal_context.py --classes 59"),
+        ("pascal_context_459_val", "pascal_context.py --classes 459"),
+        ("ade20k_150_val", "ade20k.py"),
+        ("ade20k_847_val", "ade20k.py --classes 847"),
+        ("cityscapes_19_val", "cityscapes.py"),
+    ):
+        with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}`"):
             DatasetCatalog.get(name)
     for name, classes in EVALUATION_SETS.items():
         vocabulary = get_vocabulary(f"{name}_val", trained_on=("coco_stuff_zs_train",))
@@ -184,6 +195,10 @@ def test_a_class_that_is_almost_a_trained_one_counts_as_untrained_with_a_warning
     assert get_vocabulary("street", trained_on=["farm_train"]) and not caplog.messages
     contaminated = Vocabulary(("car", "cows"), ("car", "cows"), (False, False))
     register_zero_shot_split("contaminated", *folders, contaminated, training=False)
+    both = Vocabulary(("cow", "cows"), ("cow", "cows"), (False, False))
+    register_zero_shot_split("both", *folders, both, training=False)
+    assert get_vocabulary("both", trained_on=["farm_train"]).seen == (True, False)
+    assert not caplog.messages  # two classes, which the data set tells apart
     assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
     (message,) = caplog.messages
     assert "'cows' of contaminated counts as untrained, but the trained 'cow' is" in message
@@ -210,3 +225,49 @@ def test_a_split_that_the_training_contradicts_is_cross_dataset(folders, farm_an
         assert not is_cross_dataset(name, [])
     assert get_vocabulary("contaminated") == contaminated
     assert get_vocabulary("contaminated", trained_on=["farm_train"]).seen == (True, False)
+
+
+def test_a_class_may_stand_for_words_that_a_model_is_asked_for(folders) -> None:
+    """Each word is as seen as the model has it; the class itself has no name that is trained."""
+    register_zero_shot_split("farm_train", *folders, FARM, training=True)
+    things = make_vocabulary(["sofa", "background"])
+    words = {"background": make_vocabulary(["car", "field"], prompt_names={"field": "a field"})}
+    register_zero_shot_split("things", *folders, things, **ONLY, words=words)
+    classes = get_vocabulary("things", trained_on=["farm_train"])
+    assert classes.names == ("sofa", "background") and classes.seen == (False, False)
+    asked = get_vocabulary("things", trained_on=["farm_train"], words=True)
+    assert asked.names == ("sofa", "car", "field")
+    assert asked.prompt_names == ("sofa", "car", "a field")
+    assert asked.seen == (False, True, False)
+    assert classes_of_words("things").tolist() == [0, 1, 1]
+    assert classes_of_words("farm_train") is None
+    assert get_vocabulary("farm_train", words=True) == FARM
+
+
+def test_words_that_do_not_suit_are_refused(folders) -> None:
+    things = make_vocabulary(["sofa", "background"])
+    for words, told in (
+        ({"backdrop": PETS}, "words are given for 'backdrop', which is not one of the classes"),
+        ({"background": make_vocabulary(["sofa"])}, "'sofa' occurs twice"),
+    ):
+        with pytest.raises(UserError, match=told):
+            register_zero_shot_split("things", *folders, things, **ONLY, words=words)
+    with pytest.raises(UserError, match="'things' has words: only one for evaluation may"):
+        register_zero_shot_split(
+            "things", *folders, things, training=False, words={"background": PETS}
+        )
+
+
+def test_pas_20b_asks_for_the_59_classes_of_pascal_context(tmp_path: Path) -> None:
+    register_all(tmp_path)
+    for part in ("JPEGImages/a.jpg", "SegmentationClassAug/a.png"):
+        (tmp_path / "VOC2012" / part).parent.mkdir(parents=True)
+        (tmp_path / "VOC2012" / part).touch()
+    (tmp_path / "VOC2012" / "val.txt").write_text("a\n")
+    (record,) = DatasetCatalog.get("voc_20b_val")
+    table = joint_id_table(record["label_values"])
+    # VOC's files: 0 background, 1 aeroplane, 20 tvmonitor, 255 unlabelled
+    assert table[[0, 1, 20, 255]].tolist() == [20, 0, 19, 255]
+    asked = get_vocabulary("voc_20b_val", trained_on=["voc_zs_train"], words=True)
+    assert set(asked.names) == set(EVALUATION_SETS["pascal_context_59"].names)
+    assert classes_of_words("voc_20b_val").tolist() == [*range(20), *39 * [20]]

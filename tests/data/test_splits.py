@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from detectron2.data.datasets.builtin_meta import ADE20K_SEM_SEG_CATEGORIES, CITYSCAPES_CATEGORIES
 from preparation.tables import (
+    ade20k_847_value_table,
     ade20k_value_table,
     cityscapes_label_id_table,
     cityscapes_train_id_table,
     coco_stuff_value_table,
+    pascal_context_459_value_table,
     pascal_context_value_table,
     to_joint_ids,
     voc_value_table,
 )
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.splits import get_split, make_vocabulary
+from zsk.data.splits import get_split, listed_values, make_vocabulary
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -142,3 +144,35 @@ def test_values_beyond_the_table_are_named() -> None:
 def test_names_without_an_order_or_that_are_no_texts_are_refused(names) -> None:
     with pytest.raises(UserError, match="class names are .*, but have to be a list of texts"):
         make_vocabulary(names, [])
+
+
+def test_the_larger_lists_agree_with_the_smaller_ones() -> None:
+    """ADE20K's 847 and Pascal Context's 459 classes, and the values of their pixels."""
+    ade, context = EVALUATION_SETS["ade20k_847"], EVALUATION_SETS["pascal_context_459"]
+    assert (len(ade), len(context)) == (847, 459)
+    # published positions of the 59 classes in the list of 459, counted from 1
+    of_59 = (
+        2, 259, 260, 415, 324, 9, 258, 144, 18, 19, 22, 23, 397, 25, 284, 158, 159, 416, 33, 162,
+        420, 454, 295, 296, 427, 44, 45, 46, 308, 59, 440, 445, 31, 232, 65, 354, 424, 68, 326, 72,
+        458, 34, 207, 80, 355, 85, 347, 220, 349, 360, 98, 187, 104, 105, 366, 189, 368, 113, 115,
+    )  # fmt: skip
+    small = {name.replace("diningtable", "table") for name in CONTEXT.names}
+    assert {context.names[k - 1] for k in of_59} == small
+    # ADE20K sorts its 3,000 names, but for those that were added behind them
+    values = dict(zip(ade.names, listed_values("ade20k_847")))
+    single = [name for name in values if values[name] < 3100 and " " not in name]
+    # of these, the data set has another synonym first
+    renamed = "handbag suitcase handbasket grille flowerpot terrace wharf tube".split()
+    single = [name for name in single if name not in renamed]
+    assert len(single) > 550
+    assert sorted(single, key=values.__getitem__) == sorted(single)
+    assert values["bed"] == 165  # what the data set's own tables say of it
+
+
+def test_values_of_wide_label_files() -> None:
+    context, ade = pascal_context_459_value_table(), ade20k_847_value_table()
+    assert context[[0, 1, 2, 459, 460, 65535]].tolist() == [65535, 0, 1, 458, -1, 65535]
+    # wall is the first class, adding machine the last; 0 and unlisted objects are ignored
+    assert ade[[2978, 312, 3148, 0, 1, 60000]].tolist() == [0, 1, 846, 65535, 65535, 65535]
+    ids = to_joint_ids(np.array([[2978, 0, 3148]], np.uint16), ade, Path("a.png"))
+    assert ids.dtype == np.uint16 and ids.tolist() == [[0, 65535, 846]]

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 from label_files import contents, snapshot, write_label_png, write_voc_originals
+from PIL import Image
+from scipy.io import savemat
 
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.label_files import read_label
@@ -153,6 +155,56 @@ def test_ade20k_and_pascal_context(tmp_path: Path, run_main, run_program) -> Non
     prepared = voc / "zsk" / "val"
     assert [path.name for path in prepared.iterdir()] == ["b.png"]
     assert read_label(prepared / "b.png").tolist() == [[255, 0, 58]]
+
+
+def test_the_larger_vocabularies_have_16_bits(tmp_path: Path, run_main) -> None:
+    """ADE20K's 847 classes from colours, Pascal Context's 459 from MATLAB files."""
+    ade, context = tmp_path / "ade", tmp_path / "context"
+    scene = ade / "images" / "ADE" / "validation" / "urban" / "street"
+    scene.mkdir(parents=True)
+    # wall is 2978 = 11 * 256 + 162, person 1831 = 7 * 256 + 39; blue tells objects apart
+    colours = [[[110, 162, 1], [70, 39, 9], [0, 0, 0], [0, 1, 4]]]
+    Image.fromarray(np.array(colours, np.uint8)).save(scene / "ADE_val_1_seg.png")
+    (scene / "ADE_val_1.jpg").touch()
+    for _ in range(2):
+        code, out, err = run_main("prepare_ade20k", "--classes", 847, "--root", ade)
+        assert code == 0, err
+    assert out.endswith("labels: 1 images, 2 scored pixels, 0 images without any\n")
+    assert read_label(ade / "zsk/labels/ADE_val_1.png").tolist() == [[0, 11, 65535, 65535]]
+    assert (ade / "zsk/photos/ADE_val_1.jpg").resolve() == scene / "ADE_val_1.jpg"
+    lists = context / "ImageSets" / "SegmentationContext"
+    for folder in (lists, context / "trainval"):
+        folder.mkdir(parents=True)
+    (lists / "val.txt").write_text("a\n")
+    label = np.array([[0, 1, 459]], np.uint16)
+    savemat(context / "trainval" / "a.mat", {"LabelMap": label})
+    code, _, err = run_main("prepare_pascal_context", "--classes", 459, "--root", context)
+    assert code == 0, err
+    assert read_label(context / "zsk/val_459/a.png").tolist() == [[65535, 0, 458]]
+
+
+def test_broken_labels_of_the_larger_vocabularies_are_one_line(tmp_path: Path, run_main) -> None:
+    scene = tmp_path / "images" / "ADE" / "validation" / "urban" / "street"
+    scene.mkdir(parents=True)
+    (scene / "a.jpg").touch()
+    arguments = "prepare_ade20k", "--classes", 847, "--root", tmp_path
+    code, _, err = run_main(*arguments)
+    assert code == 2 and "a.jpg has no label a_seg.png" in err and not (tmp_path / "zsk").exists()
+    write_label_png(scene / "a_seg.png", [[1]])
+    code, _, err = run_main(*arguments)
+    assert code == 2 and "has no three channels" in err
+    (tmp_path / "ImageSets" / "SegmentationContext").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "SegmentationContext" / "val.txt").write_text("a\n")
+    (tmp_path / "trainval").mkdir()
+    arguments = "prepare_pascal_context", "--classes", 459, "--root", tmp_path
+    for matrix, told in (
+        ({"LabelMap": np.ones((1, 2))}, "a.mat holds no map of whole numbers"),
+        ({"LabelMap": np.array([[460]], np.uint16)}, "a.mat holds the value 460, which"),
+        ({"Other": 1}, "a.mat cannot be read as a label of Pascal Context (KeyError: 'LabelMap')"),
+    ):
+        savemat(tmp_path / "trainval" / "a.mat", matrix)
+        code, _, err = run_main(*arguments)
+        assert code == 2 and told in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -158,3 +158,25 @@ def test_all_metrics_are_in_a_line_to_copy(tmp_path, empty_catalogs, caplog):
     keys, values = (line.split(": ")[1].split(",") for line in lines)
     assert {"mIoU", "mIoU-seen", "mIoU-unseen", "hIoU"} <= set(keys)
     assert values == ["100.0000"] * len(keys)
+
+
+def test_pixels_of_any_word_of_a_class_count_as_the_class(dataset):
+    """The model answers with words, the label file has classes; the means are over classes."""
+    things = make_vocabulary(["cat", "background"])
+    words = {"background": make_vocabulary(["road", "sky"])}
+    options = {"training": False, "evaluation_only": True, "words": words}
+    register_zero_shot_split("things", dataset, dataset, things, **options)
+    asked = Vocabulary(("cat", "road", "sky"), ("cat", "road", "sky"), (True, False, False))
+    evaluator = ZeroShotEvaluator("things", trained_on=(NAME,), cell_stride=1)
+    # of the 4 background pixels 3 are hit, by either word; of the 2 of cat 1 is
+    record, output = pair(dataset, "a", [[0, 0, 1], [1, 1, 1]], [[0, 1, 1], [2, 2, 0]], asked)
+    output["pred_cells"] = output["pred_labels"]
+    evaluator.process([record], [output])
+    metrics = evaluator.evaluate()["sem_seg"]
+    assert metrics["IoU-cat"] == pytest.approx(100 * 1 / 3)
+    assert metrics["IoU-background"] == pytest.approx(100 * 3 / 5)
+    assert metrics["mIoU@1"] == pytest.approx(metrics["mIoU"])
+    with pytest.raises(UserError, match="classes of things stand for several words"):
+        ZeroShotEvaluator("things", trained_on=(NAME,), seen_only=True)
+    with pytest.raises(UserError, match="has other classes"):
+        evaluator.process([pair(dataset, "b", [[0]], [[0]], things)[0]], [output])

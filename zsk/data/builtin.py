@@ -7,7 +7,7 @@ import functools
 import os
 from pathlib import Path
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.evaluation_sets import BACKGROUND, EVALUATION_SETS
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import get_split
 from zsk.resources import find_resource
@@ -15,7 +15,7 @@ from zsk.vocabulary import Vocabulary
 
 _ADVICE = (
     "set DETECTRON2_DATASETS to a folder laid out as datasets/README.md says, then run "
-    "`python datasets/prepare_{}.py`"
+    "`python datasets/prepare_{}`"
 )
 
 
@@ -43,9 +43,9 @@ def register_all(root: str | os.PathLike[str]) -> None:
 
     <name>_zs_train and <name>_zs_val for voc, coco_stuff, photos, synthetic_stuff (every pixel is
     labelled) and synthetic_objects (the ground is ignored), and photos_zs_overfit;
-    <name>_supervised_train with all classes seen, except for photos; for evaluation only
-    pascal_context_59_val, ade20k_150_val and cityscapes_19_val, whose <name>_supervised_train says
-    what published models saw, and has no files. Missing files are reported when a
+    <name>_supervised_train with all classes seen, except for photos; for evaluation only <name>_val
+    of EVALUATION_SETS, whose <name>_supervised_train says what published models saw, and has no
+    files. Missing files are reported when a
     data set is listed, with the command that prepares them.
 
     Raises:
@@ -76,7 +76,7 @@ def register_all(root: str | os.PathLike[str]) -> None:
             training=not name.endswith("_val"),
             file_list=file_list,
             label_orientation="displayed",
-            advice=_ADVICE.format(split),
+            advice=_ADVICE.format(f"{split}.py"),
         )
     _register_evaluation_sets(Path(root))
     _register_synthetic(Path(root) / "synthetic")
@@ -98,7 +98,7 @@ def _register_synthetic(root: Path) -> None:
                 training=part == "train",
                 label_values=values if split == "synthetic_objects" else None,
                 label_orientation="displayed",
-                advice=_ADVICE.format("synthetic"),
+                advice=_ADVICE.format("synthetic.py"),
             )
 
 
@@ -110,29 +110,40 @@ def _vocabulary(name: str, split: Vocabulary) -> Vocabulary:
 
 
 def _register_evaluation_sets(root: Path) -> None:
-    context, ade, city = (root / f for f in ("VOC2010", "ADEChallengeData2016", "cityscapes"))
+    voc, context, city = (root / folder for folder in ("VOC2012", "VOC2010", "cityscapes"))
+    ade, ade_full = root / "ADEChallengeData2016", root / "ADE20K_2021_17_01" / "zsk"
     photos, context_val = context / "JPEGImages", context / "ImageSets/SegmentationContext/val.txt"
-    for name, script, image_root, label_root, file_list in (
-        ("pascal_context_59", "pascal_context", photos, context / "zsk/val", context_val),
-        ("ade20k_150", "ade20k", ade / "images/validation", ade / "zsk/validation", None),
-        ("cityscapes_19", "cityscapes", city / "zsk/val_photos", city / "zsk/val", None),
+    voc_photos, voc_labels = voc / "JPEGImages", voc / "SegmentationClassAug"
+    of_context = "pascal_context.py --classes"
+    for name, command, image_root, label_root, file_list in (
+        ("voc_20b", "voc.py", voc_photos, voc_labels, voc / "val.txt"),
+        ("pascal_context_59", f"{of_context} 59", photos, context / "zsk/val", context_val),
+        ("pascal_context_459", f"{of_context} 459", photos, context / "zsk/val_459", context_val),
+        ("ade20k_150", "ade20k.py", ade / "images/validation", ade / "zsk/validation", None),
+        ("ade20k_847", "ade20k.py --classes 847", ade_full / "photos", ade_full / "labels", None),
+        ("cityscapes_19", "cityscapes.py", city / "zsk/val_photos", city / "zsk/val", None),
     ):
+        classes = EVALUATION_SETS[name]
+        # of VOC's own label files, 0 is the background and position + 1 a class
+        voc_values = {n: (i + 1) % len(classes) for i, n in enumerate(classes.names)}
         register_zero_shot_split(
             f"{name}_val",
             image_root,
             label_root,
-            EVALUATION_SETS[name],
+            classes,
             training=False,
             evaluation_only=True,
             file_list=file_list,
+            label_values=voc_values if name == "voc_20b" else None,
             label_orientation="displayed",
-            advice=_ADVICE.format(script),
+            words={"background": BACKGROUND} if name == "voc_20b" else None,
+            advice=_ADVICE.format(command),
         )
         register_zero_shot_split(
             f"{name}_supervised_train",
             root / f"{name}_supervised_train/photos",
             root / f"{name}_supervised_train/labels",
-            EVALUATION_SETS[name],
+            classes,
             training=True,
             advice="it only says what published models saw: train on a split file of your own",
         )

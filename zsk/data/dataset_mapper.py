@@ -93,6 +93,7 @@ class ZeroShotMapper:
             dataset_name,
             friendly=cfg.DATASETS.PROMPT_NAMES,
             trained_on=() if is_train else cfg.DATASETS.TRAIN,
+            words=not is_train,
         )
         if not is_train and cfg.TEST.VOCABULARY == "seen":
             vocabulary = vocabulary.seen_only()

@@ -18,6 +18,38 @@ from zsk.errors import UserError
 from zsk.vocabulary import WIDE_IGNORE_LABEL, Vocabulary, ignore_label
 
 
+def question_of(
+    vocabulary: Vocabulary, words: Mapping[str, Vocabulary]
+) -> tuple[Vocabulary, tuple[int, ...] | None]:
+    """What a model is asked for: the classes, and in the place of some of them their words.
+
+    Args:
+        vocabulary: K classes.
+        words: as for `register_zero_shot_split`.
+
+    Returns:
+        W ≥ K words, as seen as in `vocabulary` and `words`, and the class of each, None where the
+        words are the classes.
+
+    Raises:
+        UserError: a class is unknown, or a word occurs twice.
+    """
+    unknown = sorted(words.keys() - set(vocabulary.names))
+    if unknown:
+        raise UserError(f"words are given for {unknown[0]!r}, which is not one of the classes")
+    if not words:
+        return vocabulary, None
+    asked: list[tuple[str, str, bool]] = []
+    classes: list[int] = []
+    for k, one in enumerate(zip(vocabulary.names, vocabulary.prompt_names, vocabulary.seen)):
+        own = words.get(one[0])
+        rows = [one] if own is None else list(zip(own.names, own.prompt_names, own.seen))
+        asked += rows
+        classes += [k] * len(rows)
+    names, prompt_names, seen = zip(*asked)
+    return Vocabulary(names, prompt_names, seen), tuple(classes)
+
+
 def register_zero_shot_split(
     name: str,
     image_root: str | os.PathLike[str],
@@ -32,6 +64,7 @@ def register_zero_shot_split(
     label_values: Mapping[str, int] | None = None,
     label_orientation: str | None = None,
     evaluation_only: bool = False,
+    words: Mapping[str, Vocabulary] | None = None,
     advice: str = "",
 ) -> None:
     """Register a folder of photos and a folder of label PNGs as the Detectron2 data set `name`.
@@ -58,6 +91,9 @@ def register_zero_shot_split(
             that its label is right.
         evaluation_only: the flags of `vocabulary` mean nothing: the seen classes follow from the
             data sets that the model was trained on (see `get_vocabulary`).
+        words: of a data set for evaluation only, class name → the words that a model is asked for
+            in its place, such as all that a background can be. They compete as classes of their
+            own; a pixel that gets one of them counts as one of the class.
         advice: what to do about missing files, for error messages.
 
     Raises:
@@ -75,6 +111,9 @@ def register_zero_shot_split(
             f"the data set {name!r} has {len(vocabulary)} classes, but label images hold less "
             f"than {WIDE_IGNORE_LABEL}"
         )
+    if words and not evaluation_only:
+        raise UserError(f"the data set {name!r} has words: only one for evaluation may have them")
+    question, classes_of_words = question_of(vocabulary, words or {})
     settings = {
         # absolute, because the working directory may change
         "image_root": os.path.abspath(image_root),
@@ -88,6 +127,8 @@ def register_zero_shot_split(
         "vocabulary": vocabulary,
         "training": training,
         "evaluation_only": evaluation_only,
+        "question": question,
+        "classes_of_words": classes_of_words,
     }
     metadata = MetadataCatalog.get(name)
     if name in DatasetCatalog:

@@ -12,7 +12,8 @@ from zsk.vocabulary import Vocabulary
 
 SPLITS = ("coco_stuff", "synthetic_objects", "synthetic_stuff", "voc")
 CLASS_LISTS = Path(__file__).with_name("class_lists")
-"""A file for each benchmark, with the keys classes, unseen and prompt_names of a split file."""
+"""A file for each benchmark, with the keys classes, unseen and prompt_names of a split file; in one
+of them, classes have the values of their pixels."""
 
 
 def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
@@ -36,7 +37,12 @@ def listed_classes(name: str, friendly: bool = True) -> Vocabulary:
     """The classes in a file of CLASS_LISTS."""
     content = read_yaml(CLASS_LISTS / f"{name}.yaml")
     prompt_names = content.get("prompt_names") if friendly else None
-    return make_vocabulary(content["classes"], content.get("unseen", ()), prompt_names)
+    return make_vocabulary(list(content["classes"]), content.get("unseen", ()), prompt_names)
+
+
+def listed_values(name: str) -> tuple[int, ...]:
+    """The file value of each class in a file of CLASS_LISTS whose classes have them."""
+    return tuple(read_yaml(CLASS_LISTS / f"{name}.yaml")["classes"].values())
 
 
 def make_vocabulary(

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.errors import UserError
@@ -19,7 +20,7 @@ def registered_names() -> list[str]:
 
 
 def get_vocabulary(
-    name: str, *, friendly: bool = True, trained_on: Sequence[str] = ()
+    name: str, *, friendly: bool = True, trained_on: Sequence[str] = (), words: bool = False
 ) -> Vocabulary:
     """The joint vocabulary of a registered data set, with the seen flags of a model.
 
@@ -29,12 +30,16 @@ def get_vocabulary(
         trained_on: the training data sets of the model (DATASETS.TRAIN). In a cross-dataset
             evaluation (`is_cross_dataset`) the classes with trained names are seen; otherwise, and
             for (), the flags are those of the data set's own split.
+        words: what a model is asked for, in the place of classes that have words of their own
+            (`zsk.data.register`): W ≥ K words, of which `classes_of_words` tells the classes.
 
     Raises:
         UserError: a data set is not registered; one for evaluation only is in `trained_on`, or is
             `name` while `trained_on` is empty.
     """
     classes = _classes(name)
+    if words:
+        classes = MetadataCatalog.get(name).question
     if is_cross_dataset(name, trained_on):
         trained = seen_names(trained_on)
         vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
@@ -54,6 +59,17 @@ def get_vocabulary(
     if friendly:
         return vocabulary
     return dataclasses.replace(vocabulary, prompt_names=vocabulary.names)
+
+
+def classes_of_words(name: str) -> np.ndarray | None:
+    """Word → class, (W,) int64, of a data set whose classes have words; None for any other.
+
+    Raises:
+        UserError: the data set is not registered.
+    """
+    _classes(name)
+    classes = MetadataCatalog.get(name).classes_of_words
+    return None if classes is None else np.array(classes)
 
 
 def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:

@@ -3,10 +3,11 @@
 import os
 from typing import Any
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
-from zsk.data.vocabularies import get_vocabulary
+from zsk.data.vocabularies import classes_of_words, get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.cells import cell_key
 from zsk.evaluation.prediction_dump import PredictionDump
@@ -57,7 +58,8 @@ def build_evaluators(
         evaluators.append(ProposalRecall(dataset_name, trained_on, folder))
     if cfg.TEST.DUMP:
         vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
-        evaluators.append(PredictionDump(folder, cfg.TEST.DUMP, vocabulary, seen_only=seen_only))
+        ids = np.flatnonzero(vocabulary.seen) if seen_only else classes_of_words(dataset_name)
+        evaluators.append(PredictionDump(folder, cfg.TEST.DUMP, vocabulary, joint_ids=ids))
     return DatasetEvaluators(evaluators)
 
 

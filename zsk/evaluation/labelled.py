@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
-from zsk.data.vocabularies import get_vocabulary, is_cross_dataset
+from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
 from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
 from zsk.vocabulary import ignore_label
@@ -35,7 +35,8 @@ class LabelledEvaluator(DatasetEvaluator):
 
     Raises:
         UserError: no zero-shot data set of that name is registered, it is for evaluation only and
-            nothing is in `trained_on`, or only seen names are to compete and there is none.
+            nothing is in `trained_on`, or only seen names are to compete and there is none, or
+            classes of the data set have words.
     """
 
     def __init__(
@@ -45,6 +46,14 @@ class LabelledEvaluator(DatasetEvaluator):
         self.joint_vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         self.seen_only = seen_only
         self.vocabulary = self.joint_vocabulary.seen_only() if seen_only else self.joint_vocabulary
+        self.question, self.classes_of_words = self.vocabulary, classes_of_words(dataset_name)
+        if self.classes_of_words is not None:
+            if seen_only:
+                raise UserError(
+                    f"TEST.VOCABULARY is seen, but classes of {dataset_name} stand for several "
+                    "words, seen and unseen ones: set it to joint"
+                )
+            self.question = get_vocabulary(dataset_name, trained_on=trained_on, words=True)
         self.cross_dataset = is_cross_dataset(dataset_name, trained_on)
         self.groups = NAME_GROUPS if self.cross_dataset else SPLIT_GROUPS
         self._files: set[str] = set()
@@ -79,7 +88,7 @@ class LabelledEvaluator(DatasetEvaluator):
             self._files.add(file_name)
             given = record["vocabulary"]
             # the prompt names may differ: the configuration chooses them
-            if (given.names, given.seen) != (self.vocabulary.names, self.vocabulary.seen):
+            if (given.names, given.seen) != (self.question.names, self.question.seen):
                 raise UserError(
                     f"the record of label {file_name} has other classes than data set "
                     f"'{self.dataset_name}': evaluate with that data set's own test loader"

@@ -37,7 +37,7 @@ class PredictionDump(DatasetEvaluator):
         output_dir: the folder to write to.
         formats: "png", "rle" or both.
         vocabulary: the joint one.
-        seen_only: the predictions are ids into `vocabulary.seen_only()`.
+        joint_ids: predicted id → joint id; None: they are the same.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class PredictionDump(DatasetEvaluator):
         formats: Sequence[str],
         vocabulary: Vocabulary,
         *,
-        seen_only: bool = False,
+        joint_ids: Sequence[int] | np.ndarray | None = None,
     ) -> None:
         self._folder = Path(output_dir)
         self._formats = tuple(formats)
         self._vocabulary = vocabulary
-        self._joint_ids = np.flatnonzero(vocabulary.seen if seen_only else np.ones(len(vocabulary)))
+        self._joint_ids = np.arange(len(vocabulary)) if joint_ids is None else np.array(joint_ids)
         self._entries: dict[str, list[dict[str, Any]]] = {}
 
     def reset(self) -> None:

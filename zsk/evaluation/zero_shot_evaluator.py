@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from detectron2.utils import comm
+from torch import Tensor
 
 from zsk.errors import UserError
 from zsk.evaluation.cells import labels_of_cells, section_of_cells
@@ -62,15 +63,20 @@ class ZeroShotEvaluator(LabelledEvaluator):
         self._cells = np.zeros_like(self._conf)
 
     def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
-        pred = output["pred_labels"].cpu().numpy()
+        pred = self._classes(output["pred_labels"])
         try:
             self._conf += confusion_matrix(pred, ground_truth, len(self.vocabulary))
             if self._cell_stride:
-                cells = output["pred_cells"].cpu().numpy()
+                cells = self._classes(output["pred_cells"])
                 truth = labels_of_cells(ground_truth, cells.shape)
                 self._cells += confusion_matrix(cells, truth, len(self.vocabulary))
         except ValueError as error:
             raise UserError(f"label {file_name} cannot be scored: {error}") from error
+
+    def _classes(self, predicted: Tensor) -> np.ndarray:
+        """Predicted words -> classes, of the same shape."""
+        words = predicted.cpu().numpy()
+        return words if self.classes_of_words is None else self.classes_of_words[words]
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Sum over processes, print the tables, write the report.
