@@ -46,9 +46,9 @@ REPORTED = {
     "MAFT+, ConvNeXt-L": (15.1, 21.6, 36.1, 59.4, 96.5, None),
 }
 NOTE = (
-    "Reported rows are from the systems' papers, not measured here. All were trained on the 171"
-    " classes of COCO-Stuff, FC-CLIP on COCO's panoptic masks. Of Pascal VOC, PAS-20 has the 20 classes and"
-    " PAS-20b the background besides."
+    "Reported rows are from the systems' papers, not measured here. All were trained on the 171 "
+    "classes of COCO-Stuff, FC-CLIP on COCO's panoptic masks. Of Pascal VOC, PAS-20 has the 20 "
+    "classes and PAS-20b the background besides."
 )
 
 
