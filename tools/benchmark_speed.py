@@ -74,10 +74,11 @@ def main() -> None:
     results = [result for result in measure.read_results(output) if result.measure not in renewed]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZSK_CACHE_DIR"] = folder  # the processes inherit it
-        clip = Path(folder) / "random_clip.pt"
-        save_random_clip(clip, tiny=args.quick)
+        vit, resnet = (str(Path(folder) / name) for name in ("vit.pt", "resnet.pt"))
+        save_random_clip(Path(vit), tiny=args.quick)
+        save_random_clip(Path(resnet), resnet=True, tiny=args.quick)
         sizes = QUICK if args.quick else Sizes()
-        planned = tqdm(plan(sizes, str(clip), torch.cuda.is_available(), groups), unit="case")
+        planned = tqdm(plan(sizes, vit, resnet, torch.cuda.is_available(), groups), unit="case")
         for case in planned:
             planned.set_description(f"{case.measure}, {case.variant}")
             try:

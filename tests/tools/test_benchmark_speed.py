@@ -67,7 +67,7 @@ def test_the_reference_gives_nearly_our_labels(tmp_path, threshold) -> None:
     ],
 )
 def test_the_embedded_model_is_asked(kind) -> None:
-    (case,) = (c for c in cases.plan(cases.Sizes(), "", gpu=False) if c.kind == kind)
+    (case,) = (c for c in cases.plan(cases.Sizes(), "", "", gpu=False) if c.kind == kind)
     small = replace(case, opts=("INPUT.MIN_SIZE_TEST", "64"), photo=(24, 32), names=3)
     step = subjects.build(small)
     first, second = step(), step()
@@ -81,7 +81,7 @@ def test_quick_measures_everything_else(in_this_process, tmp_path, monkeypatch, 
     words = ["--quick", "--only", *groups, "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["benchmark_speed.py", *words])
     benchmark_speed.main()
-    planned = cases.plan(cases.QUICK, "", torch.cuda.is_available(), groups)
+    planned = cases.plan(cases.QUICK, "", "", torch.cuda.is_available(), groups)
     results = measure.read_results(tmp_path)
     assert [(r.measure, r.variant) for r in results] == [(c.measure, c.variant) for c in planned]
     assert all(0 < r.min_seconds <= r.median_seconds <= r.max_seconds for r in results)

@@ -10,14 +10,18 @@ from typing import Any, Literal
 ROOT = Path(__file__).resolve().parents[3]
 ZSK = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 ZS_MASKFORMER = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"
+ZSK_RN101 = "configs/voc-11k-15/zsk_clip_rn101_bs8_40k.yaml"
+ZSK_VIT = "configs/voc-11k-15/zsk_clip_b16_bs8_40k.yaml"
 EMBEDDED = "configs/embedded/zsk_lite2.yaml"
 
 INFERENCE, TRAINING, EMBEDDED_MODEL = "inference", "training step", "embedded model"
+ONE_NETWORK = "one network"
 NAMES, PROPOSALS, SIDE = GROWTH = ("names", "proposals", "image side")
 # what --only takes, and the measure that each word stands for
 GROUPS = {
     "inference": INFERENCE,
     "training": TRAINING,
+    "one-network": ONE_NETWORK,
     "names": NAMES,
     "proposals": PROPOSALS,
     "side": SIDE,
@@ -25,9 +29,10 @@ GROUPS = {
 }
 REFERENCE = "reference: ZS-MaskFormer, a loop over crops"
 CROPS, ONE_PASS = "ours: crops, all classified", "ours: one-pass"
+TWO_NETWORKS = "two networks: R101, CLIP RN101 in one pass"
 QUERIES, KERNELS = "ZS-MaskFormer head", "dynamic-kernel head"
 # the variants that the others of a measure are compared with
-REFERENCES = {INFERENCE: REFERENCE, TRAINING: QUERIES}
+REFERENCES = {INFERENCE: REFERENCE, TRAINING: QUERIES, ONE_NETWORK: TWO_NETWORKS}
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Case:
         photo: (H,W) of the photo, of both photos in training.
         names: number of class names.
         cached: the text embeddings are on disk before the case starts.
+        count_flops: also count the floating-point operations of a run.
     """
 
     measure: str
@@ -53,6 +59,7 @@ class Case:
     names: int = 20
     half: bool = False
     cached: bool = False
+    count_flops: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class Sizes:
 
     photo: tuple[int, int] = (512, 680)
     training: tuple[int, int] = (512, 512)
+    one_network: tuple[int, int] = (640, 853)
     names: tuple[int, ...] = (20, 200, 2000)
     proposals: tuple[int, ...] = (50, 100, 200)
     sides: tuple[int, ...] = (256, 512, 1024)
@@ -82,18 +90,20 @@ _TINY_OPTS = {
     ZSK: tuple((_TINY + _TINY_KERNELS).split()),
     ZS_MASKFORMER: tuple((_TINY + _TINY_QUERIES).split()),
 }
-QUICK = Sizes((96, 128), (96, 96), (20, 40), (4, 6), (96, 128), _TINY_OPTS)
+_TINY_OPTS |= dict.fromkeys((ZSK_RN101, ZSK_VIT), tuple(_TINY_KERNELS.split()))
+QUICK = Sizes((96, 128), (96, 96), (96, 128), (20, 40), (4, 6), (96, 128), _TINY_OPTS)
 
 
-def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUPS)) -> list[Case]:
+def plan(
+    sizes: Sizes, clip: str, resnet: str, gpu: bool, groups: Sequence[str] = tuple(GROUPS)
+) -> list[Case]:
     """The cases of some groups (keys of GROUPS).
 
     Args:
-        clip: file with CLIP's weights.
+        clip, resnet: files with the weights of CLIP's ViT-B/16 and RN101.
         gpu: also in half precision where inference is compared.
     """
-    # Random masks may be empty. At this threshold every proposal is encoded, as the whole photo.
-    common = ("MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", clip, "MODEL.CLIP.MASK_THRESHOLD", "1e-9")
+    common = _random(clip)
     image = {"image": "{}×{}".format(*sizes.photo)}
     crops, one_pass = (
         Case(
@@ -114,6 +124,8 @@ def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUP
         opts = (*case.opts, "MODEL.TEST_DTYPE", "float16")
         listed.append(replace(case, variant=f"{case.variant}, half", opts=opts, half=True))
 
+    listed += _one_network(sizes, clip, resnet)
+
     batch = {"batch": 2, "image": "{}×{}".format(*sizes.training)}
     for variant, config in ((QUERIES, ZS_MASKFORMER), (KERNELS, ZSK)):
         opts = head[config]
@@ -133,6 +145,36 @@ def plan(sizes: Sizes, clip: str, gpu: bool, groups: Sequence[str] = tuple(GROUP
     listed += [look, others, replace(many, names=most, cached=True)]
     wanted = {GROUPS[group] for group in groups}
     return [case for case in listed if case.measure in wanted]
+
+
+def _one_network(sizes: Sizes, vit: str, resnet: str) -> list[Case]:
+    """CLIP as the backbone beside a backbone and CLIP."""
+    image = {"image": "{}×{}".format(*sizes.one_network)}
+    crop, one_pass = (("MODEL.CLIP.REGION_MODE", mode) for mode in ("crop", "one_pass"))
+    cases = []
+    for variant, config, clip, opts in (
+        (TWO_NETWORKS, ZSK, resnet, one_pass),
+        ("two networks: R101, crops for CLIP RN101", ZSK, resnet, crop),
+        ("one network: CLIP RN101", ZSK_RN101, resnet, ()),
+        ("two networks: R101, CLIP ViT-B/16 in one pass", ZSK, vit, one_pass),
+        ("one network: CLIP ViT-B/16, photo halved", ZSK_VIT, vit, ()),
+    ):
+        given = (*_random(clip), *sizes.opts.get(config, ()), *opts)
+        for names in sizes.names[:2] if config == ZSK_VIT else sizes.names[:1]:
+            settings = {**image, "names": names}
+            case = Case(
+                ONE_NETWORK, variant, settings, "inference", config, given, sizes.one_network
+            )
+            cases.append(replace(case, names=names, cached=True, count_flops=True))
+    return cases
+
+
+def _random(clip: str) -> tuple[str, ...]:
+    """Random weights but for CLIP's.
+
+    Random masks may be empty. At this threshold every proposal is encoded, as the whole photo.
+    """
+    return "MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", clip, "MODEL.CLIP.MASK_THRESHOLD", "1e-9"
 
 
 def _grown(case: Case, measure: str, value: int) -> Case:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode
 
 from zsk.errors import UserError
 from zsk.evaluation.report import write_atomically
@@ -38,6 +39,8 @@ class Result:
         peak_mb: 10⁶ bytes that the process had at most, or, on a GPU, were allocated there.
         half: MODEL.TEST_DTYPE was float16.
         revision, date: the commit and the day (UTC).
+        gflops: 10⁹ floating-point operations of a run, two for a multiply-add, as torch counts
+            convolutions, matrix products and attention; None: not counted.
     """
 
     device: str
@@ -53,6 +56,7 @@ class Result:
     half: bool
     revision: str
     date: str
+    gflops: float | None = None
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -70,7 +74,14 @@ def measure(case: Case) -> dict[str, Any]:
         "max_seconds": max(timed.times),
         "runs": len(timed.times),
         "peak_mb": _peak_mb(),
+        "gflops": _gflops(step) if case.count_flops else None,
     }
+
+
+def _gflops(step: Callable[[], Any]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / 1e9
 
 
 def run_once(case: Case) -> None:
@@ -119,7 +130,7 @@ def read_results(folder: Path) -> list[Result]:
     names = [field.name for field in fields(Result)]
     try:
         entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        return [Result(**{name: entry[name] for name in names}) for entry in entries]
+        return [Result(**{n: entry[n] for n in names if n in entry}) for entry in entries]
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise UserError(
             f"{path} cannot be read ({error!r}): it has to be a list of objects with "

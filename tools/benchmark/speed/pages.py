@@ -31,6 +31,12 @@ _SECTIONS = {
         "Training step",
         "Forward, losses, backward and AdamW on two photos of eight segments; with AMP on a GPU.",
     ),
+    cases.ONE_NETWORK: (
+        "One network",
+        "One photo, 100 proposals. With one network, CLIP's image tower is the backbone, too, and "
+        "names the regions from the same activations. A GFLOP is 10⁹ operations, two for a "
+        "multiply-add.",
+    ),
     cases.NAMES: (
         "Growth with the number of names",
         "One-pass; the text embeddings are in the cache on disk.",
@@ -78,6 +84,7 @@ def _table(results: Sequence[Result]) -> str:
             "per second": _digits(1 / result.median_seconds),
             "times as fast": f"{1 / ratio:.2f}×" if (ratio := result.ratio_to_reference) else "-",
             "peak MB": f"{result.peak_mb:,.0f}",
+            **({"GFLOP": _digits(result.gflops)} if result.gflops is not None else {}),
         }
         for result in results
     ]

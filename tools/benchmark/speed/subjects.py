@@ -39,7 +39,7 @@ def build(case: Case) -> Step:
     damp_residuals(model)
     if case.kind == "training":
         return _training_step(case, cfg, model.train())
-    model.eval()
+    model.eval().requires_grad_(False)
     names = Vocabulary.from_words(words(case.names), trained=words(case.names)[::2])
     record = _record(case, names)
     if case.kind == "reference":
@@ -96,11 +96,13 @@ def damp_residuals(model: nn.Module) -> None:
                 value.fill_(0.2)
 
 
-def save_random_clip(file: Path, tiny: bool = False) -> None:
-    """Write random weights of OpenAI's ViT-B/16, or of a tiny one, as `MODEL.CLIP.NAME` reads."""
+def save_random_clip(file: Path, *, resnet: bool = False, tiny: bool = False) -> None:
+    """Write random weights of OpenAI's ViT-B/16 or RN101, or of a tiny one, for MODEL.CLIP.NAME."""
+    vit = (32, 32, 1, 64, 16) if tiny else (512, 224, 12, 768, 16)
+    rn101 = (32, 64, (1, 1, 1, 1), 8, None) if tiny else (512, 224, (3, 4, 23, 3), 64, None)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        sizes = (32, 32, 1, 64, 16) if tiny else (512, 224, 12, 768, 16)
+        sizes = rn101 if resnet else vit
         text = (64, 1, 1) if tiny else (512, 8, 12)
         torch.save(CLIP(*sizes, 77, 49408, *text).half().state_dict(), file)
 
