@@ -117,9 +117,12 @@ def test_most_of_many_classes_are_left_out():
     masks = torch.full((4, 16, 16), -9.0)
     for n in range(4):
         masks[n, 8 * (n // 2) : 8 * (n // 2) + 8, 8 * (n % 2) : 8 * (n % 2) + 8] = 9.0
-    possible = possible_classes([View(probs, masks)], (128, 128))
-    assert possible.shape == (4, 4, 2000)
-    corners = [possible[y, x].nonzero().flatten().tolist() for y in (0, 3) for x in (0, 3)]
+    votes = masks.sigmoid()
+    corners = [
+        possible_classes([votes[:, y : y + 4, x : x + 4].flatten(1)], [probs], [probs]).tolist()
+        for y in (0, 12)
+        for x in (0, 12)
+    ]
     assert corners == [[0], [100], [200], [300]]
 
 

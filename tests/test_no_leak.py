@@ -17,15 +17,15 @@ from PIL import Image
 from torch import nn
 
 from zsk.answer import PixelAnswer
-from zsk.baselines.aspp_sum import AsppSum
-from zsk.baselines.cagnet_head import CaGNetHead
-from zsk.baselines.context_module import ContextModule
-from zsk.baselines.feature_classifier import FeatureClassifier
-from zsk.baselines.feature_generator import FeatureGenerator
-from zsk.baselines.known_classes import KnownClasses
-from zsk.baselines.per_pixel_net import PerPixelNet
-from zsk.baselines.spnet_head import SPNetHead
-from zsk.baselines.zs3_head import ZS3Head
+from zsk.baselines.generative.cagnet_head import CaGNetHead
+from zsk.baselines.generative.context_module import ContextModule
+from zsk.baselines.generative.feature_classifier import FeatureClassifier
+from zsk.baselines.generative.feature_generator import FeatureGenerator
+from zsk.baselines.generative.zs3_head import ZS3Head
+from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
+from zsk.baselines.per_pixel.spnet_head import SPNetHead
 from zsk.config import add_zsk_config
 from zsk.data.builtin import register_all
 from zsk.data.labels import read_joint_label

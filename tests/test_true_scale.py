@@ -9,7 +9,7 @@ from tiny_clip import ColourEncoder
 from tiny_head import make_criterion
 from torch import nn
 
-from zsk.baselines.per_pixel_net import PerPixelNet
+from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.classification.prompts import get_templates
 from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier

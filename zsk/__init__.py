@@ -18,35 +18,12 @@ __version__ = "0.1.0"
 errors.end_quietly()  # before torch is imported, which takes seconds
 compat.prepare()  # before anything imports Detectron2
 
-from .backbones import timm_backbone  # noqa: E402
-from .baselines import (  # noqa: E402
-    cagnet_head,
-    joem_head,
-    per_pixel_net,
-    query_head,
-    spnet_head,
-    text_fcn_head,
-    zs3_head,
-)
+from . import baselines  # noqa: E402, F401  (registers)
+from .backbones import timm_backbone  # noqa: E402, F401  (registers)
 from .config import add_zsk_config  # noqa: E402
-from .proposals import dynamic_kernel_head  # noqa: E402
+from .proposals import dynamic_kernel_head  # noqa: E402, F401  (registers)
 from .segmenter import Segmenter  # noqa: E402
 from .vocabulary import Vocabulary  # noqa: E402
 from .zsk_net import ZSKNet  # noqa: E402
 
-__all__ = [
-    "Segmenter",
-    "Vocabulary",
-    "ZSKNet",
-    "__version__",
-    "add_zsk_config",
-    "cagnet_head",
-    "dynamic_kernel_head",
-    "joem_head",
-    "per_pixel_net",
-    "query_head",
-    "spnet_head",
-    "text_fcn_head",
-    "timm_backbone",
-    "zs3_head",
-]
+__all__ = ["Segmenter", "Vocabulary", "ZSKNet", "__version__", "add_zsk_config"]

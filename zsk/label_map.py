@@ -2,12 +2,11 @@
 
 score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is
 made in blocks. Bounds of the scores in a block leave most of many classes out, so 2,000 names stay
-affordable and scores of K x H x W never exist. With competing masks all classes are scored.
+affordable and scores of K x H x W never exist.
 
-Shape letters: N proposals, K classes, h x w masks, H x W image, Y x X blocks.
+Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -66,28 +65,33 @@ def label_map(
             much less work where there are fewer classes than masks.
     """
     views = [view._replace(masks=finite(view.masks)) for view in views]
-    labels = torch.empty(size, dtype=torch.int64, device=views[0].probs.device)
-    confidence = torch.empty(size, device=labels.device)
-    possible = possible_classes(views, size, mask_softmax)
     if resize_votes:
         views = [with_scores(with_votes(view, mask_softmax)) for view in views]
-    sums = [view.probs.sum(dim=1) for view in views]
+    probs = [view.probs for view in views]
+    labels = torch.empty(size, dtype=torch.int64, device=probs[0].device)
+    confidence = torch.empty(size, device=labels.device)
+    # only differences between classes decide, and those from the median are the smallest
+    above = [each - each.median(dim=1, keepdim=True).values for each in probs]
+    sizes = [each.abs() for each in above]
+    everything = torch.arange(probs[0].shape[1], device=labels.device)
     rows, columns = (_block_edges(side) for side in size)
-    if possible.all():
-        columns = [0, size[1]]  # blocks would not pay
-    for y, (top, bottom) in enumerate(progress(list(pairwise(rows)), "label map")):
+    few = len(everything) <= FEW_CLASSES  # bounds would cost more than they save
+    if few:
+        columns = [0, size[1]]
+    for top, bottom in progress(list(pairwise(rows)), "label map"):
         strips = [vote_rows(view, size, top, bottom, mask_softmax, resize_votes) for view in views]
-        total = torch.stack([torch.einsum("nrc,n->rc", *pair) for pair in zip(strips, sums)])
-        for x, (left, right) in enumerate(pairwise(columns)):
-            classes = possible[y, x].nonzero()[:, 0]
+        sums = [torch.einsum("nrc,n->rc", strip, p.sum(1)) for strip, p in zip(strips, probs)]
+        for left, right in pairwise(columns):
+            parts = [strip[:, :, left:right].flatten(1) for strip in strips]
+            kept = everything if few else possible_classes(parts, above, sizes)
             scores = torch.zeros((), device=labels.device)
-            for strip, view in zip(strips, views):
-                scores = scores + strip[:, :, left:right].flatten(1).T @ view.probs[:, classes]
+            for part, p in zip(parts, probs):
+                scores = scores + part.T @ p[:, kept]
             best, winner = scores.max(dim=1)
             here = bottom - top, right - left
-            labels[top:bottom, left:right] = classes[winner].view(here)
+            labels[top:bottom, left:right] = kept[winner].view(here)
             confidence[top:bottom, left:right] = best.view(here) / len(views)
-        confidence[top:bottom] /= total.mean(dim=0).clamp(min=1)
+        confidence[top:bottom] /= torch.stack(sums).mean(dim=0).clamp(min=1)
     return LabelMap(labels, confidence.clamp(max=1))
 
 
@@ -143,62 +147,32 @@ def votes(logits: Tensor, mask_softmax: float) -> Tensor:
 
 
 def possible_classes(
-    views: Sequence[View], size: tuple[int, int], mask_softmax: float = 0.0
+    votes: Sequence[Tensor], above: Sequence[Tensor], sizes: Sequence[Tensor]
 ) -> Tensor:
-    """The classes that may have the best score somewhere in a block: (Y,X,K) bool.
+    """The classes that may have the best score somewhere in a block: their ids, ascending.
 
     In a block every vote lies between a least and a greatest value, and so does every score. A
     class is left out where its upper bound is below the lower bound of another class, so no class
-    that wins a pixel is left out. Arguments as in `label_map`. All classes are possible where they
-    are few, since bounds would cost more than they save, and where masks compete, since their votes
-    are not bounded.
+    that wins a pixel is left out.
+
+    Args:
+        votes: of each view, (N,P) of the P pixels of the block.
+        above: of each view, (N,K): scores less a number that may differ between proposals.
+        sizes: their absolute values.
     """
-    grid = tuple(len(_block_edges(side)) - 1 for side in size)
-    num_classes, device = views[0].probs.shape[1], views[0].probs.device
-    if mask_softmax or num_classes <= FEW_CLASSES:
-        return torch.ones(*grid, num_classes, dtype=torch.bool, device=device)
-    middle = spread = slack = torch.zeros((), device=device)
-    for probs, masks, box, *_ in views:
-        least, greatest = -_block_maxima(-masks, box, size), _block_maxima(masks, box, size)
-        least, greatest = least.sigmoid(), greatest.sigmoid()
-        # Only differences between classes decide, and the bounds are narrowest for differences
-        # from the median.
-        above = probs - probs.median(dim=1, keepdim=True).values
-        middle = middle + (least + greatest) / 2 @ above
-        spread = spread + (greatest - least) / 2 @ above.abs()
-        slack = slack + ROUNDING * (greatest @ probs.amax(dim=1))
-    best_lower = (middle - spread).amax(dim=1) - slack
-    possible = ~(middle + spread < best_lower[:, None])  # NaN is kept
-    return possible.unflatten(0, grid)
+    middle = spread = torch.zeros((), device=above[0].device)
+    for part, scores, size in zip(votes, above, sizes):
+        least, greatest = part.aminmax(dim=1)
+        middle = middle + (least + greatest) / 2 @ scores
+        # a little wider than the values, for the rounding of sums
+        spread = spread + ((greatest - least) / 2 + ROUNDING * greatest) @ size
+    best_lower = (middle - spread).amax()
+    return (~(middle + spread < best_lower)).nonzero()[:, 0]  # NaN is kept
 
 
 def _block_edges(side: int) -> list[int]:
     """First pixels of the blocks along a side, then its length."""
     return [*range(0, side, BLOCK), side]
-
-
-def _block_maxima(masks: Tensor, box: Box | None, size: tuple[int, int]) -> Tensor:
-    """(N,h,w) -> (Y*X,N), the greatest value that interpolation can give in each block."""
-    (height, width), (h, w) = size, masks.shape[1:]
-    left, top, right, bottom = box or (0, 0, w, h)
-    rows = [masks[:, cells].amax(dim=1) for cells in _cells_of_blocks(top, bottom, h, height)]
-    bands = torch.stack(rows, dim=1)  # (N,Y,w)
-    blocks = [bands[:, :, cells].amax(dim=2) for cells in _cells_of_blocks(left, right, w, width)]
-    return torch.stack(blocks, dim=2).flatten(1).T
-
-
-def _cells_of_blocks(start: float, stop: float, cells: int, side: int) -> Iterator[slice]:
-    """The cells that interpolation reads for each block along a side of pixels.
-
-    `side` pixels lie on the cells from `start` to `stop`. A thousandth of a cell more than each
-    pixel needs makes up for rounding.
-    """
-    for first, end in pairwise(_block_edges(side)):
-        lowest, highest = (
-            start + (pixel + 0.5) * (stop - start) / side - 0.5 for pixel in (first, end - 1)
-        )
-        begin = min(max(math.floor(lowest - 1e-3), 0), cells - 1)
-        yield slice(begin, max(math.floor(highest + 1e-3) + 2, begin + 1))
 
 
 def labels_by_strips(

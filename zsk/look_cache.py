@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from zsk import __version__
-from zsk.baselines.dense_clip import Windows
-from zsk.baselines.per_pixel_net import HeadMap, Places
+from zsk.baselines.per_pixel.dense_clip import Windows
+from zsk.baselines.per_pixel.per_pixel_net import HeadMap, Places
 from zsk.engine.network_settings import encoder_of
 from zsk.errors import UserError
 from zsk.files import remove_unfinished

@@ -53,7 +53,7 @@ class Ensemble:
         seen_penalty: ≥ 0, taken off the head's logits of seen classes, see `head_probabilities`.
         empty: what a proposal without a pixel has, see `geometric_ensemble`.
         penalty_on: "logits", or "probabilities", or "distances": see
-            `zsk.baselines.calibration`, of systems without masks in mode head.
+            `zsk.baselines.per_pixel.calibration`, of systems without masks in mode head.
     """
 
     mode: EnsembleMode = "ensemble"

@@ -10,13 +10,13 @@ from detectron2.utils.events import EventStorage
 from tiny_head import tiny_config
 from torch import nn
 
-from zsk.baselines.aspp_sum import AsppSum
-from zsk.baselines.cagnet_head import CaGNetHead
-from zsk.baselines.context_module import ContextModule
-from zsk.baselines.feature_classifier import FeatureClassifier
-from zsk.baselines.feature_generator import FeatureGenerator
-from zsk.baselines.known_classes import KnownClasses
-from zsk.baselines.position_module import PositionModule
+from zsk.baselines.generative.cagnet_head import CaGNetHead
+from zsk.baselines.generative.context_module import ContextModule
+from zsk.baselines.generative.feature_classifier import FeatureClassifier
+from zsk.baselines.generative.feature_generator import FeatureGenerator
+from zsk.baselines.generative.position_module import PositionModule
+from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.errors import UserError
 
 D = 8

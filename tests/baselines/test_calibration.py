@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zsk.baselines.calibration import calibrated_logits, calibrated_scores
+from zsk.baselines.per_pixel.calibration import calibrated_logits, calibrated_scores
 from zsk.regions import Ensemble
 
 SEEN = torch.tensor([True, True, False])

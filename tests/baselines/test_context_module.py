@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zsk.baselines.context_module import Context, ContextModule, DilatedContext
+from zsk.baselines.generative.context_module import Context, ContextModule, DilatedContext
 
 
 @pytest.mark.parametrize(

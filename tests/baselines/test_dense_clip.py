@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from dense_colours import DenseColours
 from tiny_clip import ColourEncoder
 
-from zsk.baselines.dense_clip import DenseClip, Windows, build_dense_clip, window_positions
+from zsk.baselines.per_pixel.dense_clip import (
+    DenseClip,
+    Windows,
+    build_dense_clip,
+    window_positions,
+)
 from zsk.errors import UserError
 
 RED, GREEN = torch.eye(3)[:2]

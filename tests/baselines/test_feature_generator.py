@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zsk.baselines.feature_generator import FeatureGenerator, mmd
+from zsk.baselines.generative.feature_generator import FeatureGenerator, mmd
 
 
 def test_mmd_by_hand():

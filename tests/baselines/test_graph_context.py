@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zsk.baselines.cell_generator import BANDWIDTHS
-from zsk.baselines.feature_generator import mmd
-from zsk.baselines.graph_context import GraphGenerator, node_features, segment_graph
+from zsk.baselines.generative.cell_generator import BANDWIDTHS
+from zsk.baselines.generative.feature_generator import mmd
+from zsk.baselines.generative.graph_context import GraphGenerator, node_features, segment_graph
 
 #     nodes, in the order of the classes: 0 and 1 of class 0, 2 of class 1, 3 of class 3;
 #     corners touch, so class 3 is one segment

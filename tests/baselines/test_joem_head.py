@@ -7,8 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from zsk.baselines.joem_head import JoEmHead, boundary_aware_regression, semantic_consistency
-from zsk.baselines.known_classes import KnownClasses
+from zsk.baselines.per_pixel.joem_head import (
+    JoEmHead,
+    boundary_aware_regression,
+    semantic_consistency,
+)
+from zsk.baselines.per_pixel.known_classes import KnownClasses
 
 
 def head_of(vectors, seen, dim):

@@ -20,8 +20,8 @@ from detectron2.layers import ShapeSpec
 from tiny_head import scored
 from torch import nn
 
-from zsk.baselines.query_head import ZSMaskFormerHead
-from zsk.baselines.transformer_decoder import TransformerDecoder
+from zsk.baselines.queries.query_head import ZSMaskFormerHead
+from zsk.baselines.queries.transformer_decoder import TransformerDecoder
 from zsk.conversion.hf_maskformer import renamed_head
 from zsk.proposals.class_scores import LinearScores, mlp
 from zsk.proposals.pixel_decoder import PixelDecoder

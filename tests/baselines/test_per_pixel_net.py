@@ -11,10 +11,10 @@ from tiny_head import build_backbone_and_head, tiny_config
 from torch import nn
 
 from zsk import label_map
-from zsk.baselines.dense_clip import DenseClip
-from zsk.baselines.per_pixel_net import PerPixelNet, ensemble_of_pixels
-from zsk.baselines.pixel_head import PixelHead
-from zsk.baselines.spnet_head import SPNetHead
+from zsk.baselines.per_pixel.dense_clip import DenseClip
+from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet, ensemble_of_pixels
+from zsk.baselines.per_pixel.pixel_head import PixelHead
+from zsk.baselines.per_pixel.spnet_head import SPNetHead
 from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.checkpoint import load_weights

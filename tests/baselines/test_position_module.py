@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from zsk.baselines.position_module import PositionModule, relative_positions
+from zsk.baselines.generative.position_module import PositionModule, relative_positions
 
 
 def test_encoding_by_hand():

@@ -9,8 +9,8 @@ from tiny_head import EMBED_DIM, build_backbone_and_head, tiny_config
 from torch import nn
 
 from zsk.backbones.build import build_backbone
-from zsk.baselines.aspp_sum import AsppSum
-from zsk.baselines.spnet_head import SPNetHead
+from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.spnet_head import SPNetHead
 from zsk.errors import UserError
 
 OPTS = (

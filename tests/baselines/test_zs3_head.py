@@ -9,11 +9,11 @@ from detectron2.utils.events import EventStorage
 from tiny_head import EMBED_DIM, FEATURES, build_backbone, texts, tiny_config
 from torch import nn
 
-from zsk.baselines.cell_generator import BANDWIDTHS, CellGenerator, drawn_layout
-from zsk.baselines.feature_generator import FeatureGenerator, mmd
-from zsk.baselines.known_classes import KnownClasses
-from zsk.baselines.per_pixel_net import PerPixelNet
-from zsk.baselines.zs3_head import ZS3Head
+from zsk.baselines.generative.cell_generator import BANDWIDTHS, CellGenerator, drawn_layout
+from zsk.baselines.generative.feature_generator import FeatureGenerator, mmd
+from zsk.baselines.generative.zs3_head import ZS3Head
+from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.engine.solver import build_optimizer
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary

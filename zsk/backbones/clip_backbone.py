@@ -100,14 +100,6 @@ class ClipBackbone(Backbone):
         """(B,3,H,W) normalised -> the levels of `see`."""
         return dict(self.see(pixels).levels)
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {
-            name: ShapeSpec(
-                channels=self._out_feature_channels[name], stride=self._out_feature_strides[name]
-            )
-            for name in self._out_features
-        }
-
 
 def _whole_stride(name: str, stride: float) -> int:
     if stride != int(stride):

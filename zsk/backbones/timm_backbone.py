@@ -75,14 +75,6 @@ class TimmBackbone(Backbone):
                 features["head"] = self.head(features["res5"])
         return {name: features[name] for name in self._out_features}
 
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        return {
-            name: ShapeSpec(
-                channels=self._out_feature_channels[name], stride=self._out_feature_strides[name]
-            )
-            for name in self._out_features
-        }
-
     def train(self, mode: bool = True) -> "TimmBackbone":
         super().train(mode)
         if self.freeze == "all":

@@ -20,21 +20,21 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from zsk.proposals.build import check_settings
-from zsk.proposals.build_features import build_aspp_features, check_norm_width
-from zsk.vocabulary import ignore_label
-
-from .aspp_sum import AsppSum
-from .cell_generator import NO_CLASS, CellGenerator, LayoutGenerator, drawn_layout
-from .feature_generator import FeatureGenerator
-from .graph_context import GraphGenerator
-from .known_classes import KnownClasses
-from .pixel_head import (
+from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
     cell_labels,
     check_one_feature,
     no_gradient,
 )
+from zsk.proposals.build import check_settings
+from zsk.proposals.build_features import build_aspp_features, check_norm_width
+from zsk.vocabulary import ignore_label
+
+from .cell_generator import NO_CLASS, CellGenerator, LayoutGenerator, drawn_layout
+from .feature_generator import FeatureGenerator
+from .graph_context import GraphGenerator
 
 INIT_STD = 0.01  # of the classifier
 

@@ -15,17 +15,9 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from zsk.errors import UserError
-from zsk.proposals.build import check_settings
-from zsk.vocabulary import ignore_label
-
-from .adversarial_losses import adversarial_losses, mean
-from .aspp_sum import AsppSum
-from .context_module import Context, ContextModule
-from .feature_classifier import FeatureClassifier
-from .feature_generator import FeatureGenerator, build_generator
-from .known_classes import KnownClasses
-from .pixel_head import (
+from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
     cell_labels,
     check_one_feature,
@@ -33,6 +25,14 @@ from .pixel_head import (
     no_gradient,
     with_maximum,
 )
+from zsk.errors import UserError
+from zsk.proposals.build import check_settings
+from zsk.vocabulary import ignore_label
+
+from .adversarial_losses import adversarial_losses, mean
+from .context_module import Context, ContextModule
+from .feature_classifier import FeatureClassifier
+from .feature_generator import FeatureGenerator, build_generator
 from .position_module import PositionModule
 
 # weights of published code

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from zsk.baselines.per_pixel.pixel_head import labelled_cross_entropy
+
 from .feature_classifier import FeatureClassifier
 from .feature_generator import mmd
-from .pixel_head import labelled_cross_entropy
 
 CLASS_WEIGHT = 0.25  # of the classes of generated features
 MMD_WEIGHT = 50.0

@@ -1,0 +1,1 @@
+"""Heads of the per-pixel meta-architecture that learn from generated features."""

@@ -1,0 +1,1 @@
+"""The meta-architecture without masks, what its heads share, and those that compare with text."""

@@ -1,0 +1,1 @@
+"""Masks from queries: ZS-MaskFormer and MaskFormer."""
