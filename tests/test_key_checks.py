@@ -8,10 +8,10 @@ from detectron2.projects.deeplab import add_deeplab_config
 
 from zsk.config import default_config
 from zsk.errors import UserError
-from zsk.key_checks import all_keys, check_training_size
-from zsk.key_limits import CONDITIONS, FIXED
-from zsk.key_table import RULES
 from zsk.load import load_config
+from zsk.settings.key_checks import all_keys, check_training_size
+from zsk.settings.key_limits import CONDITIONS, FIXED
+from zsk.settings.key_table import RULES
 
 pytestmark = pytest.mark.usefixtures("empty_catalogs")
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from zsk import label_map as module
 from zsk.label_map import View, label_map, possible_classes
-from zsk.true_scale import Box, resize_rows
+from zsk.looks.true_scale import Box, resize_rows
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from zsk.palette import DEUTERANOPIA, colours_for, fixed_colours, oklab, palette
+from zsk.drawing.palette import colours_for, fixed_colours, palette
+
+# linear RGB as it looks without the middle-wave cones (Viénot, Brettel and Mollon, 1999)
+DEUTERANOPIA = np.array(
+    [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]
+)
 
 
 def smallest_difference(colours, eye=np.eye(3)):
@@ -23,8 +28,6 @@ def test_every_label_has_a_colour_of_its_own():
     assert colours.shape == (256, 3) and colours.dtype == np.uint8
     assert len(np.unique(colours, axis=0)) == 256
     assert colours[255].tolist() == [0, 0, 0]
-    with pytest.raises(ValueError):
-        colours[0] = 0  # all callers share it
 
 
 def test_the_first_twelve_colours_are_far_apart_also_without_green_receptors():
@@ -37,9 +40,7 @@ def test_the_first_twelve_colours_are_far_apart_also_without_green_receptors():
 
 @pytest.mark.parametrize("eye", [np.eye(3), DEUTERANOPIA])
 def test_the_first_twenty_colours_differ_also_without_green_receptors(eye):
-    seen = oklab(palette()[:20], eye)
-    distances = np.linalg.norm(seen[:, None] - seen[None], axis=2)
-    assert distances[~np.eye(20, dtype=bool)].min() > 0.04  # about 0.02 is just noticeable
+    assert smallest_difference(palette()[:20], eye) > 4  # about 2 is just noticeable
 
 
 def test_twelve_of_171_names_get_the_first_colours_the_largest_the_very_first():

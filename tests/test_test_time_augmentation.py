@@ -4,9 +4,9 @@ import torch
 from detectron2.config import get_cfg
 
 from zsk.config import add_zsk_config
+from zsk.looks.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
+from zsk.looks.true_scale import Box
 from zsk.regions import Regions, RegionScores
-from zsk.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
-from zsk.true_scale import Box
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

@@ -8,10 +8,10 @@ from detectron2.config import get_cfg
 from zsk import label_map
 from zsk.config import add_zsk_config
 from zsk.errors import UserError
+from zsk.looks.test_time_augmentation import with_test_time_augmentation
+from zsk.looks.tiles import ZSKNetInTiles
+from zsk.looks.true_scale import Box
 from zsk.regions import Regions, RegionScores
-from zsk.test_time_augmentation import with_test_time_augmentation
-from zsk.tiles import ZSKNetInTiles
-from zsk.true_scale import Box
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

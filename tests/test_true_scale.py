@@ -15,9 +15,9 @@ from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
 from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.label_map import View, label_map
+from zsk.looks.true_scale import Box, photo_box, resize_rows, whole_cells
 from zsk.proposals.outputs import Proposals
 from zsk.regions import Ensemble
-from zsk.true_scale import Box, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from zsk.cli import options, video, webcam
+from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.palette import fixed_colours
 from zsk.video import FrameLabels, FramePainter, enlarged_labels, segment_video
 from zsk.video_files import VideoReader, VideoWriter
 from zsk.vocabulary import Vocabulary

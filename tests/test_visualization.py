@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zsk.drawing.palette import palette
 from zsk.errors import UserError
-from zsk.palette import palette
 from zsk.visualization import draw_overlay, draw_segmentation, label_image, pixel_shares
 
 NAMES = ("cat", "sofa", "wall")

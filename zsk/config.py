@@ -49,7 +49,7 @@ def add_zsk_config(cfg: CfgNode) -> None:
 
 
 def _add_data_config(cfg: CfgNode) -> None:
-    # what Detectron2 would let choose and ZSK-Net does not: zsk/key_table.py
+    # what Detectron2 would let choose and ZSK-Net does not: zsk/settings/key_table.py
     cfg.INPUT.FORMAT = "RGB"
     cfg.INPUT.CROP.TYPE = "absolute"
     cfg.INPUT.CROP.SIZE = [512, 512]

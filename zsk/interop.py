@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from zsk.coco import outlines
+from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.palette import fixed_colours
 
 if TYPE_CHECKING:
     from zsk.segmentation import Segmentation

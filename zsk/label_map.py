@@ -7,15 +7,15 @@ affordable and scores of K x H x W never exist.
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from zsk.looks.true_scale import Box, resize_rows
 from zsk.progress import progress
-from zsk.true_scale import Box, resize_rows
 
 BLOCK = 32  # pixels along a side
 FEW_CLASSES = 64

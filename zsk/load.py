@@ -14,13 +14,13 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from fvcore.common.config import BASE_KEY
 
 from zsk.config import default_config
-from zsk.config_file import SafeConfig, flat, own_content
 from zsk.data.builtin import register_builtin
 from zsk.data.split_file import register_split_file
 from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
-from zsk.key_checks import all_keys, check_read, check_together, check_values, was_dumped
 from zsk.resources import find_resource
+from zsk.settings.config_file import SafeConfig, flat, own_content
+from zsk.settings.key_checks import all_keys, check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys

@@ -26,13 +26,13 @@ from zsk.engine.network_settings import encoder_of
 from zsk.errors import UserError
 from zsk.files import remove_unfinished
 from zsk.input_image import ImageLike, rgb_array
-from zsk.key_checks import all_keys
+from zsk.looks.tiles import Tile
+from zsk.looks.true_scale import Box
 from zsk.regions import Regions
 from zsk.safe_load import SUFFIX, read_file, save_file
 from zsk.segmentation import Segmentation
 from zsk.segmenter import ClassNames, Photo, Segmenter
-from zsk.tiles import Tile
-from zsk.true_scale import Box
+from zsk.settings.key_checks import all_keys
 
 FORMAT = 1  # to be raised when the same model and photo give another look
 _KINDS: dict[str, Any] = {

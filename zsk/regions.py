@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from zsk.true_scale import Box
+from zsk.looks.true_scale import Box
 
 EnsembleMode = Literal["ensemble", "head", "clip"]
 ClassLogits = Callable[[Tensor, Tensor], Tensor]

@@ -35,9 +35,9 @@ from zsk.load import (
     load_config,
     trained_names,
 )
+from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.resources import find_resource
 from zsk.segmentation import Segmentation
-from zsk.test_time_augmentation import with_test_time_augmentation
 from zsk.vocabulary import Vocabulary, ignore_label
 from zsk.words import Words
 

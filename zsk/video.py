@@ -16,9 +16,9 @@ from PIL import Image
 
 from zsk.drawing.legend import Entry, draw_legend
 from zsk.drawing.overlay import OPACITY, draw_overlay
+from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
 from zsk.files import remove_unfinished
-from zsk.palette import fixed_colours
 from zsk.progress import progress
 from zsk.segmenter import ClassNames, Segmenter
 from zsk.video_files import VideoReader, VideoWriter, check_ending

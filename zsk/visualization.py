@@ -13,7 +13,7 @@ from PIL import Image
 
 from zsk.drawing.legend import Entry, draw_legend
 from zsk.drawing.overlay import DIM_BELOW, OPACITY, draw_overlay, has_class, is_unsure
-from zsk.palette import colours_for, palette
+from zsk.drawing.palette import colours_for, palette
 from zsk.vocabulary import IGNORE_LABEL, label_dtype
 
 __all__ = ["draw_overlay", "draw_segmentation", "label_image", "pixel_shares"]

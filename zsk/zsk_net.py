@@ -17,14 +17,6 @@ from torch import Tensor, nn
 from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
 from zsk.backbones.clip_backbone import ClipBackbone
-from zsk.batched_inputs import (
-    Record,
-    groups_of_one_size,
-    labels_of_record,
-    padded_images,
-    padded_labels,
-    shared_vocabulary,
-)
 from zsk.classification.build import encoder_of
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
 from zsk.classification.sight import Sight
@@ -36,10 +28,18 @@ from zsk.classification.text_classifier import (
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
 from zsk.label_map import View
+from zsk.looks.batched_inputs import (
+    Record,
+    groups_of_one_size,
+    labels_of_record,
+    padded_images,
+    padded_labels,
+    shared_vocabulary,
+)
+from zsk.looks.true_scale import feature_strides, photo_box, resize_rows, whole_cells
 from zsk.proposals.criterion import SetCriterion, build_criterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, RegionScores, name_regions
-from zsk.true_scale import feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary, ignore_label
 
 

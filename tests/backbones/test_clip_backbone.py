@@ -14,8 +14,8 @@ from zsk.engine.network_settings import IMAGE_TOWER, check_network_settings, tow
 from zsk.engine.settings import changes
 from zsk.errors import UserError
 from zsk.export.look import FixedLook
-from zsk.key_checks import check_together
-from zsk.true_scale import Box
+from zsk.looks.true_scale import Box
+from zsk.settings.key_checks import check_together
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

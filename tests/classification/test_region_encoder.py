@@ -7,7 +7,7 @@ from tiny_clip import ColourEncoder
 from zsk.classification import region_encoder
 from zsk.classification.region_encoder import CropEncoder, OnePassEncoder, build_region_encoder
 from zsk.errors import UserError
-from zsk.true_scale import Box
+from zsk.looks.true_scale import Box
 
 KINDS = pytest.mark.parametrize("kind", [CropEncoder, OnePassEncoder])
 

@@ -18,8 +18,8 @@ from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.export import formats
 from zsk.export.words import write_words
-from zsk.test_time_augmentation import ZSKNetWithTTA
-from zsk.tiles import ZSKNetInTiles
+from zsk.looks.test_time_augmentation import ZSKNetWithTTA
+from zsk.looks.tiles import ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
 
 PHOTO = str(Path(skimage.__file__).parent / "data" / "chelsea.png")

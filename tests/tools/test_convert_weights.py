@@ -26,16 +26,16 @@ from tiny_clip import make_tiny_clip, save_tiny_clip
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
 from zsk.cli import convert as convert_program
-from zsk.config_file import flat
 from zsk.conversion.conversion import Options
 from zsk.conversion.hf_maskformer import renamed_head
 from zsk.conversion.sources import convert
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
-from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary, load_config
 from zsk.proposals.build import build_stage
+from zsk.settings.config_file import flat
+from zsk.settings.key_checks import all_keys
 
 SIDES = ("MIN_SIZE_TEST", "MAX_SIZE_TEST")
 

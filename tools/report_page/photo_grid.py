@@ -16,8 +16,8 @@ from PIL import Image
 from zsk.data.images import IMAGE_SUFFIXES, read_image
 from zsk.data.label_checks import check_label
 from zsk.data.label_files import read_label
+from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.palette import fixed_colours
 from zsk.visualization import draw_overlay
 from zsk.vocabulary import Vocabulary
 

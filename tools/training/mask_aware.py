@@ -22,7 +22,7 @@ from training.student import LossOf, OnePassStudent, Record
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.data.targets import Segments, segments_from_sem_seg
-from zsk.true_scale import resize_rows
+from zsk.looks.true_scale import resize_rows
 from zsk.vocabulary import ignore_label
 from zsk.zsk_net import ZSKNet
 

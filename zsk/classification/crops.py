@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import masks_to_boxes
 
-from zsk.true_scale import Box, resize_rows
+from zsk.looks.true_scale import Box, resize_rows
 
 from .encoder import VisionLanguageEncoder
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zsk.errors import UserError
-from zsk.true_scale import Box, resize_rows
+from zsk.looks.true_scale import Box, resize_rows
 
 from .crops import cut
 from .encoder import VisionLanguageEncoder

@@ -18,10 +18,10 @@ from zsk.export.words import words_of, write_words
 from zsk.files import user_path
 from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
+from zsk.looks.test_time_augmentation import ZSKNetWithTTA
+from zsk.looks.tiles import ZSKNetInTiles
 from zsk.segmenter import DEFAULT_CONFIG, Segmenter
 from zsk.terminal import say
-from zsk.test_time_augmentation import ZSKNetWithTTA
-from zsk.tiles import ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
 from zsk.words import option_words
 from zsk.zsk_net import ZSKNet

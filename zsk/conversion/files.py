@@ -18,12 +18,12 @@ from torch import nn
 from zsk.backbones.build import build_backbone
 from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
-from zsk.config_file import SafeConfig
 from zsk.engine.network_settings import CLASSES, NETWORK_KEYS, text_space
 from zsk.errors import UserError
 from zsk.files import replacing
-from zsk.key_checks import all_keys, check_values
 from zsk.safe_load import save_file
+from zsk.settings.config_file import SafeConfig
+from zsk.settings.key_checks import all_keys, check_values
 
 from .conversion import Conversion
 

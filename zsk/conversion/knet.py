@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from zsk.config_file import read_config
 from zsk.resources import find_resource
+from zsk.settings.config_file import read_config
 
 from .conversion import Conversion, Options, Weights, count, shape, translate
 

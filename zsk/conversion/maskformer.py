@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from zsk.config_file import flat
 from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import get_split
 from zsk.errors import UserError
+from zsk.settings.config_file import flat
 
 from .conversion import Conversion, Options, Weights, count, shape, translate
 from .resnet import resnet_config

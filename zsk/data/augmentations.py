@@ -142,7 +142,7 @@ def eval_augmentations(min_size: int, max_size: int, multiple: int = 1) -> list[
 def eval_resize(cfg: CfgNode) -> list[Any]:
     """The resize of INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and SIDE_MULTIPLE_TEST.
 
-    None with TEST.AUG.ENABLED: `zsk.test_time_augmentation` resizes the photo itself.
+    None with TEST.AUG.ENABLED: `zsk.looks.test_time_augmentation` resizes the photo itself.
     """
     if cfg.TEST.AUG.ENABLED:
         return []

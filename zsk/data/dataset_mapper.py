@@ -18,7 +18,7 @@ from zsk.data.images import read_oriented_image
 from zsk.data.label_checks import check_label
 from zsk.data.labels import read_joint_label
 from zsk.data.vocabularies import get_vocabulary
-from zsk.true_scale import grid_of_cells
+from zsk.looks.true_scale import grid_of_cells
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label, label_dtype
 
 MEANS = (30.0, 225.0)  # of the new colour of a channel

@@ -12,7 +12,7 @@ from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.files import text_lines
-from zsk.strict_yaml import check_keys, read_yaml, typed
+from zsk.settings.strict_yaml import check_keys, read_yaml, typed
 from zsk.vocabulary import Vocabulary
 
 PARTS = ("train", "val")

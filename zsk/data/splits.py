@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zsk.errors import UserError
-from zsk.strict_yaml import read_yaml
+from zsk.settings.strict_yaml import read_yaml
 from zsk.vocabulary import Vocabulary
 
 SPLITS = ("coco_stuff", "synthetic_objects", "synthetic_stuff", "voc")

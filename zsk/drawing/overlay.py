@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from zsk.drawing.fonts import note_missing
+from zsk.drawing.palette import colours_for
 from zsk.drawing.region_names import resample, write_names
 from zsk.errors import UserError
-from zsk.palette import colours_for
 from zsk.vocabulary import ignore_label
 
 OPACITY = 0.6  # of the class colour, the rest is the photo in grey

@@ -17,8 +17,8 @@ from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
-from zsk.key_checks import all_keys
 from zsk.load import default_vocabulary
+from zsk.settings.key_checks import all_keys
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from detectron2.modeling import build_model
 from torch import Tensor, nn
 
 from zsk.answer import Answer, normalised
-from zsk.batched_inputs import Record
 from zsk.data.pseudo_labels import Guess, Rule, annealed_weights, best_unseen, kept_guesses
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.label_map import strips_of_rows
+from zsk.looks.batched_inputs import Record
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import Vocabulary, ignore_label
 

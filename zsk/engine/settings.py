@@ -14,9 +14,9 @@ from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
-from zsk.key_checks import all_keys
 from zsk.load import config_hash
 from zsk.protocol import PROTOCOL, protocol_of
+from zsk.settings.key_checks import all_keys
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
 NOT_OF_TRAINING = (

@@ -22,10 +22,10 @@ from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
-from zsk.key_checks import check_training_size
+from zsk.looks.test_time_augmentation import with_test_time_augmentation
+from zsk.looks.true_scale import feature_strides
 from zsk.protocol import INDUCTIVE
-from zsk.test_time_augmentation import with_test_time_augmentation
-from zsk.true_scale import feature_strides
+from zsk.settings.key_checks import check_training_size
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from detectron2.utils import comm
 
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
 from zsk.evaluation.report import write_json
-from zsk.true_scale import Box, resize_rows
+from zsk.looks.true_scale import Box, resize_rows
 from zsk.vocabulary import IGNORE_LABEL, ignore_label
 
 logger = logging.getLogger(__name__)

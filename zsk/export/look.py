@@ -15,8 +15,8 @@ from zsk.classification.crops import MASKS_AT_ONCE, tight_boxes
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.classification.region_encoder import BackboneRegions, CropEncoder, RegionEncoder
 from zsk.classification.sight import Sight
+from zsk.looks.true_scale import resize_rows
 from zsk.proposals.class_scores import LinearScores
-from zsk.true_scale import resize_rows
 from zsk.zsk_net import ZSKNet
 
 from .resize import antialiased, plain_bicubic

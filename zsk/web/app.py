@@ -18,9 +18,9 @@ from PIL import Image
 
 from zsk.data.images import displayed, explained
 from zsk.drawing.overlay import OPACITY
+from zsk.drawing.palette import colours_for
 from zsk.drawing.region_names import places
 from zsk.load import default_vocabulary, has_fixed_classes
-from zsk.palette import colours_for
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
 from zsk.segmenter import Segmenter
 from zsk.web.photos import Entry, Photos, Refused

@@ -12,7 +12,7 @@ from benchmark.accuracy.rows import CURVES, Definition, Grid, Row, Start, Table
 from benchmark.accuracy.sections import GRID, QUICK, ROW, START, TABLE, TOP, read_section
 
 from zsk.errors import UserError
-from zsk.strict_yaml import read_yaml
+from zsk.settings.strict_yaml import read_yaml
 
 
 def read_definition(

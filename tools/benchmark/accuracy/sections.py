@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zsk.errors import UserError
-from zsk.strict_yaml import check_keys, typed
+from zsk.settings.strict_yaml import check_keys, typed
 
 # the keys of each section, with their types
 TABLE: dict[str, type] = {"title": str, "plot": str, "rows": list, "settings": dict}

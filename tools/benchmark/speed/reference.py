@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zsk.batched_inputs import Record
-from zsk.true_scale import resize_rows
+from zsk.looks.batched_inputs import Record
+from zsk.looks.true_scale import resize_rows
 
 
 @torch.no_grad()

@@ -17,9 +17,9 @@ from PIL import Image
 from skimage import data
 from torch import nn
 
-from zsk.batched_inputs import Record
 from zsk.engine.solver import build_optimizer
 from zsk.load import load_config
+from zsk.looks.batched_inputs import Record
 from zsk.segmenter import Segmenter
 from zsk.vocabulary import Vocabulary
 

@@ -21,7 +21,9 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from zsk.answer import PixelAnswer
-from zsk.batched_inputs import (
+from zsk.classification.build import build_encoder
+from zsk.classification.text_classifier import TextClassifier, build_text_classifier
+from zsk.looks.batched_inputs import (
     Record,
     groups_of_one_size,
     look_and_label,
@@ -30,11 +32,9 @@ from zsk.batched_inputs import (
     padded_weights,
     shared_vocabulary,
 )
-from zsk.classification.build import build_encoder
-from zsk.classification.text_classifier import TextClassifier, build_text_classifier
+from zsk.looks.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.proposals.masks import resize_masks
 from zsk.regions import Ensemble, geometric_ensemble
-from zsk.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.vocabulary import Vocabulary
 
 from .build_per_pixel import build_fcn, check_options

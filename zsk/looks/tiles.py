@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from zsk.answer import Answer, PixelAnswer
-from zsk.batched_inputs import Record, look_and_label
 from zsk.errors import UserError
 from zsk.label_map import finite, votes
+from zsk.looks.batched_inputs import Record, look_and_label
+from zsk.looks.true_scale import Box, resize_rows
 from zsk.regions import Regions
-from zsk.true_scale import Box, resize_rows
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

@@ -12,7 +12,7 @@ from fvcore.common.config import BASE_KEY
 
 from zsk.config import default_config
 from zsk.errors import UserError
-from zsk.strict_yaml import read_yaml
+from zsk.settings.strict_yaml import read_yaml
 
 
 class SafeConfig(CfgNode):

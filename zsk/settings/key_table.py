@@ -1,6 +1,6 @@
 """Which configuration keys work, and with what values.
 
-A key of Detectron2 without a rule is fixed: nothing would read another value (`zsk.key_limits`).
+A key of Detectron2 without a rule is fixed: nothing would read another value (`key_limits.py`).
 """
 
 from __future__ import annotations

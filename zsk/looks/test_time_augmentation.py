@@ -11,8 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from zsk.answer import Answer
 from zsk.data.augmentations import eval_augmentations
 from zsk.errors import UserError
+from zsk.looks.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.regions import Regions
-from zsk.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 

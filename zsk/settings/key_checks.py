@@ -10,10 +10,10 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.projects.deeplab import add_deeplab_config
 
 from zsk.config import default_config
-from zsk.config_file import flat
 from zsk.errors import UserError
-from zsk.key_limits import CONDITIONS, FIXED
-from zsk.key_table import RULES
+from zsk.settings.config_file import flat
+from zsk.settings.key_limits import CONDITIONS, FIXED
+from zsk.settings.key_table import RULES
 
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
 

@@ -52,7 +52,7 @@ def padded_labels(
     """The label maps (H,W) of B records as (B,H',W'), padded with the ignore label.
 
     H' and W' are those of the images, rounded up to multiples of `stride` as maps are
-    (`zsk.true_scale`).
+    (`zsk.looks.true_scale`).
     """
     ignore = ignore_label(len(records[0]["vocabulary"]))
     labels = [record[key].to(device) for record in records]

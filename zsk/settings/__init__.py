@@ -1,0 +1,1 @@
+"""What a configuration may hold: files, values, and keys that go together."""
