@@ -19,15 +19,8 @@ def build_feature_map(
     if len(head.IN_FEATURES) == 1:
         check_norm_width(head.NORM, "KERNELS.DIM", dim)
         return build_aspp_features(head, input_shape, dim)
-    check_pyramid(head, input_shape)
     check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
-    return PixelDecoder(
-        input_shape,
-        in_features=head.IN_FEATURES,
-        conv_dim=head.CONVS_DIM,
-        mask_dim=dim,
-        norm=head.NORM,
-    )
+    return build_pyramid(head, input_shape, conv_dim=head.CONVS_DIM, mask_dim=dim)
 
 
 def build_aspp_features(
@@ -51,8 +44,14 @@ def build_aspp_features(
     )
 
 
-def check_pyramid(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
-    """Raises UserError unless all IN_FEATURES are there, finest first."""
+def build_pyramid(
+    head: CfgNode, input_shape: Mapping[str, ShapeSpec], *, conv_dim: int, mask_dim: int
+) -> PixelDecoder:
+    """The feature pyramid over IN_FEATURES of `head`, MODEL.SEM_SEG_HEAD.
+
+    Raises:
+        UserError: unless all of them are there, finest first.
+    """
     names = list(head.IN_FEATURES)
     key = f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {names}"
     if not names:
@@ -66,6 +65,9 @@ def check_pyramid(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     strides = [int(input_shape[name].stride or 1) for name in names]
     if strides != sorted(strides):
         raise UserError(f"{key}, of strides {strides}: put the finest first, the coarsest last")
+    return PixelDecoder(
+        input_shape, in_features=names, conv_dim=conv_dim, mask_dim=mask_dim, norm=head.NORM
+    )
 
 
 def check_norm_width(norm: str, key: str, width: int) -> None:

@@ -15,13 +15,14 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
+from zsk.errors import UserError
 from zsk.proposals.build import build_vector_scores
+from zsk.proposals.build_features import build_pyramid, check_norm_width
 from zsk.proposals.class_scores import ClassScores, mlp
 from zsk.proposals.masks import convolve_kernels
 from zsk.proposals.outputs import Proposals
 from zsk.proposals.pixel_decoder import PixelDecoder
 
-from .build_query_head import build_pixel_decoder, build_transformer_decoder, check_query_settings
 from .transformer_decoder import TransformerDecoder
 
 
@@ -61,14 +62,26 @@ class ZSMaskFormerHead(nn.Module):
     def from_config(
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
-        settings = cfg.MODEL.MASK_FORMER
-        check_query_settings(cfg, input_shape)
+        settings, head = cfg.MODEL.MASK_FORMER, cfg.MODEL.SEM_SEG_HEAD
+        _check(settings, head, input_shape)
+        pixel_decoder = build_pyramid(
+            head, input_shape, conv_dim=settings.CONV_DIM, mask_dim=settings.MASK_DIM
+        )
+        memory = head.IN_FEATURES[-1]
         return {
-            "pixel_decoder": build_pixel_decoder(cfg, input_shape),
-            "transformer_decoder": build_transformer_decoder(cfg, input_shape),
-            "memory_feature": cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES[-1],
+            "pixel_decoder": pixel_decoder,
+            "transformer_decoder": TransformerDecoder(
+                int(input_shape[memory].channels or 0),
+                num_queries=settings.NUM_QUERIES,
+                dim=settings.DIM,
+                num_layers=settings.NUM_LAYERS,
+                num_heads=settings.NUM_HEADS,
+                dim_feedforward=settings.DIM_FEEDFORWARD,
+                dropout=settings.DROPOUT,
+            ),
+            "memory_feature": memory,
             "mask_embed": mlp(settings.DIM, [settings.DIM, settings.DIM], settings.MASK_DIM),
-            "class_scores": build_vector_scores(cfg.MODEL.SEM_SEG_HEAD, settings.DIM, embed_dim),
+            "class_scores": build_vector_scores(head, settings.DIM, embed_dim),
         }
 
     def forward(self, features: Mapping[str, Tensor]) -> list[Proposals]:
@@ -85,3 +98,23 @@ class ZSMaskFormerHead(nn.Module):
     def class_logits(self, embeddings: Tensor, text: Tensor, stage: int = -1) -> Tensor:
         """Embeddings (…,N,E), text (K,E) -> logits (…,N,K+1) float32, the same for every layer."""
         return self.class_scores(embeddings, text)
+
+
+def _check(settings: CfgNode, head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
+    """Raises UserError for features that are not read, and widths that do not go together."""
+    if "head" in input_shape:
+        raise UserError(  # distributed training stops at parameters without a gradient
+            "MODEL.RESNETS.OUT_FEATURES asks for head, but ZSMaskFormerHead does not read it: "
+            "take it out"
+        )
+    if head.CLASS_FEATURES:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.CLASS_FEATURES is {list(head.CLASS_FEATURES)}, but "
+            "ZSMaskFormerHead scores its queries: set it to []"
+        )
+    if settings.DIM % 4 or settings.DIM % settings.NUM_HEADS:
+        raise UserError(
+            f"MODEL.MASK_FORMER.DIM is {settings.DIM}, but has to be a multiple of 4 and of "
+            f"MODEL.MASK_FORMER.NUM_HEADS {settings.NUM_HEADS}"
+        )
+    check_norm_width(head.NORM, "MASK_FORMER.CONV_DIM", settings.CONV_DIM)
