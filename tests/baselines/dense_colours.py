@@ -13,6 +13,6 @@ class DenseColours(ColourEncoder):
         super().__init__(input_size)
         self.seen = []
 
-    def _dense_features(self, pixels):
+    def _dense_features(self, pixels, attention):
         self.seen.append(tuple(pixels.shape))
         return F.avg_pool2d(pixels[None], 2)[0]

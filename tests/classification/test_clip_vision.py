@@ -6,6 +6,7 @@ from detectron2.modeling import build_model
 from tiny_head import tiny_config
 from torch.nn import functional as F
 
+from zsk.baselines.per_pixel.dense_clip import build_dense_clip
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
@@ -104,13 +105,13 @@ def test_queries_attend_to_queries_and_keys_to_keys_by_hand():
     torch.testing.assert_close(features.flatten(1).T, expected)
 
 
-def test_self_self_attention_is_for_transformers(weights, encoder):
+def test_self_self_attention_is_for_transformers(encoder):
     if is_resnet(encoder):
-        with pytest.raises(UserError, match="ATTENTION is qq_kk, but .* has value only"):
-            build_encoder(weights, dense_attention="qq_kk")
+        with pytest.raises(UserError, match="ATTENTION is qq_kk, but .* with value only"):
+            build_dense_clip(encoder, "qq_kk")
     else:
         photo = random_photo(SIDE, SIDE)
-        other = build_encoder(weights, dense_attention="qq_kk").encode_dense(photo)
+        other = encoder.encode_dense(photo, "qq_kk")
         assert not torch.allclose(other, encoder.encode_dense(photo), atol=0.01)
 
 

@@ -71,9 +71,8 @@ def encode_regions(encoder: VisionLanguageEncoder, folder: Path) -> tuple[Tensor
         ids, counts = sem_seg.unique(return_counts=True)
         occurring.update(ids.tolist())
         kept = ids[(counts >= SMALLEST_SHARE * sem_seg.numel()) & (ids != IGNORE_LABEL)]
-        mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
         masks = (sem_seg == kept[:, None, None]).to(encoder.device)
-        pixels = ((image - mean) / std).to(encoder.device)
+        pixels = encoder.normalised(image).to(encoder.device)
         features.append(encoder.encode_image(masked_crops(pixels, masks, encoder)))
         labels.append(kept)
     occurring.discard(IGNORE_LABEL)

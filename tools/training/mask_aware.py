@@ -95,7 +95,7 @@ def loss_by_masks(
     names, numbers = text[~held_out], (~held_out).cumsum(dim=0) - 1
 
     def loss_of(record: Record, generator: torch.Generator) -> Tensor | None:
-        pixels = normalised(encoder, record["image"])
+        pixels = encoder.normalised(record["image"]).to(encoder.device)
         segments = labelled_segments(record, held_out)
         regions = propose(record, segments).to(pixels.device)
         regions = regions[regions.flatten(1).float().mean(dim=1) >= MIN_SHARE]
@@ -118,12 +118,6 @@ def labelled_segments(record: Record, left_out: Tensor) -> Segments:
     return segments._replace(labels=segments.labels[kept], masks=segments.masks[kept])
 
 
-def normalised(encoder: ClipEncoder, image: Tensor) -> Tensor:
-    """(3,H,W) RGB in 0–255 → float32 as the encoder takes it, on its device."""
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
-    return ((image.float() - mean) / std).to(encoder.device)
-
-
 @torch.no_grad()
 def naming(
     student: Callable[[Tensor, Tensor], Tensor],
@@ -138,7 +132,7 @@ def naming(
     for record in tqdm(records, "naming segments"):
         segments = labelled_segments(record, nothing)
         if len(segments.masks):
-            pixels = normalised(encoder, record["image"])
+            pixels = encoder.normalised(record["image"]).to(encoder.device)
             rows = student(pixels, segments.masks.to(pixels.device))
             found = (rows @ text.T).argmax(dim=1).cpu()
             for name, true in zip(found.tolist(), segments.labels.tolist()):

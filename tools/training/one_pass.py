@@ -56,8 +56,7 @@ def teach(
         sem_seg, ignore: see `draw_regions`.
         generator: on the CPU.
     """
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
-    pixels = (image.float() - mean) / std
+    pixels = encoder.normalised(image)
     masks = draw_regions(pixels, sem_seg, REGIONS, generator, ignore).to(encoder.device)
     pixels = pixels.to(encoder.device)
     if not len(masks):

@@ -69,11 +69,10 @@ def _segment_crops(
     encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The crop (3,S,S) and the label () of every segment."""
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     for record in records:
         segments = segments_from_sem_seg(record["sem_seg"], ignore_label(len(record["vocabulary"])))
         if len(segments.labels):
-            pixels = ((record["image"] - mean) / std).to(encoder.device)
+            pixels = encoder.normalised(record["image"]).to(encoder.device)
             masks = segments.masks.to(encoder.device)
             yield from zip(masked_crops(pixels, masks, encoder), segments.labels)
 

@@ -14,8 +14,6 @@ import torch
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
 
-from zsk.errors import UserError
-
 from .encoder import VisionLanguageEncoder
 
 ENCODER_REGISTRY = Registry("ENCODER")
@@ -56,7 +54,6 @@ def build_encoder(
     device: torch.device | str = "cpu",
     *,
     temperature: float = 0.0,
-    dense_attention: str = "value",
     **options: int,
 ) -> VisionLanguageEncoder:
     """The encoder that `name` stands for, on `device`. Nothing is downloaded.
@@ -67,12 +64,10 @@ def build_encoder(
             "openai:file" says that the file is of OpenAI's model class, where it cannot be told.
             "vectors:FILE,FILE" are word vectors, see `VectorEncoder`.
         temperature: τ, the factor on cosines; 0 takes the encoder's own.
-        dense_attention: see MODEL.PER_PIXEL.ATTENTION.
         options: one_pass_size, see ClipEncoder; the embedded encoder ignores it.
 
     Raises:
-        UserError: the packages or the weights are missing or unreadable, or the encoder has no
-            such attention.
+        UserError: the packages or the weights are missing or unreadable.
     """
     scheme, _, rest = name.partition(":")
     encoder: VisionLanguageEncoder
@@ -81,13 +76,6 @@ def build_encoder(
     else:
         encoder = openai(name, declared=False, **options)
     encoder.logit_scale = temperature or encoder.logit_scale
-    if dense_attention not in encoder.dense_attentions:
-        raise UserError(
-            f"MODEL.PER_PIXEL.ATTENTION is {dense_attention}, but MODEL.CLIP.NAME {name} has "
-            f"{' and '.join(encoder.dense_attentions)} only, as all but CLIP's plain vision "
-            "transformers: choose that, or a ViT"
-        )
-    encoder.dense_attention = dense_attention
     return encoder.to(device)
 
 

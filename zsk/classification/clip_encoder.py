@@ -14,11 +14,9 @@ from zsk.errors import UserError
 from zsk.known_weights import check_sha256, local_file
 
 from .clip_file import check_openai, read_clip_file
-from .clip_patches import fit_to_patches
 from .clip_text import features_in_context
-from .clip_vision import ClipVision, clip_vision
+from .clip_vision import clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
-from .sight import Sight
 
 try:
     import clip
@@ -52,8 +50,6 @@ class ClipEncoder(VisionLanguageEncoder):
         UserError: no such file, no complete CLIP model in it, or perhaps one of open_clip's.
     """
 
-    takes_regions = True
-    takes_dense = True
     takes_context = True
 
     def __init__(
@@ -79,8 +75,7 @@ class ClipEncoder(VisionLanguageEncoder):
         self.one_pass_size = one_pass_size or self.input_size
         self.masked_layers = masked_layers
         self.hold("clip", model)
-        vision = self._vision()
-        self.dense_attentions, self.patch = vision.dense_attentions, vision.patch
+        self.hold_vision(clip_vision(model.visual, masked_layers))
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()
@@ -108,22 +103,6 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
-
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        return fit_to_patches(pixels, self.patch, self.one_pass_size)
-
-    def _see(self, pixels: Tensor) -> Sight:
-        return self._vision().see(pixels)
-
-    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
-        return self._vision().regions(sight, masks)
-
-    def _dense_features(self, pixels: Tensor) -> Tensor:
-        vision = self._vision()
-        return vision.dense(fit_to_patches(pixels, vision.patch), self.dense_attention)
-
-    def _vision(self) -> ClipVision:
-        return clip_vision(self.network("clip").visual, self.masked_layers)
 
 
 def find_weights(weights: str) -> Path:

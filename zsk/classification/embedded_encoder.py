@@ -90,9 +90,6 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         tokens, mask = tokenize(self._tokenizer, texts)
         return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
 
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        return fit_to_patches(pixels, DENSE_STRIDE)
-
     def _see(self, pixels: Tensor) -> Sight:
         """Levels res1 to res5 as timm's `features_only`, and "head", the last feature map."""
         dense = self.network("dense")
@@ -112,7 +109,10 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         pooled = region_means(features[None], masks[None])[0]
         return self._project(pooled.to(features.dtype))
 
-    def _dense_features(self, pixels: Tensor) -> Tensor:
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        return fit_to_patches(pixels, DENSE_STRIDE)
+
+    def _dense_features(self, pixels: Tensor, attention: str) -> Tensor:
         features = self._see(self._whole_patches(pixels)[None]).levels["head"][0]
         return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
 

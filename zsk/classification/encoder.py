@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from zsk.progress import progress
 
 from .clip_patches import fit_to_patches
+from .clip_vision import ClipVision
 from .frozen_module import FrozenModule
 from .sight import Sight
 
@@ -50,8 +51,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         patch: sides of photos for `see` are multiples of it, in pixels.
         takes_context: whether embed_tokens and encode_in_context work.
         takes_images, takes_prompts: False for vectors of bare names, which see no image.
-        dense_attentions: what `dense_attention` may be, see MODEL.PER_PIXEL.ATTENTION.
-        dense_attention: how encode_dense works; set by `build_encoder`.
+        vision: the image tower on whole photos, where there is one; set by `hold_vision`.
+        one_pass_size: shorter side in pixels of the photos of encode_regions; 0: their own.
+        dense_attentions: of encode_dense, see MODEL.PER_PIXEL.ATTENTION.
     """
 
     takes_regions = False
@@ -60,8 +62,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     takes_context = False
     takes_images = True
     takes_prompts = True
+    vision: ClipVision | None = None
+    one_pass_size = 0
     dense_attentions: tuple[str, ...] = ("value",)
-    dense_attention = "value"
 
     def __init__(
         self,
@@ -90,21 +93,33 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     def _image_features(self, crops: Tensor) -> Tensor:
         """(R,E) in any precision and length; `crops` as in encode_image."""
 
+    def hold_vision(self, vision: ClipVision | None) -> None:
+        """Take over a tower on whole photos; its network is held by a name of its own."""
+        self.vision = vision
+        self.takes_regions = self.takes_dense = vision is not None
+        if vision is not None:
+            self.dense_attentions, self.patch = vision.dense_attentions, vision.patch
+
+    def _whole_patches(self, pixels: Tensor) -> Tensor:
+        """A photo (3,H,W) at the size at which encode_regions sees it."""
+        return fit_to_patches(pixels, self.patch, self.one_pass_size or None)
+
     def _see(self, pixels: Tensor) -> Sight:
         """As `see`, in any precision."""
-        raise NotImplementedError
+        if self.vision is None:
+            raise NotImplementedError
+        return self.vision.see(pixels)
 
     def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
         """(R,E) in any precision and length; arguments as in encode_sight."""
-        raise NotImplementedError
+        assert self.vision is not None
+        return self.vision.regions(sight, masks)
 
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        """A photo (3,H,W) at the size for `see`, where it is not the photo's own."""
-        return fit_to_patches(pixels, self.patch)
-
-    def _dense_features(self, pixels: Tensor) -> Tensor:
-        """(E,h,w) in any precision and length; `pixels` as in encode_dense."""
-        raise NotImplementedError
+    def _dense_features(self, pixels: Tensor, attention: str) -> Tensor:
+        """(E,h,w) in any precision and length; arguments as in encode_dense."""
+        if self.vision is None:
+            raise NotImplementedError
+        return self.vision.dense(fit_to_patches(pixels, self.patch), attention)
 
     def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         """(K,E) in any precision and length; arguments and errors as in encode_in_context."""
@@ -208,12 +223,13 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         sight = self.see(self._whole_patches(pixels)[None])
         return self.encode_sight(sight.photo(0), masks)
 
-    def encode_dense(self, pixels: Tensor) -> Tensor:
+    def encode_dense(self, pixels: Tensor, attention: str = "value") -> Tensor:
         """An embedding for each place of the photo, in the space of the texts.
 
         Args:
             pixels: (3,H,W) float32, normalised. Time and memory may grow with the square of H·W, so
                 cut or shrink a large photo first.
+            attention: one of `dense_attentions`.
 
         Returns:
             (E,h,w) float32, unit-length columns. The grid covers the photo exactly: interpolate to
@@ -223,7 +239,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             NotImplementedError: this encoder has no such features, see `takes_dense`.
         """
         with self._frozen_arithmetic():
-            return F.normalize(self._dense_features(pixels).float(), dim=0)
+            return F.normalize(self._dense_features(pixels, attention).float(), dim=0)
 
     @contextmanager
     def _frozen_arithmetic(self) -> Iterator[None]:
@@ -231,10 +247,18 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             yield
 
+    def normalised(self, image: Tensor) -> Tensor:
+        """(3,H,W) RGB in 0–255 → float32, as the methods take pixels."""
+        mean, std = (
+            torch.tensor(colour, device=image.device).view(3, 1, 1)
+            for colour in (self.pixel_mean, self.pixel_std)
+        )
+        return (image.float() - mean) / std
+
     def black_and_white(self) -> tuple[Tensor, Tensor]:
         """The lowest and the highest normalised colour, (3,1,1) each."""
-        mean, std = torch.tensor(self.pixel_mean), torch.tensor(self.pixel_std)
-        return (-mean / std).view(3, 1, 1), ((255 - mean) / std).view(3, 1, 1)
+        black, white = (torch.full((3, 1, 1), colour) for colour in (0.0, 255.0))
+        return self.normalised(black), self.normalised(white)
 
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) of the weights; the same on every device."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from zsk.errors import UserError
 from zsk.safe_load import one_line
 
-from .clip_patches import fit_to_patches
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
 try:
@@ -32,7 +31,6 @@ except ImportError as error:
 
 from .open_clip_source import CONFIG_FILE, Source, find_source, read_state
 from .open_clip_vision import open_clip_vision
-from .sight import Sight
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +73,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
         self._config = source.config
         self._tokenizer = load_tokenizer(source)
         self.one_pass_size = one_pass_size or self.input_size
-        self.vision = open_clip_vision(model.visual, masked_layers)
-        self.takes_regions = self.takes_dense = self.vision is not None
-        if self.vision is not None:
-            self.dense_attentions, self.patch = self.vision.dense_attentions, self.vision.patch
         self.hold("open_clip", model)
+        self.hold_vision(open_clip_vision(model.visual, masked_layers))
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
             f"open_clip {source.origin}: all {len(model.state_dict())} tensors of {source.file} "
@@ -103,22 +98,6 @@ class OpenClipEncoder(VisionLanguageEncoder):
     def _image_features(self, crops: Tensor) -> Tensor:
         model = self.network("open_clip")
         return model.encode_image(crops.to(next(model.visual.parameters()).dtype))
-
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        return fit_to_patches(pixels, self.patch, self.one_pass_size)
-
-    def _see(self, pixels: Tensor) -> Sight:
-        assert self.vision is not None
-        return self.vision.see(pixels)
-
-    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
-        assert self.vision is not None
-        return self.vision.regions(sight, masks)
-
-    def _dense_features(self, pixels: Tensor) -> Tensor:
-        assert self.vision is not None
-        photo = fit_to_patches(pixels, self.vision.patch)
-        return self.vision.dense(photo, self.dense_attention)
 
 
 def build_model(source: Source) -> Any:

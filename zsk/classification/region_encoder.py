@@ -34,9 +34,6 @@ class RegionEncoder(nn.Module, ABC):
             are the mean of the looks' logits.
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
-
     def __init__(
         self,
         encoder: VisionLanguageEncoder,
@@ -45,9 +42,6 @@ class RegionEncoder(nn.Module, ABC):
         super().__init__()
         self.logit_thresholds = tuple(math.log(t / (1 - t)) for t in dict.fromkeys(mask_thresholds))
         self.encoder = encoder
-        mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
-        self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
 
     @torch.no_grad()
     def forward(
@@ -69,8 +63,8 @@ class RegionEncoder(nn.Module, ABC):
             embeddings (N,E) float32, the mean of unit rows over the thresholds at which a mask has
             a pixel; valid (N,) bool, False and a row of 0 where it has none at any.
         """
-        with torch.autocast(self.pixel_mean.device.type, enabled=False):
-            pixels = (image.float() - self.pixel_mean) / self.pixel_std
+        with torch.autocast(image.device.type, enabled=False):
+            pixels = self.encoder.normalised(image)
             embeddings, shown = self.looks(pixels, mask_logits, box, sight)
         counts = shown.sum(dim=0)[:, None]
         return embeddings.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0

@@ -88,7 +88,7 @@ def fixed_regions(
         masks: (N,h,w) float32 logits.
         sight: as in `RegionEncoder.forward`.
     """
-    pixels = (photo - encoder.pixel_mean) / encoder.pixel_std
+    pixels = encoder.encoder.normalised(photo)
     looks = []
     for threshold in encoder.logit_thresholds:
         if isinstance(encoder, CropEncoder):

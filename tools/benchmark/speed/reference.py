@@ -35,11 +35,7 @@ def published_labels(model: nn.Module, record: Record, mask_threshold: float) ->
     prompts = [f"a photo of a {name}." for name in record["vocabulary"].prompt_names]
     result = model([record])[0]
     masks = resize_rows(result["pred_masks"].float(), result["photo_box"], image.shape[-2:])
-    mean, std = (
-        torch.tensor(v, device=image.device).view(3, 1, 1)
-        for v in (encoder.pixel_mean, encoder.pixel_std)
-    )
-    pixels = (image - mean) / std
+    pixels = encoder.normalised(image)
     inside = masks > math.log(mask_threshold / (1 - mask_threshold))
     shown = [n for n, mask in enumerate(inside) if mask.any()]
     crops = [masked_crop(pixels, inside[n], encoder.input_size) for n in shown]

@@ -54,21 +54,17 @@ class Windows(NamedTuple):
 class DenseClip(nn.Module):
     """Embeddings of the places of a photo, in windows that overlap by half."""
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
-
-    def __init__(self, encoder: VisionLanguageEncoder, window: int):
+    def __init__(self, encoder: VisionLanguageEncoder, window: int, attention: str = "value"):
         """
         Args:
             encoder: one that `takes_dense`.
             window: side of the windows in pixels, at least 1.
+            attention: one of the encoder's `dense_attentions`.
         """
         super().__init__()
         self.encoder = encoder
         self.window = window
-        mean, std = torch.tensor(encoder.pixel_mean), torch.tensor(encoder.pixel_std)
-        self.register_buffer("pixel_mean", mean.view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", std.view(3, 1, 1), persistent=False)
+        self.attention = attention
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Windows:
@@ -78,27 +74,37 @@ class DenseClip(nn.Module):
             image: (3,H,W) uint8 or float, RGB in 0-255, without padding. One that is smaller than
                 the window is enlarged until its shorter side is as long as the window.
         """
-        pixels = (_enlarged(image.float(), self.window) - self.pixel_mean) / self.pixel_std
+        pixels = self.encoder.normalised(_enlarged(image.float(), self.window))
         height, width = pixels.shape[-2:]
         tops = window_positions(height, self.window)
         lefts = window_positions(width, self.window)
         maps = [
-            self.encoder.encode_dense(pixels[:, y : y + self.window, x : x + self.window])
-            for y in tops
-            for x in lefts
+            self.encoder.encode_dense(part, self.attention)
+            for rows in (pixels[:, y : y + self.window] for y in tops)
+            for part in (rows[:, :, x : x + self.window] for x in lefts)
         ]
         grid = torch.stack(maps).unflatten(0, (len(tops), len(lefts)))
         return Windows(grid, tops, lefts, self.window, (height, width))
 
 
-def build_dense_clip(encoder: VisionLanguageEncoder) -> DenseClip:
-    """With windows of the encoder's input size. Raises UserError without dense features."""
+def build_dense_clip(encoder: VisionLanguageEncoder, attention: str = "value") -> DenseClip:
+    """With windows of the encoder's input size.
+
+    Raises:
+        UserError: the encoder has no dense features, or not with MODEL.PER_PIXEL.ATTENTION.
+    """
     if not encoder.takes_dense:
         raise UserError(
             "MODEL.CLIP.NAME stands for an encoder without dense features, which "
             "MODEL.ENSEMBLE.MODE clip and ensemble need: choose another one, or the mode head"
         )
-    return DenseClip(encoder, encoder.input_size)
+    if attention not in encoder.dense_attentions:
+        raise UserError(
+            f"MODEL.PER_PIXEL.ATTENTION is {attention}, but MODEL.CLIP.NAME stands for an encoder "
+            f"with {' and '.join(encoder.dense_attentions)} only, as all but CLIP's plain vision "
+            "transformers: choose that, or a ViT"
+        )
+    return DenseClip(encoder, encoder.input_size, attention)
 
 
 def window_positions(length: int, window: int) -> list[int]:

@@ -21,7 +21,7 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 
 from zsk.answer import PixelAnswer
-from zsk.classification.build import build_encoder
+from zsk.classification.build import encoder_of
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.looks.batched_inputs import (
     Record,
@@ -110,17 +110,13 @@ class PerPixelNet(nn.Module):
             settings.SEEN_PENALTY,
             penalty_on=settings.SEEN_PENALTY_ON,
         )
-        encoder = build_encoder(
-            clip.NAME,
-            temperature=clip.TEMPERATURE,
-            dense_attention=cfg.MODEL.PER_PIXEL.ATTENTION,
-        )
+        encoder = encoder_of(clip)
         text_classifier = build_text_classifier(clip, encoder)
         backbone = head = dense_clip = None
         if ensemble.mode != "clip":
             backbone, head = build_fcn(cfg, encoder.embed_dim, text_classifier)
         if ensemble.mode != "head":
-            dense_clip = build_dense_clip(encoder)
+            dense_clip = build_dense_clip(encoder, cfg.MODEL.PER_PIXEL.ATTENTION)
         return {
             "backbone": backbone,
             "sem_seg_head": head,
