@@ -20,8 +20,8 @@ from preparation.readers import read_object_classes  # noqa: E402
 from preparation.tables import ade20k_847_value_table, ade20k_value_table  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -50,7 +50,7 @@ def prepare_150(root: Path) -> str:
     sources = sorted(folder.glob("[!.]*" + LABEL_SUFFIX))
     if not sources:
         raise UserError(f"{folder} holds no label files: see datasets/README.md for the layout")
-    classes = EVALUATION_SETS["ade20k_150"]
+    classes = get_split("ade20k_150")
     target = root / "zsk" / "validation"
     return prepare_evaluation_labels(sources, ade20k_value_table(), classes, target)
 
@@ -69,7 +69,7 @@ def prepare_847(root: Path) -> str:
             raise UserError(f"{photos[stem]} has no label {label.name}: get the complete archive")
     link_into(photos, root / "zsk" / "photos")
     sources = link_into(labels, root / "zsk" / "originals")
-    classes, target = EVALUATION_SETS["ade20k_847"], root / "zsk" / "labels"
+    classes, target = get_split("ade20k_847"), root / "zsk" / "labels"
     table = ade20k_847_value_table()
     return prepare_evaluation_labels(sources, table, classes, target, read_object_classes)
 

@@ -20,7 +20,7 @@ from preparation.tables import (  # noqa: E402
 )
 
 from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -72,7 +72,7 @@ def main() -> None:
     check_pairs(photos, labels, root)
     link_into(photos, root / "zsk" / "val_photos")
     sources = link_into(labels, root / "zsk" / "val_originals")
-    classes = EVALUATION_SETS["cityscapes_19"]
+    classes = get_split("cityscapes_19")
     print(prepare_evaluation_labels(sources, table(), classes, root / "zsk" / "val"))
 
 

@@ -22,9 +22,9 @@ from preparation.tables import (  # noqa: E402
 )
 
 from zsk.data.builtin import datasets_root  # noqa: E402
-from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
 from zsk.data.label_files import read_label  # noqa: E402
 from zsk.data.listing import read_stems  # noqa: E402
+from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -54,7 +54,7 @@ def main() -> None:
         raise UserError(f"{folder} does not exist: see datasets/README.md for the layout")
     stems = read_stems(root / "ImageSets" / "SegmentationContext" / "val.txt")
     sources = [folder / (stem + ending) for stem in stems]
-    classes = EVALUATION_SETS[f"pascal_context_{args.classes}"]
+    classes = get_split(f"pascal_context_{args.classes}")
     print(prepare_evaluation_labels(sources, table(), classes, root / "zsk" / target, read))
 
 

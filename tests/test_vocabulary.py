@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
-from zsk.data.splits import SPLITS, get_split
+from zsk.data.splits import EVALUATION_SETS, SPLITS, get_split
 from zsk.errors import UserError
 from zsk.spelling import same_class
 from zsk.vocabulary import Vocabulary
@@ -123,7 +122,8 @@ def test_an_unseen_class_keeps_its_name() -> None:
     assert Vocabulary.from_words("cats", ["cat", "cats"], ["cats"]).spellings == ()  # in two sets
 
 
-ALL_CLASSES = {**{name: get_split(name) for name in SPLITS}, **EVALUATION_SETS}
+# of ADE20K's 847 classes some are the plural of another one, as "beds" is
+ALL_CLASSES = {n: get_split(n) for n in (*SPLITS, *EVALUATION_SETS) if n != "ade20k_847"}
 
 
 @pytest.mark.parametrize("name", ALL_CLASSES)

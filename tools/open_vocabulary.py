@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 
-from zsk.data.evaluation_sets import EVALUATION_SETS  # noqa: E402
-from zsk.data.splits import get_split  # noqa: E402
+from zsk.data.splits import EVALUATION_SETS, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.evaluation.report import METRICS_FILE  # noqa: E402
 from zsk.files import user_path  # noqa: E402
@@ -90,7 +89,7 @@ def cell(column: str, evaluation: SavedEvaluation) -> str:
     """mIoU, with what keeps it from standing beside the reported ones."""
     dataset, counts = COLUMNS[column]
     name = dataset.removesuffix("_val")
-    classes = EVALUATION_SETS[name] if name in EVALUATION_SETS else get_split("voc")
+    classes = get_split(name if name in EVALUATION_SETS else "voc")
     if evaluation.vocabulary.names != classes.names:
         raise UserError(f"the evaluation of {dataset} in {evaluation.label} has other classes")
     notes = [] if evaluation.images in counts else [f"{evaluation.images} of {counts[0]} photos"]

@@ -16,7 +16,7 @@ from tabulate import tabulate
 
 from zsk.compat import compiled_ops_available
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import EVALUATION_SETS
 from zsk.data.vocabularies import registered_names
 from zsk.errors import UserError, run_cli
 from zsk.known_weights import KNOWN, local_file

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import get_split, listed_values
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL
@@ -44,17 +43,17 @@ def coco_stuff_value_table() -> np.ndarray:
 
 def pascal_context_value_table() -> np.ndarray:
     """(256,) int32, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
-    return value_table(range(1, len(EVALUATION_SETS["pascal_context_59"]) + 1), ignored=(0,))
+    return value_table(range(1, len(get_split("pascal_context_59")) + 1), ignored=(0,))
 
 
 def ade20k_value_table() -> np.ndarray:
     """(256,) int32, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
-    return value_table(range(1, len(EVALUATION_SETS["ade20k_150"]) + 1), ignored=(0,))
+    return value_table(range(1, len(get_split("ade20k_150")) + 1), ignored=(0,))
 
 
 def pascal_context_459_value_table() -> np.ndarray:
     """(65536,) int32, value of a Pascal Context LabelMap → id: 1–459 → 0–458, 0 → 65535."""
-    count = len(EVALUATION_SETS["pascal_context_459"])
+    count = len(get_split("pascal_context_459"))
     return value_table(range(1, count + 1), ignored=(0,), last=WIDE_IGNORE_LABEL)
 
 

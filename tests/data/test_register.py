@@ -6,11 +6,10 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from zsk.data.builtin import datasets_root, register_all
-from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.labels import joint_id_table, ordered_values
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
-from zsk.data.splits import get_split, make_vocabulary
+from zsk.data.splits import EVALUATION_SETS, get_split, make_vocabulary
 from zsk.data.vocabularies import (
     classes_of_words,
     get_vocabulary,
@@ -149,7 +148,8 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
     register_all(datasets_root())
     register_all(datasets_root())
     assert get_vocabulary("voc_zs_val") == get_split("voc")
-    assert get_vocabulary("voc_zs_val", friendly=False) == get_split("voc", friendly=False)
+    plain = get_vocabulary("voc_zs_val", friendly=False)
+    assert plain.prompt_names == plain.names == get_split("voc").names
     assert all(get_vocabulary("coco_stuff_supervised_train").seen)
     assert MetadataCatalog.get("coco_stuff_zs_train").training
     assert not MetadataCatalog.get("coco_stuff_zs_val").training
@@ -165,9 +165,9 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
     ):
         with pytest.raises(UserError, match=f"does not exist.*datasets/prepare_{script}`"):
             DatasetCatalog.get(name)
-    for name, classes in EVALUATION_SETS.items():
+    for name in EVALUATION_SETS:
         vocabulary = get_vocabulary(f"{name}_val", trained_on=("coco_stuff_zs_train",))
-        assert vocabulary.names == classes.names
+        assert vocabulary.names == get_split(name).names
     with pytest.raises(UserError, match="'voc_zs_train' is registered already"):
         register_all(tmp_path)
 
@@ -269,5 +269,5 @@ def test_pas_20b_asks_for_the_59_classes_of_pascal_context(tmp_path: Path) -> No
     # VOC's files: 0 background, 1 aeroplane, 20 tvmonitor, 255 unlabelled
     assert table[[0, 1, 20, 255]].tolist() == [20, 0, 19, 255]
     asked = get_vocabulary("voc_20b_val", trained_on=["voc_zs_train"], words=True)
-    assert set(asked.names) == set(EVALUATION_SETS["pascal_context_59"].names)
+    assert set(asked.names) == set(get_split("pascal_context_59").names)
     assert classes_of_words("voc_20b_val").tolist() == [*range(20), *39 * [20]]

@@ -17,14 +17,13 @@ from preparation.tables import (
     voc_value_table,
 )
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import get_split, listed_values, make_vocabulary
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
-CONTEXT = EVALUATION_SETS["pascal_context_59"]
-ADE = EVALUATION_SETS["ade20k_150"]
-CITYSCAPES = EVALUATION_SETS["cityscapes_19"]
+CONTEXT = get_split("pascal_context_59")
+ADE = get_split("ade20k_150")
+CITYSCAPES = get_split("cityscapes_19")
 
 
 def trained(classes: Vocabulary, names: list[str]) -> Vocabulary:
@@ -44,9 +43,8 @@ def test_splits_and_their_unseen_classes() -> None:
         get_split("ade")
 
 
-def test_prompt_names_are_friendlier_unless_switched_off() -> None:
-    friendly, plain = get_split("voc"), get_split("voc", friendly=False)
-    assert friendly.names == plain.names == plain.prompt_names
+def test_prompt_names_are_friendlier() -> None:
+    friendly = get_split("voc")
     assert friendly.prompt_names[15] == "potted plant"
     assert friendly.prompt_names[19] == "television"
     stuff = get_split("coco_stuff")
@@ -148,7 +146,7 @@ def test_names_without_an_order_or_that_are_no_texts_are_refused(names) -> None:
 
 def test_the_larger_lists_agree_with_the_smaller_ones() -> None:
     """ADE20K's 847 and Pascal Context's 459 classes, and the values of their pixels."""
-    ade, context = EVALUATION_SETS["ade20k_847"], EVALUATION_SETS["pascal_context_459"]
+    ade, context = get_split("ade20k_847"), get_split("pascal_context_459")
     assert (len(ade), len(context)) == (847, 459)
     # published positions of the 59 classes in the list of 459, counted from 1
     of_59 = (

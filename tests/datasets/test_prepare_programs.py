@@ -15,9 +15,9 @@ from label_files import contents, snapshot, write_label_png, write_voc_originals
 from PIL import Image
 from scipy.io import savemat
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.label_files import read_label
 from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import get_split
 
 # VOC's values: 1–15 are seen, 16–20 unseen; SBD adds c
 VOC = {"a": [[0, 1]], "b": [[16, 2]], "d": [[3, 3]]}
@@ -229,7 +229,7 @@ def test_cityscapes_pairs_photos_and_labels_by_relative_links(
         assert code == 0, err
     (tmp_path / "a").rename(tmp_path / "b")  # the links stay right
     photos, prepared = (str(tmp_path / "b" / "zsk" / name) for name in ("val_photos", "val"))
-    classes = EVALUATION_SETS["cityscapes_19"]
+    classes = get_split("cityscapes_19")
     register_zero_shot_split("city", photos, prepared, classes, training=False)
     records = DatasetCatalog.get("city")
     assert [record["image_id"] for record in records] == ["bonn_1", "ulm_1"]

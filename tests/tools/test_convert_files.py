@@ -12,7 +12,7 @@ from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
 from zsk.cli import convert
 from zsk.conversion.knet import PARTS
-from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.load import default_vocabulary, load_config
 from zsk.proposals.build import build_stage
@@ -46,7 +46,7 @@ def refusal_of(*arguments):
 
 
 def test_maskformer_evaluates_on_a_split_of_its_classes(tmp_path):
-    file, names = converted(tmp_path, maskformer(head=SMALL)), EVALUATION_SETS["ade20k_150"].names
+    file, names = converted(tmp_path, maskformer(head=SMALL)), get_split("ade20k_150").names
     cfg = load_config(str(file))
     assert cfg.DATASETS.SPLIT_FILE == "" and cfg.OUTPUT_DIR == "output/ours"
     assert default_vocabulary(cfg).names == names

@@ -6,7 +6,7 @@ import open_vocabulary
 import pytest
 from saved_files import save_evaluation
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 
 
@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
 
 
 def test_one_row_per_folder_above_the_reported_ones(tmp_path, monkeypatch, capsys) -> None:
-    classes = list(EVALUATION_SETS["voc_20b"].names)
+    classes = list(get_split("voc_20b").names)
     save(tmp_path / "ours", classes, 1449)
     save(tmp_path / "part", classes, 2)
     run(monkeypatch, tmp_path / "ours", tmp_path / "part")

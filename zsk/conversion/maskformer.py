@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from zsk.data.evaluation_sets import EVALUATION_SETS
 from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.settings.config_file import flat
@@ -113,7 +112,7 @@ def supervised(
     elif num_classes in _TESTED and options.names is None:
         data_set, *sides = _TESTED[num_classes]
         sizes = (sides[0], sides[1])
-        classes = EVALUATION_SETS[data_set].names
+        classes = get_split(data_set).names
         train, test = (f"{data_set}_supervised_train",), (f"{data_set}_val",)
     else:
         classes, data_set = _given_names(options, num_classes), "--names"

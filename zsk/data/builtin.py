@@ -7,9 +7,8 @@ import functools
 import os
 from pathlib import Path
 
-from zsk.data.evaluation_sets import BACKGROUND, EVALUATION_SETS
 from zsk.data.register import register_zero_shot_split
-from zsk.data.splits import get_split
+from zsk.data.splits import get_split, make_vocabulary
 from zsk.resources import find_resource
 from zsk.vocabulary import Vocabulary
 
@@ -123,7 +122,7 @@ def _register_evaluation_sets(root: Path) -> None:
         ("ade20k_847", "ade20k.py --classes 847", ade_full / "photos", ade_full / "labels", None),
         ("cityscapes_19", "cityscapes.py", city / "zsk/val_photos", city / "zsk/val", None),
     ):
-        classes = EVALUATION_SETS[name]
+        classes = get_split(name)
         # of VOC's own label files, 0 is the background and position + 1 a class
         voc_values = {n: (i + 1) % len(classes) for i, n in enumerate(classes.names)}
         register_zero_shot_split(
@@ -136,7 +135,7 @@ def _register_evaluation_sets(root: Path) -> None:
             file_list=file_list,
             label_values=voc_values if name == "voc_20b" else None,
             label_orientation="displayed",
-            words={"background": BACKGROUND} if name == "voc_20b" else None,
+            words={"background": _background()} if name == "voc_20b" else None,
             advice=_ADVICE.format(command),
         )
         register_zero_shot_split(
@@ -147,3 +146,11 @@ def _register_evaluation_sets(root: Path) -> None:
             training=True,
             advice="it only says what published models saw: train on a split file of your own",
         )
+
+
+def _background() -> Vocabulary:
+    """What VOC's background is asked for as (PAS-20b): the other 39 classes of Pascal Context."""
+    voc, context = get_split("voc").names, get_split("pascal_context_59")
+    prompts = dict(zip(context.names, context.prompt_names))
+    others = {name: prompt for name, prompt in prompts.items() if name not in voc}
+    return make_vocabulary(list(others), prompt_names=others)

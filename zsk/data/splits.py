@@ -11,32 +11,30 @@ from zsk.settings.strict_yaml import read_yaml
 from zsk.vocabulary import Vocabulary
 
 SPLITS = ("coco_stuff", "synthetic_objects", "synthetic_stuff", "voc")
+EVALUATION_SETS = (
+    *("ade20k_150", "ade20k_847", "cityscapes_19"),
+    *("pascal_context_459", "pascal_context_59", "voc_20b"),
+)
+"""Without an unseen list, for evaluation only: which classes are seen depends on the data sets that
+a model was trained on, and the flags mean nothing."""
+
 CLASS_LISTS = Path(__file__).with_name("class_lists")
 """A file for each benchmark, with the keys classes, unseen and prompt_names of a split file; in one
 of them, classes have the values of their pixels."""
 
 
-def get_split(name: str, *, friendly: bool = True) -> Vocabulary:
-    """The joint vocabulary (seen and unseen) of a benchmark.
-
-    Args:
-        name: "voc" (20 classes, 5 unseen), "coco_stuff" (171, 15), "synthetic_stuff" (32, 8) or
-            "synthetic_objects" (24, 6).
-        friendly: False takes the benchmark's names as prompt names.
+@functools.cache
+def get_split(name: str) -> Vocabulary:
+    """The joint vocabulary (seen and unseen) of a benchmark: one of SPLITS or EVALUATION_SETS.
 
     Raises:
         UserError: there is no split of that name.
     """
-    if name not in SPLITS:
-        raise UserError(f"there is no split {name!r}: choose one of {', '.join(SPLITS)}")
-    return listed_classes(name, friendly)
-
-
-@functools.cache
-def listed_classes(name: str, friendly: bool = True) -> Vocabulary:
-    """The classes in a file of CLASS_LISTS."""
+    known = (*SPLITS, *EVALUATION_SETS)
+    if name not in known:
+        raise UserError(f"there is no split {name!r}: choose one of {', '.join(known)}")
     content = read_yaml(CLASS_LISTS / f"{name}.yaml")
-    prompt_names = content.get("prompt_names") if friendly else None
+    prompt_names = content.get("prompt_names")
     return make_vocabulary(list(content["classes"]), content.get("unseen", ()), prompt_names)
 
 
