@@ -13,7 +13,7 @@ from tiny_head import tiny_config
 from zsk import segmenter as module
 from zsk.cli import segment
 from zsk.errors import UserError
-from zsk.look_cache import LookCache, packed
+from zsk.look_cache import LookCache
 from zsk.segmenter import Segmenter
 
 WORDS = "cat, sofa|couch, wall"
@@ -105,7 +105,7 @@ def test_a_damaged_or_foreign_file_is_written_again(load, tmp_path):
     (file,) = (tmp_path / "looks").iterdir()
     whole = file.read_bytes()
     flipped = bytearray(whole)
-    flipped[-5] ^= 1
+    flipped[len(whole) // 2] ^= 1
     other = LookCache(segmenter, tmp_path / "others")
     other.look(photo(1))
     (foreign,) = (tmp_path / "others").iterdir()
@@ -146,8 +146,3 @@ def test_zsk_segment_with_other_words(load, tmp_path, monkeypatch, capsys):
     assert segmenter.looks == 1 and "1 of 1 photos segmented" in capsys.readouterr().out
     found = np.asarray(Image.open(tmp_path / "out" / "photo_labels.png"))
     assert np.array_equal(found, segmenter(photo(), "wall, floor, person").labels)
-
-
-def test_something_unknown_in_a_look_is_no_file():
-    with pytest.raises(TypeError, match="a look with a set in it"):
-        packed([torch.zeros(1), {1}], {})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,14 @@ from zsk.input_image import ImageLike, rgb_array
 from zsk.looks.tiles import Tile
 from zsk.looks.true_scale import Box
 from zsk.regions import Regions
-from zsk.safe_load import SUFFIX, read_file, save_file
+from zsk.safe_load import read_file, save_file
 from zsk.segmentation import Segmentation
 from zsk.segmenter import ClassNames, Photo, Segmenter
 from zsk.settings.key_checks import all_keys
 
-FORMAT = 1  # to be raised when the same model and photo give another look
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (Regions, Box, Tile, Places, HeadMap, Windows)
-}
+FORMAT = 2  # to be raised when the same model and photo give another look
+SUFFIX = ".pt"
+_KINDS = (Regions, Box, Tile, Places, HeadMap, Windows)
 _SECTIONS = ("MODEL.", "INPUT.", "TEST.")
 # the words' part of a model, and what is compared by its content
 _NOT_OF_LOOKS = (
@@ -99,46 +98,22 @@ class LookCache:
         return [self.look(image).segment(vocabulary, **options) for image in images]
 
     def _write(self, file: Path, look: Any) -> None:
-        tensors: dict[str, Tensor] = {}
-        form = packed(look, tensors)
         try:
-            save_file(file, {**tensors, "key": file.stem, "form": form})
+            # a view would be written with all that it is of
+            save_file(file, {"key": file.stem, "look": on_tensors(torch.clone, look)})
         except UserError as error:
             logger.warning(f"a look is not kept: {error}")
 
 
-def packed(look: Any, tensors: dict[str, Tensor]) -> Any:
-    """What a model's `look` gives for a photo, as plain values; its tensors go into `tensors`.
-
-    Raises:
-        TypeError: there is something in it that this module does not know.
-    """
+def on_tensors(function: Callable[[Tensor], Tensor], look: Any) -> Any:
+    """The look with the function's result in place of each tensor."""
     if isinstance(look, Tensor):
-        name = f"tensor{len(tensors)}"
-        # as they lie in memory, since sums over another order differ in their last digits
-        order = sorted(range(look.ndim), key=lambda dim: -look.stride()[dim])
-        tensors[name] = look.permute(order)
-        return {"tensor": name, "order": order}
-    if type(look).__name__ in _KINDS:
-        return {"kind": type(look).__name__, "fields": [packed(part, tensors) for part in look]}
-    if type(look) in (list, tuple):
-        return [packed(part, tensors) for part in look]
-    if look is None or isinstance(look, (int, float)):
-        return look
-    raise TypeError(f"a look with a {type(look).__name__} in it")
-
-
-def unpacked(form: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
-    """The look whose `packed` form this is, with lists for tuples; KeyError for anything else."""
-    if isinstance(form, list):
-        return [unpacked(part, tensors, device) for part in form]
-    if not isinstance(form, dict):
-        return form
-    if "tensor" in form:
-        order = form["order"]
-        tensor = tensors[form["tensor"]].permute([order.index(dim) for dim in range(len(order))])
-        return tensor.clone().to(device)  # a copy is aligned in memory, what is in a file is not
-    return _KINDS[form["kind"]](*unpacked(form["fields"], tensors, device))
+        return function(look)
+    if isinstance(look, tuple) and hasattr(look, "_fields"):  # a named one
+        return type(look)(*(on_tensors(function, part) for part in look))
+    if isinstance(look, (list, tuple)):
+        return type(look)(on_tensors(function, part) for part in look)
+    return look
 
 
 def model_key(segmenter: Segmenter) -> str:
@@ -165,9 +140,9 @@ def _read(file: Path, device: torch.device) -> Any:
     try:
         if not file.is_file():  # a pipe would never end
             return None
-        content = read_file(file)
+        content = read_file(file, also=_KINDS)
         if content["key"] != file.stem:
             return None
-        return unpacked(content["form"], content, device)
+        return on_tensors(lambda tensor: tensor.to(device), content["look"])
     except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
         return None

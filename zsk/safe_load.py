@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,19 @@ _OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 
 
-def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
+def read_file(
+    path: str | os.PathLike[str], what: str = "weights file", also: Sequence[type] = ()
+) -> Any:
     """The content, on the CPU, of a file of torch.save, of safetensors or of a pickle.
 
     The content decides which of them a file is, not its suffix; pickles are Detectron2's model zoo.
     Only tensors, numbers, texts, numpy's arrays and scalars, plain containers and
     argparse.Namespace are built; nothing in the file is executed. The CRC-32 that torch.save writes
     for every tensor is compared, which torch.load leaves out; so is that of `save_file`.
+
+    Args:
+        also: further classes that a file of torch.save may hold, of which making an object does
+            nothing else, such as named tuples.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.
@@ -64,7 +70,7 @@ def read_file(path: str | os.PathLike[str], what: str = "weights file") -> Any:
         elif _OLD_FORMAT not in start:
             with open(path, "rb") as file:
                 return _ArrayUnpickler(file, encoding="latin1").load()  # Python 2 wrote some
-        allowed: list[Any] = [*_DTYPES, *((value, key) for key, value in _ALLOWED.items())]
+        allowed: list[Any] = [*also, *_DTYPES, *((value, key) for key, value in _ALLOWED.items())]
         # not the path, by whose suffix torch would choose the format
         with _LOCK, safe_globals(allowed), open(path, "rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
