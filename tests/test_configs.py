@@ -18,7 +18,8 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 TABLES = CONFIGS / "synthetic" / "tables.yaml"
 COMPARED = CONFIGS / "synthetic" / "compared.yaml"
 PHOTO_TABLES = CONFIGS / "embedded" / "tables.yaml"
-FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES})
+ONE_NETWORK = [CONFIGS / "synthetic" / f"one_network{tower}.yaml" for tower in ("", "_vit")]
+FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES, *ONE_NETWORK})
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +133,14 @@ def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:
     trials = Plan(definition, tmp_path).trials
     assert len(trials) == 9 and {trial.dataset for trial in trials} == {"photos_zs_val"}
     assert not supervised_systems(definition)
+
+
+@pytest.mark.parametrize("path", ONE_NETWORK, ids=lambda path: path.stem)
+def test_one_network_and_two_are_named_in_every_way(path: Path, tmp_path: Path) -> None:
+    trials = Plan(read_definition(path, seeds=[1]), tmp_path).trials
+    clips = [trial.cfg.MODEL.CLIP for trial in trials]
+    modes = ["crop", *["one_pass"] * 3, "backbone", "crop", "backbone", "backbone"]
+    assert [clip.REGION_MODE for clip in clips] == modes
+    tuned = ["by_crops" in clip.NAME or "by_masks" in clip.NAME for clip in clips]
+    assert tuned == [False, False, True, True, False, False, True, True]
+    assert len({trial.train.folder for trial in trials}) == 4  # the text tower is the same

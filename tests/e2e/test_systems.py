@@ -13,6 +13,7 @@ TRAINED = (
     "zsk",
     "zsk_pyramid",
     "zsk_clip",
+    "zsk_clip_vit",
     "zs_maskformer",
     "text_fcn",
     "spnet",
@@ -60,7 +61,7 @@ def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_
 
 def by_cost(system: str) -> object:
     """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
-    slow = ("zsk_pyramid", "maskformer", "zs3", "cagnet", "sign", "joem")
+    slow = ("zsk_pyramid", "zsk_clip_vit", "maskformer", "zs3", "cagnet", "sign", "joem")
     marks = [pytest.mark.slow] if system in slow else []
     return pytest.param(system, marks=marks)
 
