@@ -13,7 +13,7 @@ from tiny_head import tiny_config
 from zsk import segmenter as module
 from zsk.cli import segment
 from zsk.errors import UserError
-from zsk.look_cache import LookCache
+from zsk.look_cache import LookCache, on_tensors
 from zsk.segmenter import Segmenter
 
 WORDS = "cat, sofa|couch, wall"
@@ -146,3 +146,8 @@ def test_zsk_segment_with_other_words(load, tmp_path, monkeypatch, capsys):
     assert segmenter.looks == 1 and "1 of 1 photos segmented" in capsys.readouterr().out
     found = np.asarray(Image.open(tmp_path / "out" / "photo_labels.png"))
     assert np.array_equal(found, segmenter(photo(), "wall, floor, person").labels)
+
+
+def test_something_unknown_in_a_look_is_no_file():
+    with pytest.raises(TypeError, match="a look with a set in it"):
+        on_tensors(torch.clone, [torch.zeros(1), {1}])

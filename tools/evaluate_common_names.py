@@ -28,7 +28,7 @@ from PIL import Image  # noqa: E402
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.listing import files_by_stem  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
-from zsk.data.vocabularies import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import classes_of_words, get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.engine.zero_shot_trainer import Trainer  # noqa: E402
@@ -53,6 +53,8 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
 def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence[str] = ()) -> str:
     """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
     joint = get_vocabulary(dataset, trained_on=trained_on)
+    if classes_of_words(dataset) is not None:
+        raise UserError(f"classes of {dataset} stand for several words: evaluate all its names")
     metadata = MetadataCatalog.get(dataset)
     hint = f": {metadata.advice}" if metadata.advice else ""
     found = files_by_stem(

@@ -35,6 +35,7 @@ COLUMNS = {
     "PAS-20": ("voc_zs_val", (1449,)),
     "PAS-20b": ("voc_20b_val", (1449,)),
 }
+TRAINED_ON = ["coco_stuff_supervised_train"]  # with DATASETS.TRAIN of others, a row says so
 REPORTED = {
     "SAN, ViT-B/16": (10.1, 12.6, 27.5, 53.8, 94.0, None),
     "SAN, ViT-L/14": (12.4, 15.7, 32.1, 57.7, 94.6, None),
@@ -79,21 +80,23 @@ def row_of(folder: Path) -> list[str]:
             "`train_net.py --eval-only` with a configuration of configs/open-vocabulary"
         )
     cells = [
-        cell(column, *read_evaluations([file])) if file.exists() else "-"
+        cell(column, *read_evaluations([file]), folder) if file.exists() else "-"
         for column, file in files.items()
     ]
     return [folder.resolve().name, *cells]
 
 
-def cell(column: str, evaluation: SavedEvaluation) -> str:
+def cell(column: str, evaluation: SavedEvaluation, folder: Path) -> str:
     """mIoU, with what keeps it from standing beside the reported ones."""
     dataset, counts = COLUMNS[column]
     name = dataset.removesuffix("_val")
     classes = get_split(name if name in EVALUATION_SETS else "voc")
     if evaluation.vocabulary.names != classes.names:
-        raise UserError(f"the evaluation of {dataset} in {evaluation.label} has other classes")
+        raise UserError(f"the evaluation of {dataset} in {folder} has other classes")
     notes = [] if evaluation.images in counts else [f"{evaluation.images} of {counts[0]} photos"]
     notes += [] if evaluation.protocol == INDUCTIVE else [evaluation.protocol]
+    trained_on = evaluation.provenance.get("trained_on", ["a training that is not noted"])
+    notes += [] if trained_on == TRAINED_ON else [f"trained on {', '.join(trained_on)}"]
     value = evaluation.metrics.get("mIoU")
     text = "-" if value is None else f"{value:.1f}"
     return f"{text} ({', '.join(notes)})" if notes else text

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,8 +31,8 @@ from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
 
-def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
-    """Where photos and ground truth lie: as given, else as the data set is registered."""
+def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, dict[str, Any]]:
+    """Where photos and ground truth lie, and how this is read: as registered, where not given."""
     if args.photos is None or args.labels is None:
         if dataset not in DatasetCatalog:
             register_builtin()
@@ -42,7 +43,10 @@ def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path]:
     metadata = MetadataCatalog.get(dataset)
     photos = metadata.image_root if args.photos is None else args.photos
     labels = metadata.sem_seg_root if args.labels is None else args.labels
-    return Path(photos), Path(labels)
+    how: dict[str, Any] = {"label_orientation": "displayed"}  # of --labels
+    if args.labels is None:
+        how = {key: metadata.get(key) for key in ("label_values", "label_orientation")}
+    return Path(photos), Path(labels), how
 
 
 def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) -> list[GridRow]:
@@ -62,10 +66,10 @@ def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) 
             "--images shows one data set's photos, but the metrics.json are of different data sets "
             "or classes: make a page for each"
         )
-    photos, labels = data_folders(args, evaluations[0].dataset)
+    photos, labels, how = data_folders(args, evaluations[0].dataset)
     vocabulary = evaluations[0].vocabulary
     images = tqdm(args.images, desc="photos", disable=None)
-    return [make_row(name, photos, labels, args.predictions, vocabulary) for name in images]
+    return [make_row(name, photos, labels, args.predictions, vocabulary, how) for name in images]
 
 
 def main() -> None:

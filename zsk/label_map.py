@@ -20,7 +20,7 @@ from zsk.progress import progress
 BLOCK = 32  # pixels along a side
 FEW_CLASSES = 64
 LARGE = 1e4  # stands for infinite logits
-ROUNDING = 1e-5  # tolerance of the bounds, as a share of the largest possible score
+ROUNDING = 1e-5  # of the bounds, as a share of the largest differences between scores
 STRIP_VALUES = 32_000_000  # floats in the largest tensor of a strip of rows: 128 MB
 
 

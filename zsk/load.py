@@ -97,7 +97,7 @@ def default_vocabulary(cfg: CfgNode) -> Vocabulary:
     if not names:
         raise UserError("DATASETS.TEST and DATASETS.TRAIN are empty: name a registered data set")
     return get_vocabulary(
-        names[0], friendly=cfg.DATASETS.PROMPT_NAMES, trained_on=cfg.DATASETS.TRAIN
+        names[0], friendly=cfg.DATASETS.PROMPT_NAMES, trained_on=cfg.DATASETS.TRAIN, words=True
     )
 
 

@@ -106,14 +106,20 @@ class LookCache:
 
 
 def on_tensors(function: Callable[[Tensor], Tensor], look: Any) -> Any:
-    """The look with the function's result in place of each tensor."""
+    """The look with the function's result in place of each tensor.
+
+    Raises:
+        TypeError: there is something in it that could not be read back.
+    """
     if isinstance(look, Tensor):
         return function(look)
     if isinstance(look, tuple) and hasattr(look, "_fields"):  # a named one
         return type(look)(*(on_tensors(function, part) for part in look))
     if isinstance(look, (list, tuple)):
         return type(look)(on_tensors(function, part) for part in look)
-    return look
+    if look is None or isinstance(look, (int, float)):
+        return look
+    raise TypeError(f"a look with a {type(look).__name__} in it")
 
 
 def model_key(segmenter: Segmenter) -> str:

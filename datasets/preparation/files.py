@@ -29,7 +29,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write (H,W) ids or (H,W,3) RGB, uint8, as a PNG, whole or not at all.
+    """Write (H,W) ids, uint8 or uint16, or (H,W,3) RGB, uint8, as a PNG, whole or not at all.
 
     Raises:
         UserError: naming the file, when it cannot be written.

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from detectron2.data import MetadataCatalog
 from faulty_data import FAULTS, IN_PIXELS, NAMES, plant, write_data
 from PIL import Image
 
-from zsk.data.check import check_at_start
+from zsk.data.builtin import register_all
+from zsk.data.check import check_at_start, doubt_of
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -80,3 +82,10 @@ def test_pairs_in_sub_folders_are_told(pets, caplog) -> None:
     (pets[0] / "x" / "alone.jpg").touch()
     check_at_start(["pets"])
     assert "1 photos with a label lie in sub-folders of" in caplog.text
+
+
+def test_ids_that_a_program_has_prepared_are_not_doubted(tmp_path, empty_catalogs) -> None:
+    """Few photos show an accordion, the first of Pascal Context's 459 classes."""
+    register_all(tmp_path)
+    assert doubt_of(MetadataCatalog.get("pascal_context_459_val"), {5, 8, 65535}) is None
+    assert doubt_of(MetadataCatalog.get("coco_stuff_zs_val"), {5, 8, 255}) is not None

@@ -176,6 +176,13 @@ def test_pixels_of_any_word_of_a_class_count_as_the_class(dataset):
     assert metrics["IoU-cat"] == pytest.approx(100 * 1 / 3)
     assert metrics["IoU-background"] == pytest.approx(100 * 3 / 5)
     assert metrics["mIoU@1"] == pytest.approx(metrics["mIoU"])
+    for word in (-1, 3):
+        with pytest.raises(UserError, match=f"the prediction holds label {word}, outside 0..2"):
+            evaluator.process(
+                [pair(dataset, "c", [[0]], [[0]], asked)[0]],
+                [{"pred_labels": torch.tensor([[word]])}],
+            )
+        evaluator.reset()
     with pytest.raises(UserError, match="classes of things stand for several words"):
         ZeroShotEvaluator("things", trained_on=(NAME,), seen_only=True)
     with pytest.raises(UserError, match="has other classes"):

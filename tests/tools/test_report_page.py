@@ -225,7 +225,7 @@ def folders(tmp_path):
 
 def row(folder, name, *predictions):
     roots = [folder / prediction for prediction in predictions]
-    return make_row(name, folder / "photos", folder / "labels", roots, PETS)
+    return make_row(name, folder / "photos", folder / "labels", roots, PETS, {})
 
 
 def test_panels_and_legend(folders):

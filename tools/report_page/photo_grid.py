@@ -6,9 +6,10 @@ Letters: H×W label map, K classes, R predictions.
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from zsk.data.images import IMAGE_SUFFIXES, read_image
 from zsk.data.label_checks import check_label
 from zsk.data.label_files import read_label
+from zsk.data.labels import read_joint_label
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
 from zsk.visualization import draw_overlay
@@ -64,15 +66,18 @@ def make_row(
     label_root: Path,
     prediction_roots: Sequence[Path],
     vocabulary: Vocabulary,
+    how: Mapping[str, Any],
 ) -> GridRow:
     """Read one image's files and draw them.
 
     Args:
         name: the stem that its files share.
         photo_root: folder of the photos.
-        label_root: folder of the ground truth, PNGs of joint ids; `ignore_label(K)` is none.
-        prediction_roots: R folders of label PNGs of the same kind.
+        label_root: folder of the ground truth.
+        prediction_roots: R folders of PNGs of joint ids; `ignore_label(K)` is none.
         vocabulary: the joint one, K classes.
+        how: how to read the ground truth: "label_values" and "label_orientation" as in the data
+            set's records, see `read_joint_label`.
 
     Raises:
         UserError: naming the file, when one is missing, cannot be read, is not of the photo's size
@@ -82,9 +87,11 @@ def make_row(
     photo = read_image(photo_file)
     maps = []
     for root in (label_root, *prediction_roots):
-        path = root / f"{name}.png"
-        maps.append(read_label(path))
-        record = {"file_name": photo_file, "sem_seg_file_name": path}
+        record = {"file_name": photo_file, "sem_seg_file_name": root / f"{name}.png"}
+        if root is label_root:
+            maps.append(read_joint_label({**record, **how}))
+        else:
+            maps.append(read_label(record["sem_seg_file_name"]))
         check_label(maps[-1], record, photo.shape[:2], len(vocabulary))
     panels = draw_panels(photo, maps, vocabulary, _PANEL_SIDE)
     return GridRow(name, tuple(panels), tuple(_legend(maps, len(vocabulary))))

@@ -7,6 +7,8 @@ import functools
 import os
 from pathlib import Path
 
+from detectron2.data import MetadataCatalog
+
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import get_split, make_vocabulary
 from zsk.resources import find_resource
@@ -43,8 +45,8 @@ def register_all(root: str | os.PathLike[str]) -> None:
     <name>_zs_train and <name>_zs_val for voc, coco_stuff, photos, synthetic_stuff (every pixel is
     labelled) and synthetic_objects (the ground is ignored), and photos_zs_overfit;
     <name>_supervised_train with all classes seen, except for photos; for evaluation only <name>_val
-    of EVALUATION_SETS, whose <name>_supervised_train says what published models saw, and has no
-    files. Missing files are reported when a
+    of EVALUATION_SETS; the <name>_supervised_train of three of them say what published models saw,
+    and have no files. Missing files are reported when a
     data set is listed, with the command that prepares them.
 
     Raises:
@@ -138,6 +140,9 @@ def _register_evaluation_sets(root: Path) -> None:
             words={"background": _background()} if name == "voc_20b" else None,
             advice=_ADVICE.format(command),
         )
+        MetadataCatalog.get(f"{name}_val").prepared = True  # no doubt about the ids
+        if name not in ("pascal_context_59", "ade20k_150", "cityscapes_19"):
+            continue
         register_zero_shot_split(
             f"{name}_supervised_train",
             root / f"{name}_supervised_train/photos",

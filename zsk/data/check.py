@@ -104,8 +104,8 @@ def _check_labels(
 
 
 def doubt_of(metadata: Metadata, values: set[int]) -> Doubt | None:
-    """`zsk.data.label_checks.doubt` about the ids of a data set; None with label_values."""
-    if metadata.label_values is not None:
+    """`zsk.data.label_checks.doubt` about the ids of a data set; None where these are known."""
+    if metadata.label_values is not None or metadata.get("prepared"):
         return None
     return doubt(values, metadata.vocabulary.seen, training=metadata.training)
 

@@ -22,6 +22,7 @@ from zsk.engine.solver import build_optimizer
 from zsk.engine.trainer import ResumableTrainer
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
+from zsk.evaluation.labelled import LabelledEvaluator
 from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.looks.true_scale import feature_strides
 from zsk.protocol import INDUCTIVE
@@ -129,7 +130,12 @@ def warn_of_phases(cfg: CfgNode) -> None:
 
 
 def check_test_names(cfg: CfgNode, model: Any) -> None:
-    """Raise UserError now, not after hours, for DATASETS.TEST that the head has no columns for."""
+    """Raise UserError now, not after hours, for DATASETS.TEST that cannot be evaluated.
+
+    The head has no columns for its names, or TEST.VOCABULARY seen has no meaning for it.
+    """
+    for name in cfg.DATASETS.TEST if cfg.TEST.VOCABULARY == "seen" else ():
+        LabelledEvaluator(name, cfg.DATASETS.TRAIN, seen_only=True)
     head: Any = getattr(model, "sem_seg_head", None)
     if not getattr(head, "names_known_classes", False):
         return

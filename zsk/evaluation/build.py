@@ -36,8 +36,8 @@ def build_evaluators(
     folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
     if seen_only:
         folder = os.path.join(folder, SEEN_ONLY_FOLDER)
-    run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED}
     trained_on = cfg.DATASETS.TRAIN
+    run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED, "trained_on": list(trained_on)}
     evaluators: list[Any] = [
         ZeroShotEvaluator(
             dataset_name,

@@ -42,9 +42,9 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
         raise ValueError(f"prediction and ground truth differ in shape: {pred.shape}, {gt.shape}")
     if not pred.size:
         return np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
-    _check_range("prediction", pred, num_classes)
+    check_range("prediction", pred, num_classes)
     scored = gt != ignore_label(num_classes)
-    _check_range("ground truth", gt[scored], num_classes)
+    check_range("ground truth", gt[scored], num_classes)
     rows = np.where(scored, gt, num_classes).astype(np.int64)
     cells = rows * (num_classes + 1) + pred
     counts = np.bincount(cells.ravel(), minlength=(num_classes + 1) ** 2)
@@ -129,7 +129,8 @@ def harmonic_mean(a: float, b: float) -> float:
     return 2.0 * a * b / (a + b) if a > 0 and b > 0 else 0.0
 
 
-def _check_range(what: str, labels: np.ndarray, num_classes: int) -> None:
+def check_range(what: str, labels: np.ndarray, num_classes: int) -> None:
+    """Raise a ValueError that calls the labels `what` unless all lie in 0..K-1."""
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if wrong.size:
         raise ValueError(

@@ -14,7 +14,7 @@ from torch import Tensor
 from zsk.errors import UserError
 from zsk.evaluation.cells import labels_of_cells, section_of_cells
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
-from zsk.evaluation.metrics import confusion_matrix, summarise, summarise_seen_only
+from zsk.evaluation.metrics import check_range, confusion_matrix, summarise, summarise_seen_only
 from zsk.evaluation.report import heading, provenance, tables, write_report
 from zsk.protocol import INDUCTIVE, PROTOCOL
 
@@ -63,8 +63,8 @@ class ZeroShotEvaluator(LabelledEvaluator):
         self._cells = np.zeros_like(self._conf)
 
     def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:
-        pred = self._classes(output["pred_labels"])
         try:
+            pred = self._classes(output["pred_labels"])
             self._conf += confusion_matrix(pred, ground_truth, len(self.vocabulary))
             if self._cell_stride:
                 cells = self._classes(output["pred_cells"])
@@ -74,9 +74,12 @@ class ZeroShotEvaluator(LabelledEvaluator):
             raise UserError(f"label {file_name} cannot be scored: {error}") from error
 
     def _classes(self, predicted: Tensor) -> np.ndarray:
-        """Predicted words -> classes, of the same shape."""
+        """Predicted words -> classes, of the same shape. Raises ValueError for one out of range."""
         words = predicted.cpu().numpy()
-        return words if self.classes_of_words is None else self.classes_of_words[words]
+        if self.classes_of_words is None:
+            return words
+        check_range("prediction", words, len(self.question))
+        return self.classes_of_words[words]
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Sum over processes, print the tables, write the report.
