@@ -216,8 +216,8 @@ def _add_synthesis_config(cfg: CfgNode) -> None:
     synthesis.START = 0
     # with C, from START on, so many iterations on photos and so many on generated features in turn
     synthesis.PERIOD = 100
-    synthesis.GENERATOR_LR = 0.0002  # of AdamW
-    synthesis.CLASSIFIER_LR = 0.00025  # of AdamW (C); Z's learns as the rest of the head
+    synthesis.GENERATOR_LR = 0.0002  # of Adam
+    synthesis.CLASSIFIER_LR = 0.00025  # of Adam (C); Z's learns as the rest of the head
     synthesis.HIDDEN_DIMS = [256]  # of the generator
     synthesis.DROPOUT = [0.5]  # behind each of them
     # weight of an unseen class in the loss on generated features (Z), or how much likelier than a

@@ -47,6 +47,15 @@ def test_boundary_aware_regression_by_hand():
     assert nothing == 0 and not features.grad.any()
 
 
+def test_the_cross_entropy_is_of_pixels():
+    """Two cells score 0 and 4 for class 0, which enlarged are 0 1 3 4; class 1 scores 0."""
+    head = head_of(torch.eye(2), [True, True], 3)
+    logits = torch.tensor([[0.0, 4.0], [0.0, 0.0]])[None, :, None]
+    expected = (math.log(2) + math.log(1 + math.e**-1) + math.log(1 + math.e**3)) / 3
+    loss = head.map_loss(logits, torch.tensor([[[0, 0, 1, 255]]]))
+    assert loss.item() == pytest.approx(expected)
+
+
 def test_semantic_consistency_by_hand():
     """Distance sqrt 2 of two vectors, 3 of their prototypes."""
     prototypes = torch.tensor([[0.0], [3.0]])

@@ -167,10 +167,11 @@ def step(model, optimizer, gradients):
 
 
 def test_a_generator_has_adam_and_what_has_no_part_in_a_step_is_left_alone():
-    model, optimizer = generative()
     # SGD's step is the rate of the gradient with the decay of 0.25; Adam's first is its rate
-    trunk, classifier = 1 - 0.5 * (2 + 0.25), (1 - 0.125 * 0.25) + 0.125
-    assert step(model, optimizer, [2, 0, -3]) == pytest.approx([trunk, 1, classifier])
+    trunk = 1 - 0.5 * (2 + 0.25)
+    assert step(*generative(), [2, 0, -3]) == pytest.approx([trunk, 1, 1 + 0.125])
+    # a classifier's decay is part of its gradient, -0.2 + 0.25, and a generator has none
+    assert step(*generative(), [2, -0.2, -0.2]) == pytest.approx([trunk, 1 + 0.25, 1 - 0.125])
 
 
 def test_a_parameter_may_have_its_first_part_in_a_later_step():

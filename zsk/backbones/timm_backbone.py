@@ -65,6 +65,7 @@ class TimmBackbone(Backbone):
             self._out_feature_strides["head"] = self._out_feature_strides["res5"]
         if freeze == "all":
             self.requires_grad_(False)
+        self.train(self.training)  # frozen norms stay in evaluation mode
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B,3,H,W) normalised -> {"res5": (B,C,h,w), …}."""

@@ -1,4 +1,4 @@
-"""Several optimizers that act as one: SGD for a backbone, AdamW for a generator of features."""
+"""Several optimizers that act as one: SGD for a backbone, Adam for a generator of features."""
 
 from __future__ import annotations
 

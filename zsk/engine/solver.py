@@ -15,6 +15,7 @@ from zsk.engine.joint_optimizer import JointOptimizer
 from zsk.errors import UserError
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "ADAM": torch.optim.Adam,  # of `adam_parts` alone: SOLVER.OPTIMIZER is one of the others
     "ADAMW": torch.optim.AdamW,
     "SGD": torch.optim.SGD,
 }
@@ -26,15 +27,16 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str,
     """Groups by the optimizer that they have.
 
     The backbone has a lower rate, norms and embeddings have no decay, and a head's generator and
-    classifier of generated features (`adam_parts`) have AdamW and rates of their own.
+    classifier of generated features (`adam_parts`) have Adam and rates of their own, and the
+    generator no decay.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for module, algorithm, rate, bias_factor in _parts(cfg, model):
+    for module, algorithm, rate, bias_factor, decay in _parts(cfg, model):
         groups.setdefault(algorithm, []).extend(
             get_default_optimizer_params(
                 module,
                 base_lr=rate,
-                weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+                weight_decay=decay,
                 weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
                 bias_lr_factor=bias_factor,
                 weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
@@ -44,8 +46,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str,
     return {algorithm: found for algorithm, found in groups.items() if found}
 
 
-def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, float, float]]:
-    """Modules that have all parameters, each with its optimizer, its rate, and that of biases."""
+def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, float, float, float]]:
+    """Modules that have all parameters: optimizer, rate, the biases' factor of it, and decay."""
     solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
@@ -53,10 +55,11 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, flo
         multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
         for part, child in module.named_children() if own else [("", module)]:
             if part in own:
-                yield child, "ADAMW", synthesis[f"{part.upper()}_LR"], 1.0
+                decay = 0.0 if part == "generator" else solver.WEIGHT_DECAY
+                yield child, "ADAM", synthesis[f"{part.upper()}_LR"], 1.0, decay
             else:
                 rate = solver.BASE_LR * multiplier * factors.get(part, 1.0)
-                yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR
+                yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR, solver.WEIGHT_DECAY
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -78,6 +81,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     in_phases = any(getattr(module, "adam_parts", ()) for module in model.children())
     # one kernel for all parameters is faster, but SGD's needs all of them from the first step on
     settings: dict[str, dict[str, Any]] = {
+        "ADAM": {"fused": True},
         "ADAMW": {"fused": True},
         "SGD": {
             "fused": None if in_phases else True,

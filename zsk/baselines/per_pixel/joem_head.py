@@ -36,7 +36,7 @@ CONSISTENCY_WEIGHT = 0.1
 class JoEmHead(PixelHead):
     """A class is a prototype made from its vector; a cell has the class of the nearest one."""
 
-    learns_classifier = True
+    learns_classifier = loss_of_pixels = True
     adam_parts = ("generator",)
 
     @configurable

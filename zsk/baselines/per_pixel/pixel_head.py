@@ -26,24 +26,31 @@ class PixelHead(nn.Module):
     names_known_classes = False
     """Whether these classes are all that the trained head can name."""
     adam_parts: tuple[str, ...] = ()
-    """Children with AdamW and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
+    """Children with Adam and the rate MODEL.SYNTHESIS.<CHILD>_LR: generator, classifier."""
     rate_factors: Mapping[str, float] = {}
     """Of further children, rates over SOLVER.BASE_LR."""
+    loss_of_pixels = False
+    """Whether the cross-entropy is of pixels, on enlarged scores, instead of cells."""
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
         """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
         raise NotImplementedError
 
     def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Cross-entropy of one map of scores: of cells, whose label and weight are in their middle.
+        """Cross-entropy of one map of scores: of cells, or of pixels (`loss_of_pixels`).
+
+        A cell has the label and the weight in its middle.
 
         Args:
             logits: (B,K,h,w).
             sem_seg: (B,H,W) int64, ids below K or `ignore_label(K)`.
             weights: of the labels, (B,H,W) float32; None: all 1.
         Returns:
-            the mean over the labelled cells; 0, but in the graph, when nothing is labelled.
+            the mean over what is labelled; 0, but in the graph, when nothing is.
         """
+        if self.loss_of_pixels:
+            with torch.autocast(device_type=logits.device.type, enabled=False):
+                logits = resize_masks(logits.float(), sem_seg.shape[-2:])
         size = logits.shape[-2:]
         labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
         return labelled_cross_entropy(logits, labels, weights)

@@ -16,14 +16,15 @@ from torch import Tensor, nn
 
 from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features, check_norm_width
-from zsk.proposals.masks import resize_masks
 
-from .pixel_head import PixelHead, check_one_feature, labelled_cross_entropy
+from .pixel_head import PixelHead, check_one_feature
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class TextFCNHead(PixelHead):
     """The feature map of the kernel generator, embedded per pixel and compared with texts."""
+
+    loss_of_pixels = True  # small segments survive
 
     @configurable
     def __init__(self, feature_map: nn.Module, *, dim: int, embed_dim: int, temperature: float):
@@ -63,9 +64,3 @@ class TextFCNHead(PixelHead):
         """Embeddings (…,E,h,w), text (K,E) unit rows -> logits (…,K,h,w) float32."""
         with torch.autocast(device_type=embeddings.device.type, enabled=False):
             return self.temperature * torch.einsum("...ehw,ke->...khw", embeddings, text.float())
-
-    def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The mean over the labelled pixels: small segments survive at the labels' size."""
-        with torch.autocast(device_type=logits.device.type, enabled=False):
-            logits = resize_masks(logits.float(), sem_seg.shape[-2:])
-        return labelled_cross_entropy(logits, sem_seg, weights)
