@@ -166,6 +166,22 @@ def test_the_maximum_over_the_scales_is_named_and_learned():
     torch.testing.assert_close(losses["loss_sem_seg"], torch.tensor(1.0 + 1.2 + 1.2 + 3 * 8))
 
 
+def test_distances_are_calibrated_at_the_size_of_the_result():
+    """A quarter of the way from the first to the second cell they are 2, 3 and 2.75.
+
+    There the unseen class is the second nearest and halved; in the first cell it is the third.
+    """
+
+    class Distances(LogitsOfEveryPixel):
+        def forward(self, features):
+            cells = -torch.tensor([[1.0, 5.0], [2.0, 6.0], [3.0, 2.0]])
+            return cells[None, :, None].expand(1, 3, 2, 2)
+
+    model = build("head", head=Distances(), seen_penalty=0.5, penalty_on="distances").eval()
+    (places,) = model.look([torch.zeros(3, 2, 2, dtype=torch.uint8)])
+    assert model.label(places, VOCABULARY, (2, 4)).tolist() == [[0, 2, 2, 2]] * 2
+
+
 @pytest.mark.parametrize("scale", [0.25, 0.5, 0.75])
 def test_another_scale_keeps_the_photo_where_it_is(scale):
     """A step from red to green in a photo whose sides are no multiples of anything."""

@@ -206,8 +206,7 @@ class PerPixelNet(nn.Module):
         logits = []
         for embeddings, _ in places.head:
             assert self.sem_seg_head is not None
-            scores = self.sem_seg_head.class_logits(embeddings, text)
-            logits.append(calibrated_logits(scores, seen, ensemble))
+            logits.append(self.sem_seg_head.class_logits(embeddings, text))
         if places.clip is not None:
             assert self.dense_clip is not None
             windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
@@ -219,7 +218,8 @@ class PerPixelNet(nn.Module):
             if logits:
                 maps = zip(logits, places.head)
                 rows = [resize_rows(one, map_.box, size, top, bottom) for one, map_ in maps]
-                head = functools.reduce(torch.maximum, rows).softmax(dim=0)
+                head = functools.reduce(torch.maximum, rows)
+                head = calibrated_logits(head, seen, ensemble).softmax(dim=0)
             if head is None or clip is None:
                 scores = clip if head is None else head
                 assert scores is not None
