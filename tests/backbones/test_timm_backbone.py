@@ -32,11 +32,15 @@ def test_res2_has_stride_4_and_shapes_are_told_truly(network, output_stride, str
         assert feature.shape == (1, shapes[name].channels, 64 // stride, 96 // stride)
 
 
+@pytest.mark.parametrize("switched", [False, True])
 @pytest.mark.parametrize(
     "freeze, trained, running", [("none", 1, 1), ("norm", 1, 0), ("all", 0, 0)]
 )
-def test_freezing(freeze, trained, running):
-    backbone = build(*FIVE_LEVELS, "MODEL.TIMM.FREEZE", freeze).train()
+def test_freezing(freeze, trained, running, switched):
+    """As it is built, and after a call of train()."""
+    backbone = build(*FIVE_LEVELS, "MODEL.TIMM.FREEZE", freeze)
+    if switched:
+        backbone.train()
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     features = backbone(torch.randn(2, 3, 64, 64))
     assert features["res5"].requires_grad == bool(trained)

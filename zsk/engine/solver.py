@@ -31,14 +31,12 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str,
     generator no decay.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
-    for module, algorithm, rate, bias_factor, decay in _parts(cfg, model):
+    for module, algorithm, own in _parts(cfg, model):
         groups.setdefault(algorithm, []).extend(
             get_default_optimizer_params(
                 module,
-                base_lr=rate,
-                weight_decay=decay,
+                **own,
                 weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-                bias_lr_factor=bias_factor,
                 weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
                 overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
             )
@@ -46,8 +44,8 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str,
     return {algorithm: found for algorithm, found in groups.items() if found}
 
 
-def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, float, float, float]]:
-    """Modules that have all parameters: optimizer, rate, the biases' factor of it, and decay."""
+def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, dict[str, float]]]:
+    """Modules that have all parameters, each with its optimizer and with its rate and decay."""
     solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
@@ -55,11 +53,16 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, flo
         multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
         for part, child in module.named_children() if own else [("", module)]:
             if part in own:
-                decay = 0.0 if part == "generator" else solver.WEIGHT_DECAY
-                yield child, "ADAM", synthesis[f"{part.upper()}_LR"], 1.0, decay
+                yield child, "ADAM", {
+                    "base_lr": synthesis[f"{part.upper()}_LR"],
+                    "weight_decay": 0.0 if part == "generator" else solver.WEIGHT_DECAY,
+                }
             else:
-                rate = solver.BASE_LR * multiplier * factors.get(part, 1.0)
-                yield child, solver.OPTIMIZER, rate, solver.BIAS_LR_FACTOR, solver.WEIGHT_DECAY
+                yield child, solver.OPTIMIZER, {
+                    "base_lr": solver.BASE_LR * multiplier * factors.get(part, 1.0),
+                    "bias_lr_factor": solver.BIAS_LR_FACTOR,
+                    "weight_decay": solver.WEIGHT_DECAY,
+                }
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
