@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from detectron2.data import DatasetCatalog
+from PIL import Image
 from preparation.tables import coco_stuff_value_table
 
+from zsk.data.labels import read_joint_label
+from zsk.data.split_file import register_split_file
 from zsk.data.splits import get_split, make_vocabulary
+from zsk.data.vocabularies import get_vocabulary
 
 # the classes that have other names in the example than in COCO-Stuff
 RENAMED = {name: f"{name}-other" for name in ("sky", "building", "floor", "ceiling")}
@@ -27,6 +33,25 @@ def test_the_example_reads_the_right_values(checkout: Path) -> None:
     for name in vocabulary.names:
         joint_id = get_split("coco_stuff").names.index(RENAMED.get(name, name))
         assert split["label_values"][name] == np.flatnonzero(table == joint_id)[0], name
+
+
+def test_the_other_split_of_voc_reads_what_the_known_one_does(
+    checkout: Path, real_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "VOC2012"
+    shutil.copytree(real_data / "VOC2012", folder, copy_function=os.symlink)
+    shutil.copy(checkout / "docs" / "own_data" / "voc_10_10.yaml", folder)
+    train, val = register_split_file(folder / "voc_10_10.yaml")
+    vocabulary = get_vocabulary(train)
+    assert vocabulary.names == get_split("voc").names
+    assert vocabulary.seen.count(False) == 10
+    for data_set, known in ((train, "train"), (val, "val")):
+        entry = DatasetCatalog.get(data_set)[0]
+        assert Path(entry["file_name"]).stem == (folder / f"{known}.txt").read_text().split()[0]
+        stored = np.array(Image.open(entry["sem_seg_file_name"]))
+        # a VOC label file holds the position plus 1, 0 for the background and 255 for no label
+        expected = np.where((stored == 0) | (stored == 255), 255, stored - 1)
+        assert np.array_equal(read_joint_label(entry), expected), data_set
 
 
 @pytest.mark.slow
