@@ -36,6 +36,7 @@ from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.self_training import SelfTraining
+from zsk.proposals.kernel_generator import BackboneFeature
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 from zsk.zsk_net import ZSKNet
 
@@ -177,7 +178,7 @@ def test_systems_without_masks(tmp_path: Path, split: str, num_seen: int) -> Non
     vocabulary = get_split(split)
     register_joint(tmp_path, vocabulary)
     width = len(vocabulary) + 1
-    head = RecordingHead(nn.Identity(), in_feature="res5")
+    head = RecordingHead(BackboneFeature("res5"))
     net = PerPixelNet(
         backbone=Cells(),
         sem_seg_head=head,
@@ -243,12 +244,12 @@ def test_systems_that_generate_features(tmp_path: Path, split: str, num_seen: in
     register_joint(tmp_path, vocabulary)
     count = len(vocabulary)
     head = CaGNetHead(
-        AsppSum(3, 4, [1]),
+        AsppSum("res5", 3, 4, [1]),
         ContextModule(4, 2),
         RecordingGenerator(count, 4, [4], 4, [0.0]),
         FeatureClassifier(4, count),
         KnownClasses(torch.eye(count), vocabulary.seen_mask),
-        **{"in_feature": "res5", "start": 1, "period": 1, "samples": 4},
+        **{"start": 1, "period": 1, "samples": 4},
         **{"unseen_factor": 10.0, "generated_weight": 1.0},
     )
     net = PerPixelNet(

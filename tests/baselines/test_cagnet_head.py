@@ -30,13 +30,12 @@ def build(vectors=VECTORS, seen=SEEN, position=False, channels=3, dim=D, **setti
     defaults = {"start": START, "period": PERIOD, "samples": 16}
     defaults |= {"unseen_factor": 9.0, "generated_weight": 0.5}
     return CaGNetHead(
-        AsppSum(channels, dim, [1, 2]),
+        AsppSum("res5", channels, dim, [1, 2]),
         ContextModule(dim, 6),
         FeatureGenerator(vectors.shape[1], dim, [16], dim, [0.0], squash=True),
         FeatureClassifier(dim, len(vectors), width=32),
         KnownClasses(vectors, seen),
         PositionModule(dim, 6) if position else None,
-        in_feature="res5",
         **(defaults | settings),
     )
 

@@ -13,12 +13,15 @@ from zsk.baselines.per_pixel.joem_head import (
     semantic_consistency,
 )
 from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.proposals.kernel_generator import BackboneFeature
 
 
 def head_of(vectors, seen, dim):
     generator = nn.Linear(vectors.shape[1], dim)
     known = KnownClasses(vectors, torch.tensor(seen))
-    return JoEmHead(nn.Conv2d(3, dim, 1), generator, known, dim=dim, name="res5")
+    return JoEmHead(
+        nn.Sequential(BackboneFeature("res5"), nn.Conv2d(3, dim, 1)), generator, known, dim=dim
+    )
 
 
 def test_logits_are_squared_distances():

@@ -21,11 +21,11 @@ OPTS = (
 
 def test_aspp_is_the_sum_of_dilated_convolutions():
     """One channel of ones, all weights 1: a branch counts its taps inside of the map."""
-    aspp = AsppSum(1, 1, [1, 3])
+    aspp = AsppSum("res5", 1, 1, [1, 3])
     assert all(not branch.bias.any() and branch.weight.std() < 0.05 for branch in aspp.branches)
     for branch in aspp.branches:
         nn.init.ones_(branch.weight)
-    (counts,) = aspp(torch.ones(1, 1, 5, 5))[0].detach()
+    (counts,) = aspp({"res5": torch.ones(1, 1, 5, 5)})[0].detach()
     # the corner: 2 x 2 and 2 x 2 taps; the middle: 3 x 3, and the tap of dilation 3 in the middle
     assert counts[0, 0] == 4 + 4 and counts[2, 2] == 9 + 1
 
@@ -40,7 +40,7 @@ def test_scores_are_inner_products_of_any_length():
 
 
 def test_loss_by_hand():
-    head = SPNetHead(nn.Identity(), in_feature="res5")
+    head = SPNetHead(nn.Identity())
     logits = torch.tensor([[0.0, 1.0, 2.0], [0.0, 0.0, 0.0]])[None, :, None]  # (1,2,1,3)
     # cells of 3 x 3 pixels have the label in their middle; the last one has none
     middle = [9, 0, 9, 9, 1, 9, 9, 255, 9]
@@ -54,7 +54,7 @@ def test_loss_by_hand():
 
 def test_weighted_loss_by_hand():
     """Weights of the cells' middles: 1 and 1/4; over their sum, or over 1 where that is less."""
-    head = SPNetHead(nn.Identity(), in_feature="res5")
+    head = SPNetHead(nn.Identity())
     logits = torch.tensor([[0.0, 1.0], [0.0, 0.0]])[None, :, None]  # (1,2,1,2)
     sem_seg = torch.tensor([[[0, 0, 0, 1, 1, 1]] * 3])
     weights = torch.tensor([[[9.0, 1.0, 9.0, 9.0, 0.25, 9.0]] * 3])
@@ -69,7 +69,7 @@ def test_weighted_loss_by_hand():
 def test_four_images_are_learned():
     """The cells' colours tell the classes; the vectors of two of them are close."""
     vectors = F.normalize(torch.tensor([[1.0, 0, 0], [0.9, 0.4, 0], [0, 0, 1]]), dim=1)
-    head = SPNetHead(AsppSum(3, 3, [1, 2]), in_feature="res5")
+    head = SPNetHead(AsppSum("res5", 3, 3, [1, 2]))
     labels = torch.randint(0, 3, (4, 6, 6))
     features = {"res5": F.one_hot(labels, 3).permute(0, 3, 1, 2).float()}
     optimizer = torch.optim.SGD(head.parameters(), lr=1.0, momentum=0.9)

@@ -13,20 +13,19 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 
-from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.aspp_sum import AsppSum, build_aspp_sum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
     cell_labels,
-    check_one_feature,
+    check_pixel_settings,
     labelled_cross_entropy,
     no_gradient,
     with_maximum,
 )
 from zsk.errors import UserError
-from zsk.proposals.build import check_settings
 from zsk.vocabulary import ignore_label
 
 from .adversarial_losses import adversarial_losses, mean
@@ -58,14 +57,13 @@ class CaGNetHead(PixelHead):
     @configurable
     def __init__(
         self,
-        aspp: nn.Module,
+        aspp: AsppSum,
         context: ContextModule,
         generator: FeatureGenerator,
         classifier: FeatureClassifier,
         classes: KnownClasses,
         position: PositionModule | None = None,
         *,
-        in_feature: str,
         start: int,
         period: int,
         samples: int,
@@ -74,7 +72,7 @@ class CaGNetHead(PixelHead):
     ):
         """
         Args:
-            aspp: the backbone's `in_feature` -> (B,D,h,w).
+            aspp: backbone features -> (B,D,h,w).
             position: SIGN's.
             start, period: iterations.
             samples: cells of a class whose features are compared with generated ones.
@@ -84,7 +82,6 @@ class CaGNetHead(PixelHead):
         super().__init__()
         self.aspp, self.position, self.context = aspp, position, context
         self.generator, self.classifier, self.classes = generator, classifier, classes
-        self.in_feature = in_feature
         self.start, self.period, self.samples = start, period, samples
         self.unseen_factor, self.generated_weight = unseen_factor, generated_weight
 
@@ -97,22 +94,20 @@ class CaGNetHead(PixelHead):
         classes: KnownClasses,
     ) -> dict[str, Any]:
         head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
-        check_one_feature(head)
-        check_settings(cfg, input_shape)
-        name, dim, width = head.IN_FEATURES[0], head.CONVS_DIM, synthesis.CONTEXT_DIM
+        check_pixel_settings(cfg, input_shape)
+        dim, width = head.CONVS_DIM, synthesis.CONTEXT_DIM
         if synthesis.POSITION and dim % 4:
             raise UserError(
                 f"MODEL.SEM_SEG_HEAD.CONVS_DIM is {dim}, but has to be a multiple of 4 for "
                 "MODEL.SYNTHESIS.POSITION"
             )
         return {
-            "aspp": AsppSum(int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS),
+            "aspp": build_aspp_sum(head, input_shape, dim),
             "context": ContextModule(dim, width),
             "generator": build_generator(synthesis, embed_dim, dim, dim, squash=True),
             "classifier": FeatureClassifier(dim, len(classes)),
             "classes": classes,
             "position": PositionModule(dim, width) if synthesis.POSITION else None,
-            "in_feature": name,
             "start": synthesis.START,
             "period": synthesis.PERIOD,
             "samples": synthesis.SAMPLES,
@@ -125,7 +120,7 @@ class CaGNetHead(PixelHead):
         return self._look(features)[0]
 
     def _look(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Context]:
-        maps = self.aspp(features[self.in_feature])
+        maps = self.aspp(features)
         if self.position is not None:
             maps = self.position(maps)
         context = self.context(maps.sigmoid())
@@ -160,7 +155,7 @@ class CaGNetHead(PixelHead):
         """
         since_start = get_event_storage().iter - self.start
         if since_start >= 0 and since_start // self.period % 2:
-            cells = max(one[self.in_feature][:, 0].numel() for one in features)
+            cells = max(one[self.aspp.in_feature][:, 0].numel() for one in features)
             loss = self.generated_weight * self._loss_of_generated(cells)
             return {"loss_generated": loss + no_gradient(self.parameters())}
         labels = self.classes.labels(sem_seg, text)

@@ -20,15 +20,14 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from zsk.baselines.per_pixel.aspp_sum import AsppSum
+from zsk.baselines.per_pixel.aspp_sum import build_aspp_sum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
     cell_labels,
-    check_one_feature,
+    check_pixel_settings,
     no_gradient,
 )
-from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features, check_norm_width
 from zsk.vocabulary import ignore_label
 
@@ -40,20 +39,19 @@ INIT_STD = 0.01  # of the classifier
 
 
 class SquashedAspp(nn.Module):
-    """DeepLabV2's ASPP of one backbone feature, through a sigmoid as in CaGNet.
+    """DeepLabV2's ASPP through a sigmoid, as in CaGNet.
 
     The kernels of the generator's loss have the widths of such features, and see no difference
     between DeepLabV2's own, which lie much further apart.
     """
 
-    def __init__(self, in_feature: str, aspp: AsppSum):
+    def __init__(self, aspp: nn.Module):
         super().__init__()
-        self.in_feature = in_feature
         self.aspp = aspp
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Backbone features -> (B,D,h,w) float32 in [0,1]."""
-        return self.aspp(features[self.in_feature]).float().sigmoid()
+        return self.aspp(features).float().sigmoid()
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -110,8 +108,7 @@ class ZS3Head(PixelHead):
         classes: KnownClasses,
     ) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
-        check_one_feature(head)
-        check_settings(cfg, input_shape)
+        check_pixel_settings(cfg, input_shape)
         return {
             "feature_map": _build_feature_map(head, input_shape),
             "generator": _build_generator(cfg, embed_dim),
@@ -208,9 +205,7 @@ def _build_feature_map(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> n
     if head.FINE_FEATURE:
         check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return build_aspp_features(head, input_shape, head.CONVS_DIM)
-    name = head.IN_FEATURES[0]
-    channels = int(input_shape[name].channels or 0)
-    return SquashedAspp(name, AsppSum(channels, head.CONVS_DIM, head.ASPP_DILATIONS))
+    return SquashedAspp(build_aspp_sum(head, input_shape, head.CONVS_DIM))
 
 
 def _build_generator(cfg: CfgNode, embed_dim: int) -> LayoutGenerator:

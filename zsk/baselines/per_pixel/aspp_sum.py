@@ -3,20 +3,22 @@
 Shape letters: B images, C backbone channels, h x w feature map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from detectron2.layers import Conv2d
+from detectron2.config import CfgNode
+from detectron2.layers import Conv2d, ShapeSpec
 from torch import Tensor, nn
 
 INIT_STD = 0.01
 
 
 class AsppSum(nn.Module):
-    """DeepLabV2's ASPP: the sum of dilated 3x3 convolutions, without norm and activation."""
+    """The sum of dilated 3x3 convolutions of one backbone feature, without norm and activation."""
 
-    def __init__(self, channels: int, dim: int, dilations: Sequence[int]):
+    def __init__(self, in_feature: str, channels: int, dim: int, dilations: Sequence[int]):
         super().__init__()
+        self.in_feature = in_feature
         self.branches = nn.ModuleList()
         for dilation in dilations:
             branch = Conv2d(channels, dim, 3, padding=dilation, dilation=dilation)
@@ -24,6 +26,13 @@ class AsppSum(nn.Module):
             nn.init.zeros_(branch.bias)
             self.branches.append(branch)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B,C,h,w) -> (B,dim,h,w)."""
-        return torch.stack([branch(features) for branch in self.branches]).sum(dim=0)
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Backbone features, `in_feature` (B,C,h,w) -> (B,dim,h,w)."""
+        maps = features[self.in_feature]
+        return torch.stack([branch(maps) for branch in self.branches]).sum(dim=0)
+
+
+def build_aspp_sum(head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int) -> AsppSum:
+    """That of the one feature of MODEL.SEM_SEG_HEAD.IN_FEATURES."""
+    name = head.IN_FEATURES[0]
+    return AsppSum(name, int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS)

@@ -14,16 +14,15 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.proposals.build import check_settings
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import ignore_label
 
-from .aspp_sum import AsppSum
+from .aspp_sum import build_aspp_sum
 from .known_classes import KnownClasses
 from .pixel_head import (
     PixelHead,
     cell_labels,
-    check_one_feature,
+    check_pixel_settings,
     with_maximum,
 )
 
@@ -40,12 +39,10 @@ class JoEmHead(PixelHead):
     adam_parts = ("generator",)
 
     @configurable
-    def __init__(
-        self, aspp: nn.Module, generator: nn.Module, known: KnownClasses, *, dim: int, name: str
-    ):
+    def __init__(self, aspp: nn.Module, generator: nn.Module, known: KnownClasses, *, dim: int):
         """
         Args:
-            aspp: the backbone's feature `name` -> (B,D,h,w).
+            aspp: backbone features -> (B,D,h,w).
             generator: class vectors (K,E) -> prototypes (K,D), the paper's semantic encoder.
             known: the classes of the training; only training has a classifier of them.
         """
@@ -54,7 +51,6 @@ class JoEmHead(PixelHead):
         self.generator = generator
         self.known = known
         self.classifier = nn.Conv2d(dim, len(known), 1)
-        self.in_feature = name
 
     @classmethod
     def from_config(
@@ -64,19 +60,17 @@ class JoEmHead(PixelHead):
         embed_dim: int,
         known: KnownClasses,
     ) -> dict[str, Any]:
-        head = cfg.MODEL.SEM_SEG_HEAD
-        check_one_feature(head)
-        check_settings(cfg, input_shape)
-        name, dim = head.IN_FEATURES[0], head.CONVS_DIM
-        aspp = AsppSum(int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS)
+        check_pixel_settings(cfg, input_shape)
+        dim = cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM
+        aspp = build_aspp_sum(cfg.MODEL.SEM_SEG_HEAD, input_shape, dim)
         generator = nn.Linear(embed_dim, dim)
         nn.init.xavier_uniform_(generator.weight)
         nn.init.constant_(generator.bias, 0.01)
-        return {"aspp": aspp, "generator": generator, "known": known, "dim": dim, "name": name}
+        return {"aspp": aspp, "generator": generator, "known": known, "dim": dim}
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Backbone features -> (B,D,h,w) float32 of 0 or more."""
-        return self.aspp(features[self.in_feature]).float().relu()
+        return self.aspp(features).float().relu()
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
         """Features (…,D,h,w), class vectors (K,E) -> minus squared distances (…,K,h,w)."""

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
 from zsk.errors import UserError
+from zsk.proposals.build import check_settings
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import ignore_label
 
@@ -128,10 +130,12 @@ def no_gradient(tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack(zeros).sum() if zeros else torch.zeros(())
 
 
-def check_one_feature(head: CfgNode) -> None:
-    """Raises UserError unless MODEL.SEM_SEG_HEAD names one backbone feature."""
+def check_pixel_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
+    """Raises UserError unless MODEL.SEM_SEG_HEAD names one feature, which the backbone has."""
+    head = cfg.MODEL.SEM_SEG_HEAD
     if len(head.IN_FEATURES) != 1:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}: name the one "
             f"backbone feature that the ASPP of {head.NAME} reads"
         )
+    check_settings(cfg, input_shape)

@@ -13,13 +13,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.proposals.build import check_settings
-
-from .aspp_sum import AsppSum
-from .pixel_head import (
-    PixelHead,
-    check_one_feature,
-)
+from .aspp_sum import build_aspp_sum
+from .pixel_head import PixelHead, check_pixel_settings
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -27,29 +22,24 @@ class SPNetHead(PixelHead):
     """A visual embedding per cell; a class score is its inner product with the class's vector."""
 
     @configurable
-    def __init__(self, aspp: nn.Module, *, in_feature: str):
+    def __init__(self, aspp: nn.Module):
         """
         Args:
-            aspp: the backbone's `in_feature` -> (B,E,h,w).
+            aspp: backbone features -> (B,E,h,w).
         """
         super().__init__()
         self.aspp = aspp
-        self.in_feature = in_feature
 
     @classmethod
     def from_config(
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
-        head = cfg.MODEL.SEM_SEG_HEAD
-        check_one_feature(head)
-        check_settings(cfg, input_shape)
-        name = head.IN_FEATURES[0]
-        channels = int(input_shape[name].channels or 0)
-        return {"aspp": AsppSum(channels, embed_dim, head.ASPP_DILATIONS), "in_feature": name}
+        check_pixel_settings(cfg, input_shape)
+        return {"aspp": build_aspp_sum(cfg.MODEL.SEM_SEG_HEAD, input_shape, embed_dim)}
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Backbone features -> embeddings (B,E,h,w) float32 of any length."""
-        return self.aspp(features[self.in_feature]).float()
+        return self.aspp(features).float()
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
         """Embeddings (…,E,h,w), text (K,E) unit rows -> logits (…,K,h,w) float32."""

@@ -14,10 +14,9 @@ from detectron2.layers import Conv2d, ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.proposals.build import check_settings
 from zsk.proposals.build_features import build_aspp_features, check_norm_width
 
-from .pixel_head import PixelHead, check_one_feature
+from .pixel_head import PixelHead, check_pixel_settings
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -45,8 +44,7 @@ class TextFCNHead(PixelHead):
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
         head = cfg.MODEL.SEM_SEG_HEAD
-        check_one_feature(head)
-        check_settings(cfg, input_shape)
+        check_pixel_settings(cfg, input_shape)
         check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return {
             "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM),
