@@ -1,6 +1,5 @@
 """Scores, confidence and opinions of named masks, by hand."""
 
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -46,34 +45,10 @@ def test_opinions_of_pixels():
     assert not nothing.scores.any() and not nothing.head.any()
 
 
-@pytest.mark.parametrize("mask_softmax", [0.0, 2.0])
-def test_kept_votes_change_nothing(mask_softmax):
-    torch.manual_seed(0)
-    views = [
-        View(torch.rand(3, 4), torch.randn(3, 5, 6)),
-        View(torch.rand(2, 4), torch.randn(2, 3, 3)),
-    ]
-    options = (13, 9), mask_softmax
-    plain, first, later = (MaskAnswer(views, *options) for _ in range(3))
-    votes = first.keep_votes(None, 13 * 9 * 5)
-    assert [tuple(v.shape) for v in votes] == [(3, 13, 9), (2, 13, 9)]
-    assert later.keep_votes(votes, 0) is votes
-    groups = torch.randint(-1, 2, (13, 9))
-    for answer in (first, later):
-        assert torch.equal(answer.label().labels, plain.label().labels)
-        torch.testing.assert_close(answer.label().confidence, plain.label().confidence)
-        torch.testing.assert_close(answer.probabilities(), plain.probabilities())
-        torch.testing.assert_close(
-            answer.opinions(groups, 2).scores, plain.opinions(groups, 2).scores
-        )
-    assert plain.keep_votes(None, 13 * 9 * 5 - 1) is None
-
-
-def test_small_votes_are_made_anew_and_scores_are_those_of_resized_votes():
+def test_scores_of_small_votes_are_those_of_resized_votes():
     torch.manual_seed(0)
     view = View(torch.rand(5, 3), torch.randn(5, 4, 6))
     answer = MaskAnswer([view], (12, 18), resize_votes=True)
-    assert answer.keep_votes(None, 10**9) is None
     votes = F.interpolate(view.masks.sigmoid()[None], (12, 18), mode="bilinear")[0]
     scores = torch.einsum("nhw,nk->khw", votes, view.probs)
     assert torch.equal(answer.label().labels, scores.argmax(dim=0))

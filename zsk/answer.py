@@ -5,7 +5,6 @@ Letters: H x W result, K classes, N proposals, G groups of pixels.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -48,18 +47,6 @@ class Answer(ABC):
     @abstractmethod
     def label(self) -> LabelMap:
         """Label every pixel."""
-
-    def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
-        """Use the votes of an earlier answer about the same look, or make them for later ones.
-
-        Args:
-            votes: what this method returned for the earlier answer, None for the first one.
-            limit: floats that they may have; there are None where they would have more.
-        """
-        return None
-
-    def forget_votes(self) -> None:
-        """Free what `keep_votes` made: it is made anew where it is needed."""
 
     @abstractmethod
     def score_rows(self, top: int, bottom: int) -> Tensor:
@@ -106,49 +93,26 @@ class MaskAnswer(Answer):
         self.size = size
         self._options = (mask_softmax, resize_votes)
         self._resizes_votes = resize_votes
-        self._kept: Sequence[Tensor] | None = None
-
-    @torch.inference_mode()
-    def keep_votes(self, votes: Sequence[Tensor] | None, limit: int) -> Sequence[Tensor] | None:
-        if self._resizes_votes:
-            return None  # they are made at the size of the masks, once for each answer
-        if votes is None:
-            if sum(len(view.masks) for view in self.views) * math.prod(self.size) > limit:
-                return None
-            whole = 0, self.size[0]
-            votes = [vote_rows(v, self.size, *whole, *self._options) for v in self._voting()]
-        self._kept = votes
-        return votes
-
-    def forget_votes(self) -> None:
-        self._kept = None
 
     @property
     def depth(self) -> int:
         return max(max(view.probs.shape) for view in self.views)
 
-    def _with_kept(self) -> Sequence[View]:
-        if self._kept is None:
-            return self.views
-        return [view._replace(votes=maps) for view, maps in zip(self.views, self._kept)]
-
+    @cached_property
     def _voting(self) -> Sequence[View]:
         """For `vote_rows` with `_options`."""
-        return self._resized_votes if self._resizes_votes else self._with_kept()
-
-    @cached_property
-    def _resized_votes(self) -> Sequence[View]:
-        """Votes at the size of the masks."""
+        if not self._resizes_votes:
+            return self.views
         return [with_votes(view, self._options[0]) for view in self.views]
 
     @torch.inference_mode()
     def label(self) -> LabelMap:
-        return label_map(self._with_kept(), self.size, *self._options)
+        return label_map(self.views, self.size, *self._options)
 
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:
         scores = []
-        views = self._voting()
+        views = self._voting
         for view in map(with_scores, views) if self._resizes_votes else views:
             rows = vote_rows(view, self.size, top, bottom, *self._options)
             scores.append(torch.einsum("nrc,nk->krc", rows, view.probs))
@@ -156,7 +120,7 @@ class MaskAnswer(Answer):
 
     @torch.inference_mode()
     def opinions(self, groups: Tensor, count: int) -> Opinions:
-        votes = [self._votes_by_group(view, groups, count) for view in self._voting()]
+        votes = [self._votes_by_group(view, groups, count) for view in self._voting]
         total = torch.stack([vote.sum(dim=1, keepdim=True) for vote in votes]).sum(dim=0)
 
         def add(opinions: Iterable[Tensor]) -> Tensor:

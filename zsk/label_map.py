@@ -32,7 +32,6 @@ class View(NamedTuple):
     box: Box | None = None  # the photo on the masks; None where they cover it and nothing else
     head: Tensor | None = None  # (N,K), the head's opinion; None where it has none
     clip: Tensor | None = None  # (N,K), CLIP's opinion
-    votes: Tensor | None = None  # (N,H,W) in [0,1], what `vote_rows` gives, where it is known
 
 
 class LabelMap(NamedTuple):
@@ -133,8 +132,6 @@ def vote_rows(
 
     Arguments as in `label_map`; are_votes: the masks of the view are votes, see `with_votes`.
     """
-    if view.votes is not None:
-        return view.votes[:, top:bottom]
     rows = resize_rows(view.masks, view.box, size, top, bottom)
     return rows if are_votes else votes(rows, mask_softmax)
 

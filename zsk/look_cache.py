@@ -94,7 +94,6 @@ class LookCache:
     ) -> list[Segmentation]:
         """As `Segmenter.together`, photo by photo."""
         vocabulary = self.segmenter.vocabulary(class_names)
-        options["keep_votes"] = False
         return [self.look(image).segment(vocabulary, **options) for image in images]
 
     def _write(self, file: Path, look: Any) -> None:

@@ -43,7 +43,6 @@ from zsk.words import Words
 
 DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
 
-KEPT_VOTES = 128_000_000  # floats of the photo that was asked last: 512 MB
 
 ClassNames = Words | Vocabulary
 logger = logging.getLogger(__name__)
@@ -97,8 +96,6 @@ class Segmenter:
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
-        # the photo that was asked last, and its votes: it is probably asked again
-        self._kept: tuple[Photo | None, Sequence[torch.Tensor] | None] = None, None
 
     def __repr__(self) -> str:
         weights = self.cfg.MODEL.WEIGHTS or "no weights"
@@ -139,9 +136,7 @@ class Segmenter:
             one per image, in their order; none for no image.
         """
         vocabulary = self.vocabulary(class_names)
-        return [
-            photo.segment(vocabulary, keep_votes=False, **options) for photo in self._look(images)
-        ]
+        return [photo.segment(vocabulary, **options) for photo in self._look(images)]
 
     def look(self, image: ImageLike) -> Photo:
         """Everything that depends on the image alone, for any number of `Photo.segment`.
@@ -195,11 +190,6 @@ class Segmenter:
         looks = self.model.look([self._resized(image) for image in rgb])
         return [Photo(self, *pair) for pair in zip(rgb, looks)]
 
-    def keep_votes(self, photo: Photo, answer: Answer) -> None:
-        """Makes further answers about the same photo quick, until another photo is asked."""
-        owner, votes = self._kept
-        self._kept = photo, answer.keep_votes(votes if owner is photo else None, KEPT_VOTES)
-
     def _resized(self, rgb: np.ndarray) -> torch.Tensor:
         """(3,H,W) uint8, as the model takes it."""
         view = T.AugInput(rgb)
@@ -235,7 +225,6 @@ class Photo:
         background: str | None = None,
         threshold: float = 0.0,
         lam: float | None = None,
-        keep_votes: bool = True,
     ) -> Segmentation:
         """Give each pixel one of the names; the network does not run again.
 
@@ -246,8 +235,6 @@ class Photo:
             threshold: in [0,1]; pixels whose confidence is below are background.
             lam: λ in [0,1], in place of MODEL.ENSEMBLE.LAMBDA: the weight of the head for seen
                 classes, and of CLIP for unseen ones.
-            keep_votes: whether to spend up to 512 MB until another photo is asked, so that further
-                words take a fraction of the time.
 
         Raises:
             UserError: as for `Segmenter.__call__`; a number is out of its range, or the model has
@@ -257,10 +244,7 @@ class Photo:
         vocabulary = segmenter.vocabulary(class_names)
         segmenter.check_numbers(threshold, lam)
         answer = self._answer(vocabulary, background, self.size, lam)
-        if keep_votes:
-            segmenter.keep_votes(self, answer)
         labels, confidence = answer.label()
-        answer.forget_votes()  # the segmenter keeps them, for the photo that was asked last alone
         none = (labels == len(vocabulary)) | (confidence < threshold)
         labels = labels.masked_fill(none, ignore_label(len(vocabulary)))
         return Segmentation(
