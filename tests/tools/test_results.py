@@ -153,6 +153,19 @@ def test_at_least_two_points_are_drawn(tmp_path: Path, plot, values, points, dra
         assert np.ptp(np.asarray(Image.open(path).convert("RGB")).astype(int), axis=2).max() > 90
 
 
+def test_each_learning_curve_has_a_look_of_its_own(tmp_path: Path, monkeypatch) -> None:
+    """One point, as after a short training that goes on from another one, is no curve."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file: drawn.append(figure))
+    monkeypatch.setattr("benchmark.accuracy.plots.replacing", nullcontext)
+    curves = [curve(system=f"system {i}") for i in range(15)]
+    curves.append(curve(system="short", points=((10, 1.0, 2.0, 3.0),)))
+    draw_plots(define(plot=CURVES), [], curves, tmp_path)
+    lines = drawn[0].axes[0].get_lines()
+    assert [line.get_label() for line in lines] == [f"system {i}" for i in range(15)]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 15
+
+
 @pytest.mark.parametrize("logarithmic", [False, True])
 def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, logarithmic) -> None:
     """On a logarithmic axis, 1 to 10 is as far as 10 to 100."""

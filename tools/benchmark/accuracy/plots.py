@@ -21,6 +21,7 @@ CURVES_FILE = "learning_curves.json"
 _SCORES = {"hiou": "hIoU", "miou_seen": "mIoU seen", "miou_unseen": "mIoU unseen"}
 # Okabe and Ito's colours stay apart in every common kind of colour blindness
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", ":")  # of the first lines, of those after all colours, and so on
 
 Curve = dict[str, Any]
 """The learning curve of one row with one seed: "table", "system", "settings", "seed",
@@ -66,7 +67,7 @@ def draw_plots(
 
 
 def _over_iterations(curves: Sequence[Curve]) -> Lines:
-    """A line for each row."""
+    """A line for each row that was evaluated after several iterations."""
     lines: Lines = {}
     for curve in curves:
         name = _name(curve["system"], noted_protocol(curve))
@@ -75,7 +76,7 @@ def _over_iterations(curves: Sequence[Curve]) -> Lines:
         for x, *scores in curve["points"]:
             for values, score in zip(line, scores):
                 values.setdefault(x, []).append(score)
-    return lines
+    return {label: line for label, line in lines.items() if len(line[0]) > 1}
 
 
 def _over_setting(results: Sequence[Result], key: str) -> tuple[Lines, dict[Any, float]]:
@@ -106,11 +107,12 @@ def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> No
     for position, (panel, title) in enumerate(zip(panels, _SCORES.values())):
         for number, (label, scores) in enumerate(lines.items()):
             colour = _COLOURS[number % len(_COLOURS)]
+            dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
             means = [(x, spread(values)) for x, values in sorted(scores[position].items())]
             known = [(x, s.mean, s.std or 0.0) for x, s in means if s is not None]
             xs, ys = [x for x, _, _ in known], [y for _, y, _ in known]
             low, high = [y - std for _, y, std in known], [y + std for _, y, std in known]
-            panel.plot(xs, ys, "o-", markersize=3, color=colour, label=label)
+            panel.plot(xs, ys, f"o{dashes}", markersize=3, color=colour, label=label)
             panel.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
         if ticks:
             panel.set_xscale("log" if table.logarithmic else "linear")
