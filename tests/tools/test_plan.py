@@ -118,6 +118,8 @@ def test_preparations_are_shared_and_named_by_their_words(config: str, tmp_path:
     assert cfg.MODEL.CLIP.NAME == f"{shared.folder}/clip.pt"
     assert cfg.MODEL.WEIGHTS == f"{first.folder}/prompts.pth"
 
+    assert not shared.elsewhere and plan_with(PROGRAM, "--all").jobs[0].elsewhere
+
     folders = {job.folder for job in plan.jobs}
     other = plan_with(PROGRAM, "--steps", "9", "-o", "{output}.pt")
     assert not {job.folder for job in other.jobs} & folders

@@ -1,5 +1,6 @@
 """Running programs: order, failures, and what is finished."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_a_failure_is_told_and_the_others_go_on(job, tmp_path: Path) -> None:
     a.program.write_text("")
     assert run_jobs([a, b, c], workers=1) == []
     assert order(tmp_path) == "acb"
+
+
+def test_what_writes_elsewhere_runs_every_time(job, tmp_path: Path) -> None:
+    """Its files may be gone, or the checkout another one."""
+    jobs = [replace(job("a", kind="prepare"), elsewhere=True), job("b")]
+    assert run_jobs(jobs, workers=1) == run_jobs(jobs, workers=1) == []
+    assert order(tmp_path) == "aba"
 
 
 def test_a_stopped_training_is_resumed(job) -> None:

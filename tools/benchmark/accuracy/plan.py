@@ -170,7 +170,8 @@ class Plan:
                 raise UserError(f"prepare.{name}: there is no program {words[0]}")
             output = str(folder / name)
             arguments = tuple(fill(word, {**places, "output": output}) for word in words[1:])
-            job = Job(f"{what}: {name}", "prepare", folder, program, arguments, needs)
+            elsewhere = not any("{output}" in word for word in words)
+            job = Job(f"{what}: {name}", "prepare", folder, program, arguments, needs, elsewhere)
             self._jobs.setdefault(folder, job)
             places[name] = output
             needs = (*needs, folder)

@@ -33,6 +33,7 @@ class Job:
         folder: where its log and FINISHED_FILE go.
         program, arguments: the Python file and its words.
         needs: folders of the jobs that have to finish first.
+        elsewhere: its results lie outside of `folder`, where they may be gone: it runs every time.
     """
 
     name: str
@@ -41,9 +42,10 @@ class Job:
     program: Path
     arguments: tuple[str, ...]
     needs: tuple[Path, ...] = ()
+    elsewhere: bool = False
 
     def finished(self) -> bool:
-        return (self.folder / FINISHED_FILE).is_file()
+        return not self.elsewhere and (self.folder / FINISHED_FILE).is_file()
 
     def command(self) -> list[str]:
         """A training that was stopped goes on from its last checkpoint; a new one has none."""
