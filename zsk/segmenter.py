@@ -42,8 +42,6 @@ from zsk.vocabulary import Vocabulary, ignore_label
 from zsk.words import Words
 
 DEFAULT_CONFIG = find_resource("configs/embedded/zsk_lite2.yaml")
-
-
 ClassNames = Words | Vocabulary
 logger = logging.getLogger(__name__)
 

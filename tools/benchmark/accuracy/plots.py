@@ -21,7 +21,7 @@ CURVES_FILE = "learning_curves.json"
 _SCORES = {"hiou": "hIoU", "miou_seen": "mIoU seen", "miou_unseen": "mIoU unseen"}
 # Okabe and Ito's colours stay apart in every common kind of colour blindness
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", ":")  # of the first lines, of those after all colours, and so on
+_DASHES = ("-", "--", ":")  # another one for each round through the colours
 
 Curve = dict[str, Any]
 """The learning curve of one row with one seed: "table", "system", "settings", "seed",

@@ -111,7 +111,7 @@ class Definition:
         seeds: of every trained row; an untrained one is evaluated with the first.
         iterations: SOLVER.MAX_ITER of every training, None for the configurations' own.
         settings: configuration keys of every row.
-        prepare: run once, before all rows.
+        prepare: run before all rows.
         grid: None for no picture.
     """
 

@@ -33,6 +33,6 @@ class AsppSum(nn.Module):
 
 
 def build_aspp_sum(head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int) -> AsppSum:
-    """That of the one feature of MODEL.SEM_SEG_HEAD.IN_FEATURES."""
+    """The ASPP of the one feature in `head`, the section MODEL.SEM_SEG_HEAD."""
     name = head.IN_FEATURES[0]
     return AsppSum(name, int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS)
