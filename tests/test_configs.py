@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from benchmark.accuracy.definition import read_definition
 from benchmark.accuracy.plan import Plan, supervised_systems
+from benchmark.photo_folds import describe_split
 
 from zsk.data.vocabularies import get_vocabulary
 from zsk.evaluation.metrics import harmonic_mean
@@ -19,7 +21,8 @@ TABLES = CONFIGS / "synthetic" / "tables.yaml"
 COMPARED = CONFIGS / "synthetic" / "compared.yaml"
 PHOTO_TABLES = CONFIGS / "embedded" / "tables.yaml"
 ONE_NETWORK = [CONFIGS / "synthetic" / f"one_network{tower}.yaml" for tower in ("", "_vit")]
-FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES, *ONE_NETWORK})
+FOLDS = CONFIGS / "embedded" / "folds.yaml"
+FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES, FOLDS, *ONE_NETWORK})
 
 
 @pytest.fixture(autouse=True)
@@ -135,9 +138,29 @@ def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:
     assert not supervised_systems(definition)
 
 
+def test_the_folds_of_the_photos_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output" / "folds").mkdir(parents=True)
+    for name in ("fold", "fold_pasted"):
+        split = yaml.safe_dump(describe_split(name, tmp_path / "coco"))
+        (tmp_path / "output" / "folds" / f"{name}.yaml").write_text(split)
+    definition = read_definition(FOLDS)
+    trials = Plan(definition, tmp_path).trials
+    assert len(trials) == 6 * 5 and not supervised_systems(definition)
+    pasted = [trial.cfg.DATASETS.TRAIN == ("fold_pasted_train",) for trial in trials[::5]]
+    assert pasted == [False, False, False, True, True, True]
+
+
+def test_one_network_with_everything_has_one_clip_in_training_and_testing(tmp_path: Path) -> None:
+    trials = Plan(read_definition(ONE_NETWORK[0], tables=["remedies"], seeds=[1]), tmp_path).trials
+    assert len({trial.cfg.MODEL.CLIP.NAME for trial in trials[:3]}) == 1
+    assert len({trial.train.folder for trial in trials[:3]}) == 1
+    assert all(t.cfg.SOLVER.MAX_ITER == 1300 and t.cfg.SOLVER.IMS_PER_BATCH == 16 for t in trials)
+
+
 @pytest.mark.parametrize("path", ONE_NETWORK, ids=lambda path: path.stem)
 def test_one_network_and_two_are_named_in_every_way(path: Path, tmp_path: Path) -> None:
-    trials = Plan(read_definition(path, seeds=[1]), tmp_path).trials
+    trials = Plan(read_definition(path, tables=["one_network"], seeds=[1]), tmp_path).trials
     clips = [trial.cfg.MODEL.CLIP for trial in trials]
     modes = ["crop", *["one_pass"] * 3, "backbone", "crop", "backbone", "backbone"]
     assert [clip.REGION_MODE for clip in clips] == modes

@@ -98,7 +98,7 @@ def main() -> None:
     (folder / "val.txt").write_text("\n".join(test), encoding="utf-8")
     for name, listed in (("fold", train), ("fold_pasted", [*train, *pasted])):
         (folder / f"{name}_train.txt").write_text("\n".join(listed), encoding="utf-8")
-        description = yaml.safe_dump(describe_split(name, folder, coco), sort_keys=False)
+        description = yaml.safe_dump(describe_split(name, coco), sort_keys=False)
         (folder / f"{name}.yaml").write_text(description, encoding="utf-8")
     print(f"{len(train)} photos and {len(pasted)} pasted ones to train on, {len(test)} to test on")
 
@@ -114,7 +114,7 @@ def link_files(files: Sequence[Path], folder: Path) -> None:
         link.symlink_to(file)
 
 
-def describe_split(name: str, folder: Path, coco: Path) -> dict[str, Any]:
+def describe_split(name: str, coco: Path) -> dict[str, Any]:
     """The content of a split file whose classes are those of COCO-Stuff."""
     split = get_split("coco_stuff")
     return {
