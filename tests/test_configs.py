@@ -1,5 +1,6 @@
 """Every configuration below configs/ is read, and so is the definition of the tables."""
 
+import re
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -162,8 +163,9 @@ def test_one_network_with_everything_has_one_clip_in_training_and_testing(tmp_pa
 def test_one_network_and_two_are_named_in_every_way(path: Path, tmp_path: Path) -> None:
     trials = Plan(read_definition(path, tables=["one_network"], seeds=[1]), tmp_path).trials
     clips = [trial.cfg.MODEL.CLIP for trial in trials]
-    modes = ["crop", *["one_pass"] * 3, "backbone", "crop", "backbone", "backbone"]
+    modes = ["crop", *["one_pass"] * 4, "backbone", "crop", *["backbone"] * 3]
     assert [clip.REGION_MODE for clip in clips] == modes
-    tuned = ["by_crops" in clip.NAME or "by_masks" in clip.NAME for clip in clips]
-    assert tuned == [False, False, True, True, False, False, True, True]
-    assert len({trial.train.folder for trial in trials}) == 4  # the text tower is the same
+    tuned = [re.search("by_[a-z]*", clip.NAME) for clip in clips]
+    ways = ["by_crops", "by_masks", "by_both"]
+    assert [way and way[0] for way in tuned] == [None, None, *ways, None, None, *ways]
+    assert len({trial.train.folder for trial in trials}) == 5  # the text tower is the same
