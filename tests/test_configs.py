@@ -142,13 +142,16 @@ def test_the_tables_of_photos_resolve(tmp_path: Path) -> None:
 def test_the_folds_of_the_photos_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "output" / "folds").mkdir(parents=True)
-    for name in ("fold", "fold_pasted"):
-        split = yaml.safe_dump(describe_split(name, tmp_path / "coco"))
+    for name in (f"{kind}_{fold}" for kind in ("fold", "pasted") for fold in range(1, 6)):
+        split = yaml.safe_dump(describe_split(name, "photos", tmp_path / "coco"))
         (tmp_path / "output" / "folds" / f"{name}.yaml").write_text(split)
     definition = read_definition(FOLDS)
     trials = Plan(definition, tmp_path).trials
     assert len(trials) == 6 * 5 and not supervised_systems(definition)
-    pasted = [trial.cfg.DATASETS.TRAIN == ("fold_pasted_train",) for trial in trials[::5]]
+    for trial in trials:  # a seed is a fold
+        kind, part, _ = trial.cfg.DATASETS.TRAIN[0].split("_")
+        assert int(part) == trial.seed and trial.dataset == f"{kind}_{part}_val"
+    pasted = [trial.dataset.startswith("pasted") for trial in trials[::5]]
     assert pasted == [False, False, False, True, True, True]
 
 

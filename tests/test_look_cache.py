@@ -1,6 +1,7 @@
 """Looks on disk: small models of every kind, with and without the cache."""
 
 import os
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -148,6 +149,17 @@ def test_zsk_segment_with_other_words(load, tmp_path, monkeypatch, capsys):
     assert np.array_equal(found, segmenter(photo(), "wall, floor, person").labels)
 
 
-def test_something_unknown_in_a_look_is_no_file():
-    with pytest.raises(TypeError, match="a look with a set in it"):
-        on_tensors(torch.clone, [torch.zeros(1), {1}])
+class Unknown(NamedTuple):
+    tensor: torch.Tensor
+
+
+@pytest.mark.parametrize("unknown", [{1}, Unknown(torch.zeros(1))])
+def test_something_unknown_in_a_look_is_no_file(load, unknown, tmp_path, caplog):
+    """A model of somebody else may look like that: it works, and nothing is kept."""
+    with pytest.raises(TypeError, match=f"a {type(unknown).__name__} in it, which could not be"):
+        on_tensors(torch.clone, [torch.zeros(1), unknown])
+    segmenter = load()
+    segmenter.model.look = lambda images: [(unknown,) for _ in images]
+    LookCache(segmenter, tmp_path / "looks").look(photo())
+    assert "a look is not kept" in caplog.text
+    assert not list((tmp_path / "looks").iterdir())

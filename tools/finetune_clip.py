@@ -89,8 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--proposals",
         choices=("head", "segments", "both"),
-        default="both",
-        help="of the objective masks: those of MODEL.WEIGHTS, true segments, or both",
+        help="of the objective masks: those of MODEL.WEIGHTS, true segments, or (default) both",
     )
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=4, help="photos a step")
@@ -111,6 +110,11 @@ def parse_arguments() -> argparse.Namespace:
     check_training_arguments(
         args, {"steps": 1, "batch_size": 1, "size": 0, "held_out": 1, "seed": 0}
     )
+    if args.proposals and args.objective != "masks":
+        raise UserError(
+            f"--proposals {args.proposals} has no use with --objective {args.objective}: "
+            "take it out, or give --objective masks"
+        )
     return args
 
 
@@ -142,7 +146,6 @@ def main() -> None:
     )
     seconds = time.perf_counter() - start
     save_student(student, encoder, args.output)
-    state_file.unlink(missing_ok=True)
     after = objective.measure()
     report = {
         **settings(args, cfg, encoder),
@@ -155,6 +158,7 @@ def main() -> None:
     }
     text = json.dumps(report, indent=2) + "\n"
     write_atomically(args.output.with_suffix(REPORT_SUFFIX), text.encode())
+    state_file.unlink(missing_ok=True)
     for when, measured in (("before", before), ("after", after)):
         print(f"{when:6s} " + objective.sentence.format(**measured))
     print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
@@ -192,17 +196,17 @@ def by_masks(
         )
     mask_aware.train_attention_and_norms(student.visual)
     held_out = torch.arange(1, len(text) + 1, device=text.device) % HELD_OUT_CLASSES == 0
-    propose = mask_aware.true_masks
-    if args.proposals != "segments":
+    propose, proposals = mask_aware.true_masks, args.proposals or "both"
+    if proposals != "segments":
         propose = mask_aware.masks_of_model(load_proposer(cfg, args.device or cfg.MODEL.DEVICE))
-    if args.proposals == "both":
+    if proposals == "both":
         propose = mask_aware.both(propose)
     records = [batch[0] for batch in build_segment_loader(cfg, args.held_out, args.seed)]
     return Objective(
         mask_aware.loss_by_masks(student, encoder, text, held_out, propose),
         lambda: mask_aware.naming(student, encoder, records, text, held_out)._asdict(),
         "true segments named right: {learned:.1%}, of classes held out {held_out:.1%}",
-        {"proposals": args.proposals, "held_out_classes": int(held_out.sum())},
+        {"proposals": proposals, "held_out_classes": int(held_out.sum())},
     )
 
 
@@ -252,7 +256,10 @@ def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
 def training_views(
     cfg: CfgNode, args: argparse.Namespace, step: int
 ) -> Iterator[list[dict[str, object]]]:
-    """Batches of whole training photos at the size of testing, mirrored at random, from a step."""
+    """Batches of whole training photos, mirrored at random, from a step on.
+
+    Their sides are those of testing before INPUT.SIDE_MULTIPLE_TEST rounds them.
+    """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SEED = args.seed

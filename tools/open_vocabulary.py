@@ -48,7 +48,8 @@ REPORTED = {
 NOTE = (
     "Reported rows are from the systems' papers, not measured here. All were trained on the 171 "
     "classes of COCO-Stuff, FC-CLIP on COCO's panoptic masks. Of Pascal VOC, PAS-20 has the 20 "
-    "classes and PAS-20b the background besides."
+    "classes and PAS-20b the background besides. A-847 is scored here at the photos' own size, by "
+    "MaskFormer's preparation on photos and labels of 512 pixels at most along the shorter side."
 )
 
 

@@ -32,10 +32,10 @@ from zsk.files import user_path  # noqa: E402
 
 
 def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, dict[str, Any]]:
-    """Where photos and ground truth lie, and how this is read: as registered, where not given."""
+    """Where photos and ground truth lie, and how this is read: as a registered data set's is."""
+    if dataset not in DatasetCatalog:
+        register_builtin()
     if args.photos is None or args.labels is None:
-        if dataset not in DatasetCatalog:
-            register_builtin()
         try:
             get_vocabulary(dataset)
         except UserError as error:
@@ -43,8 +43,8 @@ def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, di
     metadata = MetadataCatalog.get(dataset)
     photos = metadata.image_root if args.photos is None else args.photos
     labels = metadata.sem_seg_root if args.labels is None else args.labels
-    how: dict[str, Any] = {"label_orientation": "displayed"}  # of --labels
-    if args.labels is None:
+    how: dict[str, Any] = {"label_orientation": "displayed"}
+    if dataset in DatasetCatalog:
         how = {key: metadata.get(key) for key in ("label_values", "label_orientation")}
     return Path(photos), Path(labels), how
 
@@ -86,7 +86,10 @@ def main() -> None:
         "--photos", type=user_path, help="folder of the photos (default: the data set's)"
     )
     parser.add_argument(
-        "--labels", type=user_path, help="folder of the ground truth (default: the data set's)"
+        "--labels",
+        type=user_path,
+        help="folder of the ground truth, in files like those of the data set or, where it is not "
+        "one of datasets/README.md, of ids of its classes (default: the data set's)",
     )
     args = parser.parse_args()
     evaluations = read_evaluations(args.metrics)

@@ -91,31 +91,37 @@ class MaskAnswer(Answer):
     ) -> None:
         self.views = [view._replace(masks=finite(view.masks)) for view in views]
         self.size = size
-        self._options = (mask_softmax, resize_votes)
-        self._resizes_votes = resize_votes
+        self._mask_softmax, self._resize_votes = mask_softmax, resize_votes
 
     @property
     def depth(self) -> int:
         return max(max(view.probs.shape) for view in self.views)
 
-    @cached_property
+    @property
     def _voting(self) -> Sequence[View]:
-        """For `vote_rows` with `_options`."""
-        if not self._resizes_votes:
+        """What `_vote_rows` takes: not kept, for votes are as large as the masks."""
+        if not self._resize_votes:
             return self.views
-        return [with_votes(view, self._options[0]) for view in self.views]
+        return [with_votes(view, self._mask_softmax) for view in self.views]
+
+    @cached_property
+    def _scoring(self) -> Sequence[View]:
+        """The same for scores, which all strips of the result share."""
+        return [with_scores(view) for view in self._voting] if self._resize_votes else self.views
+
+    def _vote_rows(self, view: View, top: int, bottom: int) -> Tensor:
+        return vote_rows(view, self.size, top, bottom, self._mask_softmax, self._resize_votes)
 
     @torch.inference_mode()
     def label(self) -> LabelMap:
-        return label_map(self.views, self.size, *self._options)
+        return label_map(self.views, self.size, self._mask_softmax, self._resize_votes)
 
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:
-        scores = []
-        views = self._voting
-        for view in map(with_scores, views) if self._resizes_votes else views:
-            rows = vote_rows(view, self.size, top, bottom, *self._options)
-            scores.append(torch.einsum("nrc,nk->krc", rows, view.probs))
+        scores = [
+            torch.einsum("nrc,nk->krc", self._vote_rows(view, top, bottom), view.probs)
+            for view in self._scoring
+        ]
         return torch.stack(scores).mean(dim=0)
 
     @torch.inference_mode()
@@ -145,7 +151,7 @@ class MaskAnswer(Answer):
             if rows:  # a single pixel needs a single row
                 top, bottom = top + rows[0], top + rows[-1] + 1
                 inside, ids = _inside(groups[top:bottom], count)
-                strip = vote_rows(view, self.size, top, bottom, *self._options)
+                strip = self._vote_rows(view, top, bottom)
                 sums.index_add_(0, ids, strip[:, inside].T)
         return sums
 

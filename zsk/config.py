@@ -21,7 +21,9 @@ def add_zsk_config(cfg: CfgNode) -> None:
     _add_model_config(cfg)
     _add_self_training_config(cfg)
     cfg.SOLVER.OPTIMIZER = "ADAMW"  # ADAMW or SGD
-    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1  # backbone learning rate over the base one (section 5)
+    # backbone learning rate over the base one (section 5); not read with build_clip_backbone, where
+    # the tower is frozen and what is trained is new
+    cfg.SOLVER.BACKBONE_MULTIPLIER = 0.1
     # clip the norm of all gradients together (Detectron2 clips each parameter alone)
     cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
     cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "full_model"

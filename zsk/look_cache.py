@@ -100,7 +100,7 @@ class LookCache:
         try:
             # a view would be written with all that it is of
             save_file(file, {"key": file.stem, "look": on_tensors(torch.clone, look)})
-        except UserError as error:
+        except (UserError, TypeError) as error:
             logger.warning(f"a look is not kept: {error}")
 
 
@@ -112,13 +112,13 @@ def on_tensors(function: Callable[[Tensor], Tensor], look: Any) -> Any:
     """
     if isinstance(look, Tensor):
         return function(look)
-    if isinstance(look, tuple) and hasattr(look, "_fields"):  # a named one
+    if isinstance(look, _KINDS):
         return type(look)(*(on_tensors(function, part) for part in look))
-    if isinstance(look, (list, tuple)):
+    if type(look) in (list, tuple):
         return type(look)(on_tensors(function, part) for part in look)
     if look is None or isinstance(look, (int, float)):
         return look
-    raise TypeError(f"a look with a {type(look).__name__} in it")
+    raise TypeError(f"there is a {type(look).__name__} in it, which could not be read back")
 
 
 def model_key(segmenter: Segmenter) -> str:

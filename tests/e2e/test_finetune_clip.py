@@ -69,6 +69,13 @@ def test_labels_of_unseen_classes_change_nothing(finetune, finetuned, voc_root, 
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+def test_proposals_without_their_objective_are_refused(run_program, tmp_path: Path) -> None:
+    arguments = ("--config-file", CONFIG, "--output", tmp_path / "x.pt", "--proposals", "head")
+    done = run_program(TOOL, *arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "--proposals head has no use with --objective crops" in done.stderr
+
+
 def test_the_objective_of_masks(finetune, voc_root, tiny_clip):
     """`--resume` without a state starts."""
     output, done = finetune(voc_root, "--objective", "masks", "--proposals", "segments", "--resume")

@@ -59,6 +59,12 @@ def test_rates_and_decays():
     }
 
 
+def test_a_backbone_whose_trained_part_is_new_has_the_rate_of_the_head():
+    model = pair()
+    model["backbone"].is_new = True
+    assert [group["lr"] for group in build_optimizer(config(), model).param_groups] == [0.5, 0.5]
+
+
 SGD = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.MOMENTUM", 0.0, "SOLVER.WEIGHT_DECAY", 0.0)
 LIMIT = "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM"
 

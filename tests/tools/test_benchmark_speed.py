@@ -119,6 +119,15 @@ def test_the_real_command_in_fresh_processes(run_program, tmp_path) -> None:
     assert "| dynamic-kernel head |" in (tmp_path / "speed.md").read_text(encoding="utf-8")
 
 
+def test_operations_by_hand() -> None:
+    """Three tokens of width four attend to each other, then a linear layer to two numbers."""
+    tokens, layer = torch.rand(1, 1, 3, 4), torch.nn.Linear(4, 2, bias=False)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    multiplied = 3 * 3 * 4 + 3 * 3 * 4 + 3 * 4 * 2  # queries by keys, by values, the layer
+    counted = measure._gflops(lambda: layer(attend(tokens, tokens, tokens)))
+    assert counted == pytest.approx(2 * multiplied / 1e9)
+
+
 def test_a_row_by_hand() -> None:
     compared = {"settings": {"image": "2×3"}, "ratio_to_reference": 0.05}
     one_pass = result(cases.INFERENCE, cases.ONE_PASS, 1.5, **compared)

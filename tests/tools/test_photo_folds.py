@@ -53,40 +53,44 @@ def test_a_segment_is_pasted_with_its_label_and_cut_at_the_border(mirrored: bool
 def test_a_fold_trains_on_80_photos_and_tests_on_the_other_20(
     run_program, real_data: Path, tmp_path: Path
 ) -> None:
-    coco = tmp_path / "coco"
+    coco, folds = tmp_path / "coco", tmp_path / "folds"
     (coco / "stuffthingmaps").mkdir(parents=True)
     (coco / "train2017").symlink_to(real_data / "coco" / "train2017")
     labels = real_data / "coco" / "stuffthingmaps" / "train2017"
     (coco / "stuffthingmaps" / "train2017").symlink_to(labels)
     assert run_program("datasets/prepare_coco_stuff.py", "--root", coco).returncode == 0
+    make = ("tools/benchmark/photo_folds.py", "--pasted", 3, "--output", folds)
+    done = run_program(*make, DETECTRON2_DATASETS=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "5 folds, each with 3 pasted photos"
     tested = []
-    for fold in (1, 5):
-        done = run_program(
-            *("tools/benchmark/photo_folds.py", "--fold", fold, "--pasted", 3),
-            *("--output", tmp_path / "folds"),
-            DETECTRON2_DATASETS=tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "80 photos and 3 pasted ones to train on, 20 to test on" in done.stdout
-        train = (tmp_path / "folds" / "fold_train.txt").read_text().split()
-        test = (tmp_path / "folds" / "val.txt").read_text().split()
+    for fold in range(1, 6):
+        train = (folds / f"fold_{fold}_train.txt").read_text().split()
+        test = (folds / f"fold_{fold}_val.txt").read_text().split()
         assert len(set(train)) == 80 and not set(train) & set(test)
         tested += test
-    assert len(set(tested)) == 40
-    split_file = tmp_path / "folds" / "fold_pasted.yaml"
-    check = run_program("tools/check_dataset.py", "--split-file", split_file)
-    assert check.returncode == 0 and "no problems in fold_pasted_train" in check.stdout
+        pasted = (folds / f"pasted_{fold}_train.txt").read_text().split()
+        assert pasted == [*train, "pasted_0", "pasted_1", "pasted_2"]
+    assert len(set(tested)) == 100
+    check = run_program("tools/check_dataset.py", "--split-file", folds / "pasted_2.yaml")
+    assert check.returncode == 0 and "no problems in pasted_2_train" in check.stdout
+    # again: links are made anew, files of others are left alone
+    assert run_program(*make, DETECTRON2_DATASETS=tmp_path).returncode == 0
+    mine = folds / "photos_5" / "photos" / f"{train[0]}.jpg"
+    mine.unlink()
+    mine.write_text("mine")
+    done = run_program(*make, DETECTRON2_DATASETS=tmp_path)
+    assert done.returncode == 2 and "is in the way" in done.stderr and mine.read_text() == "mine"
 
 
 def test_mistakes_are_one_sentence(run_program, tmp_path: Path) -> None:
-    where = ("--output", tmp_path / "folds")
     for arguments, message in (
-        (("--fold", 6), "--fold 6: give one of 1 to 5"),
-        (("--fold", 1, "--pasted", -1), "--pasted -1: give 0 or more"),
-        (("--fold", 1), "run datasets/prepare_coco_stuff.py first"),
+        (("--pasted", -1), "--pasted -1: give 0 or more"),
+        ((), "run datasets/prepare_coco_stuff.py first"),
     ):
         done = run_program(
-            "tools/benchmark/photo_folds.py", *arguments, *where, DETECTRON2_DATASETS=tmp_path
+            *("tools/benchmark/photo_folds.py", *arguments, "--output", tmp_path / "folds"),
+            DETECTRON2_DATASETS=tmp_path,
         )
         assert done.returncode == 2 and message in done.stderr
         assert "Traceback" not in done.stderr

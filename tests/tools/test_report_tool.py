@@ -79,6 +79,12 @@ def test_ground_truth_with_values_of_its_own_is_read_as_the_data_set_is(run, fil
     row = make_row("one", *folders, [files / "b" / "inference" / "pets"], vocabulary, how)
     shares = {entry.label: entry.shares[0] for entry in row.legend}
     assert shares == {0: 25.0, 1: 25.0, 2: 25.0}
+    # the same files in a folder that is given
+    page = files / "out" / "report.html"
+    named = page.read_text()
+    labels = ("--labels", files / "labels", "--photos", files / "photos")
+    run(METRICS, "--images", "one", "--predictions", files / "b" / "inference" / "pets", *labels)
+    assert page.read_text() == named
 
 
 @pytest.mark.parametrize(

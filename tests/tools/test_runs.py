@@ -41,11 +41,14 @@ def test_a_failure_is_told_and_the_others_go_on(job, tmp_path: Path) -> None:
     assert order(tmp_path) == "acb"
 
 
-def test_what_writes_elsewhere_runs_every_time(job, tmp_path: Path) -> None:
+def test_what_writes_elsewhere_runs_every_time_that_it_is_needed(job, tmp_path: Path) -> None:
     """Its files may be gone, or the checkout another one."""
-    jobs = [replace(job("a", kind="prepare"), elsewhere=True), job("b")]
+    a = replace(job("a", kind="prepare"), elsewhere=True)
+    jobs = [a, job("b", needs=[a])]
     assert run_jobs(jobs, workers=1) == run_jobs(jobs, workers=1) == []
-    assert order(tmp_path) == "aba"
+    assert order(tmp_path) == "ab"
+    assert run_jobs([*jobs, job("c", needs=[a])], workers=1) == []
+    assert order(tmp_path) == "abac"
 
 
 def test_a_stopped_training_is_resumed(job) -> None:

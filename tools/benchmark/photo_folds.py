@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""One fold of the 100 photos as split files, with and without pasted photos to train on.
+"""Five folds of the 100 photos as split files, with and without pasted photos to train on.
 
-python tools/benchmark/photo_folds.py --fold 1 --output output/folds
+python tools/benchmark/photo_folds.py --output output/folds
 
-A fold tests on every fifth photo of datasets/photos_train.txt and photos_val.txt, and trains on the
-others: fold.yaml (fold_train, fold_val) and fold_pasted.yaml (fold_pasted_train, fold_pasted_val),
-whose training set has pasted photos, too. A pasted photo is one to train on with two to five
-segments of others on it: their outlines are exact, and as many can be made as a training wants
-(Ghiasi et al., CVPR 2021). No segment is cut out of unlabelled pixels or of an unseen class.
+Fold k tests on every fifth photo of datasets/photos_train.txt and photos_val.txt, from the k-th on,
+and trains on the others: fold_<k>.yaml (fold_<k>_train, fold_<k>_val), and pasted_<k>.yaml, whose
+training set has pasted photos besides. A pasted photo is one to train on with two to five segments
+of others on it: their outlines are exact, and as many can be made as a training wants (Ghiasi et
+al., CVPR 2021). No segment is cut out of unlabelled pixels or of an unseen class.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from zsk.files import user_path  # noqa: E402
 from zsk.vocabulary import IGNORE_LABEL  # noqa: E402
 
 FOLDS = 5
-SHARES = (0.01, 0.25)  # of a photo that a segment to paste covers
+SHARES = (0.01, 0.25)  # least and most of a photo that a segment to paste covers
 SEGMENTS = (2, 5)  # pasted onto a photo
 SCALES = (0.5, 1.5)
 
@@ -51,7 +51,7 @@ class Segment(NamedTuple):
 
 
 def cut_segments(photo: np.ndarray, labels: np.ndarray) -> Iterator[Segment]:
-    """The segments of a photo (H,W,3) uint8 with labels (H,W) that cover one of SHARES of it."""
+    """The segments of a photo (H,W,3) uint8 with labels (H,W) whose share of it is in SHARES."""
     for label in np.unique(labels[labels != IGNORE_LABEL]):
         regions, _ = ndimage.label(labels == label)
         for index, box in enumerate(ndimage.find_objects(regions), start=1):
@@ -84,23 +84,30 @@ def paste(
 
 def main() -> None:
     args = parse_arguments()
-    coco, folder = Path(os.path.abspath(datasets_root())) / "coco", Path(
-        os.path.abspath(args.output)
-    )
+    coco = Path(os.path.abspath(datasets_root())) / "coco"
     lists = (ROOT / f"datasets/photos_{part}.txt" for part in ("train", "val"))
     stems = sorted(stem for file in lists for stem in read_stems(file))
-    test = stems[args.fold - 1 :: FOLDS]
-    train = [stem for stem in stems if stem not in test]
+    for fold in range(1, FOLDS + 1):
+        test = stems[fold - 1 :: FOLDS]
+        train = [stem for stem in stems if stem not in test]
+        write_fold(Path(os.path.abspath(args.output)), fold, train, test, coco, args.pasted)
+    print(f"{FOLDS} folds, each with {args.pasted} pasted photos")
+
+
+def write_fold(
+    output: Path, fold: int, train: Sequence[str], test: Sequence[str], coco: Path, count: int
+) -> None:
+    """The two split files of a fold, their lists, and a folder of photos and labels."""
+    folder = output / f"photos_{fold}"
     photos, labels = coco / "train2017", coco / "zsk/train2017_seen"
     link_files([photos / f"{stem}.jpg" for stem in train], folder / "photos")
     link_files([labels / f"{stem}.png" for stem in train], folder / "labels")
-    pasted = write_pasted(folder, train, args.pasted, np.random.default_rng(args.fold))
-    (folder / "val.txt").write_text("\n".join(test), encoding="utf-8")
-    for name, listed in (("fold", train), ("fold_pasted", [*train, *pasted])):
-        (folder / f"{name}_train.txt").write_text("\n".join(listed), encoding="utf-8")
-        description = yaml.safe_dump(describe_split(name, coco), sort_keys=False)
-        (folder / f"{name}.yaml").write_text(description, encoding="utf-8")
-    print(f"{len(train)} photos and {len(pasted)} pasted ones to train on, {len(test)} to test on")
+    pasted = write_pasted(folder, train, count, np.random.default_rng(fold))
+    for name, listed in ((f"fold_{fold}", train), (f"pasted_{fold}", [*train, *pasted])):
+        for part, stems in (("train", listed), ("val", test)):
+            (output / f"{name}_{part}.txt").write_text("\n".join(stems), encoding="utf-8")
+        description = yaml.safe_dump(describe_split(name, folder.name, coco), sort_keys=False)
+        (output / f"{name}.yaml").write_text(description, encoding="utf-8")
 
 
 def link_files(files: Sequence[Path], folder: Path) -> None:
@@ -110,20 +117,27 @@ def link_files(files: Sequence[Path], folder: Path) -> None:
         if not file.exists():
             raise UserError(f"{file} does not exist: run datasets/prepare_coco_stuff.py first")
         link = folder / file.name
-        link.unlink(missing_ok=True)
+        if link.is_symlink():
+            link.unlink()
+        elif link.exists():
+            raise UserError(f"{link} is in the way: give an empty folder (--output)")
         link.symlink_to(file)
 
 
-def describe_split(name: str, coco: Path) -> dict[str, Any]:
-    """The content of a split file whose classes are those of COCO-Stuff."""
+def describe_split(name: str, folder: str, coco: Path) -> dict[str, Any]:
+    """The content of <name>.yaml: its training data are in `folder`, its classes COCO-Stuff's."""
     split = get_split("coco_stuff")
     return {
         "name": name,
-        "train": {"images": "photos", "labels": "labels", "file_list": f"{name}_train.txt"},
+        "train": {
+            "images": f"{folder}/photos",
+            "labels": f"{folder}/labels",
+            "file_list": f"{name}_train.txt",
+        },
         "val": {
             "images": str(coco / "train2017"),
             "labels": str(coco / "zsk/train2017"),
-            "file_list": "val.txt",
+            "file_list": f"{name}_val.txt",
         },
         "label_orientation": "displayed",
         "classes": list(split.names),
@@ -140,7 +154,7 @@ def write_pasted(
     labels = [read_label(folder / "labels" / f"{stem}.png") for stem in stems]
     segments = [cut for pair in zip(photos, labels) for cut in cut_segments(*pair)]
     written = [f"pasted_{i}" for i in range(count)]
-    for stem in tqdm(written, desc="pasted photos", disable=not count):
+    for stem in tqdm(written, desc=folder.name, disable=not count):
         source = int(rng.integers(len(stems)))
         photo, label = photos[source].copy(), labels[source].copy()
         for _ in range(int(rng.integers(SEGMENTS[0], SEGMENTS[1] + 1))):
@@ -152,12 +166,11 @@ def write_pasted(
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--fold", type=int, required=True, help=f"1 to {FOLDS}")
-    parser.add_argument("--pasted", type=int, default=400, help="photos (default: %(default)s)")
+    parser.add_argument(
+        "--pasted", type=int, default=400, help="photos of a fold (default: %(default)s)"
+    )
     parser.add_argument("--output", type=user_path, required=True, help="folder")
     args = parser.parse_args()
-    if not 1 <= args.fold <= FOLDS:
-        raise UserError(f"--fold {args.fold}: give one of 1 to {FOLDS}")
     if args.pasted < 0:
         raise UserError(f"--pasted {args.pasted}: give 0 or more")
     return args

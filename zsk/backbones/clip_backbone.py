@@ -29,6 +29,7 @@ class ClipBackbone(Backbone):
     """
 
     has_own_weights = True
+    is_new = True  # what is trained
 
     def __init__(
         self, encoder: VisionLanguageEncoder, *, out_features: Sequence[str], scale: float = 1.0

@@ -26,9 +26,9 @@ EMBEDDINGS = ("init_kernels", "no_object", "query_embed")
 def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str, Any]]]:
     """Groups by the optimizer that they have.
 
-    The backbone has a lower rate, norms and embeddings have no decay, and a head's generator and
-    classifier of generated features (`adam_parts`) have Adam and rates of their own, and the
-    generator no decay.
+    The backbone has a lower rate, unless what it has learned is frozen and all else in it is new
+    (`is_new`). Norms and embeddings have no decay, and a head's generator and classifier of
+    generated features (`adam_parts`) have Adam and rates of their own, and the generator no decay.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for module, algorithm, own in _parts(cfg, model):
@@ -50,7 +50,8 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, dic
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
         factors = getattr(module, "rate_factors", {})
-        multiplier = solver.BACKBONE_MULTIPLIER if name == "backbone" else 1.0
+        slow = name == "backbone" and not getattr(module, "is_new", False)
+        multiplier = solver.BACKBONE_MULTIPLIER if slow else 1.0
         for part, child in module.named_children() if own else [("", module)]:
             if part in own:
                 yield child, "ADAM", {

@@ -46,6 +46,7 @@ CONDITIONS = (
         _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
     ),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
+    _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
     _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
     _read(
         _KERNELS,

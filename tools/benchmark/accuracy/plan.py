@@ -183,11 +183,11 @@ def supervised_systems(definition: Definition) -> set[str]:
     known: dict[tuple[str, ...], bool] = {}
     found = set()
     for row in (row for table in definition.tables for row in table.rows if row.trained):
-        # keys of the data alone decide it, and placeholders name no data set
+        # keys of the data alone decide it
         settings = training_settings(definition, row.common, row.settings)
         data = {key: value for key, value in settings.items() if key.startswith("DATASETS.")}
-        options = tuple(str(word) for item in data.items() for word in item)
         with _named(row):
+            options = tuple(as_words(data, {"seed": str(definition.seeds[0])}))
             if (row.config, *options) not in known:
                 known[row.config, *options] = _is_supervised(load_config(row.config, options))
         if known[row.config, *options]:

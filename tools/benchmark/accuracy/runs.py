@@ -33,7 +33,8 @@ class Job:
         folder: where its log and FINISHED_FILE go.
         program, arguments: the Python file and its words.
         needs: folders of the jobs that have to finish first.
-        elsewhere: its results lie outside of `folder`, where they may be gone: it runs every time.
+        elsewhere: its results lie outside of `folder`, where they may be gone: it runs every time
+            that another job needs it.
     """
 
     name: str
@@ -79,7 +80,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
     Returns:
         one message for each job that failed or was left out, with its log's path and last lines.
     """
-    waiting = [job for job in jobs if not job.finished()]
+    waiting = _to_run(jobs)
     failures: dict[Path, str] = {}
     running: dict[Path, tuple[Job, subprocess.Popen[bytes], float]] = {}
     every = 1 if sys.stderr.isatty() else 60  # seconds between two progress lines
@@ -114,6 +115,16 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
                 process.terminate()
                 process.wait()
     return list(failures.values())
+
+
+def _to_run(jobs: Sequence[Job]) -> list[Job]:
+    """What is not finished; a job whose results lie elsewhere, where one of these needs it."""
+    needed = {
+        folder for job in jobs if not job.elsewhere and not job.finished() for folder in job.needs
+    }
+    return [
+        job for job in jobs if not job.finished() and (not job.elsewhere or job.folder in needed)
+    ]
 
 
 def _failure(job: Job, code: int) -> str:
