@@ -12,6 +12,7 @@ from zsk.cli import check as program
 from zsk.data.check_report import class_table, contact_sheet, notes
 from zsk.data.full_check import DatasetCheck, check_dataset
 from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -176,6 +177,14 @@ def test_folders(data, names: str, second: str, capsys) -> None:
     folders = ["--images", str(data[0]), "--labels", str(data[1])]
     assert program.main([*folders, "--class-names", names]) == 0
     assert re.search(rf"\| {second} +\| - +\|", capsys.readouterr().out)
+
+
+def test_a_set_for_evaluation_only_has_no_groups_of_its_own(data) -> None:
+    """Which of its classes are seen depends on the model."""
+    classes = make_vocabulary(NAMES)
+    register_zero_shot_split("eval", *data, classes, training=False, evaluation_only=True)
+    lines = class_table(check_dataset("eval", progress=False)).splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:5]] == ["-", "-", "-"]
 
 
 @pytest.mark.parametrize(

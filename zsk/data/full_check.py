@@ -95,8 +95,8 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
         UserError: the data set is not registered. Problems with files are returned, not raised.
     """
     metadata = split_metadata(name)
-    vocabulary: Vocabulary | None = metadata.vocabulary
-    seen = None if vocabulary is None else vocabulary.seen
+    vocabulary: Vocabulary = metadata.vocabulary
+    seen = None if metadata.evaluation_only else vocabulary.seen
     check = DatasetCheck(name, tuple(metadata.stuff_classes), seen, metadata.training)
     listing = attempt(check.problems, match_files, metadata)
     if listing is None:
