@@ -9,11 +9,10 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from zsk.data.check import check_at_start
+from zsk.data.check import check_at_start, doubt
 from zsk.data.images import read_oriented_image
-from zsk.data.label_checks import check_ids, doubt
 from zsk.data.label_files import read_label, read_label_size
-from zsk.data.labels import joint_id_table, read_joint_label
+from zsk.data.labels import check_ids, joint_id_table, read_joint_label
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary

@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from zsk.data.images import IMAGE_SUFFIXES, read_image
-from zsk.data.label_checks import check_label
 from zsk.data.label_files import read_label
-from zsk.data.labels import read_joint_label
+from zsk.data.labels import check_label, read_joint_label
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
 from zsk.visualization import draw_overlay

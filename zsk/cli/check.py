@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zsk.data.builtin import register_builtin
-from zsk.data.check import split_metadata
 from zsk.data.check_report import class_table, contact_sheet, notes
 from zsk.data.full_check import DatasetCheck, check_dataset
 from zsk.data.register import register_zero_shot_split
 from zsk.data.split_file import register_split_file
+from zsk.data.vocabularies import split_metadata
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.load import load_config
@@ -77,7 +77,10 @@ def register(args: argparse.Namespace) -> list[str]:
         unnamed = [f"id {k}" for k in range(IGNORE_LABEL)]
         classes = option_words(args.class_names) if args.class_names else unnamed
         vocabulary = Vocabulary.from_words(classes)
-        register_zero_shot_split(FOLDERS, args.images, args.labels, vocabulary, training=False)
+        folders = args.images, args.labels
+        register_zero_shot_split(
+            FOLDERS, *folders, vocabulary, training=False, evaluation_only=True
+        )
         names = [*names, FOLDERS]
     if not names:
         raise UserError(f"config file {args.config_file} names no data set to check")
@@ -116,8 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     problems = 0
     for name in names:
         check = check_dataset(name, workers=args.workers)
-        if name == FOLDERS:
-            check.seen = None  # unknown
         report(check)
         problems += len(check.problems)
         if args.sheet:

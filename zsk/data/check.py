@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data import Metadata
 
 from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size
-from zsk.data.label_checks import Doubt, check_ids, check_size, doubt
 from zsk.data.label_files import read_label_size
-from zsk.data.labels import read_joint_label, turn_of_label
+from zsk.data.labels import check_ids, check_size, read_joint_label, turn_of_label
 from zsk.data.listing import match_files
-from zsk.data.vocabularies import get_vocabulary
+from zsk.data.vocabularies import split_metadata
 from zsk.errors import UnreadableFile, UserError
 from zsk.vocabulary import ignore_label
 
@@ -38,8 +37,7 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
 
     All files have to pair up. Sizes of `SIZES_AT_START` pairs are compared by their headers and
     `LABELS_AT_START` labels are decoded, evenly spread over the data set. Values of these labels
-    that are hardly class ids (`zsk.data.label_checks.doubt`) are a warning, if `MORE_LABELS` others
-    are no better.
+    that are hardly class ids (`doubt`) are a warning, if `MORE_LABELS` others are no better.
 
     Args:
         names: of the data sets.
@@ -55,7 +53,7 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
         records, problems, remarks = match_files(metadata)
         measured = spread(records, SIZES_AT_START)
         for record in measured:
-            attempt(problems, _compare_sizes, record, skip_unreadable=skip_unreadable)
+            attempt(problems, _compare_headers, record, skip_unreadable=skip_unreadable)
         decoded = 0 if problems else _check_labels(metadata, records, problems, skip_unreadable)
         for note in remarks:
             logger.warning(f"{name}: {note}")
@@ -103,31 +101,24 @@ def _check_labels(
     return decoded
 
 
-def doubt_of(metadata: Metadata, values: set[int]) -> Doubt | None:
-    """`zsk.data.label_checks.doubt` about the ids of a data set; None where these are known."""
-    if metadata.label_values is not None or metadata.get("prepared"):
-        return None
-    return doubt(values, metadata.vocabulary.seen, training=metadata.training)
-
-
-def split_metadata(name: str) -> Metadata:
-    """What a data set was registered with, or a UserError that lists the registered names."""
-    if name not in DatasetCatalog or not MetadataCatalog.get(name).get("sem_seg_root"):
-        get_vocabulary(name)  # raises
-    return MetadataCatalog.get(name)
-
-
 def spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """At most `count` records, evenly spread over all."""
     picked = np.linspace(0, len(records) - 1, min(count, len(records))).round().astype(int)
     return [records[i] for i in picked]
 
 
-def _compare_sizes(record: dict[str, Any]) -> None:
-    image_size, orientation = read_photo_size(record["file_name"])
-    label_size = read_label_size(record["sem_seg_file_name"])
-    record = {**record, "photo_orientation": orientation}
-    if turn_of_label(record, label_size) in TURNED_ORIENTATIONS:
+def _compare_headers(record: dict[str, Any]) -> None:
+    photo = read_photo_size(record["file_name"])
+    compare_sizes(record, photo, read_label_size(record["sem_seg_file_name"]))
+
+
+def compare_sizes(
+    record: dict[str, Any], photo: tuple[tuple[int, int], int], label_size: tuple[int, ...]
+) -> None:
+    """Check the size of a label as stored against its photo's, as `read_photo_size` gives it."""
+    image_size, orientation = photo
+    turned = turn_of_label({**record, "photo_orientation": orientation}, label_size)
+    if turned in TURNED_ORIENTATIONS:
         label_size = label_size[::-1]
     check_size(label_size, record, image_size)
 
@@ -139,10 +130,7 @@ def _label_ids(record: dict[str, Any], num_classes: int) -> list[int]:
 
 
 def attempt(
-    problems: list[str],
-    action: Callable[..., T],
-    *arguments: Any,
-    skip_unreadable: bool = False,
+    problems: list[str], action: Callable[..., T], *arguments: Any, skip_unreadable: bool = False
 ) -> T | None:
     """`action(*arguments)`, or None after a UserError, whose sentence is added to `problems`.
 
@@ -154,3 +142,51 @@ def attempt(
         if not (skip_unreadable and isinstance(error, UnreadableFile)):
             problems.append(str(error))
         return None
+
+
+class Doubt(NamedTuple):
+    """A sentence why values are hardly joint ids; `sure`: nothing speaks for them."""
+
+    told: str
+    sure: bool
+
+
+def doubt(values: Collection[int], seen: Sequence[bool], *, training: bool) -> Doubt | None:
+    """Whether the values of a data set's label files are hardly its joint ids.
+
+    They are where only one value occurs beside the ignore label, and where no value is as small as
+    that of the first class that has to occur. This is the first class; in labels for training that
+    show no unseen class, the first seen one. Less than half of the classes make the latter unsure.
+
+    Args:
+        values: all that occur in the files, which passed `check_ids`.
+        seen: K flags.
+    """
+    ignore = ignore_label(len(seen))
+    ids = set(values) - {ignore}
+    told = "give the value of each class in label_values (docs/own_data.md), also if this is right"
+    if len(ids) == 1 and ignore in values:
+        (only,) = ids
+        sentence = (
+            f"the label files hold only the values {only} and {ignore}, and {ignore} means no "
+            f"label: if {ignore} is a class or {only} is none, training would miss it; {told}"
+        )
+        return Doubt(sentence, True)
+    shown = list(range(len(seen)))
+    if training and all(seen[k] for k in ids):
+        shown = [k for k in shown if seen[k]]
+    if not ids or min(ids) <= shown[0]:
+        return None
+    first = "the first class" if shown[0] == 0 else "the first seen class, nor a smaller one"
+    sentence = (
+        f"no label file holds the value {shown[0]}, {first}: if the files count the classes from "
+        f"1, every class would get the next one's name; {told}"
+    )
+    return Doubt(sentence, len(ids) * 2 >= len(shown) - 1)
+
+
+def doubt_of(metadata: Metadata, values: set[int]) -> Doubt | None:
+    """`doubt` about the ids of a data set; None where these are known."""
+    if metadata.label_values is not None or metadata.get("prepared"):
+        return None
+    return doubt(values, metadata.vocabulary.seen, training=metadata.training)

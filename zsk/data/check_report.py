@@ -31,7 +31,7 @@ def class_table(check: DatasetCheck) -> str:
     rows = [
         [name, group, f"{images:,}", f"{pixels:,}", f"{100 * pixels / total:.2f} %"]
         for name, group, images, pixels in zip(
-            check.class_names, groups(check), check.class_images, check.class_pixels
+            check.class_names, check.groups, check.class_images, check.class_pixels
         )
         if pixels
     ]
@@ -57,11 +57,8 @@ def notes(check: DatasetCheck) -> list[str]:
     absent = [n for n, pixels in zip(check.class_names, check.class_pixels) if not pixels]
     if absent:
         told.append(f"{len(absent)} classes have no pixel: {', '.join(absent)}")
-    unlearned = [
-        name
-        for name, group in zip(check.class_names, groups(check))
-        if group == "seen" and name in absent
-    ]
+    group_of = dict(zip(check.class_names, check.groups))
+    unlearned = [name for name in absent if group_of[name] == "seen"]
     if check.training and unlearned:
         told.append(
             f"WARNING: {len(unlearned)} seen classes never occur, so training learns nothing of "
@@ -72,12 +69,9 @@ def notes(check: DatasetCheck) -> list[str]:
             "WARNING: there is only one class, so every pixel is predicted as it: give the rest of "
             "the photos a class, such as background"
         )
-    if check.training and check.seen is not None:
-        unseen = int(check.class_pixels[~np.array(check.seen)].sum())
-        if unseen:
-            told.append(
-                f"{unseen:,} pixels are of unseen classes: training reads them as unlabelled"
-            )
+    unseen = int(check.class_pixels[np.array(check.groups) == "unseen"].sum())
+    if check.training and unseen:
+        told.append(f"{unseen:,} pixels are of unseen classes: training reads them as unlabelled")
     classless = check.classless_values
     if classless.any():
         largest = [int(v) for v in np.argsort(-classless, kind="stable")[:_VALUES_LISTED]]
@@ -87,13 +81,6 @@ def notes(check: DatasetCheck) -> list[str]:
             + ", ".join(f"{v} ({classless[v]:,})" for v in largest if classless[v])
         )
     return told
-
-
-def groups(check: DatasetCheck) -> list[str]:
-    """ "seen" or "unseen" per class; "-" where the data set has no flags of its own."""
-    if check.seen is None:
-        return ["-"] * len(check.class_names)
-    return ["seen" if seen else "unseen" for seen in check.seen]
 
 
 def contact_sheet(check: DatasetCheck, count: int) -> Image.Image | None:
@@ -108,7 +95,7 @@ def contact_sheet(check: DatasetCheck, count: int) -> Image.Image | None:
     """
     names = [
         f"{name} (unseen)" if group == "unseen" else name
-        for name, group in zip(check.class_names, groups(check))
+        for name, group in zip(check.class_names, check.groups)
     ]
     tiles = [_tile(record, names) for record in spread(check.intact, count)]
     if not tiles:

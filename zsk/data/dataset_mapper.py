@@ -15,8 +15,7 @@ from detectron2.data import transforms as T
 
 from zsk.data.augmentations import eval_resize, size_before_padding, train_augmentations
 from zsk.data.images import read_oriented_image
-from zsk.data.label_checks import check_label
-from zsk.data.labels import read_joint_label
+from zsk.data.labels import check_label, read_joint_label
 from zsk.data.vocabularies import get_vocabulary
 from zsk.looks.true_scale import grid_of_cells
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label, label_dtype

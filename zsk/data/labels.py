@@ -1,4 +1,4 @@
-"""Reads label files as joint ids. Letters: H×W label map, K classes."""
+"""Reads label files as joint ids, and checks them. Letters: H×W label map, K classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import numpy as np
 from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size, turn
 from zsk.data.label_files import read_label
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary, ignore_label, label_dtype
+from zsk.vocabulary import (
+    IGNORE_LABEL,
+    WIDE_IGNORE_LABEL,
+    Vocabulary,
+    ignore_label,
+    label_dtype,
+)
 
 NUM_VALUES = 65536
 """How many values a pixel of a label file may have."""
@@ -24,7 +30,7 @@ def read_joint_label(record: Mapping[str, Any]) -> np.ndarray:
 
     "label_values" in the record (K file values, one per class) are replaced by joint ids, all other
     values by `ignore_label(K)`. Without them the ids are those of the file, unchecked
-    (`zsk.data.label_checks`). "label_orientation" is one of LABEL_ORIENTATIONS or missing;
+    (`check_label`). "label_orientation" is one of LABEL_ORIENTATIONS or missing;
     "photo_orientation" is EXIF's, read from the photo where it is missing.
 
     Raises:
@@ -57,6 +63,59 @@ def turn_of_label(record: Mapping[str, Any], size: tuple[int, ...]) -> int:
             "displayed (as viewers show the photo) or stored in the split file"
         )
     return 1
+
+
+def check_label(
+    label: np.ndarray, record: Mapping[str, Any], image_size: tuple[int, int], num_classes: int
+) -> None:
+    """Check a label map (H,W) against the (height, width) of its photo and K.
+
+    Raises:
+        UserError: naming the files, when the sizes differ or `check_ids` finds a wrong id.
+    """
+    check_size(label.shape, record, image_size)
+    check_ids(label, record, num_classes)
+
+
+def check_size(
+    label_size: tuple[int, ...], record: Mapping[str, Any], image_size: tuple[int, int]
+) -> None:
+    """Raise a UserError that names the files unless the two (height, width) are equal."""
+    if tuple(label_size) == tuple(image_size):
+        return
+    advice = "make them agree"
+    if tuple(label_size) == image_size[::-1] and "label_orientation" not in record:
+        advice += (
+            "; where all labels are drawn on the stored pixels of photos with an EXIF orientation, "
+            "set label_orientation to stored in the split file"
+        )
+    raise UserError(
+        f"label {record['sem_seg_file_name']} is {label_size[1]}×{label_size[0]} pixels but "
+        f"its image {record['file_name']} is {image_size[1]}×{image_size[0]}: {advice}"
+    )
+
+
+def check_ids(label: np.ndarray, record: Mapping[str, Any], num_classes: int) -> None:
+    """Check that all ids of a label map (H,W) are below K or `ignore_label(K)`.
+
+    Raises:
+        UserError: naming the file and the first id that is neither; or K is over 255 and an 8-bit
+            file holds 255, which is a class there and the ignore label elsewhere.
+    """
+    ignore = ignore_label(num_classes)
+    if label.dtype == np.uint8 and ignore == WIDE_IGNORE_LABEL and (label == IGNORE_LABEL).any():
+        raise UserError(
+            f"label {record['sem_seg_file_name']} holds {IGNORE_LABEL} in 8 bits, but with "
+            f"{num_classes} classes that is a class: store 16 bits, with {ignore} for no label"
+        )
+    present = np.unique(label)
+    outside = present[(present >= num_classes) & (present != ignore)]
+    if outside.size:
+        raise UserError(
+            f"label {record['sem_seg_file_name']} holds the id {outside[0]}, but the vocabulary's "
+            f"ids are 0–{num_classes - 1}, with {ignore} for ignored pixels: where the files have "
+            "other values, give the value of each class in label_values (docs/own_data.md)"
+        )
 
 
 def joint_id_table(label_values: Sequence[int]) -> np.ndarray:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -17,6 +17,16 @@ def registered_names() -> list[str]:
     """The data sets that `zsk.data.register` registered, sorted."""
     names = DatasetCatalog.list()
     return sorted(n for n in names if MetadataCatalog.get(n).get("evaluator_type") == "zero_shot")
+
+
+def split_metadata(name: str) -> Metadata:
+    """What a data set was registered with; a UserError lists the registered names."""
+    ours = registered_names()
+    if name not in ours:
+        raise UserError(
+            f"the data set {name!r} is not registered; registered are: {', '.join(ours) or 'none'}"
+        )
+    return MetadataCatalog.get(name)
 
 
 def get_vocabulary(
@@ -37,25 +47,23 @@ def get_vocabulary(
         UserError: a data set is not registered; one for evaluation only is in `trained_on`, or is
             `name` while `trained_on` is empty.
     """
-    classes = _classes(name)
-    if words:
-        classes = MetadataCatalog.get(name).question
+    metadata = split_metadata(name)
+    vocabulary: Vocabulary = metadata.question if words else metadata.vocabulary
     if is_cross_dataset(name, trained_on):
         trained = seen_names(trained_on)
-        vocabulary = Vocabulary.from_trained(classes.names, classes.prompt_names, trained)
+        names, prompt_names = vocabulary.names, vocabulary.prompt_names
+        vocabulary = Vocabulary.from_trained(names, prompt_names, trained)
         for word, spelled in vocabulary.unseen_spellings(trained).items():
             logging.getLogger(__name__).warning(
                 f"{word!r} of {name} counts as untrained, but the trained {spelled!r} is spelled "
                 "almost alike: where they are one class, make this its prompt name"
             )
-    elif MetadataCatalog.get(name).evaluation_only:
+    elif metadata.evaluation_only:
         raise UserError(
             f"the data set {name!r} is for evaluation only: name it in DATASETS.TEST, and in "
             "DATASETS.TRAIN the data set that the model was trained on, which tells seen from "
             "unseen"
         )
-    else:
-        vocabulary = classes
     if friendly:
         return vocabulary
     return dataclasses.replace(vocabulary, prompt_names=vocabulary.names)
@@ -67,8 +75,7 @@ def classes_of_words(name: str) -> np.ndarray | None:
     Raises:
         UserError: the data set is not registered.
     """
-    _classes(name)
-    classes = MetadataCatalog.get(name).classes_of_words
+    classes = split_metadata(name).classes_of_words
     return None if classes is None else np.array(classes)
 
 
@@ -82,10 +89,11 @@ def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
     """
     if not trained_on:
         return False
-    own = _classes(name)
-    if MetadataCatalog.get(name).evaluation_only:
+    metadata = split_metadata(name)
+    own: Vocabulary = metadata.vocabulary
+    if metadata.evaluation_only:
         return True
-    if any(_classes(other) == own for other in trained_on):
+    if any(split_metadata(other).vocabulary == own for other in trained_on):
         return False
     trained = seen_names(trained_on)
     return own != Vocabulary.from_trained(own.names, own.prompt_names, trained)
@@ -97,29 +105,19 @@ def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
     Prompt names count even if DATASETS.PROMPT_NAMES is off: the masks are the same.
 
     Raises:
-        UserError: a data set is not registered, is for evaluation only, or has no seen class.
+        UserError: a data set is not registered, or is for evaluation only.
     """
-    names: list[str] = []
-    for dataset in datasets:
-        seen = get_vocabulary(dataset).seen_only()
-        names += [*seen.names, *seen.prompt_names]
-    return tuple(dict.fromkeys(names))
+    return _names(datasets, seen=True)
 
 
 def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
-    """Names and prompt names of the unseen classes of training data sets."""
+    """The same of the unseen classes."""
+    return _names(datasets, seen=False)
+
+
+def _names(datasets: Sequence[str], seen: bool) -> tuple[str, ...]:
     names: list[str] = []
     for vocabulary in map(get_vocabulary, datasets):
-        kept = [k for k, seen in enumerate(vocabulary.seen) if not seen]
-        names += [words[k] for words in (vocabulary.names, vocabulary.prompt_names) for k in kept]
-    return tuple(names)
-
-
-def _classes(name: str) -> Vocabulary:
-    ours = registered_names()
-    if name not in ours:
-        raise UserError(
-            f"the data set {name!r} is not registered; registered are: {', '.join(ours) or 'none'}"
-        )
-    vocabulary: Vocabulary = MetadataCatalog.get(name).vocabulary
-    return vocabulary
+        for words in (vocabulary.names, vocabulary.prompt_names):
+            names += [word for word, flag in zip(words, vocabulary.seen) if flag == seen]
+    return tuple(dict.fromkeys(names))

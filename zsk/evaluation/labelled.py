@@ -10,8 +10,7 @@ import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from zsk.data.label_checks import check_label
-from zsk.data.labels import read_joint_label
+from zsk.data.labels import check_label, read_joint_label
 from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset
 from zsk.errors import UserError
 from zsk.evaluation.metrics import NAME_GROUPS, SPLIT_GROUPS
