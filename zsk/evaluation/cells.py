@@ -28,11 +28,6 @@ def cell_key(key: str, stride: int) -> str:
     return f"{key}@{stride}"
 
 
-def difference_key(key: str, stride: int) -> str:
-    """The name of a metric's difference between cells and pixels: "hIoU@8-hIoU"."""
-    return f"{cell_key(key, stride)}-{key}"
-
-
 def section_of_cells(
     pixels: Mapping[str, float], cells: Mapping[str, float], stride: int
 ) -> dict[str, Any]:
@@ -43,21 +38,22 @@ def section_of_cells(
 
     Returns:
         "stride", "metrics" of the cells by `cell_key`, and "differences", cells less pixels, by
-        `difference_key`.
+        names such as "hIoU@8-hIoU".
     """
     both = [key for key in cells if key in pixels]
     return {
         "stride": stride,
         "metrics": {cell_key(key, stride): value for key, value in cells.items()},
-        "differences": {difference_key(key, stride): cells[key] - pixels[key] for key in both},
+        "differences": {f"{cell_key(k, stride)}-{k}": cells[k] - pixels[k] for k in both},
     }
 
 
 def rows_of_cells(section: Mapping[str, Any], keys: Sequence[str]) -> dict[str, list[str]]:
     """Of a `section_of_cells`, the name of a row → its numbers as text, by plain keys."""
     stride = section["stride"]
-    own = [section["metrics"].get(cell_key(key, stride)) for key in keys]
-    differences = [section["differences"].get(difference_key(key, stride)) for key in keys]
+    names = [cell_key(key, stride) for key in keys]
+    own = [section["metrics"].get(name) for name in names]
+    differences = [section["differences"].get(f"{n}-{key}") for n, key in zip(names, keys)]
     return {
         f"cells of {stride}": ["-" if value is None else f"{value:.2f}" for value in own],
         "difference": ["-" if value is None else f"{value:+.2f}" for value in differences],

@@ -55,11 +55,10 @@ class LabelledEvaluator(DatasetEvaluator):
             self.question = get_vocabulary(dataset_name, trained_on=trained_on, words=True)
         self.cross_dataset = is_cross_dataset(dataset_name, trained_on)
         self.groups = NAME_GROUPS if self.cross_dataset else SPLIT_GROUPS
-        self._files: set[str] = set()
-        self._all_ignore = 0
+        self.reset()
 
     def reset(self) -> None:
-        self._files = set()
+        self._files: set[str] = set()
         self._all_ignore = 0
 
     def add(self, file_name: str, ground_truth: np.ndarray, output: Mapping[str, Any]) -> None:

@@ -22,6 +22,10 @@ NAME_GROUPS = ("trained-names", "new-names")
 """Their names across data sets: no mask of the data set was trained on, so both groups are
 transfer, and a harmonic mean of the two would pass for a generalised zero-shot score."""
 
+SEEN_ONLY = "-seen-only"
+"""Behind the names of means where only seen names competed and only seen pixels are scored: no
+unseen name competes, so these are no zero-shot numbers."""
+
 
 def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
     """Count every pixel of one image by its true and its predicted class.
@@ -40,19 +44,20 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     """
     if pred.shape != gt.shape:
         raise ValueError(f"prediction and ground truth differ in shape: {pred.shape}, {gt.shape}")
-    if not pred.size:
-        return np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
     check_range("prediction", pred, num_classes)
     scored = gt != ignore_label(num_classes)
     check_range("ground truth", gt[scored], num_classes)
     rows = np.where(scored, gt, num_classes).astype(np.int64)
     cells = rows * (num_classes + 1) + pred
     counts = np.bincount(cells.ravel(), minlength=(num_classes + 1) ** 2)
-    return counts.reshape(num_classes + 1, num_classes + 1).astype(np.int64)
+    return counts.reshape(num_classes + 1, num_classes + 1)
 
 
 def summarise(
-    conf: np.ndarray, vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
+    conf: np.ndarray,
+    vocabulary: Vocabulary,
+    groups: tuple[str, str] = SPLIT_GROUPS,
+    suffix: str = "",
 ) -> dict[str, Any]:
     """All metrics of a confusion matrix, in percent.
 
@@ -64,12 +69,14 @@ def summarise(
         conf: (K+1,K+1) from `confusion_matrix`, summed over images.
         vocabulary: the joint one, K classes.
         groups: SPLIT_GROUPS or NAME_GROUPS.
+        suffix: SEEN_ONLY where the vocabulary is `Vocabulary.seen_only()` of the joint one.
 
     Returns:
         "mIoU", "pAcc", "mAcc", "fwIoU" and the same mIoU and pAcc over one group ("mIoU-seen", …);
         with SPLIT_GROUPS "hIoU" (the harmonic mean of the groups' mIoU, 0 when either is 0); "IoU"
         and "Acc": class name → value. A number without ground truth is absent, with a warning.
-        Where all classes are seen there are no numbers of groups.
+        Where all classes are seen there are no numbers of groups. With a suffix the first four
+        have it behind their names.
 
     Raises:
         ValueError: the matrix does not fit the vocabulary.
@@ -86,42 +93,25 @@ def summarise(
 
     metrics: dict[str, Any] = {}
     seen = np.array(vocabulary.seen, dtype=bool)
-    members_of = {"": np.ones(k, dtype=bool)}
+    members_of = {suffix: np.ones(k, dtype=bool)}
     if not seen.all():
         members_of |= {f"-{groups[0]}": seen, f"-{groups[1]}": ~seen}
-    for suffix, group in members_of.items():
+    for ending, group in members_of.items():
         members = group & present
         if not members.any():
             if group.any():
-                logger.warning("No ground truth of any%s class: its means are left out", suffix)
+                logger.warning("No ground truth of any%s class: its means are left out", ending)
             continue
-        metrics["mIoU" + suffix] = float(iou[members].mean())
-        metrics["pAcc" + suffix] = float(100.0 * true_pos[members].sum() / gt[members].sum())
+        metrics["mIoU" + ending] = float(iou[members].mean())
+        metrics["pAcc" + ending] = float(100.0 * true_pos[members].sum() / gt[members].sum())
     if groups == SPLIT_GROUPS and "mIoU-seen" in metrics and "mIoU-unseen" in metrics:
         metrics["hIoU"] = harmonic_mean(metrics["mIoU-seen"], metrics["mIoU-unseen"])
     if present.any():
-        metrics["mAcc"] = float(acc[present].mean())
-        metrics["fwIoU"] = float((gt * iou).sum() / gt.sum())
+        metrics["mAcc" + suffix] = float(acc[present].mean())
+        metrics["fwIoU" + suffix] = float((gt * iou).sum() / gt.sum())
     metrics["IoU"] = {vocabulary.names[i]: float(iou[i]) for i in np.flatnonzero(present)}
     metrics["Acc"] = {vocabulary.names[i]: float(acc[i]) for i in np.flatnonzero(present)}
     return metrics
-
-
-def summarise_seen_only(conf: np.ndarray, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The metrics where only seen names competed and only seen pixels are scored, in percent.
-
-    No unseen name competes, so these are no zero-shot numbers, and their names say so:
-    "mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only"; "IoU" and "Acc" are as
-    in `summarise`.
-
-    Args:
-        conf: as for `summarise`, over the seen classes.
-        vocabulary: `Vocabulary.seen_only()` of the joint one.
-    """
-    metrics = summarise(conf, vocabulary)
-    names = [name for name in ("mIoU", "pAcc", "mAcc", "fwIoU") if name in metrics]
-    overall = {f"{name}-seen-only": metrics[name] for name in names}
-    return {**overall, "IoU": metrics["IoU"], "Acc": metrics["Acc"]}
 
 
 def harmonic_mean(a: float, b: float) -> float:

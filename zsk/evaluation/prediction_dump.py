@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from pycocotools import mask as coco_mask
 
+from zsk.coco import run_lengths
 from zsk.files import replacing
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
@@ -77,7 +77,15 @@ class PredictionDump(DatasetEvaluator):
                 with replacing(path) as unfinished:
                     label_image(labels, len(self._vocabulary)).save(unfinished)
             found = np.unique(labels).tolist() if "rle" in self._formats else ()
-            self._entries[image_id] = [self._entry(image_id, k, labels == k) for k in found]
+            self._entries[image_id] = [
+                {
+                    "image_id": image_id,
+                    "category_id": label,
+                    "category": self._vocabulary.names[label],
+                    "segmentation": run_lengths(labels == label),
+                }
+                for label in found
+            ]
 
     def evaluate(self) -> None:
         """Put the processes' masks together."""
@@ -89,13 +97,3 @@ class PredictionDump(DatasetEvaluator):
             entries = ",\n".join(map(json.dumps, chain(*parts)))
             with replacing(self._folder / RLE_FILE) as unfinished:
                 unfinished.write_text(f"[{entries}]\n")
-
-    def _entry(self, image_id: str, label: int, mask: np.ndarray) -> dict[str, Any]:
-        """The JSON entry of a class whose mask is (H,W) bool."""
-        encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-        return {
-            "image_id": image_id,
-            "category_id": label,
-            "category": self._vocabulary.names[label],
-            "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
-        }

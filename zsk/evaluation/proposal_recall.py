@@ -78,7 +78,6 @@ class ProposalRecall(LabelledEvaluator):
     ) -> None:
         super().__init__(dataset_name, trained_on)
         self._output_dir = output_dir
-        self.reset()
 
     def reset(self) -> None:
         super().reset()
@@ -113,20 +112,16 @@ class ProposalRecall(LabelledEvaluator):
             if segments:
                 results["bestIoU" + suffix] = _mean_percent(overlap, segments)
         logger.info("%s proposals: %s", self.dataset_name, results)
-        if self._output_dir is not None:
-            self._write(results, totals, Path(self._output_dir))
-        return OrderedDict(proposals=results)
-
-    def _write(self, results: dict[str, float], totals: np.ndarray, folder: Path) -> None:
-        """The means, and every class with a segment: other groups can be averaged from the file."""
+        # every class with a segment: other groups can be averaged from the file
         classes = {
             name: {"segments": int(segments), "bestIoU": _mean_percent(overlap, segments)}
             for name, (overlap, segments) in zip(self.vocabulary.names, totals)
             if segments
         }
-        report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / PROPOSALS_FILE, report)
+        if self._output_dir is not None:
+            report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
+            write_json(Path(self._output_dir, PROPOSALS_FILE), report)
+        return OrderedDict(proposals=results)
 
 
 def _mean_percent(overlap: int, segments: int) -> float:

@@ -21,7 +21,7 @@ from tabulate import tabulate
 
 from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.chart import draw_per_class_iou
-from zsk.evaluation.metrics import SPLIT_GROUPS
+from zsk.evaluation.metrics import SEEN_ONLY, SPLIT_GROUPS
 from zsk.files import replacing
 from zsk.protocol import INDUCTIVE, PROTOCOL
 from zsk.vocabulary import Vocabulary
@@ -45,8 +45,8 @@ def headline(groups: tuple[str, str]) -> tuple[str, ...]:
 HEADLINE = headline(SPLIT_GROUPS)
 """Keys of a split's headline metrics, most telling first."""
 
-HEADLINE_SEEN_ONLY = ("mIoU-seen-only", "pAcc-seen-only", "mAcc-seen-only", "fwIoU-seen-only")
-"""The same where only the seen names competed (`zsk.evaluation.metrics.summarise_seen_only`)."""
+HEADLINE_SEEN_ONLY = tuple(name + SEEN_ONLY for name in ("mIoU", "pAcc", "mAcc", "fwIoU"))
+"""The same where only the seen names competed."""
 
 
 def heading(report: Mapping[str, Any]) -> str:
@@ -95,18 +95,14 @@ def write_report(
     The same results give the same bytes in the first two: keys sorted, no time, no path.
 
     Args:
-        report: all keys but "classes" and "unseen", which are added here.
+        report: the content of `metrics.json`.
         conf: (K+1,K+1) int64 confusion matrix of the whole evaluation.
         vocabulary: the joint one, K classes.
         output_dir: made where it is missing.
         groups: names of the seen and the unseen classes.
     """
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    # classes without ground truth have no IoU, so these two keys alone list all that competed
-    unseen = [name for name, seen in zip(vocabulary.names, vocabulary.seen) if not seen]
-    whole = {**report, "classes": list(vocabulary.names), "unseen": unseen}
-    write_json(folder / METRICS_FILE, whole)
+    write_json(folder / METRICS_FILE, report)
     matrix = io.BytesIO()
     np.save(matrix, conf, allow_pickle=False)
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())
@@ -117,7 +113,8 @@ def write_report(
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file with sorted keys, atomically."""
+    """Write a JSON file with sorted keys, atomically; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_atomically(path, text.encode())
 

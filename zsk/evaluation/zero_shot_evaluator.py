@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from zsk.errors import UserError
 from zsk.evaluation.cells import labels_of_cells, section_of_cells
 from zsk.evaluation.labelled import LabelledEvaluator, sum_over_processes
-from zsk.evaluation.metrics import check_range, confusion_matrix, summarise, summarise_seen_only
+from zsk.evaluation.metrics import SEEN_ONLY, check_range, confusion_matrix, summarise
 from zsk.evaluation.report import heading, provenance, tables, write_report
 from zsk.protocol import INDUCTIVE, PROTOCOL
 
@@ -54,7 +54,6 @@ class ZeroShotEvaluator(LabelledEvaluator):
         self._output_dir = output_dir
         self._run_info = dict(run_info or {})
         self._protocol = protocol
-        self.reset()
 
     def reset(self) -> None:
         super().reset()
@@ -118,37 +117,38 @@ class ZeroShotEvaluator(LabelledEvaluator):
     def _report(
         self, conf: np.ndarray, cells: np.ndarray, images: int, all_ignore: int
     ) -> dict[str, Any]:
-        metrics = self._summary(conf)
-        split = {"split_hash": self.joint_vocabulary.fingerprint()}
+        metrics, names, seen = self._summary(conf), self.vocabulary.names, self.vocabulary.seen
         report = {
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
             "cross_dataset": self.cross_dataset,
             PROTOCOL: self._protocol,
+            # classes without ground truth have no IoU, so these two alone list all that competed
+            "classes": list(names),
+            "unseen": [name for name, flag in zip(names, seen) if not flag],
             "IoU": metrics.pop("IoU"),
             "Acc": metrics.pop("Acc"),
             "metrics": metrics,
             "images": images,
             "images_all_ignore": all_ignore,
-            "provenance": {**provenance(), **split, **self._run_info},
+            "provenance": {
+                **provenance(),
+                "split_hash": self.joint_vocabulary.fingerprint(),
+                **self._run_info,
+            },
         }
         if self._cell_stride:
             at_cells = self._summary(cells)
-            self._tell_lost(report["IoU"].keys() - at_cells.pop("IoU").keys())
+            lost = report["IoU"].keys() - at_cells.pop("IoU").keys()
+            if lost:
+                logger.warning(
+                    "%s: no cell of %d pixels shows %s: the means of cells are over fewer classes",
+                    *(self.dataset_name, self._cell_stride, ", ".join(sorted(lost))),
+                )
             del at_cells["Acc"]
             report["cells"] = section_of_cells(metrics, at_cells, self._cell_stride)
         return report
 
     def _summary(self, conf: np.ndarray) -> dict[str, Any]:
-        if self.seen_only:
-            return summarise_seen_only(conf, self.vocabulary)
-        return summarise(conf, self.vocabulary, self.groups)
-
-    def _tell_lost(self, names: Collection[str]) -> None:
-        if names:
-            logger.warning(
-                "%s: no cell of %d pixels shows %s: the means of cells are over fewer classes",
-                self.dataset_name,
-                self._cell_stride,
-                ", ".join(sorted(names)),
-            )
+        suffix = SEEN_ONLY if self.seen_only else ""
+        return summarise(conf, self.vocabulary, self.groups, suffix)
