@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,17 +167,12 @@ class Vocabulary:
         Raises:
             UserError: no class is seen.
         """
-        kept = [k for k, seen in enumerate(self.seen) if seen]
-        if not kept:
+        if not any(self.seen):
             raise UserError(
                 f"none of the {len(self)} classes is marked as seen: training needs at least one"
             )
-        return Vocabulary(
-            tuple(self.names[k] for k in kept),
-            tuple(self.prompt_names[k] for k in kept),
-            (True,) * len(kept),
-            tuple(self.aliases[k] for k in kept) if self.aliases else (),
-        )
+        attributes: Any = (self.names, self.prompt_names, self.seen, self.aliases)
+        return Vocabulary(*(tuple(itertools.compress(each, self.seen)) for each in attributes))
 
     def seen_lookup(self) -> np.ndarray:
         """(256,) or, over 255 classes, (65536,) table: joint label id → id in ``seen_only()``.

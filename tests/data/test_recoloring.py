@@ -33,7 +33,7 @@ def test_channels_change_places() -> None:
     red[0, :, 0] = np.linspace(100, 156, 64)  # only this channel has a texture
     busy = set()
     for seed in range(20):
-        image = recolor_segments(red, np.zeros((1, 64), int), 1.0, default_rng(seed)).image
+        image = recolor_segments(red, np.zeros((1, 64), int), 1.0, default_rng(seed))[0]
         busy.add(int(np.ptp(image[0].astype(int), axis=0).argmax()))
     assert busy == {0, 1, 2}
 
@@ -41,5 +41,5 @@ def test_channels_change_places() -> None:
 def test_the_probability_is_the_share_of_segments() -> None:
     labels = np.arange(200).reshape(10, 20).astype(np.uint8)
     image = np.zeros((10, 20, 3), dtype=np.uint8)
-    share = (recolor_segments(image, labels, 0.3, default_rng(0)).labels == 255).mean()
+    share = (recolor_segments(image, labels, 0.3, default_rng(0))[1] == 255).mean()
     assert share == pytest.approx(0.3, abs=0.1)

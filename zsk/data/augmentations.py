@@ -11,7 +11,7 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.projects.point_rend import ColorAugSSDTransform
-from fvcore.transforms.transform import NoOpTransform, PadTransform, Transform
+from fvcore.transforms.transform import PadTransform, Transform
 from PIL import Image
 
 from zsk.errors import UserError
@@ -38,18 +38,12 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
     def get_transform(self, image: np.ndarray) -> Transform:
         transform = super().get_transform(image)
         height, width = image.shape[:2]
-        if isinstance(transform, NoOpTransform) and max(height, width) > self.max_size:
-            scale = self.max_size / max(height, width)
-            size = int(height * scale + 0.5), int(width * scale + 0.5)
-            transform = T.ResizeTransform(height, width, *size, self.interp)
-        size = height, width
         if isinstance(transform, T.ResizeTransform):
             size = transform.new_h, transform.new_w
-        new_height, new_width = (max(1, round(side / self.multiple)) for side in size)
-        size = self.multiple * new_height, self.multiple * new_width
-        if isinstance(transform, NoOpTransform) and size == (height, width):
-            return transform
-        return _Resize(height, width, *size, self.interp)
+        else:  # a shortest side of 0
+            size = self.get_output_shape(height, width, min(height, width), self.max_size)
+        new_size = (self.multiple * max(1, round(side / self.multiple)) for side in size)
+        return _Resize(height, width, *new_size, self.interp)
 
 
 class _Resize(T.ResizeTransform):
@@ -68,10 +62,7 @@ class LabelledCrop(T.Augmentation):
     """
 
     def __init__(
-        self,
-        size: tuple[int, int],
-        single_category_max_area: float,
-        ignore: int = IGNORE_LABEL,
+        self, size: tuple[int, int], single_category_max_area: float, ignore: int = IGNORE_LABEL
     ) -> None:
         """
         Args:
@@ -81,8 +72,6 @@ class LabelledCrop(T.Augmentation):
             ignore: label of unlabelled pixels.
         """
         self.ignore = ignore
-        self.size = size
-        self.single_category_max_area = single_category_max_area
         self.draw = T.RandomCrop_CategoryAreaConstraint(
             "absolute", size, single_category_max_area, ignored_category=ignore
         )

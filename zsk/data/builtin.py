@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import MetadataCatalog
 
@@ -52,13 +53,14 @@ def register_all(root: str | os.PathLike[str]) -> None:
     Raises:
         UserError: they are registered already, below another root.
     """
-    voc, coco = Path(root) / "VOC2012", Path(root) / "coco"
+    root = Path(root)
+    voc, coco = root / "VOC2012", root / "coco"
     voc_photos, coco_photos, coco_zsk = voc / "JPEGImages", coco / "train2017", coco / "zsk"
     coco_all, coco_seen = coco_zsk / "train2017", coco_zsk / "train2017_seen"
     photos_train, photos_val, photos_overfit = (
         find_resource(f"datasets/photos_{part}.txt") for part in ("train", "val", "overfit")
     )
-    for name, split, image_root, label_root, file_list in (
+    for name, split, images, labels, file_list in (
         ("voc_zs_train", "voc", voc_photos, voc / "zsk/train_seen", voc / "train.txt"),
         ("voc_supervised_train", "voc", voc_photos, voc / "zsk/train", voc / "train.txt"),
         ("voc_zs_val", "voc", voc_photos, voc / "zsk/val", voc / "val.txt"),
@@ -69,45 +71,35 @@ def register_all(root: str | os.PathLike[str]) -> None:
         ("photos_zs_overfit", "coco_stuff", coco_photos, coco_seen, photos_overfit),
         ("photos_zs_val", "coco_stuff", coco_photos, coco_all, photos_val),
     ):
-        register_zero_shot_split(
-            name,
-            image_root,
-            label_root,
-            _vocabulary(name, get_split(split)),
-            training=not name.endswith("_val"),
-            file_list=file_list,
-            label_orientation="displayed",
-            advice=_ADVICE.format(f"{split}.py"),
-        )
-    _register_evaluation_sets(Path(root))
-    _register_synthetic(Path(root) / "synthetic")
-
-
-def _register_synthetic(root: Path) -> None:
+        _register(name, split, images, labels, f"{split}.py", file_list=file_list)
     for split in ("synthetic_stuff", "synthetic_objects"):
-        vocabulary = get_split(split)
         # the files hold ids of synthetic_stuff; for the objects, the values of stuff are no class
-        values = {name: i for i, name in enumerate(vocabulary.names)}
+        values = {name: i for i, name in enumerate(get_split(split).names)}
+        options: Any = {"label_values": values if split == "synthetic_objects" else None}
         for ending in ("zs_train", "supervised_train", "zs_val"):
-            name = f"{split}_{ending}"
-            part = ending.rpartition("_")[2]
-            register_zero_shot_split(
-                name,
-                root / part / "photos",
-                root / part / "labels",
-                _vocabulary(name, vocabulary),
-                training=part == "train",
-                label_values=values if split == "synthetic_objects" else None,
-                label_orientation="displayed",
-                advice=_ADVICE.format("synthetic.py"),
-            )
+            files = root / "synthetic" / ending.rpartition("_")[2]
+            folders = files / "photos", files / "labels"
+            _register(f"{split}_{ending}", split, *folders, "synthetic.py", **options)
+    _register_evaluation_sets(root)
 
 
-def _vocabulary(name: str, split: Vocabulary) -> Vocabulary:
-    """The vocabulary of the split; all classes are seen for fully supervised training."""
-    if not name.endswith("_supervised_train"):
-        return split
-    return dataclasses.replace(split, seen=(True,) * len(split))
+def _register(
+    name: str, split: str, images: Path, labels: Path, program: str, **options: Any
+) -> None:
+    """Register a data set whose labels `program` prepares."""
+    classes = get_split(split)
+    if name.endswith("_supervised_train"):
+        classes = dataclasses.replace(classes, seen=(True,) * len(classes))
+    register_zero_shot_split(
+        name,
+        images,
+        labels,
+        classes,
+        training=not name.endswith("_val"),
+        label_orientation="displayed",
+        advice=_ADVICE.format(program),
+        **options,
+    )
 
 
 def _register_evaluation_sets(root: Path) -> None:
@@ -116,7 +108,7 @@ def _register_evaluation_sets(root: Path) -> None:
     photos, context_val = context / "JPEGImages", context / "ImageSets/SegmentationContext/val.txt"
     voc_photos, voc_labels = voc / "JPEGImages", voc / "SegmentationClassAug"
     of_context = "pascal_context.py --classes"
-    for name, command, image_root, label_root, file_list in (
+    for name, program, images, labels, file_list in (
         ("voc_20b", "voc.py", voc_photos, voc_labels, voc / "val.txt"),
         ("pascal_context_59", f"{of_context} 59", photos, context / "zsk/val", context_val),
         ("pascal_context_459", f"{of_context} 459", photos, context / "zsk/val_459", context_val),
@@ -124,22 +116,13 @@ def _register_evaluation_sets(root: Path) -> None:
         ("ade20k_847", "ade20k.py --classes 847", ade_full / "photos", ade_full / "labels", None),
         ("cityscapes_19", "cityscapes.py", city / "zsk/val_photos", city / "zsk/val", None),
     ):
-        classes = get_split(name)
-        # of VOC's own label files, 0 is the background and position + 1 a class
-        voc_values = {n: (i + 1) % len(classes) for i, n in enumerate(classes.names)}
-        register_zero_shot_split(
-            f"{name}_val",
-            image_root,
-            label_root,
-            classes,
-            training=False,
-            evaluation_only=True,
-            file_list=file_list,
-            label_values=voc_values if name == "voc_20b" else None,
-            label_orientation="displayed",
-            words={"background": _background()} if name == "voc_20b" else None,
-            advice=_ADVICE.format(command),
-        )
+        options: dict[str, Any] = {"file_list": file_list, "evaluation_only": True}
+        if name == "voc_20b":
+            # of VOC's own label files, 0 is the background and position + 1 a class
+            names = get_split(name).names
+            options["label_values"] = {n: (i + 1) % len(names) for i, n in enumerate(names)}
+            options["words"] = {"background": _background()}
+        _register(f"{name}_val", name, images, labels, program, **options)
         MetadataCatalog.get(f"{name}_val").prepared = True  # no doubt about the ids
         if name not in ("pascal_context_59", "ade20k_150", "cityscapes_19"):
             continue
@@ -147,7 +130,7 @@ def _register_evaluation_sets(root: Path) -> None:
             f"{name}_supervised_train",
             root / f"{name}_supervised_train/photos",
             root / f"{name}_supervised_train/labels",
-            classes,
+            get_split(name),
             training=True,
             advice="it only says what published models saw: train on a split file of your own",
         )

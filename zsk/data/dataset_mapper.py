@@ -6,7 +6,7 @@ Letters: H×W image at network size, K classes, M pixels of a segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,8 +76,9 @@ class ZeroShotMapper:
         seen_only = is_train and not leak_unseen
         self.vocabulary = vocabulary.seen_only() if seen_only else vocabulary
         self.augmentations = T.AugmentationList(list(augmentations))
-        self._num_joint_classes = len(vocabulary)
-        self._joint_to_seen = vocabulary.seen_lookup() if seen_only else None
+        self._num_joint_classes = count = len(vocabulary)
+        joint_ids = np.arange(ignore_label(count) + 1, dtype=label_dtype(count))
+        self._lookup = vocabulary.seen_lookup() if seen_only else joint_ids
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
@@ -123,10 +124,7 @@ class ZeroShotMapper:
         if self.is_train:
             joint = read_joint_label(record)
             check_label(joint, record, (height, width), self._num_joint_classes)
-            if self._joint_to_seen is not None:
-                labels = self._joint_to_seen[joint]
-            else:
-                labels = joint.astype(label_dtype(self._num_joint_classes))
+            labels = self._lookup[joint]
         view = T.AugInput(image, sem_seg=labels)
         transforms = self.augmentations(view)
         image, label_maps = view.image, {}
@@ -139,10 +137,10 @@ class ZeroShotMapper:
                 image, label_maps["sem_seg"], label_maps["unnamed"] = recolor_segments(
                     image, view.sem_seg, self.recolor, rng, ignore_label(len(self.vocabulary))
                 )
-        stride = self.cell_stride
+        if self.cell_stride:
+            record["cells"] = grid_of_cells(image.shape[:2], self.cell_stride)
         return {
             **record,
-            **({"cells": grid_of_cells(image.shape[:2], stride)} if stride else {}),
             "height": height,
             "width": width,
             "image": torch.from_numpy(image.transpose(2, 0, 1).copy()),
@@ -154,21 +152,13 @@ class ZeroShotMapper:
         }
 
 
-class Recolored(NamedTuple):
-    """An image with some segments recoloured."""
-
-    image: np.ndarray  # (H,W,3) uint8
-    labels: np.ndarray  # (H,W), the given labels; `ignore` in recoloured segments
-    unnamed: np.ndarray  # (H,W), the given labels of recoloured segments; `ignore` elsewhere
-
-
 def recolor_segments(
     image: np.ndarray,
     labels: np.ndarray,
     probability: float,
     rng: np.random.Generator,
     ignore: int = IGNORE_LABEL,
-) -> Recolored:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Recolour each labelled segment with a probability in [0,1], and remove its name.
 
     Unlabelled pixels give no loss, so nothing teaches the head to outline unseen classes. A
@@ -178,6 +168,10 @@ def recolor_segments(
     Args:
         image: (H,W,3) uint8.
         labels: (H,W) ids, or `ignore`; all pixels with one id are a segment.
+
+    Returns:
+        the image; (H,W) the given labels with `ignore` in recoloured segments; (H,W) the given
+        labels of recoloured segments and `ignore` elsewhere.
     """
     image, kept = image.copy(), labels.copy()
     unnamed = np.full_like(kept, ignore)
@@ -186,7 +180,7 @@ def recolor_segments(
             inside = labels == label
             image[inside] = _recolor(image[inside], rng)
             unnamed[inside], kept[inside] = label, ignore
-    return Recolored(image, kept, unnamed)
+    return image, kept, unnamed
 
 
 def _recolor(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -177,18 +177,14 @@ def _walk(folder: str, suffixes: Sequence[str], sub_folders: bool) -> Iterator[t
 
     for parent, below, names in os.walk(folder, onerror=refuse, followlinks=True):
         shown = [name for name in below if sub_folders and not name.startswith(".")]
-        below[:] = [name for name in shown if not _leads_back(parent, name)]
+        below[:] = [name for name in shown if not _leads_back(Path(parent, name))]
         for name in names:
             ending = next((s for s in suffixes if name.lower().endswith(s.lower())), None)
             if ending is not None and not name.startswith("."):
                 yield os.path.join(parent, name), ending
 
 
-def _leads_back(parent: str, name: str) -> bool:
-    """Whether a link in a folder points to that folder or one above, where a walk has no end."""
-    path = os.path.join(parent, name)
-    if not os.path.islink(path):
-        return False
-    target = Path(os.path.realpath(path))
-    above = (os.path.realpath(folder) for folder in (Path(parent), *Path(parent).parents))
-    return any(Path(folder).is_relative_to(target) for folder in above)
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one that it lies in, where a walk has no end."""
+    above = (parent.resolve() for parent in folder.parents)
+    return folder.is_symlink() and any(p.is_relative_to(folder.resolve()) for p in above)

@@ -18,38 +18,6 @@ from zsk.errors import UserError
 from zsk.vocabulary import WIDE_IGNORE_LABEL, Vocabulary, ignore_label
 
 
-def question_of(
-    vocabulary: Vocabulary, words: Mapping[str, Vocabulary]
-) -> tuple[Vocabulary, tuple[int, ...] | None]:
-    """What a model is asked for: the classes, and in the place of some of them their words.
-
-    Args:
-        vocabulary: K classes.
-        words: as for `register_zero_shot_split`.
-
-    Returns:
-        W ≥ K words, as seen as in `vocabulary` and `words`, and the class of each, None where the
-        words are the classes.
-
-    Raises:
-        UserError: a class is unknown, or a word occurs twice.
-    """
-    unknown = sorted(words.keys() - set(vocabulary.names))
-    if unknown:
-        raise UserError(f"words are given for {unknown[0]!r}, which is not one of the classes")
-    if not words:
-        return vocabulary, None
-    asked: list[tuple[str, str, bool]] = []
-    classes: list[int] = []
-    for k, one in enumerate(zip(vocabulary.names, vocabulary.prompt_names, vocabulary.seen)):
-        own = words.get(one[0])
-        rows = [one] if own is None else list(zip(own.names, own.prompt_names, own.seen))
-        asked += rows
-        classes += [k] * len(rows)
-    names, prompt_names, seen = zip(*asked)
-    return Vocabulary(names, prompt_names, seen), tuple(classes)
-
-
 def register_zero_shot_split(
     name: str,
     image_root: str | os.PathLike[str],
@@ -113,7 +81,7 @@ def register_zero_shot_split(
         )
     if words and not evaluation_only:
         raise UserError(f"the data set {name!r} has words: only one for evaluation may have them")
-    question, classes_of_words = question_of(vocabulary, words or {})
+    question, classes_of_words = _question_of(vocabulary, words or {})
     settings = {
         # absolute, because the working directory may change
         "image_root": os.path.abspath(image_root),
@@ -147,3 +115,22 @@ def register_zero_shot_split(
         advice=advice,
         **settings,
     )
+
+
+def _question_of(
+    vocabulary: Vocabulary, words: Mapping[str, Vocabulary]
+) -> tuple[Vocabulary, tuple[int, ...] | None]:
+    """W ≥ K words to ask a model for, and the class of each; None where they are the classes."""
+    unknown = sorted(words.keys() - set(vocabulary.names))
+    if unknown:
+        raise UserError(f"words are given for {unknown[0]!r}, which is not one of the classes")
+    if not words:
+        return vocabulary, None
+    asked: list[tuple[str, str, bool]] = []
+    classes: list[int] = []
+    for k, one in enumerate(zip(vocabulary.names, vocabulary.prompt_names, vocabulary.seen)):
+        own = words.get(one[0])
+        rows = [one] if own is None else list(zip(own.names, own.prompt_names, own.seen))
+        asked += rows
+        classes += [k] * len(rows)
+    return Vocabulary(*zip(*asked)), tuple(classes)

@@ -17,7 +17,11 @@ from zsk.vocabulary import Vocabulary
 
 PARTS = ("train", "val")
 
-_FILE_KEYS = ("image_suffix", "label_suffix", "sub_folders", "label_orientation")
+_TEXT = (str, "a text in quotes")
+_FILE_KEYS = {
+    **{"image_suffix": _TEXT, "label_suffix": _TEXT, "label_orientation": _TEXT},
+    "sub_folders": (bool, "yes or no"),
+}
 _KEYS = ("name", "classes", "unseen", "prompt_names", "label_values", *_FILE_KEYS, *PARTS)
 _PART_KEYS = ("images", "labels", "file_list")
 
@@ -41,13 +45,18 @@ def register_split_file(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     file = os.path.abspath(os.path.expanduser(path))
     try:
-        return _register(_read(file), os.path.dirname(file), os.fspath(path))
+        return _register(read_yaml(Path(file)), os.path.dirname(file), os.fspath(path))
+    except FileNotFoundError as error:
+        told = "the file does not exist (DATASETS.SPLIT_FILE, --split-file)"
+        raise UserError(f"split file {os.fspath(path)}: {told}") from error
     except UserError as error:
         raise UserError(f"split file {os.fspath(path)}: {error}") from error
 
 
-def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str, ...]:
+def _register(split: Any, folder: str, shown_path: str) -> tuple[str, ...]:
     """Check the keys and register; the caller adds the file to error messages."""
+    if not isinstance(split, dict):
+        raise UserError("it holds no keys: docs/own_data.md shows an example")
     check_keys(split, "", _KEYS, required=("name", "classes"))
     parts = [part for part in PARTS if part in split]
     if not parts:
@@ -62,7 +71,6 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
         raise UserError(f"key name: {name!r} may only hold letters, digits, _ and -")
     vocabulary = _vocabulary(split, folder)
     options = _file_options(split)
-    values = _table(split, "label_values", int, "a whole number of 0–65535")
     for part in parts:
         section = {key: _below(folder, value) for key, value in split[part].items()}
         register_zero_shot_split(
@@ -72,7 +80,6 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
             vocabulary,
             training=part == "train",
             file_list=section.get("file_list"),
-            label_values=values if "label_values" in split else None,
             **options,
             advice=f"see the keys {part}.images and {part}.labels in {shown_path}",
         )
@@ -80,17 +87,16 @@ def _register(split: dict[str, Any], folder: str, shown_path: str) -> tuple[str,
 
 
 def _file_options(split: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `register_zero_shot_split` behind _FILE_KEYS."""
-    options = {}
-    for key in ("image_suffix", "label_suffix", "label_orientation"):
-        if key in split:
-            options[key] = typed(split, key, str, "a text in quotes")
-            if not options[key]:
-                raise UserError(f"key {key} is empty")
+    """The arguments of `register_zero_shot_split` behind label_values and _FILE_KEYS."""
+    options: dict[str, Any] = {}
+    for key in (key for key in _FILE_KEYS if key in split):
+        options[key] = typed(split, key, *_FILE_KEYS[key])
+        if options[key] == "":
+            raise UserError(f"key {key} is empty")
     if "image_suffix" in options:
         options["image_suffixes"] = (options.pop("image_suffix"),)
-    if "sub_folders" in split:
-        options["sub_folders"] = typed(split, "sub_folders", bool, "yes or no")
+    if "label_values" in split:
+        options["label_values"] = _table(split, "label_values", int, "a whole number of 0–65535")
     return options
 
 
@@ -103,22 +109,12 @@ def _vocabulary(split: Mapping[str, Any], folder: str) -> Vocabulary:
     else:
         names = _names(split, "classes")
     unseen = _names(split, "unseen") if "unseen" in split else ()
-    return make_vocabulary(names, unseen, _table(split, "prompt_names", str, "a text in quotes"))
+    return make_vocabulary(names, unseen, _table(split, "prompt_names", *_TEXT))
 
 
 def _below(folder: str, path: str) -> str:
     """A path of the file, which is relative to its folder or starts with ~."""
     return os.path.join(folder, os.path.expanduser(path))
-
-
-def _read(file: str) -> dict[str, Any]:
-    try:
-        split = read_yaml(Path(file))
-    except FileNotFoundError as error:
-        raise UserError("the file does not exist (DATASETS.SPLIT_FILE, --split-file)") from error
-    if not isinstance(split, dict):
-        raise UserError("it holds no keys: docs/own_data.md shows an example")
-    return split
 
 
 def _names(split: Mapping[str, Any], key: str) -> list[str]:
