@@ -15,9 +15,10 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preparation.evaluation_labels import link_into, prepare_evaluation_labels  # noqa: E402
+from preparation.files import link_into  # noqa: E402
+from preparation.labels import prepare_evaluation_labels  # noqa: E402
 from preparation.readers import read_object_classes  # noqa: E402
-from preparation.tables import ade20k_847_value_table, ade20k_value_table  # noqa: E402
+from preparation.tables import ade20k_847_value_table, counted_from_1  # noqa: E402
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
@@ -50,9 +51,8 @@ def prepare_150(root: Path) -> str:
     sources = sorted(folder.glob("[!.]*" + LABEL_SUFFIX))
     if not sources:
         raise UserError(f"{folder} holds no label files: see datasets/README.md for the layout")
-    classes = get_split("ade20k_150")
-    target = root / "zsk" / "validation"
-    return prepare_evaluation_labels(sources, ade20k_value_table(), classes, target)
+    table, classes = counted_from_1("ade20k_150"), get_split("ade20k_150")
+    return prepare_evaluation_labels(sources, table, classes, root / "zsk" / "validation")
 
 
 def prepare_847(root: Path) -> str:

@@ -13,16 +13,16 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preparation.evaluation_labels import link_into, prepare_evaluation_labels  # noqa: E402
+from preparation import options  # noqa: E402
+from preparation.files import link_into  # noqa: E402
+from preparation.labels import prepare_evaluation_labels  # noqa: E402
 from preparation.tables import (  # noqa: E402
     cityscapes_label_id_table,
     cityscapes_train_id_table,
 )
 
-from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import user_path  # noqa: E402
 
 PHOTO_ENDING = "_leftImg8bit.png"
 # labelIds files are in every download; labelTrainIds files are made from them by Cityscapes' tools
@@ -56,12 +56,7 @@ def check_pairs(photos: dict[str, Path], labels: dict[str, Path], root: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        type=user_path,
-        default=Path(datasets_root()) / "cityscapes",
-        help="folder with gtFine/val and leftImg8bit/val (default: %(default)s)",
-    )
+    options.add_root(parser, "cityscapes", "with gtFine/val and leftImg8bit/val")
     root: Path = parser.parse_args().root
     photos = find(root / "leftImg8bit" / "val", PHOTO_ENDING)
     labels: dict[str, Path] = {}

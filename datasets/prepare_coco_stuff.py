@@ -17,11 +17,9 @@ from preparation import options  # noqa: E402
 from preparation.labels import counts_table, prepare_labels  # noqa: E402
 from preparation.tables import coco_stuff_value_table  # noqa: E402
 
-from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import user_path  # noqa: E402
 
 IMAGES = {"train2017": 118_287, "val2017": 5_000}
 
@@ -37,9 +35,9 @@ def main() -> None:
         joint_folder = root / "zsk" / part
         seen_folder = root / "zsk" / "train2017_seen" if part == "train2017" else None
         if args.dry_run:
-            print(options.describe_reading(part, len(sources), sources[0].parent))
-            for folder in filter(None, (joint_folder, seen_folder)):
-                print(options.describe_writing(folder, [source.stem for source in sources]))
+            options.describe_reading(part, len(sources), sources[0].parent)
+            for folder in (joint_folder, seen_folder):
+                options.describe_writing(folder, [source.stem for source in sources])
             continue
         counts = prepare_labels(
             sources,
@@ -55,12 +53,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        type=user_path,
-        default=Path(datasets_root()) / "coco",
-        help="folder with stuffthingmaps/{train2017,val2017} (default: %(default)s)",
-    )
+    options.add_root(parser, "coco", "with stuffthingmaps/{train2017,val2017}")
     options.add_options(parser)
     return parser.parse_args()
 

@@ -14,24 +14,20 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from preparation.evaluation_labels import prepare_evaluation_labels  # noqa: E402
+from preparation import options  # noqa: E402
+from preparation.labels import prepare_evaluation_labels  # noqa: E402
 from preparation.readers import read_label_map  # noqa: E402
-from preparation.tables import (  # noqa: E402
-    pascal_context_459_value_table,
-    pascal_context_value_table,
-)
+from preparation.tables import counted_from_1  # noqa: E402
 
-from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.label_files import read_label  # noqa: E402
 from zsk.data.listing import read_stems  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import user_path  # noqa: E402
 
-# classes -> folder and ending of the labels, their table and reader, and where they go
+# classes -> folder and ending of the labels, their reader, and where they go
 SOURCES = {
-    59: ("SegmentationClassContext", ".png", pascal_context_value_table, read_label, "val"),
-    459: ("trainval", ".mat", pascal_context_459_value_table, read_label_map, "val_459"),
+    59: ("SegmentationClassContext", ".png", read_label, "val"),
+    459: ("trainval", ".mat", read_label_map, "val_459"),
 }
 
 
@@ -40,22 +36,18 @@ def main() -> None:
     parser.add_argument(
         "--classes", type=int, choices=SOURCES, default=59, help="default: %(default)s"
     )
-    parser.add_argument(
-        "--root",
-        type=user_path,
-        default=Path(datasets_root()) / "VOC2010",
-        help="folder with ImageSets and the labels (default: %(default)s)",
-    )
+    options.add_root(parser, "VOC2010", "with ImageSets and the labels")
     args = parser.parse_args()
     root: Path = args.root
-    name, ending, table, read, target = SOURCES[args.classes]
+    name, ending, read, target = SOURCES[args.classes]
     folder = root / name
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: see datasets/README.md for the layout")
     stems = read_stems(root / "ImageSets" / "SegmentationContext" / "val.txt")
     sources = [folder / (stem + ending) for stem in stems]
-    classes = get_split(f"pascal_context_{args.classes}")
-    print(prepare_evaluation_labels(sources, table(), classes, root / "zsk" / target, read))
+    split = f"pascal_context_{args.classes}"
+    table, classes = counted_from_1(split), get_split(split)
+    print(prepare_evaluation_labels(sources, table, classes, root / "zsk" / target, read))
 
 
 if __name__ == "__main__":

@@ -14,29 +14,18 @@ from pathlib import Path
 # a checkout works as it is, without being installed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from preparation import options  # noqa: E402
 from preparation.files import make_folder, write_png  # noqa: E402
-from preparation.parallel import default_workers, map_files  # noqa: E402
+from preparation.parallel import map_files  # noqa: E402
 from synthetic_world.scene import PARTS, Scene  # noqa: E402
 
-from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import user_path  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        type=user_path,
-        default=Path(datasets_root()) / "synthetic",
-        help="folder to write (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=default_workers(),
-        help="number of processes (default: one per CPU, at most 16; here %(default)s)",
-    )
+    options.add_root(parser, "synthetic", "to write")
+    options.add_workers(parser)
     parser.add_argument("--limit", type=int, help="only the first scenes of each part")
     args = parser.parse_args()
     if args.limit is not None and args.limit < 1:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation import options  # noqa: E402
 from preparation.labels import counts_table, prepare_labels  # noqa: E402
-from preparation.tables import voc_value_table  # noqa: E402
+from preparation.tables import counted_from_1  # noqa: E402
 from preparation.voc_augmented import (  # noqa: E402
     AUGMENTED_FOLDER,
     AugmentedSet,
@@ -24,7 +24,6 @@ from preparation.voc_augmented import (  # noqa: E402
     find_augmented_set,
 )
 
-from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
@@ -50,7 +49,7 @@ def main() -> None:
         joint_folder, seen_folder = output_folders(root, part)
         counts = prepare_labels(
             [root / AUGMENTED_FOLDER / (stem + LABEL_SUFFIX) for stem in stems[part]],
-            voc_value_table(),
+            counted_from_1("voc"),
             get_split("voc"),
             joint_folder=joint_folder,
             seen_folder=seen_folder,
@@ -62,12 +61,11 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--root",
-        type=user_path,
-        default=Path(datasets_root()) / "VOC2012",
-        help="folder with SegmentationClassAug, train.txt and val.txt, or, with --sbd, with "
-        "SegmentationClass and ImageSets (default: %(default)s)",
+    options.add_root(
+        parser,
+        "VOC2012",
+        "with SegmentationClassAug, train.txt and val.txt, or, with --sbd, with SegmentationClass "
+        "and ImageSets",
     )
     parser.add_argument(
         "--sbd",
@@ -105,15 +103,15 @@ def describe(root: Path, stems: dict[str, list[str]], augmented: AugmentedSet | 
     if augmented is not None:
         for folder in sorted({source.parent for source in augmented.sources.values()}):
             number = sum(source.parent == folder for source in augmented.sources.values())
-            print(options.describe_reading(AUGMENTED_FOLDER, number, folder))
-        print(options.describe_writing(augmented.folder, augmented.sources))
+            options.describe_reading(AUGMENTED_FOLDER, number, folder)
+        options.describe_writing(augmented.folder, augmented.sources)
         for part in IMAGES:
             state = "there already" if (root / f"{part}.txt").exists() else "to write"
             print(f"    {root / part}.txt: {len(stems[part]):,} images, {state}")
     for part in IMAGES:
-        print(options.describe_reading(part, len(stems[part]), root / AUGMENTED_FOLDER))
-        for folder in filter(None, output_folders(root, part)):
-            print(options.describe_writing(folder, stems[part]))
+        options.describe_reading(part, len(stems[part]), root / AUGMENTED_FOLDER)
+        for folder in output_folders(root, part):
+            options.describe_writing(folder, stems[part])
     print(options.DRY_RUN_NOTE)
 
 

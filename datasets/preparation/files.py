@@ -1,8 +1,9 @@
-"""Writes files of a prepared data set whole or not at all."""
+"""Writes files of a prepared data set whole or not at all, and links to others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,41 @@ def write_stems(path: Path, stems: Iterable[str]) -> None:
     """
     text = "".join(f"{stem}\n" for stem in stems)
     _write(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+
+
+def link_into(files: Mapping[str, Path], folder: Path) -> list[Path]:
+    """Symbolic links `folder`/<stem><suffix> to files by stem; older links are replaced.
+
+    For data sets whose photos and labels lie in many folders and do not share their stems. The
+    links are relative, so that a data root that is moved stays whole.
+
+    Args:
+        files: stem → file.
+        folder: made when missing.
+
+    Returns:
+        The links, in the order of `files`.
+
+    Raises:
+        UserError: naming the link, when it cannot be made or a file is in its place.
+    """
+    make_folder(folder)
+    # ".." counts from the real folder, which a link may lead to
+    start = folder.resolve()
+    links = []
+    for stem, target in files.items():
+        link = folder / (stem + target.suffix)
+        relative = os.path.relpath(target.resolve(), start)
+        try:
+            if link.is_symlink() and os.readlink(link) != relative:
+                link.unlink()
+            if not link.is_symlink():
+                link.symlink_to(relative)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot make the link {link} ({reason}): {DATA_ROOT_HINT}") from error
+        links.append(link)
+    return links
 
 
 def _write(path: Path, save: Callable[[Path], object]) -> None:

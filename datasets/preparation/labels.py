@@ -6,8 +6,9 @@ Letters: H×W label image, K classes.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,7 @@ class LabelCounts:
     images_without_seen: int = 0
 
     def __add__(self, other: LabelCounts) -> LabelCounts:
-        return LabelCounts(
-            self.images + other.images,
-            self.seen_pixels + other.seen_pixels,
-            self.unseen_pixels + other.unseen_pixels,
-            self.images_without_seen + other.images_without_seen,
-        )
+        return LabelCounts(*map(operator.add, astuple(self), astuple(other)))
 
 
 def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
@@ -51,7 +47,7 @@ def prepare_labels(
     vocabulary: Vocabulary,
     *,
     joint_folder: Path,
-    seen_folder: Path | None,
+    seen_folder: Path | None = None,
     workers: int = 1,
     read: Callable[[Path], np.ndarray] = read_label,
 ) -> LabelCounts:
@@ -90,6 +86,21 @@ def prepare_labels(
     description = f"{joint_folder.parent.name}/{joint_folder.name}"
     counts = map_files(prepare, sources, workers=workers, description=description)
     return sum(counts, LabelCounts())
+
+
+def prepare_evaluation_labels(
+    sources: Sequence[Path],
+    table: np.ndarray,
+    classes: Vocabulary,
+    folder: Path,
+    read: Callable[[Path], np.ndarray] = read_label,
+) -> str:
+    """`prepare_labels` for classes that are all marked as seen; a line about all sources."""
+    counts = prepare_labels(sources, table, classes, joint_folder=folder, read=read)
+    return (
+        f"{folder}: {counts.images:,} images, {counts.seen_pixels:,} scored pixels, "
+        f"{counts.images_without_seen:,} images without any"
+    )
 
 
 def counts_table(rows: Iterable[tuple[str, LabelCounts]]) -> str:

@@ -9,20 +9,34 @@ from pathlib import Path
 
 from preparation.parallel import default_workers
 
+from zsk.data.builtin import datasets_root
 from zsk.data.listing import LABEL_SUFFIX
 from zsk.errors import UserError
+from zsk.files import user_path
 
 DRY_RUN_NOTE = "dry run: nothing was written"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add --workers, --strict and --dry-run."""
+def add_root(parser: argparse.ArgumentParser, folder: str, what: str) -> None:
+    """Add --root, by default `folder` below the root of all data sets; `what` is there."""
+    default = Path(datasets_root()) / folder
+    told = f"folder {what} (default: %(default)s)"
+    parser.add_argument("--root", type=user_path, default=default, help=told)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add --workers."""
     parser.add_argument(
         "--workers",
         type=int,
         default=default_workers(),
         help="number of processes (default: one per CPU, at most 16; here %(default)s)",
     )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add --workers, --strict and --dry-run."""
+    add_workers(parser)
     parser.add_argument(
         "--strict",
         action="store_true",
@@ -59,12 +73,13 @@ def require_files(paths: Sequence[Path], listed_in: Path) -> None:
         )
 
 
-def describe_reading(part: str, number: int, source: object) -> str:
-    """The dry run's line on what is read."""
-    return f"{part}: reads {number:,} labels of {source}"
+def describe_reading(part: str, number: int, source: object) -> None:
+    """Print the dry run's line on what is read."""
+    print(f"{part}: reads {number:,} labels of {source}")
 
 
-def describe_writing(folder: Path, stems: Collection[str]) -> str:
-    """The dry run's line on the labels that `folder` gets."""
-    present = sum((folder / (stem + LABEL_SUFFIX)).exists() for stem in stems)
-    return f"    {folder}: {len(stems) - present:,} to write, {present:,} there already"
+def describe_writing(folder: Path | None, stems: Collection[str]) -> None:
+    """Print the dry run's line on the labels that `folder` gets; None gets none."""
+    if folder is not None:
+        present = sum((folder / (stem + LABEL_SUFFIX)).exists() for stem in stems)
+        print(f"    {folder}: {len(stems) - present:,} to write, {present:,} there already")

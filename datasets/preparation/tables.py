@@ -9,7 +9,7 @@ import numpy as np
 
 from zsk.data.splits import get_split, listed_values
 from zsk.errors import UserError
-from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL
+from zsk.vocabulary import IGNORE_LABEL, WIDE_IGNORE_LABEL, ignore_label
 
 FORBIDDEN_VALUE = -1
 """Entry of a value table for file values that a benchmark does not have."""
@@ -29,9 +29,10 @@ CITYSCAPES_LAST_LABEL_ID = 33
 """The other label ids from 0 to this one are not scored (parking, bridge, caravan, …)."""
 
 
-def voc_value_table() -> np.ndarray:
-    """(256,) int32, value of a VOC label → id: 1–20 → 0–19, background 0 → 255 (ignored)."""
-    return value_table(range(1, len(get_split("voc")) + 1), ignored=(0,))
+def counted_from_1(split: str) -> np.ndarray:
+    """(256,) or (65536,) int32, value of a label → id: 1–K → 0–K-1; 0, for others, is ignored."""
+    classes = len(get_split(split))
+    return value_table(range(1, classes + 1), ignored=(0,), last=ignore_label(classes))
 
 
 def coco_stuff_value_table() -> np.ndarray:
@@ -39,22 +40,6 @@ def coco_stuff_value_table() -> np.ndarray:
     category_ids = range(1, COCO_STUFF_LAST_CATEGORY_ID + 1)
     used = (i for i in category_ids if i not in COCO_STUFF_UNUSED_CATEGORY_IDS)
     return value_table(category_id - 1 for category_id in used)
-
-
-def pascal_context_value_table() -> np.ndarray:
-    """(256,) int32, value of a Pascal Context label → id: 1–59 → 0–58, others 0 → 255."""
-    return value_table(range(1, len(get_split("pascal_context_59")) + 1), ignored=(0,))
-
-
-def ade20k_value_table() -> np.ndarray:
-    """(256,) int32, value of an ADE20K annotation → id: 1–150 → 0–149, others 0 → 255."""
-    return value_table(range(1, len(get_split("ade20k_150")) + 1), ignored=(0,))
-
-
-def pascal_context_459_value_table() -> np.ndarray:
-    """(65536,) int32, value of a Pascal Context LabelMap → id: 1–459 → 0–458, 0 → 65535."""
-    count = len(get_split("pascal_context_459"))
-    return value_table(range(1, count + 1), ignored=(0,), last=WIDE_IGNORE_LABEL)
 
 
 def ade20k_847_value_table() -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 from preparation.files import make_folder, write_png, write_stems
 from preparation.parallel import map_files
 from preparation.readers import read_sbd_label
-from preparation.tables import check_values, voc_value_table
+from preparation.tables import check_values, counted_from_1
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
@@ -127,5 +127,5 @@ def _build_label(source: Path, *, folder: Path) -> None:
     if finished.exists():
         return
     values = read_sbd_label(source) if source.suffix == SBD_SUFFIX else read_label(source)
-    check_values(values, voc_value_table(), source)
+    check_values(values, counted_from_1("voc"), source)
     write_png(finished, values)

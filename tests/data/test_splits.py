@@ -7,14 +7,11 @@ import pytest
 from detectron2.data.datasets.builtin_meta import ADE20K_SEM_SEG_CATEGORIES, CITYSCAPES_CATEGORIES
 from preparation.tables import (
     ade20k_847_value_table,
-    ade20k_value_table,
     cityscapes_label_id_table,
     cityscapes_train_id_table,
     coco_stuff_value_table,
-    pascal_context_459_value_table,
-    pascal_context_value_table,
+    counted_from_1,
     to_joint_ids,
-    voc_value_table,
 )
 
 from zsk.data.splits import get_split, listed_values, make_vocabulary
@@ -69,9 +66,9 @@ def test_bad_splits_name_the_class(unseen, prompts, message) -> None:
 @pytest.mark.parametrize(
     "table, ids, classes",
     [
-        (voc_value_table(), {0: 255, 1: 0, 20: 19}, 20),
-        (pascal_context_value_table(), {0: 255, 1: 0, 59: 58}, 59),
-        (ade20k_value_table(), {0: 255, 1: 0, 150: 149}, 150),
+        (counted_from_1("voc"), {0: 255, 1: 0, 20: 19}, 20),
+        (counted_from_1("pascal_context_59"), {0: 255, 1: 0, 59: 58}, 59),
+        (counted_from_1("ade20k_150"), {0: 255, 1: 0, 150: 149}, 150),
         # 7 road, 8 sidewalk, 9 parking, 23 sky, 29 caravan, 31 train, 33 bicycle
         (cityscapes_label_id_table(), {0: 255, 7: 0, 8: 1, 9: 255, 23: 10, 29: 255, 33: 18}, 19),
         (cityscapes_train_id_table(), {0: 0, 18: 18}, 19),
@@ -135,7 +132,7 @@ def test_as_many_are_seen_as_the_readme_says(split: str, counts: list[int]) -> N
 def test_values_beyond_the_table_are_named() -> None:
     values = np.array([[1, 300]], np.uint16)
     with pytest.raises(UserError, match="a.png holds the value 300, which the benchmark does not"):
-        to_joint_ids(values, voc_value_table(), Path("a.png"))
+        to_joint_ids(values, counted_from_1("voc"), Path("a.png"))
 
 
 @pytest.mark.parametrize("names", [{"cat", "dog"}, {"cat": "kitten"}, "cat", ["cat", 1]])
@@ -168,7 +165,7 @@ def test_the_larger_lists_agree_with_the_smaller_ones() -> None:
 
 
 def test_values_of_wide_label_files() -> None:
-    context, ade = pascal_context_459_value_table(), ade20k_847_value_table()
+    context, ade = counted_from_1("pascal_context_459"), ade20k_847_value_table()
     assert context[[0, 1, 2, 459, 460, 65535]].tolist() == [65535, 0, 1, 458, -1, 65535]
     # wall is the first class, adding machine the last; 0 and unlisted objects are ignored
     assert ade[[2978, 312, 3148, 0, 1, 60000]].tolist() == [0, 1, 846, 65535, 65535, 65535]

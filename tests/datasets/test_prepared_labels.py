@@ -6,7 +6,7 @@ import pytest
 from label_files import write_label_png
 from PIL import Image
 from preparation.labels import LabelCounts, prepare_labels
-from preparation.tables import voc_value_table
+from preparation.tables import counted_from_1
 
 from zsk.data.label_files import read_label
 from zsk.data.splits import get_split
@@ -15,7 +15,7 @@ from zsk.errors import UserError
 
 def prepare(sources: list[Path], root: Path) -> LabelCounts:
     folders = {"joint_folder": root / "all", "seen_folder": root / "seen"}
-    return prepare_labels(sources, voc_value_table(), get_split("voc"), **folders, workers=1)
+    return prepare_labels(sources, counted_from_1("voc"), get_split("voc"), **folders, workers=1)
 
 
 def test_values_and_counts_by_hand(tmp_path: Path) -> None:

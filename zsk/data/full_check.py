@@ -48,7 +48,7 @@ class DatasetCheck:
     def add(
         self, ids: np.ndarray, record: dict[str, Any], problems: list[str], values: np.ndarray
     ) -> None:
-        """Count a pair by `ids`, (65536,) file value → joint id, and the result of `_check_pair`."""
+        """Count what `_check_pair` found; `ids`: (65536,) file value → joint id."""
         self.images += 1
         self.problems += problems
         self.intact += [] if problems else [record]
