@@ -148,8 +148,8 @@ class Vocabulary:
             raise UserError(
                 f"the background {word!r} is the name {name!r}, too: leave one of them out"
             )
-        aliases = (*(self.aliases or ((),) * len(self)), *(last.aliases or ((),)))
-        names, prompts = (*self.names, *last.names), (*self.prompt_names, *last.prompt_names)
+        names, prompts = self.names + last.names, self.prompt_names + last.prompt_names
+        aliases = tuple(words[1:] for words in self._words() + last._words())
         return Vocabulary(names, prompts, (*self.seen, False), aliases)
 
     def notes(self) -> list[str]:

@@ -11,7 +11,7 @@ from zsk.data.augmentations import (
     MAX_CROP_REDRAWS,
     LabelledCrop,
     PadBottomRight,
-    eval_augmentations,
+    ResizeShortestEdge,
     train_augmentations,
 )
 from zsk.errors import UserError
@@ -45,7 +45,7 @@ def augment(augmentations: list, image: np.ndarray, sem_seg: np.ndarray | None) 
     ],
 )
 def test_resized_sides(limits: tuple, size: tuple, expected: tuple) -> None:
-    view = augment(eval_augmentations(*limits), np.zeros((*size, 3), np.uint8), None)
+    view = augment([ResizeShortestEdge(*limits)], np.zeros((*size, 3), np.uint8), None)
     assert view.image.shape == (*expected, 3)
 
 

@@ -11,9 +11,9 @@ from label_records import label_record
 from zsk.config import add_zsk_config
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
-from zsk.evaluation import ZeroShotEvaluator
 from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.evaluation.cells import labels_of_cells
+from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))

@@ -10,8 +10,9 @@ from torch import distributed, multiprocessing
 
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
-from zsk.evaluation import ProposalRecall, ZeroShotEvaluator
 from zsk.evaluation.prediction_dump import PredictionDump
+from zsk.evaluation.proposal_recall import ProposalRecall
+from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))

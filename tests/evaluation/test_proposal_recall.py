@@ -7,8 +7,7 @@ import torch
 from label_records import label_record
 
 from zsk.data.register import register_zero_shot_split
-from zsk.evaluation import ProposalRecall
-from zsk.evaluation.proposal_recall import best_overlaps
+from zsk.evaluation.proposal_recall import ProposalRecall, best_overlaps
 from zsk.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))

@@ -12,8 +12,8 @@ from label_records import label_record
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
-from zsk.evaluation import ZeroShotEvaluator
 from zsk.evaluation.report import git_revision
+from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 from zsk.vocabulary import Vocabulary
 

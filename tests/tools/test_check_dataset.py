@@ -36,7 +36,7 @@ def check(data):
     def run(**options: object) -> DatasetCheck:
         vocabulary = Vocabulary(NAMES, NAMES, (True, False, True))
         register_zero_shot_split("pets", *data, vocabulary, training=True, **options)
-        return check_dataset("pets", progress=False)
+        return check_dataset("pets")
 
     return run
 
@@ -85,7 +85,7 @@ def test_observations_that_may_be_right_are_notes(data) -> None:
     names = tuple(f"class {k}" for k in range(9))
     vocabulary = Vocabulary(names, names, (True,) * 9)
     register_zero_shot_split("few", *data, vocabulary, training=True)
-    found = check_dataset("few", progress=False)
+    found = check_dataset("few")
     first, second = notes(found)[:2]
     assert found.problems == [] and found.images == 3
     assert first.startswith("WARNING: 1 photos with a label lie in sub-folders of")
@@ -95,7 +95,7 @@ def test_observations_that_may_be_right_are_notes(data) -> None:
 def test_one_class_is_a_warning(data) -> None:
     one = Vocabulary(("cat",), ("cat",), (True,))
     register_zero_shot_split("one", *data, one, training=True, label_values={"cat": 255})
-    found = check_dataset("one", progress=False)
+    found = check_dataset("one")
     assert found.problems == [] and "WARNING: there is only one class" in notes(found)[-2]
 
 
@@ -183,7 +183,7 @@ def test_a_set_for_evaluation_only_has_no_groups_of_its_own(data) -> None:
     """Which of its classes are seen depends on the model."""
     classes = make_vocabulary(NAMES)
     register_zero_shot_split("eval", *data, classes, training=False, evaluation_only=True)
-    lines = class_table(check_dataset("eval", progress=False)).splitlines()
+    lines = class_table(check_dataset("eval")).splitlines()
     assert [line.split("|")[2].strip() for line in lines[2:5]] == ["-", "-", "-"]
 
 

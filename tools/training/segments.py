@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from torch.utils.data import DataLoader
 
-from zsk.data.augmentations import eval_augmentations
+from zsk.data.augmentations import ResizeShortestEdge
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.loader import training_records
 from zsk.data.vocabularies import get_vocabulary
@@ -30,12 +30,11 @@ def build_segment_loader(cfg: CfgNode, max_images: int = 0, seed: int = 0) -> Da
     records = training_records(names, cfg.DATASETS.TRAIN_IMAGES)
     if 0 < max_images < len(records):
         records = random.Random(seed).sample(records, max_images)
+    sizes = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.SIDE_MULTIPLE_TEST
     mapper = ZeroShotMapper(
         is_train=True,
         vocabulary=get_vocabulary(names[0], friendly=cfg.DATASETS.PROMPT_NAMES),
-        augmentations=eval_augmentations(
-            cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.SIDE_MULTIPLE_TEST
-        ),
+        augmentations=[ResizeShortestEdge(*sizes)],
     )
     return build_detection_test_loader(
         records, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS

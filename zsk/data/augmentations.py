@@ -17,11 +17,8 @@ from PIL import Image
 from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
-PADDING_GREY = 128
-"""Pixel value of padding: mid-grey, near the mean of photographs."""
-
-MAX_CROP_REDRAWS = 5
-"""How often a crop without a labelled pixel is drawn again (our choice)."""
+PADDING_GREY = 128  # mid-grey, near the mean of photographs
+MAX_CROP_REDRAWS = 5  # of a crop without a labelled pixel; our choice
 
 
 class ResizeShortestEdge(T.ResizeShortestEdge):
@@ -31,7 +28,7 @@ class ResizeShortestEdge(T.ResizeShortestEdge):
     `multiple`, both sides become the nearest multiples of it, at least one.
     """
 
-    def __init__(self, short: Any, max_size: int, style: str, multiple: int = 1) -> None:
+    def __init__(self, short: Any, max_size: int, multiple: int = 1, style: str = "choice") -> None:
         super().__init__(short, max_size, style)
         self.multiple = multiple
 
@@ -58,19 +55,12 @@ class LabelledCrop(T.Augmentation):
     """Detectron2's `RandomCrop_CategoryAreaConstraint`, drawn again while no pixel is labelled.
 
     After `MAX_CROP_REDRAWS` further draws the last crop is taken: training copes with an image
-    without segments.
+    without segments. `ignore` is the label of unlabelled pixels.
     """
 
     def __init__(
         self, size: tuple[int, int], single_category_max_area: float, ignore: int = IGNORE_LABEL
     ) -> None:
-        """
-        Args:
-            size: height and width in pixels; smaller images are cropped less.
-            single_category_max_area: largest share of the labelled pixels that one class may
-                have, in (0, 1]; 1 allows any.
-            ignore: label of unlabelled pixels.
-        """
         self.ignore = ignore
         self.draw = T.RandomCrop_CategoryAreaConstraint(
             "absolute", size, single_category_max_area, ignored_category=ignore
@@ -88,17 +78,14 @@ class LabelledCrop(T.Augmentation):
 
 
 class PadBottomRight(T.Augmentation):
-    """Pads below and to the right: grey in the image, the ignore label in the label map."""
+    """Pads below and to the right: grey in the image, the ignore label in the label map.
+
+    Height and width become multiples of `divisibility`, and at least `min_size`.
+    """
 
     def __init__(
         self, min_size: tuple[int, int], divisibility: int, ignore: int = IGNORE_LABEL
     ) -> None:
-        """
-        Args:
-            min_size: smallest height and width of the result.
-            divisibility: both sides become multiples of this positive number.
-            ignore: label of the padding.
-        """
         self.ignore = ignore
         self.min_size = min_size
         self.divisibility = divisibility
@@ -120,14 +107,6 @@ def size_before_padding(transforms: Transform, image: np.ndarray) -> tuple[int, 
     return image.shape[0], image.shape[1]
 
 
-def eval_augmentations(min_size: int, max_size: int, multiple: int = 1) -> list[Any]:
-    """Shortest side `min_size` pixels (0: that of the photo), longest side at most `max_size`.
-
-    Both are then rounded to a `multiple`, which changes the aspect by less than half of it.
-    """
-    return [ResizeShortestEdge(min_size, max_size, "choice", multiple)]
-
-
 def eval_resize(cfg: CfgNode) -> list[Any]:
     """The resize of INPUT.MIN_SIZE_TEST, MAX_SIZE_TEST and SIDE_MULTIPLE_TEST.
 
@@ -135,28 +114,22 @@ def eval_resize(cfg: CfgNode) -> list[Any]:
     """
     if cfg.TEST.AUG.ENABLED:
         return []
-    options = cfg.INPUT
-    return eval_augmentations(
-        options.MIN_SIZE_TEST, options.MAX_SIZE_TEST, options.SIDE_MULTIPLE_TEST
-    )
+    sizes = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+    return [ResizeShortestEdge(*sizes, cfg.INPUT.SIDE_MULTIPLE_TEST)]
 
 
 def train_augmentations(cfg: CfgNode, ignore: int = IGNORE_LABEL) -> list[Any]:
     """Random scale, crop, colour and flip, then padding, as cfg.INPUT says.
 
-    `ignore` is the label of unlabelled pixels and of padding.
-
-    With crops and a positive SIZE_DIVISIBILITY every result has exactly the crop size.
+    `ignore` is the label of unlabelled pixels and of padding. With crops and a
+    positive SIZE_DIVISIBILITY every result has exactly the crop size.
 
     Raises:
         UserError: a crop size that is no multiple of SIZE_DIVISIBILITY.
     """
     options, crop = cfg.INPUT, cfg.INPUT.CROP
-    steps: list[Any] = [
-        ResizeShortestEdge(
-            tuple(options.MIN_SIZE_TRAIN), options.MAX_SIZE_TRAIN, options.MIN_SIZE_TRAIN_SAMPLING
-        )
-    ]
+    sizes = tuple(options.MIN_SIZE_TRAIN), options.MAX_SIZE_TRAIN
+    steps: list[Any] = [ResizeShortestEdge(*sizes, style=options.MIN_SIZE_TRAIN_SAMPLING)]
     divisibility = options.SIZE_DIVISIBILITY
     if crop.ENABLED:
         size = tuple(crop.SIZE)

@@ -20,14 +20,9 @@ from zsk.vocabulary import ignore_label
 
 T = TypeVar("T")
 
-SIZES_AT_START = 2000
-"""Pairs whose sizes the start-up check compares."""
-
-LABELS_AT_START = 8
-"""Label files that the start-up check decodes."""
-
-MORE_LABELS = 100
-"""Label files that it decodes beyond these while their values are hardly class ids."""
+SIZES_AT_START = 2000  # pairs whose sizes the start-up check compares
+LABELS_AT_START = 8  # label files that it decodes
+MORE_LABELS = 100  # those that it decodes beyond these while their values are hardly class ids
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +34,7 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
     `LABELS_AT_START` labels are decoded, evenly spread over the data set. Values of these labels
     that are hardly class ids (`doubt`) are a warning, if `MORE_LABELS` others are no better.
 
-    Args:
-        names: of the data sets.
-        skip_unreadable: files that cannot be read are no problem (DATALOADER.SKIP_UNREADABLE).
+    With `skip_unreadable` (DATALOADER.SKIP_UNREADABLE) files that cannot be read are no problem.
 
     Raises:
         UserError: naming the file, for the first problem; the decoded labels hold only 0 and 255,
@@ -145,10 +138,10 @@ def attempt(
 
 
 class Doubt(NamedTuple):
-    """A sentence why values are hardly joint ids; `sure`: nothing speaks for them."""
+    """Why values are hardly joint ids."""
 
-    told: str
-    sure: bool
+    told: str  # a sentence
+    sure: bool  # whether nothing speaks for the values
 
 
 def doubt(values: Collection[int], seen: Sequence[bool], *, training: bool) -> Doubt | None:

@@ -48,6 +48,7 @@ def class_table(check: DatasetCheck) -> str:
 
 def notes(check: DatasetCheck) -> list[str]:
     """Observations that are no problems, one sentence each."""
+    group_of = dict(zip(check.class_names, check.groups))
     told = [f"WARNING: {note}" for note in check.notes]
     if check.all_ignore:
         told.append(
@@ -57,7 +58,6 @@ def notes(check: DatasetCheck) -> list[str]:
     absent = [n for n, pixels in zip(check.class_names, check.class_pixels) if not pixels]
     if absent:
         told.append(f"{len(absent)} classes have no pixel: {', '.join(absent)}")
-    group_of = dict(zip(check.class_names, check.groups))
     unlearned = [name for name in absent if group_of[name] == "seen"]
     if check.training and unlearned:
         told.append(
@@ -84,14 +84,9 @@ def notes(check: DatasetCheck) -> list[str]:
 
 
 def contact_sheet(check: DatasetCheck, count: int) -> Image.Image | None:
-    """Photos beside their coloured labels with names, evenly spread over the intact pairs.
+    """Up to `count` photos beside their coloured labels with names, spread over the intact pairs.
 
-    Args:
-        check: the result of `check_dataset`.
-        count: largest number of photos, at least 1.
-
-    Returns:
-        an RGB picture; None when no pair is intact.
+    An RGB picture; None when no pair is intact.
     """
     names = [
         f"{name} (unseen)" if group == "unseen" else name

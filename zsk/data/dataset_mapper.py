@@ -59,16 +59,12 @@ class ZeroShotMapper:
     ) -> None:
         """
         Args:
-            is_train: read and transform the labels too.
             vocabulary: in training the joint one, whose ids the label files hold; in testing the
                 classes to choose from.
             augmentations: Detectron2 augmentations, applied in order.
             recolor: in training, the share of segments to recolour, in [0, 1].
             cell_stride: pixels of the image per cell of "cells"; 0: no such key.
             leak_unseen: training records have the labels of unseen classes, too.
-
-        Raises:
-            UserError: training without a seen class.
         """
         self.recolor = recolor
         self.cell_stride = cell_stride
@@ -82,13 +78,7 @@ class ZeroShotMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool, dataset_name: str) -> dict[str, Any]:
-        """Read INPUT.*, TEST.* and two keys of DATASETS; the vocabulary is `dataset_name`'s.
-
-        In testing, DATASETS.TRAIN tells which classes are seen (see `get_vocabulary`).
-
-        Raises:
-            UserError: the data set is not registered, or two keys contradict each other.
-        """
+        """The vocabulary is `dataset_name`'s; in testing, DATASETS.TRAIN tells what is seen."""
         vocabulary = get_vocabulary(
             dataset_name,
             friendly=cfg.DATASETS.PROMPT_NAMES,

@@ -63,13 +63,8 @@ class DatasetCheck:
         self.all_ignore += bool(values.any() and pixels[ignore] == pixels.sum())
 
 
-def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> DatasetCheck:
-    """Read every file of a registered data set and collect all problems.
-
-    Args:
-        name: of the data set.
-        workers: number of reading threads.
-        progress: show a bar on stderr.
+def check_dataset(name: str, *, workers: int = 1) -> DatasetCheck:
+    """Read every file of a registered data set in so many threads and collect all problems.
 
     Raises:
         UserError: the data set is not registered. Problems with files are returned, not raised.
@@ -90,7 +85,7 @@ def check_dataset(name: str, *, workers: int = 1, progress: bool = True) -> Data
     examine = partial(_check_pair, num_classes=len(vocabulary))
     with ThreadPool(workers) as pool:
         pairs = pool.imap(examine, listing.records)
-        bar = tqdm(pairs, name, total=len(listing.records), unit="image", disable=not progress)
+        bar = tqdm(pairs, name, total=len(listing.records), unit="image")
         for pair, record in zip(bar, listing.records):  # the bar first: it has to see its end
             check.add(ids, record, *pair)
     shown = set(np.flatnonzero(check.class_pixels).tolist())

@@ -10,17 +10,9 @@ import numpy as np
 from zsk.data.images import TURNED_ORIENTATIONS, read_photo_size, turn
 from zsk.data.label_files import read_label
 from zsk.errors import UserError
-from zsk.vocabulary import (
-    IGNORE_LABEL,
-    WIDE_IGNORE_LABEL,
-    Vocabulary,
-    ignore_label,
-    label_dtype,
-)
+from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label, label_dtype
 
-NUM_VALUES = 65536
-"""How many values a pixel of a label file may have."""
-
+NUM_VALUES = 65536  # that a pixel of a label file may have
 LABEL_ORIENTATIONS = ("displayed", "stored")
 """Whether labels lie on the photo as EXIF's orientation displays it, or on its stored pixels."""
 
@@ -68,11 +60,7 @@ def turn_of_label(record: Mapping[str, Any], size: tuple[int, ...]) -> int:
 def check_label(
     label: np.ndarray, record: Mapping[str, Any], image_size: tuple[int, int], num_classes: int
 ) -> None:
-    """Check a label map (H,W) against the (height, width) of its photo and K.
-
-    Raises:
-        UserError: naming the files, when the sizes differ or `check_ids` finds a wrong id.
-    """
+    """A UserError, with the file, unless a label map (H,W) fits the photo (height, width) and K."""
     check_size(label.shape, record, image_size)
     check_ids(label, record, num_classes)
 
@@ -103,7 +91,7 @@ def check_ids(label: np.ndarray, record: Mapping[str, Any], num_classes: int) ->
             file holds 255, which is a class there and the ignore label elsewhere.
     """
     ignore = ignore_label(num_classes)
-    if label.dtype == np.uint8 and ignore == WIDE_IGNORE_LABEL and (label == IGNORE_LABEL).any():
+    if label.dtype == np.uint8 and ignore > IGNORE_LABEL and (label == IGNORE_LABEL).any():
         raise UserError(
             f"label {record['sem_seg_file_name']} holds {IGNORE_LABEL} in 8 bits, but with "
             f"{num_classes} classes that is a class: store 16 bits, with {ignore} for no label"

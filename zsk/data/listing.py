@@ -17,11 +17,11 @@ LABEL_SUFFIX = ".png"
 
 
 class Listing(NamedTuple):
-    """The records with both files, one sentence for every file without its partner, and notes."""
+    """The files of a data set, each list sorted by stem."""
 
-    records: list[dict[str, Any]]
-    mismatches: list[str]
-    notes: list[str]
+    records: list[dict[str, Any]]  # with both files
+    mismatches: list[str]  # one sentence for every file without its partner
+    notes: list[str]  # on pairs in sub-folders that do not count
 
 
 def list_records(name: str) -> list[dict[str, Any]]:
@@ -37,15 +37,10 @@ def list_records(name: str) -> list[dict[str, Any]]:
 
 
 def match_files(metadata: Metadata) -> Listing:
-    """Pair the photos and labels of a registered data set. Opens no image.
+    """Pair the photos and labels of a data set registered with `metadata`. Opens no image.
 
-    Args:
-        metadata: what the data set was registered with (`zsk.data.register`).
-
-    Returns:
-        Records and mismatches, sorted by stem, and a note about pairs in sub-folders that do not
-        count. A record is {"file_name": str, "sem_seg_file_name": str, "image_id": str (the stem)},
-        and "label_values" and "label_orientation" where the data set has them.
+    A record is {"file_name": str, "sem_seg_file_name": str, "image_id": str (the stem)}, and
+    "label_values" and "label_orientation" where the data set has them.
 
     Raises:
         UserError: naming the file or folder, when a folder is missing, cannot be read or holds no
@@ -107,12 +102,10 @@ def _photos_and_labels(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Stem -> path of the photos and of the labels; a photo is no label."""
     hint = f": {metadata.advice}" if metadata.advice else ""
-    suffix = metadata.label_suffix
-    images = files_by_stem(
-        metadata.image_root, metadata.image_suffixes, "photos", hint, sub_folders
-    )
-    labels = files_by_stem(metadata.sem_seg_root, (suffix,), "labels", hint, sub_folders)
-    if suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
+    further = hint, sub_folders
+    images = files_by_stem(metadata.image_root, metadata.image_suffixes, "photos", *further)
+    labels = files_by_stem(metadata.sem_seg_root, (metadata.label_suffix,), "labels", *further)
+    if metadata.label_suffix != LABEL_SUFFIX:  # a_mask.png beside a.png is no photo
         paths = set(labels.values())
         images = {stem: path for stem, path in images.items() if path not in paths}
     for stem, path in images.items():

@@ -8,11 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetFromList,
-    MapDataset,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
@@ -65,9 +61,7 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> DataLoader:
     """A loader of all images of a data set in order, as lists of mapped records.
 
-    Args:
-        cfg: TEST.IMS_PER_BATCH (of one process; the last list may be shorter) and
-            DATALOADER.NUM_WORKERS are read.
+    Lists have TEST.IMS_PER_BATCH records (of one process); the last one may be shorter.
 
     Raises:
         UserError: the data set is not registered, or its files do not pair up.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,35 +14,22 @@ from torch import Tensor
 
 
 class Guess(NamedTuple):
-    """The best unseen class of every pixel in one view, turned back to the image.
+    """The best unseen class of every pixel in one view, turned back to the image."""
 
-    labels: (H,W) int64, joint ids; the lowest where several are best.
-    confidence: (H,W) float32 >= 0, the score of that class.
-    rank: (H,W) int64 in [1,K], its place among all classes; a seen class with the same score comes
-        before it.
-    """
-
-    labels: Tensor
-    confidence: Tensor
-    rank: Tensor
+    labels: Tensor  # (H,W) int64, joint ids; the lowest where several are best
+    confidence: Tensor  # (H,W) float32 >= 0, the score of that class
+    rank: Tensor  # (H,W) int64 in [1,K] among all classes, behind seen ones of the same score
 
     def mirrored(self) -> Guess:
         return Guess(*(map_.flip(-1) for map_ in self))
 
 
-@dataclass(frozen=True)
-class Rule:
-    """Which guesses become labels, and how much they weigh; see SELF_TRAINING in `zsk.config`.
+class Rule(NamedTuple):
+    """Which guesses become labels, and how much they weigh; see SELF_TRAINING in `zsk.config`."""
 
-    Attributes:
-        worst_rank: of the guessed class among all classes; None: any.
-        share: in (0,1], of the pixels of an image and a class: those with the highest scores.
-        anneal: T >= 0.
-    """
-
-    worst_rank: int | None = None
-    share: float = 1.0
-    anneal: float = 0.0
+    worst_rank: int | None = None  # of the guessed class among all classes; None: any
+    share: float = 1.0  # in (0,1], of the pixels of an image and a class: the highest scores
+    anneal: float = 0.0  # T >= 0
 
 
 def best_unseen(scores: Tensor, seen: Tensor) -> Guess:

@@ -54,7 +54,7 @@ class SeededSamples(Dataset[Record]):
         records: Sequence[Record],
         mapper: Callable[[Record], Record],
         seed: int,
-        skip_unreadable: bool = False,
+        skip_unreadable: bool,
     ):
         self.records = records
         self.mapper = mapper
@@ -83,20 +83,12 @@ class SeededSamples(Dataset[Record]):
 class SkippedFiles:
     """Batches of `loader`; counts the records that `SeededSamples` passed over.
 
-    Every process counts what it came across itself.
-
-    Attributes:
-        files: photo → why it or its label cannot be read.
+    Every process counts what it came across itself. Of `total` records a `share` may be skipped.
     """
 
     def __init__(self, loader: Iterable[list[Record]], total: int, share: float) -> None:
-        """
-        Args:
-            total: number of records.
-            share: largest share of them that may be skipped.
-        """
         self.loader, self.total, self.share = loader, total, share
-        self.files: dict[str, str] = {}
+        self.files: dict[str, str] = {}  # photo → why it or its label cannot be read
 
     def __iter__(self) -> Iterator[list[Record]]:
         """Raises UserError when more files than the share allows were unreadable."""

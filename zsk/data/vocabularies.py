@@ -70,11 +70,7 @@ def get_vocabulary(
 
 
 def classes_of_words(name: str) -> np.ndarray | None:
-    """Word → class, (W,) int64, of a data set whose classes have words; None for any other.
-
-    Raises:
-        UserError: the data set is not registered.
-    """
+    """Word → class, (W,) int64, of a data set whose classes have words; None for any other."""
     classes = split_metadata(name).classes_of_words
     return None if classes is None else np.array(classes)
 
@@ -83,14 +79,11 @@ def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
     """Whether the seen flags of data set `name` differ from what `trained_on` trained.
 
     Always True for a data set for evaluation only, and False where `trained_on` is empty.
-
-    Raises:
-        UserError: a data set is not registered.
     """
-    if not trained_on:
-        return False
     metadata = split_metadata(name)
     own: Vocabulary = metadata.vocabulary
+    if not trained_on:
+        return False
     if metadata.evaluation_only:
         return True
     if any(split_metadata(other).vocabulary == own for other in trained_on):

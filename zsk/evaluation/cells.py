@@ -31,14 +31,10 @@ def cell_key(key: str, stride: int) -> str:
 def section_of_cells(
     pixels: Mapping[str, float], cells: Mapping[str, float], stride: int
 ) -> dict[str, Any]:
-    """The part of a report that is about cells.
+    """The part of a report that is about cells, from the metrics of both under their plain names.
 
-    Args:
-        pixels, cells: the metrics of both under their plain names.
-
-    Returns:
-        "stride", "metrics" of the cells by `cell_key`, and "differences", cells less pixels, by
-        names such as "hIoU@8-hIoU".
+    "stride", "metrics" of the cells by `cell_key`, and "differences", cells less pixels, by names
+    such as "hIoU@8-hIoU".
     """
     both = [key for key in cells if key in pixels]
     return {

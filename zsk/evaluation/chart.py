@@ -38,8 +38,6 @@ def draw_per_class_iou(
     Args:
         iou: class name → IoU in percent; at least one class. Others are left out.
         vocabulary: says which class is seen.
-        path: the PNG to write.
-        title: the chart's heading.
         groups: names of the seen and the other classes in the legend.
     """
     seen = dict(zip(vocabulary.names, vocabulary.seen))

@@ -33,8 +33,7 @@ class LabelledEvaluator(DatasetEvaluator):
             are ignored, and ids are those of the seen vocabulary.
 
     Raises:
-        UserError: no zero-shot data set of that name is registered, it is for evaluation only and
-            nothing is in `trained_on`, or only seen names are to compete and there is none, or
+        UserError: as `get_vocabulary`; or only seen names are to compete and there is none, or
             classes of the data set have words.
     """
 
@@ -68,11 +67,7 @@ class LabelledEvaluator(DatasetEvaluator):
     def process(
         self, inputs: Sequence[dict[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Count a batch, less repeated images and those whose pixels are all ignored.
-
-        Args:
-            inputs: dataset records as the test mapper makes them.
-            outputs: the model's results, in the same order.
+        """Count the test mapper's records, less repeated and wholly ignored ones, and the results.
 
         Raises:
             UserError: a record with other classes, a label file that cannot be read, is not of its

@@ -33,7 +33,6 @@ def confusion_matrix(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.n
     Args:
         pred: (H,W) integers in 0..K-1. Ignore is not a prediction.
         gt: (H,W) integers in 0..K-1, or `ignore_label(K)`.
-        num_classes: K.
 
     Returns:
         (K+1,K+1) int64: rows are ground truth, columns predictions. Row K holds the ignored pixels,

@@ -34,7 +34,6 @@ class PredictionDump(DatasetEvaluator):
     image; "category_id" is the joint id, "segmentation" an input of `pycocotools.mask.decode`.
 
     Args:
-        output_dir: the folder to write to.
         formats: "png", "rle" or both.
         vocabulary: the joint one.
         joint_ids: predicted id → joint id; None: they are the same.
@@ -60,12 +59,7 @@ class PredictionDump(DatasetEvaluator):
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Take a batch.
-
-        Args:
-            inputs: records with an "image_id", the stem of the photo's file.
-            outputs: per image {"pred_labels": (H,W) integer tensor}.
-        """
+        """Take records with an "image_id", and {"pred_labels": (H,W) integer tensor} of each."""
         for record, output in zip(inputs, outputs):
             image_id = record["image_id"]
             if image_id in self._entries:

@@ -97,7 +97,7 @@ def write_report(
     Args:
         report: the content of `metrics.json`.
         conf: (K+1,K+1) int64 confusion matrix of the whole evaluation.
-        vocabulary: the joint one, K classes.
+        vocabulary: the one of the scores, K classes.
         output_dir: made where it is missing.
         groups: names of the seen and the unseen classes.
     """

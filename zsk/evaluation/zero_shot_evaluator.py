@@ -117,15 +117,15 @@ class ZeroShotEvaluator(LabelledEvaluator):
     def _report(
         self, conf: np.ndarray, cells: np.ndarray, images: int, all_ignore: int
     ) -> dict[str, Any]:
-        metrics, names, seen = self._summary(conf), self.vocabulary.names, self.vocabulary.seen
+        metrics, classes = self._summary(conf), self.vocabulary
         report = {
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
             "cross_dataset": self.cross_dataset,
             PROTOCOL: self._protocol,
             # classes without ground truth have no IoU, so these two alone list all that competed
-            "classes": list(names),
-            "unseen": [name for name, flag in zip(names, seen) if not flag],
+            "classes": list(classes.names),
+            "unseen": [name for name, seen in zip(classes.names, classes.seen) if not seen],
             "IoU": metrics.pop("IoU"),
             "Acc": metrics.pop("Acc"),
             "metrics": metrics,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from zsk.answer import Answer
-from zsk.data.augmentations import eval_augmentations
+from zsk.data.augmentations import ResizeShortestEdge
 from zsk.errors import UserError
 from zsk.looks.tiles import SeveralLooks, ZSKNetInTiles
 from zsk.regions import Regions
@@ -42,7 +42,7 @@ class ZSKNetWithTTA(SeveralLooks):
         """
         super().__init__(model)
         self.resizes = [
-            T.AugmentationList(eval_augmentations(s, max_size, multiple)) for s in min_sizes
+            T.AugmentationList([ResizeShortestEdge(s, max_size, multiple)]) for s in min_sizes
         ]
         self.flip = flip
 
