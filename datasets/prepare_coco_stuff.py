@@ -14,48 +14,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation import options  # noqa: E402
-from preparation.labels import counts_table, prepare_labels  # noqa: E402
+from preparation.labels import prepare_parts  # noqa: E402
 from preparation.tables import coco_stuff_value_table  # noqa: E402
 
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
-from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 IMAGES = {"train2017": 118_287, "val2017": 5_000}
 
 
 def main() -> None:
-    args = parse_arguments()
-    root: Path = args.root
-    labels = find_labels(root / "stuffthingmaps")
-    for part, sources in labels.items():
-        options.check_count(sources[0].parent, len(sources), IMAGES[part], strict=args.strict)
-    rows = []
-    for part, sources in labels.items():
-        joint_folder = root / "zsk" / part
-        seen_folder = root / "zsk" / "train2017_seen" if part == "train2017" else None
-        if args.dry_run:
-            options.describe_reading(part, len(sources), sources[0].parent)
-            for folder in (joint_folder, seen_folder):
-                options.describe_writing(folder, [source.stem for source in sources])
-            continue
-        counts = prepare_labels(
-            sources,
-            coco_stuff_value_table(),
-            get_split("coco_stuff"),
-            joint_folder=joint_folder,
-            seen_folder=seen_folder,
-            workers=args.workers,
-        )
-        rows.append((part, counts))
-    print(options.DRY_RUN_NOTE if args.dry_run else counts_table(rows))
-
-
-def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     options.add_root(parser, "coco", "with stuffthingmaps/{train2017,val2017}")
     options.add_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    labels = find_labels(args.root / "stuffthingmaps")
+    for part, sources in labels.items():
+        options.check_count(sources[0].parent, len(sources), IMAGES[part], strict=args.strict)
+    prepare_parts(labels, "coco_stuff", coco_stuff_value_table(), args)
 
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation import options  # noqa: E402
-from preparation.labels import counts_table, prepare_labels  # noqa: E402
+from preparation.labels import prepare_parts  # noqa: E402
 from preparation.tables import counted_from_1  # noqa: E402
 from preparation.voc_augmented import (  # noqa: E402
     AUGMENTED_FOLDER,
@@ -25,7 +25,6 @@ from preparation.voc_augmented import (  # noqa: E402
 )
 
 from zsk.data.listing import LABEL_SUFFIX, read_stems  # noqa: E402
-from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -39,24 +38,14 @@ def main() -> None:
     stems = read_lists(root) if augmented is None else augmented.stems
     for part, expected in IMAGES.items():
         options.check_count(root / f"{part}.txt", len(stems[part]), expected, strict=args.strict)
-    if args.dry_run:
-        describe(root, stems, augmented)
-        return
     if augmented is not None:
-        build_augmented_set(augmented, workers=args.workers)
-    rows = []
-    for part in IMAGES:
-        joint_folder, seen_folder = output_folders(root, part)
-        counts = prepare_labels(
-            [root / AUGMENTED_FOLDER / (stem + LABEL_SUFFIX) for stem in stems[part]],
-            counted_from_1("voc"),
-            get_split("voc"),
-            joint_folder=joint_folder,
-            seen_folder=seen_folder,
-            workers=args.workers,
-        )
-        rows.append((part, counts))
-    print(counts_table(rows))
+        if args.dry_run:
+            describe(augmented)
+        else:
+            build_augmented_set(augmented, workers=args.workers)
+    folder = root / AUGMENTED_FOLDER
+    labels = {part: [folder / (stem + LABEL_SUFFIX) for stem in stems[part]] for part in IMAGES}
+    prepare_parts(labels, "voc", counted_from_1("voc"), args)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -93,26 +82,16 @@ def read_lists(root: Path) -> dict[str, list[str]]:
     return stems
 
 
-def output_folders(root: Path, part: str) -> tuple[Path, Path | None]:
-    """Where a part's labels of all classes go, and those of the seen classes only."""
-    return root / "zsk" / part, root / "zsk" / "train_seen" if part == "train" else None
-
-
-def describe(root: Path, stems: dict[str, list[str]], augmented: AugmentedSet | None) -> None:
-    """Print what would be read and written."""
-    if augmented is not None:
-        for folder in sorted({source.parent for source in augmented.sources.values()}):
-            number = sum(source.parent == folder for source in augmented.sources.values())
-            options.describe_reading(AUGMENTED_FOLDER, number, folder)
-        options.describe_writing(augmented.folder, augmented.sources)
-        for part in IMAGES:
-            state = "there already" if (root / f"{part}.txt").exists() else "to write"
-            print(f"    {root / part}.txt: {len(stems[part]):,} images, {state}")
-    for part in IMAGES:
-        options.describe_reading(part, len(stems[part]), root / AUGMENTED_FOLDER)
-        for folder in output_folders(root, part):
-            options.describe_writing(folder, stems[part])
-    print(options.DRY_RUN_NOTE)
+def describe(augmented: AugmentedSet) -> None:
+    """Print what would be read and written for the augmented set."""
+    for folder in sorted({source.parent for source in augmented.sources.values()}):
+        number = sum(source.parent == folder for source in augmented.sources.values())
+        options.describe_reading(AUGMENTED_FOLDER, number, folder)
+    options.describe_writing(augmented.folder, augmented.sources)
+    for part, stems in augmented.stems.items():
+        path = augmented.root / f"{part}.txt"
+        state = "there already" if path.exists() else "to write"
+        print(f"    {path}: {len(stems):,} images, {state}")
 
 
 if __name__ == "__main__":

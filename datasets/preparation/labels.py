@@ -5,19 +5,22 @@ Letters: H×W label image, K classes.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
+from preparation import options
 from preparation.files import make_folder, write_png
 from preparation.parallel import map_files
 from preparation.tables import to_joint_ids
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX
+from zsk.data.splits import get_split
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 
@@ -103,16 +106,35 @@ def prepare_evaluation_labels(
     )
 
 
-def counts_table(rows: Iterable[tuple[str, LabelCounts]]) -> str:
-    """A plain-text table, one line per prepared folder."""
-    header = f"{'labels':<12}{'images':>9}{'seen px':>16}{'unseen px':>16}{'no seen px':>12}"
-    lines = [
-        f"{name:<12}{c.images:>9,}{c.seen_pixels:>16,}{c.unseen_pixels:>16,}"
-        f"{c.images_without_seen:>12,}"
-        for name, c in rows
-    ]
-    note = "no seen px: images without any pixel of a seen class; training keeps them"
-    return "\n".join([header, *lines, note])
+def prepare_parts(
+    parts: Mapping[str, Sequence[Path]], split: str, table: np.ndarray, args: argparse.Namespace
+) -> None:
+    """Write labels below args.root/zsk and print their counts; in a dry run what would be done.
+
+    Args:
+        parts: name → label files. Of training parts there are labels of the seen classes alone,
+            too, in the folder <part>_seen.
+        split: see `get_split`.
+        table: file value → joint id (see `to_joint_ids`).
+        args: of `preparation.options.add_options`.
+    """
+    lines = [f"{'labels':<12}{'images':>9}{'seen px':>16}{'unseen px':>16}{'no seen px':>12}"]
+    for part, sources in parts.items():
+        folder = args.root / "zsk" / part
+        seen_folder = folder.with_name(f"{part}_seen") if part.startswith("train") else None
+        if args.dry_run:
+            options.describe_reading(part, len(sources), sources[0].parent)
+            for written in filter(None, (folder, seen_folder)):
+                options.describe_writing(written, [source.stem for source in sources])
+            continue
+        folders = {"joint_folder": folder, "seen_folder": seen_folder}
+        c = prepare_labels(sources, table, get_split(split), **folders, workers=args.workers)
+        lines.append(
+            f"{part:<12}{c.images:>9,}{c.seen_pixels:>16,}{c.unseen_pixels:>16,}"
+            f"{c.images_without_seen:>12,}"
+        )
+    lines.append("no seen px: images without any pixel of a seen class; training keeps them")
+    print("dry run: nothing was written" if args.dry_run else "\n".join(lines))
 
 
 def _prepare_label(

@@ -14,8 +14,6 @@ from zsk.data.listing import LABEL_SUFFIX
 from zsk.errors import UserError
 from zsk.files import user_path
 
-DRY_RUN_NOTE = "dry run: nothing was written"
-
 
 def add_root(parser: argparse.ArgumentParser, folder: str, what: str) -> None:
     """Add --root, by default `folder` below the root of all data sets; `what` is there."""
@@ -78,8 +76,7 @@ def describe_reading(part: str, number: int, source: object) -> None:
     print(f"{part}: reads {number:,} labels of {source}")
 
 
-def describe_writing(folder: Path | None, stems: Collection[str]) -> None:
-    """Print the dry run's line on the labels that `folder` gets; None gets none."""
-    if folder is not None:
-        present = sum((folder / (stem + LABEL_SUFFIX)).exists() for stem in stems)
-        print(f"    {folder}: {len(stems) - present:,} to write, {present:,} there already")
+def describe_writing(folder: Path, stems: Collection[str]) -> None:
+    """Print the dry run's line on the labels that `folder` gets."""
+    present = sum((folder / (stem + LABEL_SUFFIX)).exists() for stem in stems)
+    print(f"    {folder}: {len(stems) - present:,} to write, {present:,} there already")
