@@ -74,6 +74,14 @@ def test_labels_of_16_bits(tmp_path: Path) -> None:
         check_ids(np.array([[0, 255]], np.uint8), record, 300)
 
 
+def test_as_many_classes_as_16_bits_tell_apart(tmp_path: Path) -> None:
+    """65,535 classes have the ids 0–65534, and 65535 is no label."""
+    record = write_pair(tmp_path, np.array([[0, 65534, 65535]], np.uint16))
+    check_ids(read_joint_label(record), record, 65535)
+    reversed_values = {"label_values": tuple(range(65534, -1, -1))}
+    assert read_joint_label({**record, **reversed_values}).tolist() == [[65534, 0, 65535]]
+
+
 def test_any_value_may_be_a_class(tmp_path: Path) -> None:
     label = np.array([[0, 255, 254]], np.uint8)
     record = write_pair(tmp_path, label, label_values=(255,), label_orientation="displayed")

@@ -15,7 +15,7 @@ from zsk.data.images import IMAGE_SUFFIXES
 from zsk.data.labels import LABEL_ORIENTATIONS, ordered_values
 from zsk.data.listing import LABEL_SUFFIX, list_records
 from zsk.errors import UserError
-from zsk.vocabulary import WIDE_IGNORE_LABEL, Vocabulary, ignore_label
+from zsk.vocabulary import Vocabulary, ignore_label
 
 
 def register_zero_shot_split(
@@ -73,11 +73,6 @@ def register_zero_shot_split(
     if label_orientation not in (None, *LABEL_ORIENTATIONS):
         raise UserError(
             f"label_orientation is {label_orientation!r}: choose {' or '.join(LABEL_ORIENTATIONS)}"
-        )
-    if len(vocabulary) >= WIDE_IGNORE_LABEL:
-        raise UserError(
-            f"the data set {name!r} has {len(vocabulary)} classes, but label images hold less "
-            f"than {WIDE_IGNORE_LABEL}"
         )
     if words and not evaluation_only:
         raise UserError(f"the data set {name!r} has words: only one for evaluation may have them")

@@ -51,10 +51,10 @@ class PredictionDump(DatasetEvaluator):
         self._formats = tuple(formats)
         self._vocabulary = vocabulary
         self._joint_ids = np.arange(len(vocabulary)) if joint_ids is None else np.array(joint_ids)
-        self._entries: dict[str, list[dict[str, Any]]] = {}
+        self.reset()
 
     def reset(self) -> None:
-        self._entries = {}
+        self._entries: dict[str, list[dict[str, Any]]] = {}
 
     def process(
         self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
