@@ -17,8 +17,6 @@ from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.load import config_hash
 from zsk.protocol import INDUCTIVE
 
-SEEN_ONLY_FOLDER = "seen_only"
-
 
 def build_evaluators(
     cfg: CfgNode, dataset_name: str, protocol: str = INDUCTIVE
@@ -35,7 +33,7 @@ def build_evaluators(
     seen_only = cfg.TEST.VOCABULARY == "seen"
     folder = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
     if seen_only:
-        folder = os.path.join(folder, SEEN_ONLY_FOLDER)
+        folder = os.path.join(folder, "seen_only")
     trained_on = cfg.DATASETS.TRAIN
     run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED, "trained_on": list(trained_on)}
     evaluators: list[Any] = [

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from tabulate import tabulate
 
 from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.chart import draw_per_class_iou
-from zsk.evaluation.metrics import SEEN_ONLY, SPLIT_GROUPS
+from zsk.evaluation.metrics import NAME_GROUPS, SEEN_ONLY, SPLIT_GROUPS
 from zsk.files import replacing
 from zsk.protocol import INDUCTIVE, PROTOCOL
 from zsk.vocabulary import Vocabulary
@@ -55,16 +54,15 @@ def heading(report: Mapping[str, Any]) -> str:
     return dataset if protocol == INDUCTIVE else f"{dataset}, {protocol}"
 
 
-def tables(
-    report: Mapping[str, Any], vocabulary: Vocabulary, groups: tuple[str, str] = SPLIT_GROUPS
-) -> list[str]:
+def tables(report: Mapping[str, Any]) -> list[str]:
     """The headline table and the per-class table, as text; "-" where there is no ground truth.
 
     `report`: the content of METRICS_FILE. With cells the headline has a row of pixels, one of cells
     and one of their differences.
     """
+    groups, unseen = _groups(report), set(report["unseen"])
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
-    if all(vocabulary.seen):  # no zero-shot numbers
+    if not unseen:  # no zero-shot numbers
         keys = tuple(key for key in keys if key in report["metrics"])
     head, numbers = [*keys], [[percent(report["metrics"], key) for key in keys]]
     if "cells" in report:
@@ -72,8 +70,8 @@ def tables(
         head = ["scored", *keys]
         numbers = [["pixels", *numbers[0]], *([name, *row] for name, row in further)]
     rows = [
-        [name, groups[0 if seen else 1], percent(report["IoU"], name), percent(report["Acc"], name)]
-        for name, seen in zip(vocabulary.names, vocabulary.seen)
+        [name, groups[name in unseen], percent(report["IoU"], name), percent(report["Acc"], name)]
+        for name in report["classes"]
     ]
     form: dict[str, Any] = {"tablefmt": "pipe", "disable_numparse": True}  # a class may be "007"
     sides = ("left", "left", "right", "right")
@@ -83,12 +81,12 @@ def tables(
     ]
 
 
+def _groups(report: Mapping[str, Any]) -> tuple[str, str]:
+    return NAME_GROUPS if report["cross_dataset"] else SPLIT_GROUPS
+
+
 def write_report(
-    report: Mapping[str, Any],
-    conf: np.ndarray,
-    vocabulary: Vocabulary,
-    output_dir: str | os.PathLike[str],
-    groups: tuple[str, str] = SPLIT_GROUPS,
+    report: Mapping[str, Any], conf: np.ndarray, vocabulary: Vocabulary, folder: Path
 ) -> None:
     """Write `metrics.json`, `confusion.npy` and, where a class has ground truth, the bar chart.
 
@@ -98,18 +96,15 @@ def write_report(
         report: the content of `metrics.json`.
         conf: (K+1,K+1) int64 confusion matrix of the whole evaluation.
         vocabulary: the one of the scores, K classes.
-        output_dir: made where it is missing.
-        groups: names of the seen and the unseen classes.
+        folder: made where it is missing.
     """
-    folder = Path(output_dir)
     write_json(folder / METRICS_FILE, report)
     matrix = io.BytesIO()
     np.save(matrix, conf, allow_pickle=False)
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())
     if report["IoU"]:
-        draw_per_class_iou(
-            report["IoU"], vocabulary, folder / "per_class_iou.png", heading(report), groups
-        )
+        chart, groups = folder / "per_class_iou.png", _groups(report)
+        draw_per_class_iou(report["IoU"], vocabulary, chart, heading(report), groups)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

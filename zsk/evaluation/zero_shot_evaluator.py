@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
                 *(sum(self.joint_vocabulary.seen), len(self.joint_vocabulary)),
             )
         report = self._report(conf, cells, images, all_ignore)
-        for table in tables(report, self.vocabulary, self.groups):
+        for table in tables(report):
             logger.info("%s\n%s", heading(report), table)
         # Detectron2's copy-paste line leaves out what has a "-" in its name
         flat = dict(report["metrics"])
@@ -109,7 +110,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
         for line in (flat, (f"{value:.4f}" for value in flat.values())):
             logger.info("copypaste, all metrics: %s", ",".join(line))
         if self._output_dir is not None:
-            write_report(report, conf, self.vocabulary, self._output_dir, self.groups)
+            write_report(report, conf, self.vocabulary, Path(self._output_dir))
         for key in ("IoU", "Acc"):
             flat.update({f"{key}-{name}": value for name, value in report[key].items()})
         return OrderedDict({"sem_seg_seen_only" if self.seen_only else "sem_seg": flat})
