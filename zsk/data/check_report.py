@@ -16,7 +16,6 @@ from zsk.data.labels import read_joint_label
 from zsk.drawing.fonts import font_for
 from zsk.visualization import draw_overlay
 
-UNLABELLED = "(unlabelled)"
 _COLUMNS = 2
 _VALUES_LISTED = 5
 _PANEL = (480, 360)  # largest width and height of a photo, in pixels
@@ -36,7 +35,7 @@ def class_table(check: DatasetCheck) -> str:
         if pixels
     ]
     share = f"{100 * check.ignored_pixels / total:.2f} %"
-    rows.append([UNLABELLED, "", "", f"{check.ignored_pixels:,}", share])
+    rows.append(["(unlabelled)", "", "", f"{check.ignored_pixels:,}", share])
     return tabulate(
         rows,
         headers=["class", "group", "images", "pixels", "share"],

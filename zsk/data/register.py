@@ -121,11 +121,10 @@ def _question_of(
         raise UserError(f"words are given for {unknown[0]!r}, which is not one of the classes")
     if not words:
         return vocabulary, None
-    asked: list[tuple[str, str, bool]] = []
-    classes: list[int] = []
+    asked: list[tuple[int, str, str, bool]] = []
     for k, one in enumerate(zip(vocabulary.names, vocabulary.prompt_names, vocabulary.seen)):
         own = words.get(one[0])
-        rows = [one] if own is None else list(zip(own.names, own.prompt_names, own.seen))
-        asked += rows
-        classes += [k] * len(rows)
-    return Vocabulary(*zip(*asked)), tuple(classes)
+        rows = [one] if own is None else zip(own.names, own.prompt_names, own.seen)
+        asked += ((k, *row) for row in rows)
+    classes, names, prompt_names, seen = zip(*asked)
+    return Vocabulary(names, prompt_names, seen), classes
