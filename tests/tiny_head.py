@@ -8,7 +8,6 @@ from torch import nn
 from zsk.config import add_zsk_config
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import ScoredProposals
 
 EMBED_DIM = 12
@@ -43,7 +42,6 @@ def tiny_config(*opts):
 def make_criterion():
     """The method's weights."""
     return SetCriterion(
-        HungarianMatcher(1.0, 20.0, 1.0),
         class_weight=1.0,
         focal_weight=20.0,
         dice_weight=1.0,

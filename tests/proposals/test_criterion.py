@@ -7,7 +7,6 @@ import torch
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import ScoredProposals
 
 LN2, LN3 = math.log(2.0), math.log(3.0)
@@ -23,7 +22,7 @@ def build_criterion(**changes):
         "no_object_weight": 0.1,
         "ignore_aware": True,
     }
-    return SetCriterion(HungarianMatcher(1.0, 20.0, 1.0), **(settings | changes))
+    return SetCriterion(**(settings | changes))
 
 
 def proposals(batch=1, count=1, classes=1, size=(1, 2)):

@@ -7,7 +7,6 @@ from scipy.optimize import linear_sum_assignment
 
 from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
-from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import ScoredProposals
 
 N, K = 5, 4
@@ -75,7 +74,6 @@ def test_losses_and_gradients(ignore_aware):
     labels[1] = 255  # none
     segments = [segments_from_sem_seg(image) for image in labels]
     criterion = SetCriterion(
-        HungarianMatcher(CLASS, FOCAL, DICE),
         class_weight=CLASS,
         focal_weight=FOCAL,
         dice_weight=DICE,

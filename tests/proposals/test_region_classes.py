@@ -5,7 +5,6 @@ import torch
 
 from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
 from zsk.proposals.criterion import SetCriterion, region_classes
-from zsk.proposals.matcher import HungarianMatcher
 from zsk.proposals.outputs import ScoredProposals
 
 LABELS = torch.tensor([[3, 3, 3, 7, 255, 255]])
@@ -57,9 +56,8 @@ def test_the_criterion_uses_them_for_unmatched_proposals_alone():
     losses = {}
     for purity in (0.0, 0.7):
         criterion = SetCriterion(
-            HungarianMatcher(1.0, 20.0, 1.0),
             class_weight=1.0,
-            focal_weight=1.0,
+            focal_weight=20.0,
             dice_weight=1.0,
             no_object_weight=0.1,
             ignore_aware=True,

@@ -25,7 +25,6 @@ class SetCriterion(nn.Module):
 
     def __init__(
         self,
-        matcher: HungarianMatcher,
         *,
         class_weight: float,
         focal_weight: float,
@@ -44,7 +43,7 @@ class SetCriterion(nn.Module):
                 learns nothing (a choice of this project, see `region_classes`). 0: the method.
         """
         super().__init__()
-        self.matcher = matcher
+        self.matcher = HungarianMatcher(class_weight, focal_weight, dice_weight)
         self.weights = {
             "loss_class": class_weight,
             "loss_focal": focal_weight,
@@ -72,7 +71,9 @@ class SetCriterion(nn.Module):
         if not self.ignore_aware:
             batch = batch._replace(valid=torch.ones_like(batch.valid))
         num_segments = _mean_over_processes(len(batch.labels), stages[-1])
-        small = _at_mask_size(batch, stages)
+        sizes = [proposals.pred_masks.shape[-2:] for proposals in stages]
+        resized = {size: batch.resized(size) for size in set(sizes)}
+        small = [resized[size] for size in sizes]
         matches = self.matcher(stages, small, image_names)
         losses = {}
         for number, proposals in enumerate(stages):
@@ -140,16 +141,8 @@ class SetCriterion(nn.Module):
 
 
 def build_criterion(settings: CfgNode) -> SetCriterion:
-    """The criterion that MODEL.CRITERION describes."""
-    return SetCriterion(
-        HungarianMatcher(settings.CLASS_WEIGHT, settings.FOCAL_WEIGHT, settings.DICE_WEIGHT),
-        class_weight=settings.CLASS_WEIGHT,
-        focal_weight=settings.FOCAL_WEIGHT,
-        dice_weight=settings.DICE_WEIGHT,
-        no_object_weight=settings.NO_OBJECT_WEIGHT,
-        ignore_aware=settings.IGNORE_AWARE,
-        region_purity=settings.REGION_PURITY,
-    )
+    """The criterion that MODEL.CRITERION describes: its keys are the arguments."""
+    return SetCriterion(**{key.lower(): value for key, value in settings.items()})
 
 
 def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:
@@ -170,13 +163,6 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
         classes = torch.where(shares >= purity, segments.labels[best], classes)
     mostly_unlabelled = labelled * 2 < inside.sum(dim=1)
     return classes.masked_fill(mostly_unlabelled, ignore_label(no_object + 1))
-
-
-def _at_mask_size(segments: SegmentBatch, stages: Sequence[ScoredProposals]) -> list[SegmentBatch]:
-    """The segments at the resolution of each stage's masks, resized once for each that occurs."""
-    sizes = [proposals.pred_masks.shape[-2:] for proposals in stages]
-    resized = {size: segments.resized(size) for size in set(sizes)}
-    return [resized[size] for size in sizes]
 
 
 def _mean_over_processes(count: int, like: ScoredProposals) -> float | Tensor:

@@ -5,10 +5,11 @@ pairs, h x w masks.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zsk.data.targets import UNNAMED, SegmentBatch
 
@@ -24,17 +25,16 @@ class Matches(NamedTuple):
     segments: Tensor  # among the T of the batch
 
 
-class HungarianMatcher(nn.Module):
+@dataclass(frozen=True)
+class HungarianMatcher:
     """The one-to-one assignment of least class + focal + dice cost."""
 
-    def __init__(self, class_weight: float, focal_weight: float, dice_weight: float):
-        super().__init__()
-        self.class_weight = class_weight
-        self.focal_weight = focal_weight
-        self.dice_weight = dice_weight
+    class_weight: float
+    focal_weight: float
+    dice_weight: float
 
     @torch.no_grad()
-    def forward(
+    def __call__(
         self,
         stages: Sequence[ScoredProposals],
         segments: Sequence[SegmentBatch],
