@@ -36,7 +36,6 @@ from zsk.data.splits import get_split
 from zsk.data.targets import UNNAMED
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.self_training import SelfTraining
-from zsk.proposals.kernel_generator import BackboneFeature
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 from zsk.zsk_net import ZSKNet
 
@@ -178,7 +177,7 @@ def test_systems_without_masks(tmp_path: Path, split: str, num_seen: int) -> Non
     vocabulary = get_split(split)
     register_joint(tmp_path, vocabulary)
     width = len(vocabulary) + 1
-    head = RecordingHead(BackboneFeature("res5"))
+    head = RecordingHead(OwnFeature())
     net = PerPixelNet(
         backbone=Cells(),
         sem_seg_head=head,

@@ -13,15 +13,17 @@ from zsk.baselines.per_pixel.joem_head import (
     semantic_consistency,
 )
 from zsk.baselines.per_pixel.known_classes import KnownClasses
-from zsk.proposals.kernel_generator import BackboneFeature
+
+
+class Convolved(nn.Conv2d):
+    def forward(self, features):
+        return super().forward(features["res5"])
 
 
 def head_of(vectors, seen, dim):
     generator = nn.Linear(vectors.shape[1], dim)
     known = KnownClasses(vectors, torch.tensor(seen))
-    return JoEmHead(
-        nn.Sequential(BackboneFeature("res5"), nn.Conv2d(3, dim, 1)), generator, known, dim=dim
-    )
+    return JoEmHead(Convolved(3, dim, 1), generator, known, dim=dim)
 
 
 def test_logits_are_squared_distances():

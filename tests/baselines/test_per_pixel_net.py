@@ -1,5 +1,7 @@
 """The meta-architecture around small parts: its three modes, batches, training and refusals."""
 
+from operator import itemgetter
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,6 @@ from zsk.classification.prompts import get_templates
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
-from zsk.proposals.kernel_generator import BackboneFeature
 from zsk.regions import Ensemble
 from zsk.vocabulary import Vocabulary
 
@@ -114,7 +115,7 @@ def test_a_label_without_weight_is_no_label(scales):
     for one in records:
         one["sem_seg"] = torch.ones(one["image"].shape[1:], dtype=torch.int64)
         one["sem_seg"][:, :4] = 0
-    model = build("head", head=SPNetHead(BackboneFeature("pixels")), scales=scales)
+    model = build("head", head=SPNetHead(itemgetter("pixels")), scales=scales)
     whole = model(records)["loss_sem_seg"]
     for one in records:
         one["label_weights"] = torch.ones(one["image"].shape[1:])

@@ -1,6 +1,7 @@
 """Builds the parts of DynamicKernelHead from a configuration."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -18,7 +19,7 @@ from .class_scores import (
     region_embedding,
 )
 from .image_clusters import ClusterKernels
-from .kernel_generator import BackboneFeature, KernelGenerator, StaticKernels
+from .kernel_generator import KernelGenerator, StaticKernels
 from .kernel_update import KernelUpdateStage
 
 
@@ -26,12 +27,13 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
     """Raises UserError for features that do not fit the backbone."""
     head = cfg.MODEL.SEM_SEG_HEAD
     wanted = [*head.IN_FEATURES, head.FINE_FEATURE, *_clustered(cfg), *head.CLASS_FEATURES]
-    for feature in wanted:
-        if feature and feature not in input_shape:
-            raise UserError(
-                f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {feature!r}, "
-                f"but the backbone gives {', '.join(input_shape)}: add it to the OUT_FEATURES"
-            )
+    missing = [repr(name) for name in dict.fromkeys(wanted) if name and name not in input_shape]
+    if missing:
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD or MODEL.KERNELS asks for backbone feature {', '.join(missing)}, "
+            f"but the backbone gives {', '.join(input_shape)}: add what is missing to the "
+            "OUT_FEATURES"
+        )
     if "head" in input_shape and "head" not in wanted:
         raise UserError(  # distributed training stops at parameters without a gradient
             "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
@@ -54,7 +56,7 @@ def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -
                 "reads"
             )
         names = _clustered(cfg)
-        return KernelGenerator(BackboneFeature(names[0]), _build_clusters(kernels, None), names)
+        return KernelGenerator(itemgetter(names[0]), _build_clusters(kernels, None), names)
     if head.CLASSIFIER == "none":
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASSIFIER is none, but IN_FEATURES {list(head.IN_FEATURES)} asks "
@@ -65,11 +67,13 @@ def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -
             f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {list(head.IN_FEATURES)}, but with clusters, "
             "NUM_STAGES 0 and CLASS_FEATURES nothing reads what ASPP makes of it: set it to []"
         )
-    return KernelGenerator(
-        build_feature_map(head, input_shape, kernels.DIM),
-        _build_initial_kernels(kernels),
-        _clustered(cfg),
-    )
+    feature_map = build_feature_map(head, input_shape, kernels.DIM)
+    initial: nn.Module
+    if kernels.INIT == "clusters":
+        initial = _build_clusters(kernels, kernels.DIM)
+    else:
+        initial = StaticKernels(kernels.NUM_KERNELS, kernels.DIM, kernels.INIT_BIAS)
+    return KernelGenerator(feature_map, initial, _clustered(cfg))
 
 
 def build_stage(cfg: CfgNode) -> KernelUpdateStage:
@@ -138,12 +142,6 @@ def _clustered(cfg: CfgNode) -> list[str]:
     """Names of the features that the initial kernels cluster."""
     kernels = cfg.MODEL.KERNELS
     return list(kernels.CLUSTER_FEATURES) if kernels.INIT == "clusters" else []
-
-
-def _build_initial_kernels(kernels: CfgNode) -> nn.Module:
-    if kernels.INIT == "learned":
-        return StaticKernels(kernels.NUM_KERNELS, kernels.DIM, kernels.INIT_BIAS)
-    return _build_clusters(kernels, kernels.DIM)
 
 
 def _build_clusters(kernels: CfgNode, dim: int | None) -> ClusterKernels:

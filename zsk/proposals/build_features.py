@@ -17,21 +17,21 @@ def build_feature_map(
 ) -> AsppFeatures | PixelDecoder:
     """ASPP on one feature (method), or the feature pyramid of ZS-MaskFormer on several."""
     if len(head.IN_FEATURES) == 1:
-        check_norm_width(head.NORM, "KERNELS.DIM", dim)
-        return build_aspp_features(head, input_shape, dim)
+        return build_aspp_features(head, input_shape, dim, "KERNELS.DIM")
     check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
     return build_pyramid(head, input_shape, conv_dim=head.CONVS_DIM, mask_dim=dim)
 
 
 def build_aspp_features(
-    head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int
+    head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int, key: str
 ) -> AsppFeatures:
-    """ASPP and fusion as `head`, MODEL.SEM_SEG_HEAD, asks for them; dim: D."""
+    """ASPP and fusion as `head`, MODEL.SEM_SEG_HEAD, asks for them; dim: D, the value of `key`."""
     if len(head.ASPP_DILATIONS) != 3:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.ASPP_DILATIONS is {list(head.ASPP_DILATIONS)}, but ASPP of "
             f"{head.NAME} takes three: SPNetHead takes any number"
         )
+    check_norm_width(head.NORM, key, dim)
     check_norm_width(head.NORM, "SEM_SEG_HEAD.ASPP_CHANNELS", head.ASPP_CHANNELS)
     return AsppFeatures(
         input_shape,
@@ -50,18 +50,12 @@ def build_pyramid(
     """The feature pyramid over IN_FEATURES of `head`, MODEL.SEM_SEG_HEAD.
 
     Raises:
-        UserError: unless all of them are there, finest first.
+        UserError: unless there are some, finest first.
     """
     names = list(head.IN_FEATURES)
     key = f"MODEL.SEM_SEG_HEAD.IN_FEATURES is {names}"
     if not names:
         raise UserError(f"{key}: name the backbone features, such as [res2, res3, res4, res5]")
-    missing = [name for name in names if name not in input_shape]
-    if missing:
-        raise UserError(
-            f"{key}, but the backbone gives {', '.join(input_shape)}: add {', '.join(missing)} to "
-            "MODEL.RESNETS.OUT_FEATURES"
-        )
     strides = [int(input_shape[name].stride or 1) for name in names]
     if strides != sorted(strides):
         raise UserError(f"{key}, of strides {strides}: put the finest first, the coarsest last")

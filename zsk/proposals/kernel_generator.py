@@ -3,7 +3,7 @@
 Shape letters: B images, D kernel width, N kernels, h x w feature map, C backbone channels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,28 +30,19 @@ class StaticKernels(nn.Module):
         return kernels, masks if self.bias is None else masks + self.bias[:, None, None]
 
 
-class BackboneFeature(nn.Module):
-    """F is the backbone feature `name` itself."""
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.name = name
-
-    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Backbone features -> F (B,C,h,w)."""
-        return features[self.name]
-
-
 class KernelGenerator(nn.Module):
     """F, then K_0 and M_0 on it."""
 
     def __init__(
-        self, feature_map: nn.Module, kernels: nn.Module, cluster_features: Sequence[str] = ()
+        self,
+        feature_map: Callable[[Mapping[str, Tensor]], Tensor],
+        kernels: nn.Module,
+        cluster_features: Sequence[str] = (),
     ):
         """
         Args:
             feature_map: backbone features -> F (B,D,h,w): `AsppFeatures` (method), a
-                `PixelDecoder` or a `BackboneFeature`.
+                `PixelDecoder`, or one of the features itself.
             kernels: `StaticKernels` (method) or `ClusterKernels`.
             cluster_features: the backbone features handed to `kernels`.
         """

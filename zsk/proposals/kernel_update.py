@@ -76,16 +76,15 @@ class KernelGate(nn.Module):
 class KernelInteraction(nn.Module):
     """Self-attention and feed-forward over the N kernels, residual + LayerNorm (eq. 3.4)."""
 
-    def __init__(self, dim: int, num_heads: int, dim_feedforward: int, dropout: float):
+    def __init__(self, dim: int, num_heads: int, dim_feedforward: int):
         super().__init__()
-        self.attention = nn.MultiheadAttention(dim, num_heads, dropout=dropout, batch_first=True)
+        self.attention = nn.MultiheadAttention(dim, num_heads, batch_first=True)
         self.attention_norm = nn.LayerNorm(dim)
         self.ffn = nn.Sequential(
             nn.Linear(dim, dim_feedforward),
             nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
+            nn.Identity(),  # K-Net's dropout of 0, which counts in the names of the weights
             nn.Linear(dim_feedforward, dim),
-            nn.Dropout(dropout),
         )
         self.ffn_norm = nn.LayerNorm(dim)
 
@@ -105,7 +104,6 @@ class KernelUpdateStage(nn.Module):
         dim: int = 256,
         num_heads: int = 8,
         dim_feedforward: int = 2048,
-        dropout: float = 0.0,
         num_mask_layers: int = 1,
         gather_activation: str = "sigmoid",
         gather_reduction: str = "sum",
@@ -128,7 +126,7 @@ class KernelUpdateStage(nn.Module):
         self.gather_reduction = gather_reduction
         self.transform = nn.Conv2d(dim, dim, 1) if feature_transform else None
         self.gate = KernelGate(dim, gate_groups)
-        self.interaction = KernelInteraction(dim, num_heads, dim_feedforward, dropout)
+        self.interaction = KernelInteraction(dim, num_heads, dim_feedforward)
         layers: list[nn.Module] = []
         for _ in range(num_mask_layers):
             # no bias: the LayerNorm that follows has one (and K-Net's weights have none)

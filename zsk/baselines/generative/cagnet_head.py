@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
@@ -19,8 +18,8 @@ from zsk.baselines.per_pixel.aspp_sum import AsppSum, build_aspp_sum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
+    Shapes,
     cell_labels,
-    check_pixel_settings,
     labelled_cross_entropy,
     no_gradient,
     with_maximum,
@@ -28,10 +27,9 @@ from zsk.baselines.per_pixel.pixel_head import (
 from zsk.errors import UserError
 from zsk.vocabulary import ignore_label
 
-from .adversarial_losses import adversarial_losses, mean
 from .context_module import Context, ContextModule
-from .feature_classifier import FeatureClassifier
-from .feature_generator import FeatureGenerator, build_generator
+from .feature_classifier import FeatureClassifier, adversarial_losses, mean
+from .feature_generator import FeatureGenerator
 from .position_module import PositionModule
 
 # weights of published code
@@ -87,24 +85,19 @@ class CaGNetHead(PixelHead):
 
     @classmethod
     def from_config(
-        cls,
-        cfg: CfgNode,
-        input_shape: Mapping[str, ShapeSpec],
-        embed_dim: int,
-        classes: KnownClasses,
+        cls, cfg: CfgNode, input_shape: Shapes, embed_dim: int, classes: KnownClasses
     ) -> dict[str, Any]:
-        head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
-        check_pixel_settings(cfg, input_shape)
-        dim, width = head.CONVS_DIM, synthesis.CONTEXT_DIM
+        synthesis, dim = cfg.MODEL.SYNTHESIS, cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM
+        width, hidden, dropout = synthesis.CONTEXT_DIM, synthesis.HIDDEN_DIMS, synthesis.DROPOUT
         if synthesis.POSITION and dim % 4:
             raise UserError(
                 f"MODEL.SEM_SEG_HEAD.CONVS_DIM is {dim}, but has to be a multiple of 4 for "
                 "MODEL.SYNTHESIS.POSITION"
             )
         return {
-            "aspp": build_aspp_sum(head, input_shape, dim),
+            "aspp": build_aspp_sum(cfg, input_shape, dim),
             "context": ContextModule(dim, width),
-            "generator": build_generator(synthesis, embed_dim, dim, dim, squash=True),
+            "generator": FeatureGenerator(embed_dim, dim, hidden, dim, dropout, squash=True),
             "classifier": FeatureClassifier(dim, len(classes)),
             "classes": classes,
             "position": PositionModule(dim, width) if synthesis.POSITION else None,
@@ -145,14 +138,7 @@ class CaGNetHead(PixelHead):
         sem_seg: Tensor,
         weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Those of this iteration's turn, see the class.
-
-        Args:
-            features: of the backbone, for each scale of the photos.
-            text: (K',E) unit rows of the classes that the labels are of.
-            sem_seg: (B,H,W) int64, ids below K' or `ignore_label(K')`.
-            weights: of the labels, (B,H,W) float32, for the classes of real features; None: all 1.
-        """
+        """Those of this iteration's turn, see the class; weights: for classes of real features."""
         since_start = get_event_storage().iter - self.start
         if since_start >= 0 and since_start // self.period % 2:
             cells = max(one[self.aspp.in_feature][:, 0].numel() for one in features)

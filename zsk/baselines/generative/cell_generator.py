@@ -5,7 +5,6 @@ vectors, D of the features. A layout (B,h,w) int64 holds classes below K, and NO
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +13,6 @@ from .feature_generator import FeatureGenerator, mmd
 
 BANDWIDTHS = (2, 5, 10, 20, 40, 80)
 NO_CLASS = -1
-
-
-class LayoutGenerator(Protocol):
-    """A module that fills layouts with generated features and learns from real ones."""
-
-    def fill(self, layout: Tensor, vectors: Tensor) -> Tensor:
-        """Layout and class vectors (K,E) -> features (N,D) of its cells, in row-major order."""
-
-    def losses(
-        self,
-        features: Tensor,
-        layout: Tensor,
-        vectors: Tensor,
-        class_logits: Callable[[Tensor], Tensor],
-    ) -> dict[str, Tensor]:
-        """
-        Args:
-            features: (B,D,h,w) of real images, without a gradient.
-            layout: their classes.
-            class_logits: features (N,D) -> (N,K), of a classifier that does not learn from it.
-        """
 
 
 class CellGenerator(nn.Module):
@@ -54,6 +32,7 @@ class CellGenerator(nn.Module):
         return self.network(vectors[classes], noise)
 
     def fill(self, layout: Tensor, vectors: Tensor) -> Tensor:
+        """Layout and class vectors (K,E) -> features (N,D) of its cells, in row-major order."""
         return self._generate(layout[layout != NO_CLASS], vectors)
 
     def losses(
@@ -63,7 +42,14 @@ class CellGenerator(nn.Module):
         vectors: Tensor,
         class_logits: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
-        """The mean over images and their classes of the MMD between real and generated cells."""
+        """The mean over images and their classes of the MMD between real and generated cells.
+
+        Args:
+            features: (B,D,h,w) of real images, without a gradient.
+            layout: their classes.
+            class_logits: features (N,D) -> (N,K), of a classifier that does not learn from it; for
+                `GraphGenerator`.
+        """
         distances = [features.new_zeros(())]
         for image, classes in zip(features, layout):
             for k in classes[classes != NO_CLASS].unique():

@@ -8,7 +8,6 @@ noise or context, D of the features.
 from collections.abc import Sequence
 
 import torch
-from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 NEGATIVE_SLOPE = 0.2
@@ -47,14 +46,6 @@ class FeatureGenerator(nn.Module):
 
     def forward(self, vectors: Tensor, noise: Tensor) -> Tensor:
         return self.layers(torch.cat([vectors, noise], dim=1))
-
-
-def build_generator(
-    synthesis: CfgNode, vector_dim: int, noise_dim: int, feature_dim: int, squash: bool = False
-) -> FeatureGenerator:
-    """That of MODEL.SYNTHESIS."""
-    hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT
-    return FeatureGenerator(vector_dim, noise_dim, hidden, feature_dim, dropout, squash)
 
 
 def mmd(real: Tensor, generated: Tensor, bandwidths: Sequence[float]) -> Tensor:

@@ -50,9 +50,9 @@ def segment_graph(layout: Tensor) -> SegmentGraph:
     ):
         touch = (one != other) & (one >= 0) & (other >= 0)
         edges[one[touch], other[touch]] = edges[other[touch], one[touch]] = True
-    tensors = (torch.from_numpy(np.asarray(part)) for part in (nodes, classes, images, edges))
-    nodes_, classes_, images_, edges_ = (tensor.to(layout.device) for tensor in tensors)
-    return SegmentGraph(nodes_, classes_.long(), images_.long(), edges_)
+    lists = torch.tensor([classes, images], dtype=torch.int64)
+    tensors = (torch.from_numpy(nodes), *lists, torch.from_numpy(edges))
+    return SegmentGraph(*(tensor.to(layout.device) for tensor in tensors))
 
 
 def node_features(features: Tensor, graph: SegmentGraph) -> Tensor:
@@ -76,12 +76,7 @@ class GraphGenerator(nn.Module):
         dropout: Sequence[float],
         squash: bool = False,
     ):
-        """
-        Args:
-            hidden_dims: widths of the hidden layers, each with LeakyReLU.
-            dropout: behind each hidden layer.
-            squash: features are sigmoids.
-        """
+        """Arguments as those of `FeatureGenerator`."""
         super().__init__()
         assert len(dropout) == len(hidden_dims)
         widths = [vector_dim + noise_dim, *hidden_dims, feature_dim]
@@ -109,7 +104,7 @@ class GraphGenerator(nn.Module):
         return self(vectors[graph.classes], noise, graph.edges)
 
     def fill(self, layout: Tensor, vectors: Tensor) -> Tensor:
-        """As `cell_generator.LayoutGenerator`: all cells of a segment have one feature."""
+        """As `CellGenerator.fill`: all cells of a segment have one feature."""
         graph = segment_graph(layout)
         return self._generate(graph, vectors)[graph.nodes[graph.nodes >= 0]]
 
@@ -120,7 +115,10 @@ class GraphGenerator(nn.Module):
         vectors: Tensor,
         class_logits: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
-        """The mean over images of the MMD of their nodes, and the cross-entropy of the nodes."""
+        """The mean over images of the MMD of their nodes, and the cross-entropy of the nodes.
+
+        Arguments as those of `CellGenerator.losses`.
+        """
         graph = segment_graph(layout)
         real, generated = node_features(features, graph), self._generate(graph, vectors)
         distances = [features.new_zeros(())]

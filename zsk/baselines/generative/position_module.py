@@ -7,10 +7,11 @@ feature map.
 import torch
 from torch import Tensor, nn
 
+from zsk.baselines.queries.transformer_decoder import sines
+
 from .context_module import DilatedContext
 
 LAST_POSITION = 511.0
-WAVELENGTH = 10000.0  # of the slowest sine, over the fastest one's
 
 
 def relative_positions(height: int, width: int, dim: int, device: torch.device) -> Tensor:
@@ -19,16 +20,12 @@ def relative_positions(height: int, width: int, dim: int, device: torch.device) 
     The first column is 0 and the last 511, whatever the width, and likewise the rows. Even
     channels are sines, odd ones cosines of the same frequency. D is a multiple of 4.
     """
-    exponents = torch.arange(dim // 4, dtype=torch.float32, device=device) / (dim // 4)
-    frequencies = WAVELENGTH**-exponents
-
-    def encode(length: int) -> Tensor:
-        positions = torch.linspace(0.0, LAST_POSITION, length, device=device)
-        angles = frequencies[:, None] * positions
-        return torch.stack([angles.sin(), angles.cos()], dim=1).flatten(0, 1)  # (D/2,length)
-
-    columns = encode(width)[:, None].expand(-1, height, -1)
-    rows = encode(height)[:, :, None].expand(-1, -1, width)
+    rows, columns = (
+        sines(torch.linspace(0.0, LAST_POSITION, length, device=device), dim // 2).T
+        for length in (height, width)
+    )
+    columns = columns[:, None].expand(-1, height, -1)
+    rows = rows[:, :, None].expand(-1, -1, width)
     return torch.cat([columns, rows])
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -24,14 +23,15 @@ from zsk.baselines.per_pixel.aspp_sum import build_aspp_sum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.pixel_head import (
     PixelHead,
+    Shapes,
     cell_labels,
     check_pixel_settings,
     no_gradient,
 )
-from zsk.proposals.build_features import build_aspp_features, check_norm_width
+from zsk.proposals.build_features import build_aspp_features
 from zsk.vocabulary import ignore_label
 
-from .cell_generator import NO_CLASS, CellGenerator, LayoutGenerator, drawn_layout
+from .cell_generator import NO_CLASS, CellGenerator, drawn_layout
 from .feature_generator import FeatureGenerator
 from .graph_context import GraphGenerator
 
@@ -58,15 +58,14 @@ class SquashedAspp(nn.Module):
 class ZS3Head(PixelHead):
     """Features of cells, and a linear classifier of the known classes on them."""
 
-    learns_classifier = True
-    names_known_classes = True
+    learns_classifier = names_known_classes = True
     adam_parts = ("generator",)
 
     @configurable
     def __init__(
         self,
         feature_map: nn.Module,
-        generator: nn.Module,
+        generator: CellGenerator | GraphGenerator,
         classes: KnownClasses,
         *,
         dim: int,
@@ -77,7 +76,7 @@ class ZS3Head(PixelHead):
         """
         Args:
             feature_map: backbone features -> (B,D,h,w).
-            generator: a `LayoutGenerator` of features as wide.
+            generator: of features as wide.
             dim: D.
             start: iterations before the generator learns.
             unseen_factor: weight of an unseen class in the classifier's loss; that of a seen one
@@ -88,7 +87,7 @@ class ZS3Head(PixelHead):
         """
         super().__init__()
         self.feature_map = feature_map
-        self.generator: Any = generator  # a LayoutGenerator
+        self.generator = generator
         self.classes = classes
         self.classifier = nn.Linear(dim, len(classes))
         nn.init.normal_(self.classifier.weight, std=INIT_STD)
@@ -101,19 +100,13 @@ class ZS3Head(PixelHead):
 
     @classmethod
     def from_config(
-        cls,
-        cfg: CfgNode,
-        input_shape: Mapping[str, ShapeSpec],
-        embed_dim: int,
-        classes: KnownClasses,
+        cls, cfg: CfgNode, input_shape: Shapes, embed_dim: int, classes: KnownClasses
     ) -> dict[str, Any]:
-        head = cfg.MODEL.SEM_SEG_HEAD
-        check_pixel_settings(cfg, input_shape)
         return {
-            "feature_map": _build_feature_map(head, input_shape),
+            "feature_map": _build_feature_map(cfg, input_shape),
             "generator": _build_generator(cfg, embed_dim),
             "classes": classes,
-            "dim": head.CONVS_DIM,
+            "dim": cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM,
             "start": cfg.MODEL.SYNTHESIS.START,
             "unseen_factor": cfg.MODEL.SYNTHESIS.UNSEEN_FACTOR,
             "true_layout": cfg.DATASETS.LEAK_UNSEEN_LAYOUT,
@@ -156,10 +149,8 @@ class ZS3Head(PixelHead):
             if self.true_layout:
                 sem_seg, text = self.classes.without_unseen(sem_seg, text)
             losses = super().losses(features, text, sem_seg, weights)
-            return {
-                **losses,
-                "loss_sem_seg": losses["loss_sem_seg"] + no_gradient(self.generator.parameters()),
-            }
+            unused = no_gradient(self.generator.parameters())
+            return {"loss_sem_seg": losses["loss_sem_seg"] + unused}
         self.feature_map.eval()  # statistics of norms stay, too
         by_scale = []
         for one in features:
@@ -200,15 +191,16 @@ class ZS3Head(PixelHead):
         return F.linear(examples, self.classifier.weight.detach(), self.classifier.bias.detach())
 
 
-def _build_feature_map(head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.Module:
+def _build_feature_map(cfg: CfgNode, input_shape: Shapes) -> nn.Module:
     """DeepLabV3+'s ASPP and decoder with a FINE_FEATURE, without one DeepLabV2's sum."""
+    head, key = cfg.MODEL.SEM_SEG_HEAD, "SEM_SEG_HEAD.CONVS_DIM"
     if head.FINE_FEATURE:
-        check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
-        return build_aspp_features(head, input_shape, head.CONVS_DIM)
-    return SquashedAspp(build_aspp_sum(head, input_shape, head.CONVS_DIM))
+        check_pixel_settings(cfg, input_shape)
+        return build_aspp_features(head, input_shape, head.CONVS_DIM, key)
+    return SquashedAspp(build_aspp_sum(cfg, input_shape, head.CONVS_DIM))
 
 
-def _build_generator(cfg: CfgNode, embed_dim: int) -> LayoutGenerator:
+def _build_generator(cfg: CfgNode, embed_dim: int) -> CellGenerator | GraphGenerator:
     """The noise is as wide as the class vectors."""
     head, synthesis = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SYNTHESIS
     hidden, dropout = synthesis.HIDDEN_DIMS, synthesis.DROPOUT

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import Conv2d
 from torch import Tensor, nn
+
+from .pixel_head import Shapes, check_pixel_settings
 
 INIT_STD = 0.01
 
@@ -32,7 +34,9 @@ class AsppSum(nn.Module):
         return torch.stack([branch(maps) for branch in self.branches]).sum(dim=0)
 
 
-def build_aspp_sum(head: CfgNode, input_shape: Mapping[str, ShapeSpec], dim: int) -> AsppSum:
-    """The ASPP of the one feature in `head`, the section MODEL.SEM_SEG_HEAD."""
+def build_aspp_sum(cfg: CfgNode, input_shape: Shapes, dim: int) -> AsppSum:
+    """The ASPP of the one feature in MODEL.SEM_SEG_HEAD. Raises UserError: it is not the one."""
+    check_pixel_settings(cfg, input_shape)
+    head = cfg.MODEL.SEM_SEG_HEAD
     name = head.IN_FEATURES[0]
     return AsppSum(name, int(input_shape[name].channels or 0), dim, head.ASPP_DILATIONS)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
@@ -19,12 +18,7 @@ from zsk.vocabulary import ignore_label
 
 from .aspp_sum import build_aspp_sum
 from .known_classes import KnownClasses
-from .pixel_head import (
-    PixelHead,
-    cell_labels,
-    check_pixel_settings,
-    with_maximum,
-)
+from .pixel_head import PixelHead, Shapes, cell_labels, with_maximum
 
 BOUNDARY_RATIO = 0.5  # of the label map from which soft prototypes are enlarged
 WORD_SHARPNESS = 5.0  # of distances between class vectors; those of prototypes have 1
@@ -54,15 +48,10 @@ class JoEmHead(PixelHead):
 
     @classmethod
     def from_config(
-        cls,
-        cfg: CfgNode,
-        input_shape: Mapping[str, ShapeSpec],
-        embed_dim: int,
-        known: KnownClasses,
+        cls, cfg: CfgNode, input_shape: Shapes, embed_dim: int, known: KnownClasses
     ) -> dict[str, Any]:
-        check_pixel_settings(cfg, input_shape)
         dim = cfg.MODEL.SEM_SEG_HEAD.CONVS_DIM
-        aspp = build_aspp_sum(cfg.MODEL.SEM_SEG_HEAD, input_shape, dim)
+        aspp = build_aspp_sum(cfg, input_shape, dim)
         generator = nn.Linear(embed_dim, dim)
         nn.init.xavier_uniform_(generator.weight)
         nn.init.constant_(generator.bias, 0.01)
@@ -117,15 +106,15 @@ def boundary_aware_regression(features: Tensor, prototypes: Tensor, sem_seg: Ten
     Returns:
         the mean over the cells' D channels; 0, but in the graph, when nothing is labelled.
     """
-    size = features.shape[-2:]
+    size, ignore = features.shape[-2:], ignore_label(len(prototypes))
     small = [max(1, round(side * BOUNDARY_RATIO)) for side in size]
     labels = cell_labels(sem_seg, small)
-    known = labels != ignore_label(len(prototypes))
+    known = labels != ignore
     one_hot = F.one_hot(labels.where(known, 0), len(prototypes)).permute(0, 3, 1, 2)
     shares = resize_masks((one_hot * known[:, None]).float(), size)  # (B,K,h,w)
     total = shares.sum(dim=1, keepdim=True)
     mixed = torch.einsum("bkhw,kd->bdhw", shares / total.clamp(min=1e-6), prototypes)
-    labelled = cell_labels(sem_seg, size) != ignore_label(len(prototypes))
+    labelled = cell_labels(sem_seg, size) != ignore
     valid = labelled[:, None] & (total > 0)
     squared = (features - mixed).square().mean(dim=1, keepdim=True)
     return (squared * valid).sum() / valid.sum().clamp(min=1)

@@ -18,6 +18,9 @@ from zsk.proposals.build import check_settings
 from zsk.proposals.masks import resize_masks
 from zsk.vocabulary import ignore_label
 
+Shapes = Mapping[str, ShapeSpec]
+"""Channels and strides of the backbone's features, by name."""
+
 
 class PixelHead(nn.Module):
     """Backbone features -> embeddings (B,E,h,w) float32 of cells: what a look leaves of them."""
@@ -33,10 +36,16 @@ class PixelHead(nn.Module):
     """Of further children, rates over SOLVER.BASE_LR."""
     loss_of_pixels = False
     """Whether the cross-entropy is of pixels, on enlarged scores, instead of cells."""
+    temperature = 1.0
+    """What inner products are multiplied with."""
 
     def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
-        """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32."""
-        raise NotImplementedError
+        """Embeddings (…,E,h,w), text (K,E') unit rows -> logits (…,K,h,w) float32.
+
+        Inner products (E' = E), where a head has no scores of its own.
+        """
+        with torch.autocast(device_type=embeddings.device.type, enabled=False):
+            return self.temperature * torch.einsum("...ehw,ke->...khw", embeddings, text.float())
 
     def map_loss(self, logits: Tensor, sem_seg: Tensor, weights: Tensor | None = None) -> Tensor:
         """Cross-entropy of one map of scores: of cells, or of pixels (`loss_of_pixels`).
@@ -54,8 +63,8 @@ class PixelHead(nn.Module):
             with torch.autocast(device_type=logits.device.type, enabled=False):
                 logits = resize_masks(logits.float(), sem_seg.shape[-2:])
         size = logits.shape[-2:]
-        labels, weights = cell_labels(sem_seg, size), cell_weights(weights, size)
-        return labelled_cross_entropy(logits, labels, weights)
+        weights = None if weights is None else at_cells(weights, size)
+        return labelled_cross_entropy(logits, cell_labels(sem_seg, size), weights)
 
     def learns_features(self, text: Tensor) -> bool:
         """Whether this iteration's losses have a gradient for the backbone; text as in `losses`."""
@@ -88,18 +97,14 @@ def with_maximum(maps: list[Tensor]) -> list[Tensor]:
     return [*maps, functools.reduce(torch.maximum, [resize_masks(one, largest) for one in maps])]
 
 
+def at_cells(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(B,H,W) float -> (B,h,w): a cell has the value in its middle."""
+    return F.interpolate(maps[:, None], tuple(size), mode="nearest-exact")[:, 0]
+
+
 def cell_labels(sem_seg: Tensor, size: Sequence[int]) -> Tensor:
-    """(B,H,W) int64 -> (B,h,w): a cell has the label in its middle."""
-    # float64 holds every id
-    labels = F.interpolate(sem_seg[:, None].double(), tuple(size), mode="nearest-exact")
-    return labels[:, 0].long()
-
-
-def cell_weights(weights: Tensor | None, size: Sequence[int]) -> Tensor | None:
-    """(B,H,W) float32 -> (B,h,w), as `cell_labels`."""
-    if weights is None:
-        return None
-    return F.interpolate(weights[:, None], tuple(size), mode="nearest-exact")[:, 0]
+    """(B,H,W) int64 -> (B,h,w), as `at_cells`."""
+    return at_cells(sem_seg.double(), size).long()  # float64 holds every id
 
 
 def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -130,7 +135,7 @@ def no_gradient(tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack(zeros).sum() if zeros else torch.zeros(())
 
 
-def check_pixel_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
+def check_pixel_settings(cfg: CfgNode, input_shape: Shapes) -> None:
     """Raises UserError unless MODEL.SEM_SEG_HEAD names one feature, which the backbone has."""
     head = cfg.MODEL.SEM_SEG_HEAD
     if len(head.IN_FEATURES) != 1:

@@ -1,22 +1,21 @@
 """An FCN with the text embeddings of the class names as fixed classifier weights.
 
 It learns on seen classes and is used with any vocabulary, like SPNet (Xian et al., CVPR 2019).
-Shape letters: B images, D feature width, K classes, E text embedding width, h x w feature map.
+Shape letters: B images, D feature width, E text embedding width, h x w feature map.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import Conv2d
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
-from zsk.proposals.build_features import build_aspp_features, check_norm_width
+from zsk.proposals.build_features import build_aspp_features
 
-from .pixel_head import PixelHead, check_pixel_settings
+from .pixel_head import PixelHead, Shapes, check_pixel_settings
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -40,14 +39,11 @@ class TextFCNHead(PixelHead):
         self.temperature = temperature
 
     @classmethod
-    def from_config(
-        cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
-    ) -> dict[str, Any]:
-        head = cfg.MODEL.SEM_SEG_HEAD
+    def from_config(cls, cfg: CfgNode, input_shape: Shapes, embed_dim: int) -> dict[str, Any]:
+        head, key = cfg.MODEL.SEM_SEG_HEAD, "SEM_SEG_HEAD.CONVS_DIM"
         check_pixel_settings(cfg, input_shape)
-        check_norm_width(head.NORM, "SEM_SEG_HEAD.CONVS_DIM", head.CONVS_DIM)
         return {
-            "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM),
+            "feature_map": build_aspp_features(head, input_shape, head.CONVS_DIM, key),
             "dim": head.CONVS_DIM,
             "embed_dim": embed_dim,
             "temperature": head.TEMPERATURE,
@@ -57,8 +53,3 @@ class TextFCNHead(PixelHead):
         """Backbone features -> embeddings (B,E,h,w) float32, unit columns."""
         embedded = self.embedding(self.feature_map(features))
         return F.normalize(embedded.float(), dim=1)
-
-    def class_logits(self, embeddings: Tensor, text: Tensor) -> Tensor:
-        """Embeddings (…,E,h,w), text (K,E) unit rows -> logits (…,K,h,w) float32."""
-        with torch.autocast(device_type=embeddings.device.type, enabled=False):
-            return self.temperature * torch.einsum("...ehw,ke->...khw", embeddings, text.float())

@@ -16,7 +16,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from zsk.errors import UserError
-from zsk.proposals.build import build_vector_scores
+from zsk.proposals.build import build_vector_scores, check_settings
 from zsk.proposals.build_features import build_pyramid, check_norm_width
 from zsk.proposals.class_scores import ClassScores, mlp
 from zsk.proposals.masks import convolve_kernels
@@ -63,7 +63,8 @@ class ZSMaskFormerHead(nn.Module):
         cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], embed_dim: int
     ) -> dict[str, Any]:
         settings, head = cfg.MODEL.MASK_FORMER, cfg.MODEL.SEM_SEG_HEAD
-        _check(settings, head, input_shape)
+        check_settings(cfg, input_shape)
+        _check(settings, head)
         pixel_decoder = build_pyramid(
             head, input_shape, conv_dim=settings.CONV_DIM, mask_dim=settings.MASK_DIM
         )
@@ -100,13 +101,8 @@ class ZSMaskFormerHead(nn.Module):
         return self.class_scores(embeddings, text)
 
 
-def _check(settings: CfgNode, head: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
+def _check(settings: CfgNode, head: CfgNode) -> None:
     """Raises UserError for features that are not read, and widths that do not go together."""
-    if "head" in input_shape:
-        raise UserError(  # distributed training stops at parameters without a gradient
-            "MODEL.RESNETS.OUT_FEATURES asks for head, but ZSMaskFormerHead does not read it: "
-            "take it out"
-        )
     if head.CLASS_FEATURES:
         raise UserError(
             f"MODEL.SEM_SEG_HEAD.CLASS_FEATURES is {list(head.CLASS_FEATURES)}, but "

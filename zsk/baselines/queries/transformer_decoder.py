@@ -19,20 +19,22 @@ WAVELENGTH = 10000.0  # of the slowest sine, over the fastest one's
 def sine_positions(height: int, width: int, dim: int, device: torch.device) -> Tensor:
     """Position encoding (h*w,D) float32: D/2 numbers for the row, then D/2 for the column.
 
-    Rows and columns count from 1 and are scaled to (0, 2 pi]; sines at even places, cosines of the
-    same frequency at odd ones. `dim` is a multiple of 4.
+    Rows and columns count from 1 and are scaled to (0, 2 pi]. `dim` is a multiple of 4.
     """
-    exponents = torch.arange(dim // 4, dtype=torch.float32, device=device) / (dim // 4)
-    frequencies = WAVELENGTH**-exponents
-
-    def encode(length: int) -> Tensor:
-        steps = torch.arange(1, length + 1, dtype=torch.float32, device=device)
-        angles = (steps / length * 2 * math.pi)[:, None] * frequencies
-        return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
-
-    rows = encode(height)[:, None].expand(-1, width, -1)
-    columns = encode(width)[None].expand(height, -1, -1)
+    rows, columns = (
+        sines(torch.arange(1, length + 1, device=device).float() / length * 2 * math.pi, dim // 2)
+        for length in (height, width)
+    )
+    rows = rows[:, None].expand(-1, width, -1)
+    columns = columns[None].expand(height, -1, -1)
     return torch.cat([rows, columns], dim=2).flatten(0, 1)
+
+
+def sines(positions: Tensor, dim: int) -> Tensor:
+    """Positions (L,) -> (L,`dim`): sines at even places, their cosines at odd ones."""
+    exponents = torch.arange(dim // 2, dtype=torch.float32, device=positions.device) / (dim // 2)
+    angles = positions[:, None] * WAVELENGTH**-exponents
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 class TransformerDecoderLayer(nn.Module):
