@@ -73,7 +73,7 @@ def label_map(
     above = [each - each.median(dim=1, keepdim=True).values for each in probs]
     sizes = [each.abs() for each in above]
     everything = torch.arange(probs[0].shape[1], device=labels.device)
-    rows, columns = (_block_edges(side) for side in size)
+    rows, columns = ([*range(0, side, BLOCK), side] for side in size)
     few = len(everything) <= FEW_CLASSES  # bounds would cost more than they save
     if few:
         columns = [0, size[1]]
@@ -165,11 +165,6 @@ def possible_classes(
         spread = spread + ((greatest - least) / 2 + ROUNDING * greatest) @ size
     best_lower = (middle - spread).amax()
     return (~(middle + spread < best_lower)).nonzero()[:, 0]  # NaN is kept
-
-
-def _block_edges(side: int) -> list[int]:
-    """First pixels of the blocks along a side, then its length."""
-    return [*range(0, side, BLOCK), side]
 
 
 def labels_by_strips(

@@ -141,19 +141,18 @@ def geometric_ensemble(
     """head^λ · clip^(1-λ) for seen classes, head^(1-λ) · clip^λ for unseen ones (section 4).
 
     Args:
-        head: (N,K) float32 in [0,1].
-        clip: (N,K) float32 in [0,1].
-        valid: (N,) bool; an invalid proposal keeps its head probabilities, since a constant in
+        head, clip: (…,K) float32 in [0,1], of proposals or pixels.
+        valid: (…) bool; an invalid proposal keeps its head probabilities, since a constant in
             place of `clip` would favour empty proposals.
         seen: (K,) bool.
         lam: λ in [0,1].
         empty: "one" puts that constant, 1, in place of `clip` (public ZS-MaskFormer).
 
     Returns:
-        (N,K) float32 in [0,1], not normalised.
+        (…,K) float32 in [0,1], not normalised.
     """
     exponent = torch.where(seen.to(head.device), lam, 1 - lam)
     if empty == "one":
-        return head**exponent * torch.where(valid[:, None], clip, 1.0) ** (1 - exponent)
+        return head**exponent * torch.where(valid[..., None], clip, 1.0) ** (1 - exponent)
     scores = head**exponent * clip ** (1 - exponent)
-    return torch.where(valid[:, None], scores, head)
+    return torch.where(valid[..., None], scores, head)

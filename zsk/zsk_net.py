@@ -12,7 +12,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
-from torch import Tensor, nn
+from torch import Tensor
 
 from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
@@ -29,9 +29,9 @@ from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
 from zsk.label_map import View
 from zsk.looks.batched_inputs import (
+    PhotoModel,
     Record,
     groups_of_one_size,
-    labels_of_record,
     padded_images,
     padded_labels,
     shared_vocabulary,
@@ -44,7 +44,7 @@ from zsk.vocabulary import Vocabulary, ignore_label
 
 
 @META_ARCH_REGISTRY.register()
-class ZSKNet(nn.Module):
+class ZSKNet(PhotoModel):
     """Dynamic kernels propose masks; CLIP and the head's text-aligned scores name them."""
 
     sem_seg_head: ProposalHead
@@ -142,7 +142,7 @@ class ZSKNet(nn.Module):
                 and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
                 evaluation "height" and "width" of the result, and "cells" or not.
         Returns:
-            in evaluation "pred_labels" (and "pred_cells") as `labels_of_record`, and
+            in evaluation "pred_labels" (and "pred_cells") as `PhotoModel.result`, and
             "pred_masks" float (N,h,w), the mask logits of the last stage over the padded image, and
             "photo_box", the image on them: a `Box`, or None where they cover it alone.
         """
@@ -181,17 +181,10 @@ class ZSKNet(nn.Module):
         maps = padded_labels(batched_inputs, self.device, self.stride, "unnamed")
         return [with_unnamed(*pair, ignore) for pair in zip(segments, maps)]
 
-    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Any]]:
-        """Look, name, label; results as in `forward`."""
-        looks = self.look([record["image"] for record in batched_inputs])
-        return [
-            {
-                **labels_of_record(self, regions, record),
-                "pred_masks": regions.masks,
-                "photo_box": regions.box,
-            }
-            for record, regions in zip(batched_inputs, looks)
-        ]
+    def result(self, look: Regions, record: Record) -> dict[str, Any]:
+        """One in evaluation, see `forward`."""
+        labels = super().result(look, record)
+        return {**labels, "pred_masks": look.masks, "photo_box": look.box}
 
     @torch.inference_mode()
     def look(self, images: Sequence[Tensor]) -> list[Regions]:
@@ -236,10 +229,8 @@ class ZSKNet(nn.Module):
             ensemble=self.ensemble if lam is None else replace(self.ensemble, lam=lam),
             region_text=None if regional is None else regional(words),
         )
-        return RegionScores(
-            vocabulary.add_aliases(named.scores),
-            None if named.head is None else vocabulary.add_aliases(named.head),
-            None if named.clip is None else vocabulary.add_aliases(named.clip),
+        return RegionScores._make(
+            (None if scores is None else vocabulary.add_aliases(scores) for scores in named)
         )
 
     def answer(
@@ -260,7 +251,3 @@ class ZSKNet(nn.Module):
             named = self.name(regions, vocabulary, lam)
             views.append(View(named.scores, regions.masks, regions.box, named.head, named.clip))
         return MaskAnswer(views, size, self.mask_softmax, self.votes_at != "result")
-
-    def label(self, regions: Regions, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
-        """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
-        return self.answer(regions, vocabulary, size).label().labels

@@ -14,7 +14,7 @@ from torch import nn
 
 from zsk import label_map
 from zsk.baselines.per_pixel.dense_clip import DenseClip
-from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet, ensemble_of_pixels
+from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.baselines.per_pixel.pixel_head import PixelHead
 from zsk.baselines.per_pixel.spnet_head import SPNetHead
 from zsk.classification.prompts import get_templates
@@ -199,18 +199,6 @@ def test_another_scale_keeps_the_photo_where_it_is(scale):
     (places,) = model.look([image])
     labels = model.label(places, words, (67, 101))
     assert (labels != (torch.arange(101) >= 53)).sum() <= 67 * 2  # 2 columns
-
-
-def test_ensemble_of_pixels_by_hand():
-    head = torch.tensor([[[0.81, 0.25]], [[0.16, 0.0625]]])  # K=2, one row of two pixels
-    clip = torch.tensor([[[0.0625, 0.16]], [[0.25, 0.81]]])
-    seen = torch.tensor([True, False])
-    # seen: head^.75 clip^.25; unseen: head^.25 clip^.75
-    expected = [
-        [[0.81**0.75 * 0.5, 0.25**0.75 * 0.16**0.25]],
-        [[0.16**0.25 * 0.25**0.75, 0.5 * 0.81**0.75]],
-    ]
-    torch.testing.assert_close(ensemble_of_pixels(head, clip, seen, 0.75), torch.tensor(expected))
 
 
 def test_strips_change_nothing(monkeypatch):

@@ -1,4 +1,4 @@
-"""Mapped records -> tensors: the inputs of every meta-architecture.
+"""Mapped records -> tensors and labels: what every meta-architecture has in common.
 
 Shape letters: B records, H x W image.
 """
@@ -8,29 +8,50 @@ from typing import Any
 
 import torch
 from detectron2.structures import ImageList
-from torch import Tensor
+from torch import Tensor, nn
 
+from zsk.answer import Answer
 from zsk.vocabulary import Vocabulary, ignore_label
 
 Record = dict[str, Any]
 
 
-def look_and_label(model: Any, records: Sequence[Record]) -> list[dict[str, Tensor]]:
-    """`look` at the images, then `labels_of_record`."""
-    looks = model.look([record["image"] for record in records])
-    return [labels_of_record(model, look, record) for look, record in zip(looks, records)]
+class PhotoModel(nn.Module):
+    """Looks at photos, then names what it saw with any words."""
 
+    def look(self, images: Sequence[Tensor]) -> list[Any]:
+        """Images (3,H,W) uint8 RGB -> what `answer` takes of each, whatever the words."""
+        raise NotImplementedError
 
-def labels_of_record(model: Any, look: Any, record: Record) -> dict[str, Tensor]:
-    """What `model` labels with the record's words: int64 ids into its vocabulary.
+    def answer(
+        self, look: Any, vocabulary: Vocabulary, size: tuple[int, int], lam: float | None = None
+    ) -> Answer:
+        """Name what was seen; `size` (H,W) of the label map, `lam` replaces λ of the ensemble."""
+        raise NotImplementedError
 
-    Returns:
-        "pred_labels" (height,width) and, of a record with "cells", "pred_cells" of that size.
-    """
-    sizes = {"pred_labels": (record["height"], record["width"])}
-    if "cells" in record:
-        sizes["pred_cells"] = record["cells"]
-    return {key: model.label(look, record["vocabulary"], size) for key, size in sizes.items()}
+    def label(self, look: Any, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
+        """Name what was seen, then label every pixel: (H,W) int64, ids into the vocabulary."""
+        return self.answer(look, vocabulary, size).label().labels
+
+    def forward(self, batched_inputs: list[Record]) -> Any:
+        """In evaluation `inference`."""
+        return self.inference(batched_inputs)
+
+    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Any]]:
+        """Look, name, label: one `result` per record."""
+        looks = self.look([record["image"] for record in batched_inputs])
+        return [self.result(*pair) for pair in zip(looks, batched_inputs)]
+
+    def result(self, look: Any, record: Record) -> dict[str, Any]:
+        """What is labelled with the record's words: int64 ids into its vocabulary.
+
+        Returns:
+            "pred_labels" (height,width) and, of a record with "cells", "pred_cells" of that size.
+        """
+        sizes = {"pred_labels": (record["height"], record["width"])}
+        if "cells" in record:
+            sizes["pred_cells"] = record["cells"]
+        return {key: self.label(look, record["vocabulary"], size) for key, size in sizes.items()}
 
 
 def padded_images(
@@ -49,22 +70,14 @@ def padded_images(
 def padded_labels(
     records: Sequence[Record], device: torch.device, stride: int, key: str = "sem_seg"
 ) -> Tensor:
-    """The label maps (H,W) of B records as (B,H',W'), padded with the ignore label.
+    """The label maps (H,W) of B records, or the weights of their labels, as (B,H',W').
 
     H' and W' are those of the images, rounded up to multiples of `stride` as maps are
-    (`zsk.looks.true_scale`).
+    (`zsk.looks.true_scale`). The padding of labels is the ignore label, that of weights 0.
     """
-    ignore = ignore_label(len(records[0]["vocabulary"]))
-    labels = [record[key].to(device) for record in records]
-    return ImageList.from_tensors(labels, stride, pad_value=ignore).tensor
-
-
-def padded_weights(records: Sequence[Record], device: torch.device, stride: int) -> Tensor | None:
-    """The "label_weights" of B records as (B,H',W') float32, as `padded_labels`; None without."""
-    if "label_weights" not in records[0]:
-        return None
-    weights = [record["label_weights"].to(device) for record in records]
-    return ImageList.from_tensors(weights, stride, pad_value=0.0).tensor
+    padding = 0 if key == "label_weights" else ignore_label(len(records[0]["vocabulary"]))
+    maps = [record[key].to(device) for record in records]
+    return ImageList.from_tensors(maps, stride, pad_value=padding).tensor
 
 
 def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:

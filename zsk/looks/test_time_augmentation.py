@@ -8,16 +8,17 @@ from detectron2.data import transforms as T
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zsk.answer import Answer
+from zsk.answer import MaskAnswer
 from zsk.data.augmentations import ResizeShortestEdge
 from zsk.errors import UserError
-from zsk.looks.tiles import SeveralLooks, ZSKNetInTiles
+from zsk.looks.batched_inputs import PhotoModel
+from zsk.looks.tiles import ZSKNetInTiles
 from zsk.regions import Regions
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
 
-class ZSKNetWithTTA(SeveralLooks):
+class ZSKNetWithTTA(PhotoModel):
     """Looks at every photo several times.
 
     One view at a time goes through the network; the masks of all views are kept until the photo
@@ -40,7 +41,8 @@ class ZSKNetWithTTA(SeveralLooks):
             flip: add a mirrored view of each size.
             multiple: of which the sides of all views are (INPUT.SIDE_MULTIPLE_TEST).
         """
-        super().__init__(model)
+        super().__init__()
+        self.model = model
         self.resizes = [
             T.AugmentationList([ResizeShortestEdge(s, max_size, multiple)]) for s in min_sizes
         ]
@@ -68,7 +70,7 @@ class ZSKNetWithTTA(SeveralLooks):
         vocabulary: Vocabulary,
         size: tuple[int, int],
         lam: float | None = None,
-    ) -> Answer:
+    ) -> MaskAnswer:
         """Name the regions of all views; scores are averaged."""
         return self.model.answer(look, vocabulary, size, lam)
 

@@ -9,16 +9,15 @@ Letters: H x W result, T tiles, N proposals of a tile, K classes, h x w masks.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zsk.answer import Answer, PixelAnswer
 from zsk.errors import UserError
-from zsk.label_map import finite, votes
-from zsk.looks.batched_inputs import Record, look_and_label
-from zsk.looks.true_scale import Box, resize_rows
+from zsk.label_map import View, finite, vote_rows
+from zsk.looks.batched_inputs import PhotoModel
 from zsk.regions import Regions
 from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
@@ -35,54 +34,28 @@ class Tile(NamedTuple):
     columns: tuple[float, float]  # left and right edge
 
 
-class PlacedScores(NamedTuple):
+class PlacedView(NamedTuple):
     """A named tile on the result."""
 
-    probs: Tensor  # (N,K) float32 >= 0
-    masks: Tensor  # (N,h,w) mask logits
-    box: Box | None  # the tile on the masks; None where they cover it and nothing else
+    view: View
     top: int
     left: int
     size: tuple[int, int]  # height, width
 
 
-class SeveralLooks(nn.Module):
-    """A ZSKNet in evaluation that looks at every photo several times."""
-
-    def __init__(self, model: ZSKNet):
-        """`model`: in evaluation mode when it is called."""
-        super().__init__()
-        self.model = model
-
-    def forward(self, batched_inputs: list[Record]) -> list[dict[str, Tensor]]:
-        """Look, name, label: per record {"pred_labels": (height,width) int64}."""
-        return look_and_label(self, batched_inputs)
-
-    def look(self, images: Sequence[Tensor]) -> list[Any]:
-        """Images (3,H,W) uint8 -> what `answer` takes, whatever the words."""
-        raise NotImplementedError
-
-    def answer(
-        self, look: Any, vocabulary: Vocabulary, size: tuple[int, int], lam: float | None = None
-    ) -> Answer:
-        """Name the regions; `size` (H,W) of the label map, `lam` replaces λ of the ensemble."""
-        raise NotImplementedError
-
-    def label(self, look: Any, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
-        """Name the regions, then label every pixel: (H,W) int64, ids into the vocabulary."""
-        return self.answer(look, vocabulary, size).label().labels
-
-
-class ZSKNetInTiles(SeveralLooks):
+class ZSKNetInTiles(PhotoModel):
     """Looks at a photo tile by tile, one after the other."""
 
     def __init__(self, model: ZSKNet, side: int):
-        """`side`: of the tiles in pixels; a photo that is no larger is looked at as a whole.
-
+        """
+        Args:
+            model: in evaluation mode when it is called.
+            side: of the tiles in pixels; a photo that is no larger is looked at as a whole.
         Raises:
             UserError: the side is under MIN_SIDE.
         """
-        super().__init__(model)
+        super().__init__()
+        self.model = model
         if side < MIN_SIDE:
             raise UserError(
                 f"TEST.TILES is {side}, but has to be at least {MIN_SIDE} pixels, or 0 for the "
@@ -120,13 +93,12 @@ class ZSKNetInTiles(SeveralLooks):
             top, bottom = (round(edge * size[0]) for edge in tile.rows)
             left, right = (round(edge * size[1]) for edge in tile.columns)
             if left < right:  # a result that is much smaller than the photo has no pixel of some
-                probs = self.model.name(tile.regions, vocabulary, lam).scores
-                here = (bottom - top, right - left)
-                masks, box = tile.regions.masks, tile.regions.box
-                placed.append(PlacedScores(probs, masks, box, top, left, here))
-        depth = max(len(vocabulary), *(len(tile.masks) for tile in placed))
-        scores = partial(tile_scores, placed, size[1], self.model.mask_softmax)
-        return PixelAnswer(scores, size, depth)
+                scores = self.model.name(tile.regions, vocabulary, lam).scores
+                view = View(scores, tile.regions.masks, tile.regions.box)
+                placed.append(PlacedView(view, top, left, (bottom - top, right - left)))
+        depth = max(len(vocabulary), *(len(tile.view.masks) for tile in placed))
+        rows = partial(tile_scores, placed, size[1], self.model.mask_softmax)
+        return PixelAnswer(rows, size, depth)
 
 
 def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
@@ -141,17 +113,17 @@ def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
 
 
 def tile_scores(
-    tiles: Sequence[PlacedScores], width: int, mask_softmax: float, top: int, bottom: int
+    tiles: Sequence[PlacedView], width: int, mask_softmax: float, top: int, bottom: int
 ) -> Tensor:
     """The rows [top, bottom) of the result: (K,bottom-top,`width`), means over the tiles there."""
-    classes = tiles[0].probs.shape[1]
-    count = tiles[0].probs.new_zeros(bottom - top, width, 1)
-    scores = tiles[0].probs.new_zeros(bottom - top, width, classes)  # argmax is faster so
-    for probs, masks, box, first, left, size in tiles:
+    probs = tiles[0].view.probs
+    count = probs.new_zeros(bottom - top, width, 1)
+    scores = probs.new_zeros(bottom - top, width, probs.shape[1])  # argmax is faster so
+    for view, first, left, size in tiles:
         start, end = max(top, first), min(bottom, first + size[0])
         if start < end:
-            rows = votes(resize_rows(masks, box, size, start - first, end - first), mask_softmax)
+            votes = vote_rows(view, size, start - first, end - first, mask_softmax)
             place = slice(start - top, end - top), slice(left, left + size[1])
-            scores[place] += torch.einsum("nrc,nk->rck", rows, probs)
+            scores[place] += torch.einsum("nrc,nk->rck", votes, view.probs)
             count[place] += 1
     return (scores / count.clamp(min=1)).permute(2, 0, 1)

@@ -18,18 +18,17 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone import Backbone
-from torch import Tensor, nn
+from torch import Tensor
 
 from zsk.answer import PixelAnswer
 from zsk.classification.build import encoder_of
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.looks.batched_inputs import (
+    PhotoModel,
     Record,
     groups_of_one_size,
-    look_and_label,
     padded_images,
     padded_labels,
-    padded_weights,
     shared_vocabulary,
 )
 from zsk.looks.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
@@ -60,7 +59,7 @@ class Places(NamedTuple):
 
 
 @META_ARCH_REGISTRY.register()
-class PerPixelNet(nn.Module):
+class PerPixelNet(PhotoModel):
     """Names every pixel by itself: by the text-aligned scores of an FCN, by CLIP, or by both."""
 
     pixel_mean: Tensor
@@ -133,24 +132,22 @@ class PerPixelNet(nn.Module):
         return self.pixel_mean.device
 
     def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Losses by name in training; in evaluation one result per record.
+        """Losses by name in training; in evaluation one `result` per record.
 
         Args:
-            batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
-                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and `ignore_label` for others, and "label_weights" (`zsk.engine.self_training`) in
-                all records or in none; in evaluation "height" and "width" of the result.
-        Returns:
-            in evaluation "pred_labels" int64 (height,width), ids into the record's vocabulary.
+            batched_inputs: as those of ZSKNet; in training, instead of "unnamed", "label_weights"
+                float32 (H,W) in all records or in none (`zsk.engine.self_training`).
         """
         if not self.training:
-            return look_and_label(self, batched_inputs)
+            return self.inference(batched_inputs)
         if self.sem_seg_head is None:
             raise ValueError("mode clip has nothing to train: call it in evaluation mode")
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         images = [record["image"] for record in batched_inputs]
-        labels = padded_labels(batched_inputs, self.device, self.divisibility or self.stride)
-        weights = padded_weights(batched_inputs, self.device, self.divisibility or self.stride)
+        stride = self.divisibility or self.stride
+        labels, weights = padded_labels(batched_inputs, self.device, stride), None
+        if "label_weights" in batched_inputs[0]:
+            weights = padded_labels(batched_inputs, self.device, stride, "label_weights")
         assert self.backbone is not None
         learns = self.sem_seg_head.learns_features(text)
         if not learns:
@@ -193,7 +190,7 @@ class PerPixelNet(nn.Module):
     @torch.inference_mode()
     def answer(
         self,
-        places: Places,
+        look: Places,
         vocabulary: Vocabulary,
         size: tuple[int, int],
         lam: float | None = None,
@@ -202,47 +199,34 @@ class PerPixelNet(nn.Module):
         words = vocabulary.one_class_per_word()
         text = self.text_classifier(words)
         seen = words.seen_mask.to(self.device)
-        ensemble, windows = self.ensemble, None
-        logits = []
-        for embeddings, _ in places.head:
+        ensemble, windows, maps = self.ensemble, None, []
+        for embeddings, box in look.head:
             assert self.sem_seg_head is not None
-            logits.append(self.sem_seg_head.class_logits(embeddings, text))
-        if places.clip is not None:
+            maps.append((self.sem_seg_head.class_logits(embeddings, text), box))
+        if look.clip is not None:
             assert self.dense_clip is not None
-            windows = places.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
+            windows = look.clip.probabilities(text, self.dense_clip.encoder.logit_scale)
         lam = ensemble.lam if lam is None else lam
 
         def probabilities(top: int, bottom: int) -> Tensor:
-            clip = None if windows is None else windows.rows(size, top, bottom)
-            head = None
-            if logits:
-                maps = zip(logits, places.head)
-                rows = [resize_rows(one, map_.box, size, top, bottom) for one, map_ in maps]
-                head = functools.reduce(torch.maximum, rows)
-                head = calibrated_logits(head, seen, ensemble).softmax(dim=0)
-            if head is None or clip is None:
-                scores = clip if head is None else head
-                assert scores is not None
-            else:
-                scores = ensemble_of_pixels(head, clip, seen, lam)
+            opinions = []
+            if maps:
+                rows = [resize_rows(*one, size, top, bottom) for one in maps]
+                logits = calibrated_logits(functools.reduce(torch.maximum, rows), seen, ensemble)
+                opinions.append(logits.softmax(dim=0))
+            if windows is not None:
+                opinions.append(windows.rows(size, top, bottom))
+            scores = opinions[0]
+            if len(opinions) == 2:
+                head, clip = (one.movedim(0, -1) for one in opinions)
+                everywhere = seen.new_ones(())
+                scores = geometric_ensemble(head, clip, everywhere, seen, lam).movedim(-1, 0)
             scores = vocabulary.add_aliases(scores, dim=0)
             return calibrated_scores(scores, vocabulary.seen_mask, ensemble)
 
         return PixelAnswer(probabilities, size, TENSORS_AT_ONCE * len(text))
 
-    def label(self, places: Places, vocabulary: Vocabulary, size: tuple[int, int]) -> Tensor:
-        """Name every pixel: labels `size` (H,W) int64, ids into the vocabulary."""
-        return self.answer(places, vocabulary, size).label().labels
-
 
 def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
     """(H,W) times the scale, a pixel or more."""
     return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
-
-
-def ensemble_of_pixels(head: Tensor, clip: Tensor, seen: Tensor, lam: float) -> Tensor:
-    """`geometric_ensemble` with pixels for proposals: (K,H,W) twice, seen (K,) -> (K,H,W)."""
-    head_rows, clip_rows = head.flatten(1).T, clip.flatten(1).T
-    everywhere = torch.ones(len(head_rows), dtype=torch.bool, device=head.device)
-    scores = geometric_ensemble(head_rows, clip_rows, everywhere, seen, lam)
-    return scores.T.unflatten(1, head.shape[1:])
