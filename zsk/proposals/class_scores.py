@@ -78,10 +78,7 @@ class LinearScores(nn.Module):
     """A learned classifier of fixed classes, for the fully supervised systems."""
 
     def __init__(self, classifier: nn.Module, num_classes: int):
-        """
-        Args:
-            classifier: rows (M,D) or (M,C) -> (M,K+1), K = `num_classes`, no-object last.
-        """
+        """`classifier`: rows (M,D) or (M,C) -> (M,K+1), K = `num_classes`, no-object last."""
         super().__init__()
         self.classifier = classifier
         self.num_classes = num_classes

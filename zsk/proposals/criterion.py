@@ -166,13 +166,11 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
 
 
 def _mean_over_processes(count: int, like: ScoredProposals) -> float | Tensor:
-    """The number of segments per process, at least 1: what mask losses are divided by.
-
-    It stays on the device when there are other processes, so that a GPU is not waited for.
-    """
+    """The number of segments per process, at least 1: what mask losses are divided by."""
     processes = comm.get_world_size()
     if processes == 1:
         return max(float(count), 1.0)
+    # on the device, so that a GPU is not waited for
     total = torch.tensor(float(count), device=like.pred_masks.device)
     torch.distributed.all_reduce(total)
     return (total / processes).clamp(min=1.0)

@@ -37,8 +37,7 @@ class DynamicKernelHead(nn.Module):
                 kernels, see `pool_regions`; () embeds the kernels (the method).
         """
         super().__init__()
-        if len(class_scores) != len(stages) + 1:
-            raise ValueError("one class_scores part for K_0 and one for each stage")
+        assert len(class_scores) == len(stages) + 1
         self.kernel_generator = kernel_generator
         self.stages = nn.ModuleList(stages)
         self.class_scores = nn.ModuleList(class_scores)

@@ -19,10 +19,7 @@ class CellGenerator(nn.Module):
     """Every cell has noise of its own: the features of a class are a distribution."""
 
     def __init__(self, network: FeatureGenerator, samples: int):
-        """
-        Args:
-            samples: cells of a class in an image, at most, whose features are compared.
-        """
+        """`samples`: cells of a class in an image, at most, whose features are compared."""
         super().__init__()
         self.network = network
         self.samples = samples

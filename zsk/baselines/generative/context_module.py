@@ -29,11 +29,7 @@ class DilatedContext(nn.Module):
     """(B,C,h,w) -> (B,D,h,w) >= 0: three convolutions in a row, weighed by cell and merged."""
 
     def __init__(self, channels: int, width: int, dim: int):
-        """
-        Args:
-            width: of each convolution.
-            dim: D.
-        """
+        """`width`: of each convolution."""
         super().__init__()
         self.convolutions = nn.ModuleList()
         for dilation in DILATIONS:

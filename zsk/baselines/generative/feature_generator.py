@@ -49,14 +49,10 @@ class FeatureGenerator(nn.Module):
 
 
 def mmd(real: Tensor, generated: Tensor, bandwidths: Sequence[float]) -> Tensor:
-    """The maximum mean discrepancy between two sets of features, a scalar of 0 or more.
+    """The maximum mean discrepancy of features (m,D) and (n,D), a scalar of 0 or more; m, n >= 1.
 
     The square root of the biased estimate with the kernel exp(-|x-y|^2 / (2 s)), summed over the
     bandwidths s (Li et al., ICML 2015; bandwidths: ZS3Net and CaGNet).
-
-    Args:
-        real: (m,D), m >= 1.
-        generated: (n,D), n >= 1.
     """
     both = torch.cat([real, generated]).float()
     lengths = both.square().sum(dim=1)

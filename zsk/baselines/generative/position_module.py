@@ -33,11 +33,7 @@ class PositionModule(nn.Module):
     """Adds to maps (B,D,h,w) what their sigmoids and the places of the cells say."""
 
     def __init__(self, dim: int, width: int):
-        """
-        Args:
-            dim: D, a multiple of 4.
-            width: of the hidden convolutions.
-        """
+        """`dim`: D, a multiple of 4; `width`: of the hidden convolutions."""
         super().__init__()
         assert dim % 4 == 0
         self.surroundings = DilatedContext(2 * dim, width, dim)

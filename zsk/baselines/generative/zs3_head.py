@@ -77,7 +77,6 @@ class ZS3Head(PixelHead):
         Args:
             feature_map: backbone features -> (B,D,h,w).
             generator: of features as wide.
-            dim: D.
             start: iterations before the generator learns.
             unseen_factor: weight of an unseen class in the classifier's loss; that of a seen one
                 is 1.

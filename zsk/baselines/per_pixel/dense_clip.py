@@ -138,14 +138,12 @@ def window_weights(
 
 
 def _enlarged(image: Tensor, side: int) -> Tensor:
-    """(3,H,W), enlarged where necessary until both sides are at least `side`.
-
-    The aspect is kept unless the longer side would become longer than MAX_ENLARGED windows.
-    """
+    """(3,H,W), enlarged where necessary until both sides are at least `side`."""
     height, width = image.shape[-2:]
     scale = side / min(height, width)
     if scale <= 1:
         return image
+    # the aspect is kept unless the longer side would become longer
     limit = max(height, width, MAX_ENLARGED * side)
     size = [min(max(side, round(length * scale)), limit) for length in (height, width)]
     return F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0]

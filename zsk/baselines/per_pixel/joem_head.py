@@ -121,11 +121,7 @@ def boundary_aware_regression(features: Tensor, prototypes: Tensor, sem_seg: Ten
 
 
 def semantic_consistency(vectors: Tensor, prototypes: Tensor) -> Tensor:
-    """KL divergence between the neighbours of each class by vectors and by prototypes, the mean.
-
-    Args:
-        vectors: (S,E); prototypes: (S,D).
-    """
+    """Vectors (S,E), prototypes (S,D) -> mean KL divergence of a class's neighbours by both."""
     words = -WORD_SHARPNESS * torch.cdist(vectors, vectors)
     made = -torch.cdist(prototypes, prototypes)
     target = words.softmax(dim=1)

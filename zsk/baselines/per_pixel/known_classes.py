@@ -23,11 +23,7 @@ class KnownClasses(nn.Module):
     seen: Tensor
 
     def __init__(self, vectors: Tensor, seen: Tensor):
-        """
-        Args:
-            vectors: (K,E) unit rows.
-            seen: (K,) bool.
-        """
+        """`vectors`: (K,E) unit rows; `seen`: (K,) bool."""
         super().__init__()
         # kept in checkpoints: a classifier belongs to the vectors that it was trained with ...
         self.register_buffer("vectors", vectors.detach().float().clone())

@@ -20,10 +20,7 @@ class SPNetHead(PixelHead):
 
     @configurable
     def __init__(self, aspp: nn.Module):
-        """
-        Args:
-            aspp: backbone features -> (B,E,h,w).
-        """
+        """`aspp`: backbone features -> (B,E,h,w)."""
         super().__init__()
         self.aspp = aspp
 

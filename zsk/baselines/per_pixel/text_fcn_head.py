@@ -29,8 +29,6 @@ class TextFCNHead(PixelHead):
         """
         Args:
             feature_map: backbone features -> (B,D,h,w), `AsppFeatures`.
-            dim: D.
-            embed_dim: E.
             temperature: tau, what the cosine is multiplied with.
         """
         super().__init__()
