@@ -6,7 +6,7 @@ Letters: H x W result, K classes, N proposals, G groups of pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,7 +18,6 @@ from zsk.label_map import (
     View,
     finite,
     label_map,
-    labels_by_strips,
     strips_of_rows,
     vote_rows,
     with_scores,
@@ -40,17 +39,28 @@ class Opinions(NamedTuple):
 
 
 class Answer(ABC):
-    """What a model makes of one look at a photo and one vocabulary; `size` (H,W) of its maps."""
+    """What a model makes of one look at a photo and one vocabulary.
+
+    Attributes:
+        size: (H,W) of its maps.
+        depth: the largest number of values per pixel that `score_rows` makes.
+    """
 
     size: tuple[int, int]
-
-    @abstractmethod
-    def label(self) -> LabelMap:
-        """Label every pixel."""
+    depth: int
 
     @abstractmethod
     def score_rows(self, top: int, bottom: int) -> Tensor:
         """(K,bottom-top,W) float32 >= 0, the scores of the rows [top, bottom)."""
+
+    @torch.inference_mode()
+    def label(self) -> LabelMap:
+        """Label every pixel; the scores of the whole map never exist at once."""
+        found = []
+        for scores in self._strips():
+            best, winner = scores.max(dim=0)
+            found.append((winner, (best / scores.sum(dim=0).clamp(min=1)).clamp(max=1)))
+        return LabelMap(*(torch.cat(parts) for parts in zip(*found)))
 
     @torch.inference_mode()
     def opinions(self, groups: Tensor, count: int) -> Opinions:
@@ -70,13 +80,11 @@ class Answer(ABC):
     @torch.inference_mode()
     def probabilities(self) -> Tensor:
         """(K,H,W) float32 in [0,1]: scores over their sum, or over 1 where the sum is less."""
-        scores = [self.score_rows(*rows) for rows in strips_of_rows(self.size, self.depth)]
-        return torch.cat([normalised(strip, dim=0) for strip in scores], dim=1)
+        return torch.cat([normalised(scores, dim=0) for scores in self._strips()], dim=1)
 
-    @property
-    @abstractmethod
-    def depth(self) -> int:
-        """The largest number of values per pixel that `score_rows` makes."""
+    def _strips(self) -> Iterator[Tensor]:
+        for rows in strips_of_rows(self.size, self.depth):
+            yield self.score_rows(*rows)
 
 
 class MaskAnswer(Answer):
@@ -91,11 +99,8 @@ class MaskAnswer(Answer):
     ) -> None:
         self.views = [view._replace(masks=finite(view.masks)) for view in views]
         self.size = size
+        self.depth = max(max(view.probs.shape) for view in views)
         self._mask_softmax, self._resize_votes = mask_softmax, resize_votes
-
-    @property
-    def depth(self) -> int:
-        return max(max(view.probs.shape) for view in self.views)
 
     @property
     def _voting(self) -> Sequence[View]:
@@ -157,28 +162,13 @@ class MaskAnswer(Answer):
 
 
 class PixelAnswer(Answer):
-    """Of scores per pixel.
-
-    Args:
-        score_rows: (top, bottom) -> (K,bottom-top,W), those of the rows [top, bottom).
-        size: (H,W).
-        depth: the largest number of values per pixel that it makes.
-    """
+    """Of scores per pixel, which a function makes as `score_rows`."""
 
     def __init__(
         self, score_rows: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
     ) -> None:
         self._score_rows = score_rows
-        self.size = size
-        self._depth = depth
-
-    @property
-    def depth(self) -> int:
-        return self._depth
-
-    @torch.inference_mode()
-    def label(self) -> LabelMap:
-        return labels_by_strips(self._score_rows, self.size, self._depth)
+        self.size, self.depth = size, depth
 
     @torch.inference_mode()
     def score_rows(self, top: int, bottom: int) -> Tensor:

@@ -7,7 +7,7 @@ affordable and scores of K x H x W never exist.
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -165,25 +165,6 @@ def possible_classes(
         spread = spread + ((greatest - least) / 2 + ROUNDING * greatest) @ size
     best_lower = (middle - spread).amax()
     return (~(middle + spread < best_lower)).nonzero()[:, 0]  # NaN is kept
-
-
-def labels_by_strips(
-    scores: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
-) -> LabelMap:
-    """The class with the best score at every pixel, from scores that never exist as a whole.
-
-    Args:
-        scores: (top, bottom) -> (K,bottom-top,W), those of the rows [top, bottom).
-        size: (H,W).
-        depth: the largest number of values per pixel that `scores` makes; bounds the rows of a
-            strip.
-    """
-    found = []
-    for top, bottom in strips_of_rows(size, depth):
-        strip = scores(top, bottom)
-        best, winner = strip.max(dim=0)
-        found.append((winner, (best / strip.sum(dim=0).clamp(min=1)).clamp(max=1)))
-    return LabelMap(*(torch.cat(parts) for parts in zip(*found)))
 
 
 def strips_of_rows(size: tuple[int, int], depth: int) -> list[tuple[int, int]]:
