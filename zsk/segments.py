@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
-from zsk.answer import Answer, Opinions
+from zsk.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,12 @@ def find_segments(
     present = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]]
     groups = np.full(max(labels.max(), len(names)) + 1, -1)
     groups[present] = np.arange(len(present))
-    opinions = best_opinions(answer, torch.from_numpy(groups[labels]), names, 5, len(present))
+    places = groups[labels]
+    opinions = best_opinions(answer, torch.from_numpy(places), names, 5, len(present))
     segments = []
-    for label, best in zip(present, opinions):
+    for label, (rows, columns), best in zip(present, ndimage.find_objects(places + 1), opinions):
         mask = labels == label
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        box = columns.start, rows.start, columns.stop, rows.stop
         score = float(confidence[mask].mean())
         segments.append(Segment(names[label], label, mask, score, box, int(counts[label]), best))
     return tuple(segments)
@@ -99,19 +100,11 @@ def best_opinions(
         names: K; the answer may score a further class, which is left out.
         best: names of a group at most.
     """
-    opinions = answer.opinions(groups, count)
-    order = opinions.scores[:, : len(names)].argsort(dim=1, descending=True, stable=True)
-    return [
-        tuple(
-            Opinion(names[k], float(opinions.scores[group, k]), *_apart(opinions, group, k))
-            for k in row[:best]
-        )
-        for group, row in enumerate(order.tolist())
-    ]
+    scores, head, clip = answer.opinions(groups, count)
+    order = scores[:, : len(names)].argsort(dim=1, descending=True, stable=True)
 
+    def opinion(group: int, k: int) -> Opinion:
+        apart = (None if of is None else float(of[group, k]) for of in (head, clip))
+        return Opinion(names[k], float(scores[group, k]), *apart)
 
-def _apart(opinions: Opinions, group: int, label: int) -> list[float | None]:
-    return [
-        None if scores is None else float(scores[group, label])
-        for scores in (opinions.head, opinions.clip)
-    ]
+    return [tuple(opinion(g, k) for k in row[:best]) for g, row in enumerate(order.tolist())]
