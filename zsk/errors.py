@@ -35,6 +35,12 @@ class UserError(Exception):
     """A mistake that the user can correct: one sentence says what is wrong, where, what to do."""
 
 
+def lacks_memory(error: Exception) -> bool:
+    """Whether the cause of an error is that there is not enough memory, of the CPU or the GPU."""
+    torchs = isinstance(error, RuntimeError) and "memory" in str(error)
+    return isinstance(error, MemoryError) or torchs
+
+
 class Terminated(SystemExit):
     """SIGTERM in a `main` of `run_cli`: `finally` cleans up, `except Exception` lets it pass."""
 

@@ -22,7 +22,7 @@ from zsk import interop
 from zsk.answer import Answer
 from zsk.coco import coco_dictionary
 from zsk.drawing.overlay import OPACITY, draw_overlay
-from zsk.errors import UserError
+from zsk.errors import UserError, lacks_memory
 from zsk.files import replacing
 from zsk.segments import Opinion, Segment, best_opinions, find_segments
 from zsk.visualization import draw_segmentation, label_image, pixel_shares
@@ -83,7 +83,7 @@ class Segmentation:
         try:
             return self._answer.probabilities()[: len(self.names)].cpu().numpy()
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's
+            if not lacks_memory(error):
                 raise
             gigabytes = len(self.names) * self.labels.size * 4 / 1e9
             raise UserError(

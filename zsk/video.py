@@ -17,7 +17,7 @@ from PIL import Image
 from zsk.drawing.legend import Entry, draw_legend
 from zsk.drawing.overlay import OPACITY, draw_overlay
 from zsk.drawing.palette import fixed_colours
-from zsk.errors import UserError
+from zsk.errors import UserError, lacks_memory
 from zsk.files import remove_unfinished
 from zsk.progress import progress
 from zsk.segmenter import ClassNames, Segmenter
@@ -176,7 +176,7 @@ class FrameLabels:
             photo = self._segmenter.look(frame)
             return photo.probabilities(self.vocabulary, size=size, **self._asked)
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's
+            if not lacks_memory(error):
                 raise
             raise UserError(
                 f"a frame of {width}x{height} pixels needs more memory than there is: scale the "

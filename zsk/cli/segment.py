@@ -10,15 +10,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zsk.cli.options import add_asking_options, add_model_options, asked, check_shares
 from zsk.cli.photo_files import collect_photos, sample_words
 from zsk.cli.results import name_results, prepare_output
 from zsk.cli.said_logs import said_logs
 from zsk.data.images import read_image
 from zsk.drawing.overlay import OPACITY
-from zsk.errors import USER_ERROR_EXIT_CODE, UserError
+from zsk.errors import USER_ERROR_EXIT_CODE, UserError, lacks_memory
 from zsk.files import user_path
 from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
@@ -103,14 +101,16 @@ def _segment(args: argparse.Namespace) -> int:
                 f'note: "{vocabulary.names[0]}" is the only name, so every pixel gets it: give '
                 "--background with words for the rest"
             )
-    names_by_clip = segmenter.cfg.MODEL.ENSEMBLE.MODE != "head"
-    no_config = args.config_file is None
-    if no_config and names_by_clip and segmenter.cfg.MODEL.CLIP.NAME.startswith("embedded"):
-        say(EMBEDDED_NOTE)
-    config = str(config_file or DEFAULT_CONFIG)
     model = segmenter.cfg.MODEL
-    origin = {"config": config, "weights": model.WEIGHTS, "clip": model.CLIP.NAME}
-    origin |= {"opts": args.opts}
+    names_by_embedded = model.ENSEMBLE.MODE != "head" and model.CLIP.NAME.startswith("embedded")
+    if args.config_file is None and names_by_embedded:
+        say(EMBEDDED_NOTE)
+    origin = {
+        "config": str(config_file or DEFAULT_CONFIG),
+        "weights": model.WEIGHTS,
+        "clip": model.CLIP.NAME,
+        "opts": args.opts,
+    }
     drawn = {"coco": args.coco, "opacity": args.opacity, "dim_below": args.dim_below}
     failed = missing
     numbered = {
@@ -160,6 +160,8 @@ def segment_batch(
 ) -> int:
     """Segment photos, write their results, print a line each; returns how many were not done.
 
+    After a lack of memory the photos are segmented one by one.
+
     Args:
         options: those of `Photo.segment`.
         jobs: photo → its title in the lines, and the path of its results without their endings.
@@ -173,13 +175,24 @@ def segment_batch(
             images[photo] = read_image(photo)
         except UserError as error:
             failed += _failure(error)
-    found = _within_memory(segmenter, list(images.values()), vocabulary, options)
+    found = []
+    try:
+        found = segmenter.together(list(images.values()), vocabulary, **options)
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+    # not in the handler above, where the traceback holds the tensors
+    if len(found) < len(images) == 1:
+        ((photo, image),) = images.items()
+        size = f"{image.shape[1]}x{image.shape[0]} pixels"
+        failed += _failure(UserError(f"{photo} ({size}) needs more memory: scale it down"))
+    elif len(found) < len(images):
+        alone = ({photo: jobs[photo]} for photo in images)
+        same = segmenter, vocabulary, options
+        return failed + sum(segment_batch(*same, job, origin, drawn) for job in alone)
     seconds = (time.perf_counter() - start) / max(1, len(images))
-    for (photo, image), segmentation in zip(images.items(), found):
+    for photo, segmentation in zip(images, found):
         try:
-            if segmentation is None:
-                size = f"{image.shape[1]}x{image.shape[0]} pixels"
-                raise UserError(f"{photo} ({size}) needs more memory: scale it down")
             (title, target), notes = jobs[photo], {"image": str(photo), **origin}
             segmentation.save(target.parent, target.name, notes, **drawn)
         except UserError as error:
@@ -187,25 +200,6 @@ def segment_batch(
         else:
             say(f"{title}: {_largest(segmentation)} ({seconds:.1f} s)")
     return failed
-
-
-def _within_memory(
-    segmenter: Segmenter | LookCache,
-    images: Sequence[np.ndarray],
-    vocabulary: Vocabulary,
-    options: Mapping[str, Any],
-) -> list[Segmentation | None]:
-    """The segmentations; after a lack of memory one by one, and None for what is still too much."""
-    try:
-        return list(segmenter.together(images, vocabulary, **options))
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch's, CPU and GPU
-            raise
-    if len(images) == 1:
-        return [None]
-    return [
-        one for image in images for one in _within_memory(segmenter, [image], vocabulary, options)
-    ]
 
 
 def _failure(error: UserError) -> int:

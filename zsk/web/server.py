@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from zsk.errors import UserError
+from zsk.errors import UserError, lacks_memory
 from zsk.segmentation import RESULT_ENDINGS
 from zsk.web.app import App
 from zsk.web.photos import Refused
@@ -150,10 +150,10 @@ class Handler(BaseHTTPRequestHandler):
             kind, content = _json({"error": str(error)})
         except Exception as error:
             traceback.print_exc()
-            scarce = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-            cause = "there is not enough memory: give fewer words or a smaller photo"
-            defect = "a defect of the program, whose details are in the terminal of zsk web"
-            status, (kind, content) = 500, _json({"error": cause if scarce else defect})
+            cause = "a defect of the program, whose details are in the terminal of zsk web"
+            if lacks_memory(error):
+                cause = "there is not enough memory: give fewer words or a smaller photo"
+            status, (kind, content) = 500, _json({"error": cause})
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
