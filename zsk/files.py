@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def user_path(text: str) -> Path:
     """The path of an option; a ~ at its beginning is the home folder, as a shell reads it."""
     return Path(text).expanduser()
+
+
+def writable_folder(folder: Path, what: str) -> None:
+    """Make a folder, with its parents, into which files can be written; `what` names it.
+
+    Unfinished files of killed processes are removed.
+
+    Raises:
+        UserError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{what} cannot be written: {error.strerror}") from error
+    remove_unfinished(folder)
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -24,7 +23,7 @@ from zsk.baselines.per_pixel.dense_clip import Windows
 from zsk.baselines.per_pixel.per_pixel_net import HeadMap, Places
 from zsk.engine.network_settings import encoder_of
 from zsk.errors import UserError
-from zsk.files import remove_unfinished
+from zsk.files import writable_folder
 from zsk.input_image import ImageLike, rgb_array
 from zsk.looks.tiles import Tile
 from zsk.looks.true_scale import Box
@@ -66,14 +65,7 @@ class LookCache:
 
     def __init__(self, segmenter: Segmenter, folder: str | PathLike[str]) -> None:
         self.segmenter, self.folder = segmenter, Path(folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.folder).close()
-        except OSError as error:
-            raise UserError(
-                f"the folder {folder} for looks cannot be written: {error.strerror}"
-            ) from error
-        remove_unfinished(self.folder)
+        writable_folder(self.folder, f"the folder {folder} for looks")
         self._model_key = model_key(segmenter)
 
     def look(self, image: ImageLike) -> Photo:

@@ -6,12 +6,11 @@ import hashlib
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zsk.errors import UserError
-from zsk.files import remove_unfinished
+from zsk.files import writable_folder
 from zsk.segmentation import RESULT_ENDINGS
 
 _LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems take names of 255
@@ -41,12 +40,7 @@ def prepare_output(output: Path, targets: Iterable[Path], overwrite: bool) -> No
     Raises:
         UserError: the folder cannot be made or written, or it holds one of the results.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be written: {error.strerror}") from error
-    remove_unfinished(output)
+    writable_folder(output, f"--output {output}")
     for file in itertools.chain.from_iterable(map(_files, targets)):
         if os.path.isfile(file) and not overwrite:
             raise UserError(
