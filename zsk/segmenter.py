@@ -10,7 +10,6 @@ photo.segment("cat, sofa"), photo.segment("animal, furniture")
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -78,10 +77,7 @@ class Segmenter:
         config_file, weights = by_name(config_file, weights)
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        config_file = os.path.expanduser(config_file or DEFAULT_CONFIG)
-        if not os.path.isfile(config_file):
-            config_file = find_resource(config_file)
-        self.cfg = load_config(str(config_file), merged)
+        self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
         _check_device(self.cfg.MODEL.DEVICE)
         self.model: Any = build_model(self.cfg).eval()
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
@@ -152,12 +148,19 @@ class Segmenter:
 
         `Vocabulary.spellings` tells which names are other spellings of trained ones.
         """
+        only = self._only
         if isinstance(class_names, Vocabulary):
-            return self._known(class_names)
-        vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
-        self._known(vocabulary)
-        for note in vocabulary.notes():
-            logger.info(note)
+            vocabulary = class_names
+        else:
+            vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
+            for note in vocabulary.notes():
+                logger.info(note)
+        if only and vocabulary.names not in (only.names, only.prompt_names):
+            raise UserError(
+                f"this model knows only its own {len(only)} classes, in their order "
+                f"({', '.join(only.names[:3])}, …): give no other class names (MODEL.SEM_SEG_HEAD."
+                "CLASSIFIER linear), or take a model that takes any"
+            )
         return vocabulary
 
     def check_numbers(self, threshold: float, lam: float | None) -> None:
@@ -171,17 +174,6 @@ class Segmenter:
                 f"lam weighs the head against CLIP, but this model names by one of them alone "
                 f"(MODEL.ENSEMBLE.MODE {self.cfg.MODEL.ENSEMBLE.MODE}): leave it out"
             )
-
-    def _known(self, vocabulary: Vocabulary) -> Vocabulary:
-        """The vocabulary; a UserError where a linear classifier has other classes."""
-        only = self._only
-        if only and vocabulary.names not in (only.names, only.prompt_names):
-            raise UserError(
-                f"this model knows only its own {len(only)} classes, in their order "
-                f"({', '.join(only.names[:3])}, …): give no other class names (MODEL.SEM_SEG_HEAD."
-                "CLASSIFIER linear), or take a model that takes any"
-            )
-        return vocabulary
 
     def _look(self, images: Sequence[ImageLike]) -> list[Photo]:
         rgb = [rgb_array(image) for image in images]

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from zsk.known_weights import by_name
 from zsk.segmenter import Segmenter
 from zsk.words import ALIAS_SEPARATOR, option_words
 
@@ -40,8 +39,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def segmenter_of(args: argparse.Namespace) -> Segmenter:
     """The model that the options name. Raises UserError as `Segmenter` does."""
-    config_file, weights = by_name(args.config_file, args.weights)
-    return Segmenter(config_file, weights, args.device, args.opts)
+    return Segmenter(args.config_file, args.weights, args.device, args.opts)
 
 
 def check_shares(
