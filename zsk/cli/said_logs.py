@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,12 @@ from zsk.terminal import say
 
 @contextmanager
 def said_logs() -> Iterator[None]:
-    """Print what the package logs in the block: information on stdout, warnings on stderr."""
+    """Print what the package logs in the block: information on stdout, warnings on stderr.
+
+    Pillow's warnings about parts of damaged files are left out: the photo is read, or refused with
+    a line.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     log, handler = logging.getLogger("zsk"), _SaidLogs()
     level = log.level
     log.setLevel(logging.INFO)

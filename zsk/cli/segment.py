@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -82,8 +81,6 @@ def _segment(args: argparse.Namespace) -> int:
         names = Vocabulary.from_words(class_names)  # a mistake is told before the model is loaded
         if options["background"] is not None:
             names.with_last(options["background"])
-    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     photos, missing = collect_photos(args.photos, args.sample_photos)
     output = user_path(args.output)
     jobs = name_results(photos, output)

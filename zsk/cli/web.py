@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import threading
-import warnings
 from collections.abc import Sequence
 
 from zsk.cli.options import add_model_options, segmenter_of
@@ -32,8 +31,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl-C; the model is loaded behind it."""
     args = parse_arguments(argv)
-    # of Pillow's, about parts of damaged files: the photo is read, or refused with a line
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     with said_logs(), Server(args.host, args.port, app := App()) as server:
         if not is_local(args.host):
             say(

@@ -188,7 +188,10 @@ class Handler(BaseHTTPRequestHandler):
         return content
 
     def _check_host(self) -> None:
-        host = _host_name(f"//{self.headers.get('Host', '')}")
+        try:
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        except ValueError:
+            host = ""
         if not (_is_address(host) or host in ("localhost", self.server.host.lower())):
             raise Refused(
                 f"the page is not served under the name {host!r}: open it by address, or start "
@@ -204,13 +207,6 @@ class Handler(BaseHTTPRequestHandler):
 
 def _json(content: Any) -> Answer:
     return JSON, json.dumps(content).encode()
-
-
-def _host_name(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _is_address(host: str) -> bool:
