@@ -140,13 +140,18 @@ def build_optimizer(model: Any, learning_rate: float, weight_decay: float) -> to
     The text tower stays as `warm_up_text` left it: trained further, it lets names grow alike that
     the images do not tell apart yet, and then they never do.
     """
-    parameters: list[Tensor] = list(model.visual.parameters())
-    weights = [p for p in parameters if p.ndim >= 2]
-    others = [p for p in parameters if p.ndim < 2] + [model.logit_scale]
-    groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+    groups = decay_groups([*model.visual.parameters(), model.logit_scale])
     return torch.optim.AdamW(
         groups, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), eps=1e-6
     )
+
+
+def decay_groups(parameters: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Groups of an optimizer: no weight decay on vectors and scalars."""
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
 
 
 def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[float, float]:

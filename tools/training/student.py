@@ -91,7 +91,8 @@ def train_student(
     Raises:
         UserError: training diverged, or the state is of another training.
     """
-    optimizer = _build_optimizer(student, learning_rate)
+    groups = small_clip.decay_groups([p for p in student.parameters() if p.requires_grad])
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         learning_rate,
@@ -158,16 +159,6 @@ def _restore(
             f"{file} is the state of another training ({type(error).__name__}): remove it, or "
             "give the options that it was started with"
         ) from error
-
-
-def _build_optimizer(student: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW, without decay on vectors."""
-    parameters = [p for p in student.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim >= 2]},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=WEIGHT_DECAY)
 
 
 def save_student(student: OnePassStudent, encoder: ClipEncoder, file: Path) -> None:
