@@ -11,6 +11,7 @@ import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
+from halves import Halves
 from PIL import ExifTags, Image
 from pycocotools import mask as mask_util
 from tiny_clip import save_tiny_clip
@@ -18,7 +19,6 @@ from tiny_head import tiny_config
 from torch import nn
 
 from zsk import segmenter as module
-from zsk.answer import PixelAnswer
 from zsk.config import add_zsk_config
 from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
@@ -26,23 +26,6 @@ from zsk.load import config_path
 from zsk.segmenter import DEFAULT_CONFIG, Segmenter
 from zsk.segments import Opinion
 from zsk.vocabulary import Vocabulary
-
-
-class LastName(nn.Module):
-    """Labels the left half 0 and the right half with the last name; remembers its input."""
-
-    def look(self, images):
-        self.images, self.calls = images, [*getattr(self, "calls", []), len(images)]
-        return ["what was seen"] * len(images)
-
-    def answer(self, look, vocabulary, size, lam=None):
-        """Sure of the first name in the left half, less so of the last one in the right half."""
-        assert look == "what was seen"
-        scores = torch.zeros(len(vocabulary), *size)
-        scores[0, :, : size[1] // 2] = 0.9
-        scores[-1, :, size[1] // 2 :] = 0.4
-        self.lam = lam
-        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
 
 
 @pytest.fixture
@@ -61,7 +44,7 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(module, "load_config", load_config)
     monkeypatch.setattr(module, "trained_names", lambda cfg: ("Cat",))
-    monkeypatch.setattr(module, "build_model", lambda cfg: LastName())
+    monkeypatch.setattr(module, "build_model", lambda cfg: Halves())
 
     def load_weights(model, path):
         asked.update(weights=path, mode=model.training)

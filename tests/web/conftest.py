@@ -7,33 +7,15 @@ from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
-import torch
 from detectron2.config import get_cfg
-from torch import nn
+from halves import Halves
 from web_photos import serving
 
 from zsk import segmenter as module
-from zsk.answer import PixelAnswer
 from zsk.config import add_zsk_config
 from zsk.segmenter import Segmenter
 from zsk.web.app import App
 from zsk.web.server import Server
-
-
-class Halves(nn.Module):
-    """The left half is the first name, surely; the right half is the last one, less so."""
-
-    looks = 0
-
-    def look(self, images):
-        self.looks += 1
-        return ["what was seen"] * len(images)
-
-    def answer(self, look, vocabulary, size, lam=None):
-        scores = torch.zeros(len(vocabulary), *size)
-        scores[0, :, : size[1] // 2] = 0.9
-        scores[-1, :, size[1] // 2 :] = 0.4
-        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +64,7 @@ class Client:
 
 @pytest.fixture
 def app(segmenter: Segmenter) -> App:
-    segmenter.model.looks = 0
+    segmenter.model.calls.clear()
     return App(segmenter)
 
 

@@ -36,7 +36,7 @@ def test_one_look_serves_any_words(client, segmenter) -> None:
     assert alone["runs"] == [0, 32] and "is the only name" in alone["notes"][0]
     rest = client("/segment", {**asked, "words": "dog", "background": "wall|floor"}).content
     assert rest["runs"] == [0, 4, 255, 4] * 4
-    assert segmenter.model.looks == 1
+    assert segmenter.model.calls == [1]
     at = client("/at", {"photo": found["photo"], "x": 1, "y": 2}).content
     assert at["name"] == "dog" and at["best"][0]["score"] == pytest.approx(0.9)
     assert client("/at", {"photo": found["photo"], "x": 7, "y": 2}).content["name"] is None
