@@ -91,6 +91,13 @@ def test_every_fourth_frame_is_segmented(clip, tmp_path):
     assert edges == [0, 0, 0, 0, 4, 4, 4, 4, 8, 8]
 
 
+@pytest.mark.parametrize("stride, smooth", [(4, 0.0), (1, 0.5)])
+def test_frames_of_another_size_get_labels_of_theirs(stride, smooth):
+    labels_of = FrameLabels(RedOrGreen(), "red, green", stride=stride, smooth=smooth)
+    frames = [np.full((*size, 3), RED, np.uint8) for size in ((48, 64), (48, 64), (20, 10))]
+    assert [labels_of(frame).shape for frame in frames] == [(48, 64), (48, 64), (20, 10)]
+
+
 def test_smooth_is_an_exponential_mean():
     red, green = (np.full((2, 2, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 255, 0)))
     labels_of = FrameLabels(RedOrGreen(), "red, green", smooth=0.6)

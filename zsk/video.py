@@ -119,7 +119,8 @@ class FrameLabels:
 
     Args:
         class_names: K, as for `Segmenter.__call__`.
-        stride: every so many frames are segmented; those between keep the labels.
+        stride: every so many frames are segmented; those between keep the labels, unless a frame
+            has another size.
         smooth: in [0,1), the weight of the frames before: 0 takes each frame by itself. The class
             scores are averaged, with weights that fall by this factor from frame to frame.
         background, threshold, lam: as for `Photo.segment`.
@@ -149,7 +150,7 @@ class FrameLabels:
         self._asked: dict[str, Any] = {"background": background, "lam": lam}
         self._stride, self._smooth, self._threshold = stride, smooth, threshold
         self._frames = 0
-        self._mean = self._labels = np.empty(0)
+        self._mean = self._labels = np.empty((0, 0))
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         """(H,W,3) uint8 RGB -> (H,W) int64, ids into the vocabulary; `ignore_label` is background.
@@ -157,12 +158,12 @@ class FrameLabels:
         Raises:
             UserError: there is not enough memory.
         """
-        if self._frames % self._stride == 0:
+        size = frame.shape[0], frame.shape[1]
+        if self._frames % self._stride == 0 or self._labels.shape != size:
             scores = self._scores(frame)
-            if self._frames and self._smooth:
+            if self._smooth and self._mean.shape == scores.shape:  # else there is none before
                 scores = self._smooth * self._mean + (1 - self._smooth) * scores
             self._mean = scores
-            size = frame.shape[0], frame.shape[1]
             self._labels = enlarged_labels(scores, size, self._threshold, len(self.vocabulary))
         self._frames += 1
         return self._labels
