@@ -129,6 +129,7 @@ def main() -> None:
     text = TextClassifier(encoder, get_templates("single"))(names)
     build = by_crops if args.objective == "crops" else by_masks
     objective = build(args, cfg, encoder, student, text)
+    noted = {**settings(args, cfg, encoder), **objective.settings}
     before = objective.measure()
     state_file = args.output.with_suffix(STATE_SUFFIX)
     if not args.resume:
@@ -142,14 +143,13 @@ def main() -> None:
         learning_rate=args.lr,
         seed=args.seed,
         state_file=state_file,
-        settings={**settings(args, cfg, encoder), **objective.settings, "cfg": config_hash(cfg)},
+        settings={**noted, "cfg": config_hash(cfg)},
     )
     seconds = time.perf_counter() - start
     save_student(student, encoder, args.output)
     after = objective.measure()
     report = {
-        **settings(args, cfg, encoder),
-        **objective.settings,
+        **noted,
         "seconds": round(seconds, 1),
         "first_loss": round(losses[0], 4),
         "last_loss": round(losses[-1], 4),
