@@ -10,7 +10,7 @@ from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.initial_weights import initial_weights
-from zsk.engine.zero_shot_trainer import warn_of_leaked_layout
+from zsk.engine.zero_shot_trainer import warn_of_leaked_layout, warn_of_unlabelled
 from zsk.errors import UserError
 from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_weights
 
@@ -68,3 +68,19 @@ def test_a_training_with_a_leak_says_so(tmp_path, empty_catalogs, caplog) -> Non
     cfg.DATASETS.TRAIN = ("all seen",)
     with pytest.raises(UserError, match="every class of DATASETS.TRAIN is seen: there is nothing"):
         warn_of_leaked_layout(cfg)
+
+
+@pytest.mark.parametrize(
+    "opts, share, warned",
+    [
+        ((), 0.7, True),
+        ((), 0.3, False),
+        (("MODEL.CRITERION.IGNORE_AWARE", "False"), 0.7, False),
+        (("MODEL.META_ARCHITECTURE", "PerPixelNet"), 0.7, False),
+    ],
+)
+def test_masks_that_may_grow_over_the_background(opts, share, warned, caplog) -> None:
+    cfg = default_config()
+    cfg.merge_from_list(list(opts))
+    warn_of_unlabelled(cfg, {"pets": share})
+    assert ("about 70% of the pixels of pets have no label" in caplog.text) is warned

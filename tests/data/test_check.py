@@ -75,6 +75,12 @@ def test_more_labels_are_read_before_a_warning(pets, tmp_path: Path, caplog) -> 
     assert not caplog.text
 
 
+def test_the_share_of_unlabelled_pixels(pets) -> None:
+    for stem, value in zip("abcd", (0, 255, 2, 255)):
+        Image.new("L", (8, 5), value).save(pets[1] / f"{stem}.png")
+    assert check_at_start(["pets"]) == {"pets": 0.5}
+
+
 def test_pairs_in_sub_folders_are_told(pets, caplog) -> None:
     for root, suffix in zip(pets, (".jpg", ".png")):
         (root / "x").mkdir()

@@ -24,7 +24,7 @@ from zsk.engine.settings import (
     drawn_seed,
     refuse_to_replace,
 )
-from zsk.engine.zero_shot_trainer import Trainer
+from zsk.engine.zero_shot_trainer import Trainer, warn_of_unlabelled
 from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name
@@ -112,7 +112,8 @@ def set_up(cfg: CfgNode, args: Namespace) -> None:
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
     if not args.eval_only:
-        check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=cfg.DATALOADER.SKIP_UNREADABLE > 0)
+        skip_unreadable = cfg.DATALOADER.SKIP_UNREADABLE > 0
+        warn_of_unlabelled(cfg, check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=skip_unreadable))
     check_at_start(cfg.DATASETS.TEST)
 
 

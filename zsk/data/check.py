@@ -27,7 +27,7 @@ MORE_LABELS = 100  # those that it decodes beyond these while their values are h
 logger = logging.getLogger(__name__)
 
 
-def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> None:
+def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> dict[str, float]:
     """The check before training and evaluation: about a second for thousands of files.
 
     All files have to pair up. Sizes of `SIZES_AT_START` pairs are compared by their headers and
@@ -36,10 +36,14 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
 
     With `skip_unreadable` (DATALOADER.SKIP_UNREADABLE) files that cannot be read are no problem.
 
+    Returns:
+        data set → share of the pixels of the decoded labels that have no label, in [0,1].
+
     Raises:
         UserError: naming the file, for the first problem; the decoded labels hold only 0 and 255,
             and nothing says which one is a class; a data set that is not registered.
     """
+    unlabelled = {}
     for name in dict.fromkeys(names):
         start = time.perf_counter()
         metadata = split_metadata(name)
@@ -47,7 +51,9 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
         measured = spread(records, SIZES_AT_START)
         for record in measured:
             attempt(problems, _compare_headers, record, skip_unreadable=skip_unreadable)
-        decoded = 0 if problems else _check_labels(metadata, records, problems, skip_unreadable)
+        decoded = 0
+        if not problems:
+            decoded, unlabelled[name] = _check_labels(metadata, records, problems, skip_unreadable)
         for note in remarks:
             logger.warning(f"{name}: {note}")
         if problems:
@@ -62,6 +68,7 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> No
             f"({time.perf_counter() - start:.1f} s); to read every file before a long run: "
             "zsk check --config-file FILE"
         )
+    return unlabelled
 
 
 def _check_labels(
@@ -69,18 +76,20 @@ def _check_labels(
     records: Sequence[dict[str, Any]],
     problems: list[str],
     skip_unreadable: bool,
-) -> int:
-    """Decode some labels, add to `problems` or warn; how many were decoded."""
+) -> tuple[int, float]:
+    """Decode some labels, add to `problems` or warn; their number, the share without a label."""
     count = len(metadata.stuff_classes)
     chosen = spread(records, LABELS_AT_START)
     more = [record for record in spread(records, MORE_LABELS) if record not in chosen]
+    pixels = np.zeros(ignore_label(count) + 1, dtype=np.int64)
     values: set[int] = set()
     decoded = 0
     for record in (*chosen, *more):
         if decoded >= len(chosen) and (problems or not doubt_of(metadata, values)):
             break
-        found = attempt(problems, _label_ids, record, count, skip_unreadable=skip_unreadable)
-        values.update(found or ())
+        found = attempt(problems, _count_ids, record, count, skip_unreadable=skip_unreadable)
+        pixels += 0 if found is None else found
+        values = set(np.flatnonzero(pixels).tolist())
         decoded += 1
     uncertain = doubt_of(metadata, values)
     if uncertain:
@@ -91,7 +100,7 @@ def _check_labels(
             logger.warning(f"{metadata.name}: {told}")
     if decoded and not problems and not values - {ignore_label(count)}:
         logger.warning(f"{metadata.name}: none of {decoded} labels has a pixel of any class")
-    return decoded
+    return decoded, float(pixels[-1] / max(1, pixels.sum()))
 
 
 def spread(records: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -116,10 +125,10 @@ def compare_sizes(
     check_size(label_size, record, image_size)
 
 
-def _label_ids(record: dict[str, Any], num_classes: int) -> list[int]:
+def _count_ids(record: dict[str, Any], num_classes: int) -> np.ndarray:
     label = read_joint_label(record)
     check_ids(label, record, num_classes)
-    return np.unique(label).tolist()
+    return np.bincount(label.ravel(), minlength=ignore_label(num_classes) + 1)
 
 
 def attempt(

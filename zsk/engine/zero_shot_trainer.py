@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.looks.true_scale import feature_strides
 from zsk.protocol import INDUCTIVE
 from zsk.settings.key_checks import check_training_size
+
+MOSTLY_UNLABELLED = 0.6  # between COCO-Stuff without unseen classes and VOC without background
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,23 @@ def warn_of_leaked_layout(cfg: CfgNode) -> None:
         "classes, so that DATASETS.TRAIN has to be a data set of a split file whose labels are "
         "those without _seen"
     )
+
+
+def warn_of_unlabelled(cfg: CfgNode, shares: Mapping[str, float]) -> None:
+    """Warn of masks that nothing keeps off an unlabelled background.
+
+    Args:
+        shares: training set → share of its pixels without a label.
+    """
+    if cfg.MODEL.META_ARCHITECTURE != "ZSKNet" or not cfg.MODEL.CRITERION.IGNORE_AWARE:
+        return
+    for name, share in shares.items():
+        if share > MOSTLY_UNLABELLED:
+            logger.warning(
+                f"about {share:.0%} of the pixels of {name} have no label and take no part in the "
+                "losses of masks, which may grow over them: if they are background, set "
+                "MODEL.CRITERION.IGNORE_AWARE False"
+            )
 
 
 def warn_of_phases(cfg: CfgNode) -> None:
