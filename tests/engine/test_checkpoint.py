@@ -130,7 +130,7 @@ def test_a_file_that_does_not_start_a_training(tmp_path) -> None:
     (tmp_path / "a.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(UserError, match="MODEL.WEIGHTS .*a.pkl .* os.system, which could run code"):
         initial_weights(make_model(), str(tmp_path / "a.pkl"))
-    with pytest.raises(UserError, match="MODEL.WEIGHTS .*none.pth cannot be loaded"):
+    with pytest.raises(UserError, match="MODEL.WEIGHTS .*none.pth does not exist"):
         initial_weights(make_model(), str(tmp_path / "none.pth"))
     torch.save({"model": {}}, tmp_path / "a.pth")
     with pytest.raises(UserError, match="a.pth is of another model: 0 of the 265"):

@@ -46,11 +46,11 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     state = weights_in(content, path)
     _check_fit(model, state, path)
     model.load_state_dict(state, strict=False)
-    if learned_keys(model):
+    learned = len(learned_keys(model))
+    if learned:
         others = len(state.keys() - model.state_dict().keys())
         unread = f"; {others} others in it are not read" if others else ""
-        learned = f"all {len(learned_keys(model))} tensors that the model learns"
-        logger.info(f"weights file {path}: {learned}{unread}")
+        logger.info(f"weights file {path}: all {learned} tensors that the model learns{unread}")
     return noted_settings(content.get("trainer"))
 
 
@@ -75,37 +75,31 @@ def weights_in(content: Any, path: str) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and key in content:
             content = content[key]
             break
-    if isinstance(content, Mapping):
-        content = {
-            key: _as_tensor(value) if isinstance(value, np.ndarray) else value
+    try:
+        weights = {
+            key: torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
             for key, value in content.items()
             # notes: beside Caffe2's arrays, and of a training in a safetensors file
             if not isinstance(value, str | bytes) and key != "trainer"
         }
-        if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
-            return content
+        if all(isinstance(k, str) and isinstance(v, Tensor) for k, v in weights.items()):
+            return weights
+    except (AttributeError, TypeError, ValueError):
+        pass  # no dictionary, or arrays of what torch lacks: texts, long doubles
     raise UserError(f"weights file {path} holds no model weights")
 
 
-def _as_tensor(array: np.ndarray) -> Any:
-    """A tensor, or the array itself where torch has no such numbers (texts, long doubles)."""
-    try:
-        return torch.from_numpy(np.array(array))
-    except (TypeError, ValueError):
-        return array
-
-
 def _check_fit(model: nn.Module, state: Mapping[str, Tensor], path: str) -> None:
-    wanted = model.state_dict()
+    wanted, learned = model.state_dict(), learned_keys(model)
     for key, value in state.items():
         if key in wanted and value.shape != wanted[key].shape:
             raise UserError(
                 f"weights file {path} is of another model: {key} has shape {tuple(value.shape)}, "
                 f"the configuration's model {tuple(wanted[key].shape)}"
             )
-    if not state.keys() & wanted.keys() and not learned_keys(model):
+    if not state.keys() & wanted.keys() and not learned:
         logger.warning(f"weights file {path} is not read: this model learns nothing")
-    missing = [key for key in wanted if key in learned_keys(model) and key not in state]
+    missing = [key for key in wanted if key in learned and key not in state]
     if missing:
         raise UserError(
             f"weights file {path} lacks {len(missing)} of the model's {len(wanted)} tensors, "
@@ -121,8 +115,8 @@ def learned_keys(model: nn.Module) -> set[str]:
 def frozen_backbone_keys(model: nn.Module) -> set[str]:
     """State-dict keys of a backbone in which nothing is trained, and which has its own weights."""
     backbone = getattr(model, "backbone", None)
-    if not isinstance(backbone, Backbone) or any(p.requires_grad for p in backbone.parameters()):
+    if not isinstance(backbone, Backbone) or not getattr(backbone, "has_own_weights", False):
         return set()
-    if not getattr(backbone, "has_own_weights", False):
+    if any(parameter.requires_grad for parameter in backbone.parameters()):
         return set()
     return {f"backbone.{key}" for key in backbone.state_dict()}

@@ -28,8 +28,7 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> dict
             that have to be loaded (MODEL.WEIGHTS_MIN_SHARE). 0: anything is accepted.
 
     Returns:
-        the settings that the file notes of its training, {} in processes that another one hands the
-        weights to.
+        the settings that the file notes of its training.
 
     Raises:
         UserError: the file is missing, cannot be fetched or read, or is of another model.
@@ -37,9 +36,14 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> dict
     if not path:
         return {}
     path = local_file(path)
-    loader = _InitialWeights(model)
+    checkpointer = DetectionCheckpointer(model)
+    model = checkpointer.model  # of several processes: what they share
     try:
-        loader.load(path)
+        file = checkpointer.path_manager.get_local_path(path)  # fetches an address
+        content = read_file(file, "MODEL.WEIGHTS")
+        weights = _matched(content, file, model)
+        # which takes out of `weights` what does not fit, and the prefix of distributed models
+        incompatible = checkpointer._load_model({"model": weights})
     except UserError:
         raise
     except Exception as error:  # iopath, requests and fvcore have their own kinds
@@ -47,57 +51,36 @@ def initial_weights(model: nn.Module, path: str, min_share: float = 0.5) -> dict
             f"MODEL.WEIGHTS {path} cannot be loaded ({one_line(error)}): give a local file, or '' "
             "to start from random weights"
         ) from error
-    if loader.file_parts is not None:  # else another process has the file and passes it on
-        _check_share(loader, path, min_share)
-    return loader.noted
+    checkpointer._log_incompatible_keys(incompatible)
+    misfits = [key for key, *_ in incompatible.incorrect_shapes]
+    given = {name.partition(".")[0] for name in [*weights, *misfits]}
+    _check_share(model, set(weights), given, path, min_share)
+    return noted_settings(content.get("trainer"))
 
 
-class _InitialWeights(DetectionCheckpointer):
-    """Reads files without executing them, and remembers what was loaded."""
-
-    model: nn.Module
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model)
-        self.loaded: set[str] = set()
-        self.file_parts: set[str] | None = None
-        self.noted: dict[str, Any] = {}
-
-    def _load_file(self, filename: str) -> dict[str, Any]:
-        content = read_file(filename, "MODEL.WEIGHTS")
-        weights = weights_in(content, filename)
-        self.noted = noted_settings(content.get("trainer"))
-        if "model" in content:
-            return {**content, "model": weights}
-        suffix = os.path.splitext(filename)[1].lower()
-        if suffix in (".pkl", ".pyth"):  # of Caffe2 and of pycls, as in Detectron2
-            weights = {k: v for k, v in weights.items() if not k.endswith("_momentum")}
-            author = "Caffe2" if suffix == ".pkl" else "pycls"
-            return {"model": weights, "__author__": author, "matching_heuristics": True}
-        return {"model": weights}
-
-    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        wanted, weights = self.model.state_dict(), checkpoint["model"]
-        if checkpoint.pop("matching_heuristics", False):
-            caffe2 = checkpoint.get("__author__") == "Caffe2"
-            weights = align_and_update_state_dicts(wanted, weights, c2_conversion=caffe2)
-        # which takes out of `weights` what does not fit, and the prefix of distributed models
-        incompatible = super()._load_model({**checkpoint, "model": weights})
-        self.loaded = weights.keys() & wanted.keys()
-        misfits = [key for key, *_ in incompatible.incorrect_shapes]
-        self.file_parts = {name.partition(".")[0] for name in [*weights, *misfits]}
-        return incompatible
+def _matched(content: Any, file: str, model: nn.Module) -> dict[str, Any]:
+    """The weights of a file, under the model's names where Detectron2 would match them."""
+    weights, suffix = weights_in(content, file), os.path.splitext(file)[1].lower()
+    caffe2 = content.get("__author__") == "Caffe2"
+    if "model" not in content and suffix in (".pkl", ".pyth"):  # of Caffe2 and of pycls
+        weights = {k: v for k, v in weights.items() if not k.endswith("_momentum")}
+        caffe2 = suffix == ".pkl"
+    elif not content.get("matching_heuristics"):
+        return weights
+    return align_and_update_state_dicts(model.state_dict(), weights, c2_conversion=caffe2)
 
 
-def _check_share(loader: _InitialWeights, path: str, min_share: float) -> None:
-    given = loader.file_parts or set()
+def _check_share(
+    model: nn.Module, fitting: set[str], given: set[str], path: str, min_share: float
+) -> None:
+    """`given`: the parts of a model that the file has weights of."""
     # a frozen backbone has its own source
-    elsewhere = set() if "backbone" in given else frozen_backbone_keys(loader.model)
+    elsewhere = set() if "backbone" in given else frozen_backbone_keys(model)
     # batch norms' counters change nothing, and files of other sources lack them
-    names = [n for n in loader.model.state_dict() if not n.endswith("num_batches_tracked")]
+    names = [n for n in model.state_dict() if not n.endswith("num_batches_tracked")]
     names = [name for name in names if name not in elsewhere]
     total = Counter(name.partition(".")[0] for name in names)
-    loaded = Counter(name.partition(".")[0] for name in names if name in loader.loaded)
+    loaded = Counter(name.partition(".")[0] for name in names if name in fitting)
     shares = ", ".join(f"{part} {loaded[part]} of {total[part]}" for part in total)
     counts = f"{loaded.total()} of {total.total()} tensors"
     logger.info(f"MODEL.WEIGHTS {path}: loaded {counts} ({shares})")
@@ -109,6 +92,6 @@ def _check_share(loader: _InitialWeights, path: str, min_share: float) -> None:
                 f"tensors of {part} fit ({shares}); give other weights, '' for random ones, or a "
                 f"MODEL.WEIGHTS_MIN_SHARE under {min_share}"
             )
-    left = [n for n in names if n.partition(".")[0] in needed and n not in loader.loaded]
+    left = [n for n in names if n.partition(".")[0] in needed and n not in fitting]
     if left:
         logger.warning(f"{len(left)} tensors of these parts stay random, {left[0]} among them")
