@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,6 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from zsk.engine.checkpoint import noted_settings
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.safe_load import one_line, read_file
@@ -22,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"  # Detectron2's file with the name of the last checkpoint
 CHECKPOINTS = "model_*.pth"
-MOMENTS = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": set()}  # of each parameter
 
 
 class Checkpoint(NamedTuple):
@@ -38,11 +35,6 @@ class Checkpoint(NamedTuple):
     def iteration(self) -> int:
         """The last one that was trained, counted from 0."""
         return int(self.content["iteration"])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Those of the training (`zsk.engine.settings.training_settings`), as far as noted."""
-        return noted_settings(self.content["trainer"])
 
 
 class TrainingCheckpointer(DetectionCheckpointer):
@@ -103,23 +95,21 @@ def checkpoint_to_resume(folder: str) -> Checkpoint | None:
         UserError: the last checkpoint is damaged or holds no training, naming the newest whole one
             beside it; or no checkpoint is whole.
     """
-    pointer = Path(folder, POINTER)
+    pointer, name, fault = Path(folder, POINTER), "", "is missing"
     if pointer.is_file():
         name = pointer.read_text(errors="replace").strip()
-        if name and Path(folder, name).is_file():
-            return _last(str(Path(folder, name)))
-        fault = f"{pointer} names no checkpoint (it holds {name[:80]!r})"
-    elif not glob.glob(CHECKPOINTS, root_dir=folder):
+        fault = f"names no checkpoint (it holds {name[:80]!r})"
+    elif not list(Path(folder).glob(CHECKPOINTS)):
         return None
-    else:
-        fault = f"{pointer} is missing"
+    if name and Path(folder, name).is_file():
+        return _last(Path(folder, name))
     newest = _newest_whole(folder)
     if newest is None:
         raise UserError(
-            f"{fault}, and no checkpoint in {folder} is whole: start again without --resume, with "
-            "another OUTPUT_DIR"
+            f"{pointer} {fault}, and no checkpoint in {folder} is whole: start again without "
+            "--resume, with another OUTPUT_DIR"
         )
-    logger.warning(f"{fault}: resuming from the newest whole checkpoint, {newest}")
+    logger.warning(f"{pointer} {fault}: resuming from the newest whole checkpoint, {newest}")
     if comm.is_main_process():
         _point_to(folder, Path(newest.path).name)
     return newest
@@ -130,23 +120,23 @@ def _point_to(folder: str, name: str) -> None:
         unfinished.write_text(name)
 
 
-def _last(path: str) -> Checkpoint:
+def _last(path: Path) -> Checkpoint:
     try:
         return _read(path)
     except UserError as error:
-        newest = _newest_whole(str(Path(path).parent))
+        newest = _newest_whole(path.parent)
         advice = "no other checkpoint is whole, so start again with another OUTPUT_DIR"
         if newest is not None:
             advice = f"delete it to resume from {newest}, the newest whole checkpoint"
         raise UserError(f"{error}; {advice}") from error
 
 
-def _newest_whole(folder: str) -> Checkpoint | None:
+def _newest_whole(folder: str | Path) -> Checkpoint | None:
     """The whole checkpoint that is furthest on."""
     newest = None
-    for name in sorted(glob.glob(CHECKPOINTS, root_dir=folder), reverse=True):
+    for path in sorted(Path(folder).glob(CHECKPOINTS), reverse=True):
         try:
-            found = _read(str(Path(folder, name)))
+            found = _read(path)
         except UserError:
             continue
         if newest is None or found.iteration > newest.iteration:
@@ -154,40 +144,36 @@ def _newest_whole(folder: str) -> Checkpoint | None:
     return newest
 
 
-def _read(path: str) -> Checkpoint:
-    """A whole checkpoint. Raises UserError."""
-    content, fault = read_file(path, "checkpoint"), ""
+def _read(path: Path) -> Checkpoint:
+    content = read_file(path, "checkpoint")
     try:
         optimizer = content["trainer"]["_trainer"]["optimizer"]
-        numbers = content["iteration"], content["trainer"]["iteration"]
         parts = content["model"], optimizer["state"], *optimizer["param_groups"]
-        if not all(isinstance(number, int) for number in numbers):
-            fault = "its iteration is no number"
-        elif not all(isinstance(part, Mapping) for part in parts):
-            fault = "its parts are no dictionaries"
-    except (KeyError, TypeError) as error:
-        fault = f"it lacks {one_line(error)}"
-    if fault:
-        raise UserError(f"checkpoint {path} holds no training: {fault}")
-    return Checkpoint(path, content)
+        whole = all(isinstance(part, Mapping) for part in parts)
+        whole &= isinstance(content["iteration"], int)
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(f"checkpoint {path} holds no training that could go on")
+    return Checkpoint(str(path), content)
 
 
 def _check_model(model: nn.Module, saved: Mapping[str, Any]) -> None:
     """Raise a ValueError with the first tensor that only one side has, or in another shape."""
-    wanted = model.state_dict()
-    for key in [*wanted, *saved]:
-        here, there = _shape(wanted.get(key)), _shape(saved.get(key))
-        if here != there:
-            raise ValueError(f"{key} is {there} there and {here} here")
+    here, there = (
+        {key: tuple(value.shape) for key, value in state.items()}
+        for state in (model.state_dict(), saved)
+    )
+    for key in [*here, *there]:
+        if here.get(key) != there.get(key):
+            sizes = there.get(key, "absent"), here.get(key, "absent")
+            raise ValueError(f"{key} is {sizes[0]} there and {sizes[1]} here")
 
 
 def _check_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]
 ) -> None:
-    """Raise a ValueError for a state that is of another optimizer or of other parameters.
-
-    A fused optimizer reads and writes past the end of a state that is too short.
-    """
+    """Raise a ValueError for a state of another optimizer, or of other parameters."""
     there, here = saved["param_groups"], optimizer.param_groups
     kinds = ["AdamW" if "betas" in groups[0] else "SGD" for groups in (there, here)]
     if kinds[0] != kinds[1]:
@@ -196,19 +182,14 @@ def _check_optimizer(
     if sizes[0] != sizes[1]:
         counts = [f"{sum(size)} parameters in {len(size)} groups" for size in sizes]
         raise ValueError(f"the optimizer has {counts[0]} there and {counts[1]} here")
+    # a fused optimizer reads and writes past the end of a state that is too short
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     numbers = [number for group in there for number in group["params"]]
     for number, parameter in zip(numbers, (p for group in here for p in group["params"])):
-        state, name = saved["state"].get(number, {}), names.get(id(parameter))
-        for key in sorted(state.keys() | (MOMENTS[kinds[0]] if state else set())):
-            found, wanted = _shape(state.get(key)), _shape(parameter)
-            if key == "step":
-                wanted = "()"
-            if found != wanted and not (kinds[0] == "SGD" and found == "absent"):
-                raise ValueError(f"the optimizer's {key} of {name} is {found} and not {wanted}")
-
-
-def _shape(value: Any) -> str:
-    if value is None:
-        return "absent"
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else "no tensor"
+        for key, moment in saved["state"].get(number, {}).items():
+            wanted = () if key == "step" else parameter.shape
+            if isinstance(moment, Tensor) and moment.shape != wanted:
+                name, found = names.get(id(parameter)), tuple(moment.shape)
+                raise ValueError(
+                    f"the optimizer's {key} of {name} is {found} and not {tuple(wanted)}"
+                )

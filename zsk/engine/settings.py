@@ -10,6 +10,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from zsk.engine.checkpoint import noted_settings
 from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_space
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
@@ -101,5 +102,5 @@ def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 def drawn_seed(checkpoint: Checkpoint | None) -> int:
     """The seed for a negative SEED: that of the training to resume, else a new one, for all."""
-    saved = checkpoint.settings if checkpoint else {}
+    saved = noted_settings(checkpoint.content["trainer"]) if checkpoint else {}
     return int(saved["SEED"]) if "SEED" in saved else comm.shared_random_seed()
