@@ -10,7 +10,7 @@ from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.initial_weights import initial_weights
-from zsk.engine.zero_shot_trainer import warn_of_leaked_layout, warn_of_unlabelled
+from zsk.engine.start_checks import warn_of_leaked_layout, warn_of_unlabelled
 from zsk.errors import UserError
 from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_weights
 

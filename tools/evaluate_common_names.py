@@ -31,7 +31,7 @@ from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import classes_of_words, get_vocabulary  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
-from zsk.engine.zero_shot_trainer import Trainer  # noqa: E402
+from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.protocol import protocol_of_weights  # noqa: E402

@@ -10,7 +10,7 @@ from tiny_head import tiny_config
 
 from zsk.baselines.per_pixel.known_classes import KnownClasses, known_classes
 from zsk.data.builtin import register_builtin
-from zsk.engine.zero_shot_trainer import check_test_names, warn_of_phases
+from zsk.engine.start_checks import check_test_names, warn_of_phases
 from zsk.errors import UserError
 
 

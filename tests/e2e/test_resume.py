@@ -166,7 +166,7 @@ def test_a_best_metric_that_cannot_be(train, tmp_path: Path, options, message: s
         train(tmp_path, *options)
 
 
-TRAINER = "zsk.engine.zero_shot_trainer.Trainer"
+TRAINER = "zsk.engine.trainer.Trainer"
 MOMENTS = (
     {  # of SIGTERM or Ctrl-C: what is called then, and the checkpoint that is there afterwards
         "iteration": (signal.SIGTERM, f"{TRAINER}.run_step", "model_0000000.pth"),

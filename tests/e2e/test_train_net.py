@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zsk.engine.zero_shot_trainer import Trainer
+from zsk.engine.trainer import Trainer
 
 CONFIG = "configs/voc-11k-15/zsk_R101_bs8_40k.yaml"
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"

@@ -24,7 +24,8 @@ from zsk.engine.settings import (
     drawn_seed,
     refuse_to_replace,
 )
-from zsk.engine.zero_shot_trainer import Trainer, warn_of_unlabelled
+from zsk.engine.start_checks import warn_of_unlabelled
+from zsk.engine.trainer import Trainer
 from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name

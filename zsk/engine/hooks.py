@@ -29,11 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 def telling_hooks(data_loader: Iterable[Any]) -> list[HookBase]:
-    """The two hooks below, as far as they suit the loader of the training."""
-    found: list[HookBase] = [TellZeroLoss()]
-    if isinstance(data_loader, SkippedFiles):
-        found.append(TellSkippedFiles(data_loader))
-    return found
+    """They tell of a loss of 0 and, at the end, of training images that could not be read."""
+
+    def tell_skipped(_: Any) -> None:
+        if isinstance(data_loader, SkippedFiles):
+            logger.info(data_loader.summary())
+            for reason in data_loader.files.values():
+                logger.info(f"skipped: {reason}")
+
+    return [TellZeroLoss(), hooks.CallbackHook(after_train=tell_skipped)]
 
 
 class TellZeroLoss(HookBase):
@@ -51,18 +55,6 @@ class TellZeroLoss(HookBase):
                 "pixel of a seen class; zsk check counts the classes, and "
                 "label_values in the split file says which value is which class"
             )
-
-
-class TellSkippedFiles(HookBase):
-    """At the end, says how many training images could not be read."""
-
-    def __init__(self, skipped: SkippedFiles) -> None:
-        self.skipped = skipped
-
-    def after_train(self) -> None:
-        logger.info(self.skipped.summary())
-        for reason in self.skipped.files.values():
-            logger.info(f"skipped: {reason}")
 
 
 class EvaluationHook(hooks.EvalHook):

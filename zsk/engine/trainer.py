@@ -1,6 +1,6 @@
-"""Detectron2's trainer with an exact resume, a checkpoint on SIGTERM and Ctrl-C, and the best one.
+"""The trainer of `zsk train`: Detectron2's with this project's optimizer, loaders and evaluators.
 
-Subclasses say how model, optimizer, scheduler, loaders and evaluators are built.
+It resumes exactly, writes a checkpoint on SIGTERM and Ctrl-C, and keeps the best one.
 """
 
 from __future__ import annotations
@@ -12,38 +12,66 @@ from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, hooks
+from detectron2.projects.deeplab import build_lr_scheduler
 from detectron2.utils import comm
+from torch import nn
+from torch.utils.data import DataLoader
 
-from zsk.data.samples import seed_iteration
+from zsk.classification.text_classifier import warn_of_leaks
+from zsk.data.loader import build_test_loader, build_train_loader
+from zsk.data.samples import SkippedFiles, seed_iteration
+from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.distributed import lost_processes_named
-from zsk.engine.hooks import BestCheckpoint, EvaluationHook
+from zsk.engine.hooks import BestCheckpoint, EvaluationHook, telling_hooks
 from zsk.engine.network_settings import towers
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
+from zsk.engine.self_training import SelfTraining, build_self_training
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
-from zsk.engine.solver import restore_moments, set_iteration
-from zsk.protocol import PROTOCOL, loosest, noted_protocol
+from zsk.engine.solver import build_optimizer, restore_moments, set_iteration
+from zsk.engine.start_checks import check_start
+from zsk.errors import UserError
+from zsk.evaluation.build import build_evaluators
+from zsk.looks.test_time_augmentation import with_test_time_augmentation
+from zsk.protocol import INDUCTIVE, PROTOCOL, loosest, noted_protocol
 
 logger = logging.getLogger(__name__)
 
 
-class ResumableTrainer(DefaultTrainer):
+class Trainer(DefaultTrainer):
     """A run that is stopped and resumed ends with the weights of one that is not (on the CPU).
 
     All random draws of an iteration depend on cfg.SEED (0 or more), its number and the process;
     those of the images on SEED and the number of the image. So no random state is saved.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
-        self.trained = self.saved = -1  # the last iteration in the weights, and in a checkpoint
+    build_optimizer = staticmethod(build_optimizer)
+    build_lr_scheduler = staticmethod(build_lr_scheduler)
+    build_test_loader = staticmethod(build_test_loader)
+
+    def __init__(self, cfg: CfgNode, start_iter: int = 0) -> None:
+        self.first_iter = start_iter  # read by build_train_loader, which the base class calls
+        self.trained = -1  # the last iteration in the weights
         self.signals = StopSignals()
         self.writers: list[Any] = []  # of the main process
         super().__init__(cfg)
-        model = getattr(self._trainer.model, "module", self._trainer.model)  # of several processes
-        self.settings = {
-            **training_settings(self.cfg, comm.get_world_size()),
-            **towers(model),
-        }
+        model: Any = getattr(self.model, "module", self.model)  # of several processes
+        self.settings = {**training_settings(self.cfg, comm.get_world_size()), **towers(model)}
+        if self.self_training is not None:
+            self.settings["teacher"] = self.self_training.fingerprint()
+            self.note_of_start(self.self_training.notes)
+        check_start(cfg, model)
+        batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
+        logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
+        trained = [p.numel() for p in model.parameters() if p.requires_grad]
+        logger.info(f"{sum(trained):,} trained parameters")
+
+    def build_train_loader(self, cfg: CfgNode) -> DataLoader | SkippedFiles | SelfTraining:
+        self.images = build_train_loader(cfg, start_iter=self.first_iter)
+        self.self_training = (
+            build_self_training(cfg, self.images) if cfg.SELF_TRAINING.ENABLED else None
+        )
+        return self.self_training or self.images
 
     def build_writers(self) -> list[Any]:
         self.writers = super().build_writers()
@@ -61,7 +89,7 @@ class ResumableTrainer(DefaultTrainer):
         at = next(i for i, hook in enumerate(found) if isinstance(hook, hooks.EvalHook))
         evaluation = EvaluationHook(self.cfg, self._evaluate)
         found[at : at + 1] = [hooks.CallbackHook(after_step=_stop_if_asked), evaluation]
-        return found
+        return found + telling_hooks(self.images)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on after the checkpoint. Raises a UserError where it is of another configuration."""
@@ -90,7 +118,6 @@ class ResumableTrainer(DefaultTrainer):
             try:
                 return super().train()
             except Stopped as stopped:
-                self.save_unless_saved()
                 logger.warning(
                     f"stopped by {stopped.signal_name} after iteration {self.trained}: --resume "
                     f"goes on from the checkpoint {self.checkpointer.get_checkpoint_file()}"
@@ -102,50 +129,60 @@ class ResumableTrainer(DefaultTrainer):
         seed_iteration(self.cfg.SEED, self.iter, comm.get_rank())
 
     def run_step(self) -> None:
-        with lost_processes_named():
-            super().run_step()
+        # Detectron2 frees the gradients after the forward pass, which takes more memory
+        self._trainer.optimizer.zero_grad()
+        try:
+            with lost_processes_named():
+                super().run_step()
+        except FloatingPointError as error:
+            raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
 
     def after_step(self) -> None:
         self.trained = self.iter
         with lost_processes_named():
             super().after_step()
 
-    def save_unless_saved(self) -> None:
+    def save_before_stop(self) -> None:
         """Write a checkpoint, if the periodic ones have none of the last iteration."""
         done = self.trained + 1
-        if done % self.cfg.SOLVER.CHECKPOINT_PERIOD == 0 or done >= self.max_iter:
-            self.saved = self.trained
-        if self.saved != self.trained:
+        if done % self.cfg.SOLVER.CHECKPOINT_PERIOD and done < self.max_iter:
             self.checkpointer.save(f"model_{self.trained:07d}", iteration=self.trained)
-            self.saved = self.trained
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None, *, protocol: str = INDUCTIVE
+    ) -> Any:
+        """Evaluate on DATASETS.TEST; `protocol` is that of the weights."""
+        for name in cfg.DATASETS.TEST:
+            warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
+        model = with_test_time_augmentation(cfg, model)
+        if evaluators is None:
+            evaluators = [build_evaluators(cfg, name, protocol) for name in cfg.DATASETS.TEST]
+        return super().test(cfg, model, evaluators)
 
     def _evaluate(self) -> Any:
         try:
             with self.signals.at_once():
-                self._last_eval_results = self.test(
-                    self.cfg, self.model, protocol=self.settings[PROTOCOL]
-                )
+                results = self.test(self.cfg, self.model, protocol=self.settings[PROTOCOL])
         except Stopped:
+            self.save_before_stop()
             logger.warning(
                 f"the evaluation after iteration {self.trained} is left: --resume begins with it"
             )
             raise
         if self.best is not None and comm.is_main_process():
-            self.best.update(self._last_eval_results, self.trained)
-        return self._last_eval_results
+            self.best.update(results, self.trained)
+        return results
 
     def state_dict(self) -> dict[str, Any]:
-        state = {
-            # Detectron2 0.6 leaves it out: Adam's moments
-            "_trainer": self._trainer.state_dict(),
-            "settings": self.settings,
-        }
-        return {**super().state_dict(), **state, "iteration": self.trained}
+        inner = self._trainer.state_dict()  # Detectron2 0.6 leaves it out: Adam's moments
+        ours = {"_trainer": inner, "settings": self.settings, "iteration": self.trained}
+        return {**super().state_dict(), **ours}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Iteration, moments and the scaler of AMP; rates and schedule are those of cfg."""
         inner = state_dict["_trainer"]
-        self.iter = self.trained = self.saved = state_dict["iteration"]
+        self.iter = self.trained = state_dict["iteration"]
         restore_moments(self.optimizer, inner["optimizer"])
         if "grad_scaler" in inner and hasattr(self._trainer, "grad_scaler"):
             self._trainer.grad_scaler.load_state_dict(inner["grad_scaler"])
@@ -158,10 +195,10 @@ class ResumableTrainer(DefaultTrainer):
             logger.warning(f"resumed with settings other than the checkpoint's: {changed}")
 
 
-def _stop_if_asked(trainer: ResumableTrainer) -> None:
+def _stop_if_asked(trainer: Trainer) -> None:
     """All processes stop after the same iteration, when the checkpoint is written."""
     signals = [number for number in comm.all_gather(trainer.signals.number) if number is not None]
     if signals:
-        trainer.save_unless_saved()
+        trainer.save_before_stop()
         comm.synchronize()
         raise Stopped(signals[0])
