@@ -1,24 +1,18 @@
 """AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
 
-import functools
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver.build import get_default_optimizer_params
 from torch import nn
+from torch.optim import Optimizer
 
-from zsk.engine.joint_optimizer import JointOptimizer
 from zsk.errors import UserError
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "ADAM": torch.optim.Adam,  # of `adam_parts` alone: SOLVER.OPTIMIZER is one of the others
-    "ADAMW": torch.optim.AdamW,
-    "SGD": torch.optim.SGD,
-}
 # parameters that act as embeddings: weight decay would pull them to 0
 EMBEDDINGS = ("init_kernels", "no_object", "query_embed")
 
@@ -66,7 +60,7 @@ def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, dic
                 }
 
 
-def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     """SOLVER.OPTIMIZER over `parameter_groups`, clipped as SOLVER.CLIP_GRADIENTS says.
 
     The clipping comes before each step, where AMP's scaler has unscaled the gradients already.
@@ -84,25 +78,23 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         raise UserError("SOLVER.NESTEROV needs a SOLVER.MOMENTUM over 0")
     in_phases = any(getattr(module, "adam_parts", ()) for module in model.children())
     # one kernel for all parameters is faster, but SGD's needs all of them from the first step on
-    settings: dict[str, dict[str, Any]] = {
-        "ADAM": {"fused": True},
-        "ADAMW": {"fused": True},
-        "SGD": {
-            "fused": None if in_phases else True,
-            "momentum": cfg.SOLVER.MOMENTUM,
-            "nesterov": cfg.SOLVER.NESTEROV,
-        },
+    kinds: dict[str, Callable[..., Optimizer]] = {
+        "ADAM": partial(torch.optim.Adam, fused=True),  # of `adam_parts` alone
+        "ADAMW": partial(torch.optim.AdamW, fused=True),
+        "SGD": partial(
+            torch.optim.SGD,
+            fused=None if in_phases else True,
+            momentum=cfg.SOLVER.MOMENTUM,
+            nesterov=cfg.SOLVER.NESTEROV,
+        ),
     }
-    optimizers = [
-        OPTIMIZERS[kind](found, lr=cfg.SOLVER.BASE_LR, **settings[kind])
-        for kind, found in groups.items()
-    ]
+    optimizers = [kinds[kind](found, lr=cfg.SOLVER.BASE_LR) for kind, found in groups.items()]
     optimizer = optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
     limit = cfg.SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM
     if cfg.SOLVER.CLIP_GRADIENTS.ENABLED and limit > 0:
         # a fused step would unscale the gradients itself, after the clipping
         setattr(optimizer, "_step_supports_amp_scaling", False)
-        optimizer.register_step_pre_hook(functools.partial(_clip, limit))
+        optimizer.register_step_pre_hook(partial(_clip, limit))
     else:
         logging.getLogger(__name__).info("gradients are not clipped")
     if in_phases:
@@ -110,22 +102,48 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _leave_unused(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """A parameter whose gradient is exactly 0 has no part in this step: no decay, no momentum.
+class JointOptimizer(Optimizer):
+    """Steps, rates and moments of its parts, whose groups are its own."""
 
-    Systems that learn in phases keep all parameters in the graph, for several processes.
-    """
-    for parameter in itertools.chain(*(group["params"] for group in optimizer.param_groups)):
+    def __init__(self, parts: Sequence[Optimizer]) -> None:
+        self.parts = list(parts)
+        super().__init__([group for part in parts for group in part.param_groups], {})
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        for part in self.parts:
+            self.state.update(part.state)
+        return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        groups = iter(self.param_groups)  # new ones
+        for part in self.parts:
+            part.param_groups = [next(groups) for _ in part.param_groups]
+            own = {p for group in part.param_groups for p in group["params"]}
+            part.state.update({p: state for p, state in self.state.items() if p in own})
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _leave_unused(optimizer: Optimizer, *_: Any) -> None:
+    # systems that learn in phases keep all parameters in the graph, for several processes: one
+    # whose gradient is exactly 0 has no part in this step, not even decay or momentum
+    for parameter in _parameters(optimizer):
         if parameter.grad is not None and not parameter.grad.any():
             parameter.grad = None
 
 
-def _clip(limit: float, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    parameters = itertools.chain(*(group["params"] for group in optimizer.param_groups))
-    torch.nn.utils.clip_grad_norm_(parameters, limit)
+def _clip(limit: float, optimizer: Optimizer, *_: Any) -> None:
+    nn.utils.clip_grad_norm_(_parameters(optimizer), limit)
 
 
-def restore_moments(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+def restore_moments(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     """Take over what a saved optimizer has gathered; rates and decays stay those given now."""
     optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
 
