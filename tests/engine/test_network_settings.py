@@ -15,10 +15,9 @@ from zsk.engine.network_settings import (
     NETWORK_KEYS,
     check_network_settings,
     encoder_of,
-    network_settings,
     text_space,
 )
-from zsk.engine.settings import changes
+from zsk.engine.settings import changes, training_settings
 from zsk.errors import UserError
 from zsk.safe_load import save_file
 
@@ -43,12 +42,13 @@ def check(tmp_path, caplog, trained, opts):
     model, path = nn.Linear(1, 1), str(tmp_path / "model.pth")
     torch.save({"model": model.state_dict(), **trained}, path)
     with caplog.at_level(logging.WARNING):
-        check_network_settings(configured(*opts, "MODEL.WEIGHTS", path), load_weights(model, path))
+        noted = load_weights(model, path)
+        check_network_settings(configured(*opts, "MODEL.WEIGHTS", path), noted, model)
     return [record.message for record in caplog.records]
 
 
 def notes(*opts):
-    return {"trainer": {"settings": network_settings(configured(*opts))}}
+    return {"trainer": {"settings": training_settings(configured(*opts), 1)}}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_weights_of_another_text_space_are_refused(tmp_path, caplog):
     """Labels would be wrong; the image tower may be another, which the texts do not show."""
     path = str(tmp_path / "model.safetensors")
     own, other = model_with_texts([0.8, 0.6]), model_with_texts([0.6, 0.8])
-    noted = {**network_settings(configured()), **text_space(encoder_of(own))}
+    noted = {**training_settings(configured(), 1), **text_space(encoder_of(own))}
     save_file(path, {"model": own.state_dict(), "trainer": {"settings": noted}})
 
     def evaluate(model, *opts):
@@ -127,7 +127,7 @@ def test_weights_of_another_text_space_are_refused(tmp_path, caplog):
 
 
 def test_the_notes_are_of_plain_types(tmp_path):
-    settings = network_settings(configured())
+    settings = training_settings(configured(), 1)
     torch.save(settings, tmp_path / "notes.pth")
     assert torch.load(tmp_path / "notes.pth", weights_only=True) == settings
     assert set(NETWORK_KEYS) < set(settings)

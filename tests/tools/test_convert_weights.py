@@ -90,7 +90,7 @@ def converted_model(source, target, *options, opts=()):
     convert_program.main([str(source), str(target), *map(str, options)])
     cfg = load_config(str(target.with_suffix(".yaml")), opts)
     model = build_model(cfg).eval()
-    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS))
+    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
     return model, default_vocabulary(cfg)
 
 

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
-from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.load import default_vocabulary
 from zsk.settings.key_checks import all_keys
@@ -33,18 +32,9 @@ MODEL.KERNELS.MASK_UPDATE MODEL.KERNELS.INIT MODEL.KERNELS.INIT_BIAS MODEL.KERNE
 MODEL.KERNELS.CLUSTER_FEATURES MODEL.KERNELS.CLUSTER_LOGIT MODEL.MASK_FORMER.NUM_HEADS
 """.split()
 CLASSES = "classes"  # a linear classifier's columns have no names of their own
-TEXT_SPACE = (
-    "text_space"  # `VisionLanguageEncoder.probe` of the text tower that a head learned to match
-)
+TEXT_SPACE = "text_space"  # `VisionLanguageEncoder.probe` of the texts that a head learned to match
 SAME_SPACE = 0.999  # cosine; half precision and the rounding of the note cost 1e-5
 IMAGE_TOWER = "image_tower"  # the encoder's fingerprint, where its image tower is the backbone
-
-
-def network_settings(cfg: CfgNode) -> dict[str, Any]:
-    """What a checkpoint notes: the values of NETWORK_KEYS and the classes, all of plain types."""
-    classes = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
-    values = all_keys(cfg)
-    return {CLASSES: classes, **{key: values[key] for key in NETWORK_KEYS}}
 
 
 def encoder_of(model: nn.Module) -> VisionLanguageEncoder | None:
@@ -83,9 +73,7 @@ def same_text_space(one: Any, other: Any) -> bool:
     return bool(F.cosine_similarity(one, other, dim=0) >= SAME_SPACE)
 
 
-def check_network_settings(
-    cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module | None = None
-) -> None:
+def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
     """Compare configuration and model with the notes `trained` of the checkpoint MODEL.WEIGHTS.
 
     Each setting that differs is logged as a warning. One without a note is not compared.
@@ -96,8 +84,7 @@ def check_network_settings(
             training, so that all its names would be wrong; or the same of CLIP's image tower as
             the backbone.
     """
-    if model is not None:
-        _check_towers(cfg, trained, model)
+    _check_towers(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
     for key in NETWORK_KEYS:
         if key in trained and trained[key] != values[key]:
@@ -119,20 +106,19 @@ def check_network_settings(
 
 
 def _check_towers(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:
-    name, backbone = cfg.MODEL.CLIP.NAME, getattr(model, "backbone", None)
+    file, name = cfg.MODEL.WEIGHTS, cfg.MODEL.CLIP.NAME
+    here = towers(model) if {TEXT_SPACE, IMAGE_TOWER} & trained.keys() else {}
+    both = here.keys() & trained.keys()
     reads_head = cfg.MODEL.ENSEMBLE.MODE != "clip" and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "text"
-    noted = trained.get(TEXT_SPACE)
-    here = text_space(encoder_of(model)) if noted and reads_head else {}
-    if here and not same_text_space(noted, here[TEXT_SPACE]):
+    same_texts = TEXT_SPACE not in both or same_text_space(trained[TEXT_SPACE], here[TEXT_SPACE])
+    if reads_head and not same_texts:
         raise UserError(
-            f"weights file {cfg.MODEL.WEIGHTS} was trained with another text encoder than "
-            f"MODEL.CLIP.NAME {name}: give the CLIP of its training (one of which "
-            "only the image tower was trained on will do), or MODEL.ENSEMBLE.MODE clip, which "
-            "leaves the head's names out"
+            f"weights file {file} was trained with another text encoder than MODEL.CLIP.NAME "
+            f"{name}: give the CLIP of its training (one of which only the image tower was trained "
+            "on will do), or MODEL.ENSEMBLE.MODE clip, which leaves the head's names out"
         )
-    noted = trained.get(IMAGE_TOWER)
-    if noted and isinstance(backbone, ClipBackbone) and noted != backbone.encoder.fingerprint():
+    if IMAGE_TOWER in both and trained[IMAGE_TOWER] != here[IMAGE_TOWER]:
         raise UserError(
-            f"weights file {cfg.MODEL.WEIGHTS} was trained on another image tower than that of "
-            f"MODEL.CLIP.NAME {name}: give the CLIP of its training"
+            f"weights file {file} was trained on another image tower than that of MODEL.CLIP.NAME "
+            f"{name}: give the CLIP of its training"
         )

@@ -10,8 +10,9 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.checkpoint import noted_settings
-from zsk.engine.network_settings import TEXT_SPACE, network_settings, same_text_space
+from zsk.engine.network_settings import CLASSES, TEXT_SPACE, same_text_space
 from zsk.engine.resume import Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
@@ -83,8 +84,8 @@ def check_equal_settings(cfg: CfgNode) -> None:
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
     """Flat key → value of what decides a training, as plain values, with processes and classes."""
     kept = {k: v for k, v in all_keys(cfg).items() if not k.startswith(NOT_OF_TRAINING)}
-    protocol = {PROTOCOL: protocol_of(cfg)}
-    return {"processes": processes, **kept, **protocol, **network_settings(cfg)}
+    classes = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
+    return {"processes": processes, **kept, PROTOCOL: protocol_of(cfg), CLASSES: classes}
 
 
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
