@@ -22,8 +22,6 @@ from typing import Any, NoReturn
 from zsk.terminal import drop_broken, say
 
 USER_ERROR_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 128 + signal.SIGINT  # as a shell reports it
-TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PROGRAMS = ("datasets", "demo", "tools", "train_net.py", "zsk")  # below _ROOT
@@ -82,9 +80,9 @@ def reported_mistakes() -> Iterator[None]:
         text = str(error).rpartition(f"{type(error).__name__}: ")[2]
         _leave(f"error: {text}", USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
-        _leave(_ENDINGS[signal.SIGINT], INTERRUPTED_EXIT_CODE)
-    except Terminated:
-        _leave(_ENDINGS[signal.SIGTERM], TERMINATED_EXIT_CODE)
+        _leave(_ENDINGS[signal.SIGINT], 128 + signal.SIGINT)  # as a shell reports it
+    except Terminated as end:
+        _leave(_ENDINGS[signal.SIGTERM], end.code)
     except OSError as error:
         if error.filename is not None:
             where = os.fsdecode(error.filename)
@@ -106,8 +104,7 @@ def end_quietly() -> None:
     """
     program = getattr(sys, "argv", [""])[0]
     path = Path(program).resolve()
-    ours = path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[:1]
-    known = ours and ours[0] in _PROGRAMS
+    known = any(path.is_relative_to(_ROOT / ours) for ours in _PROGRAMS)
     # a command of the console script, "zsk train" in the processes that a training starts
     command = path.stem.partition(" ")[0] == "zsk"
     if known or command or program == "-m":  # "-m": python -m zsk.…, at its start
@@ -127,7 +124,7 @@ def _install(handlers: dict[signal.Signals, Any]) -> dict[signal.Signals, Any]:
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
-    raise Terminated(TERMINATED_EXIT_CODE)
+    raise Terminated(128 + signal.SIGTERM)
 
 
 def _end_at_once(number: int, _: FrameType | None) -> NoReturn:

@@ -25,14 +25,11 @@ from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
 _MISMATCH = r"Type mismatch \(<class '(?:.*\.)?(\w+)'> vs\. .* vs\. (.*)\) for config key: (.*)"
-PATHS = (
-    *("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.TIMM.WEIGHTS", "MODEL.CLIP.NAME"),
-    *("MODEL.CLIP.PROMPT_WEIGHTS", "MODEL.CLIP.REGION_PROMPT_WEIGHTS", "DATASETS.SPLIT_FILE"),
-)
 BESIDE_THE_FILE = (
     *("MODEL.WEIGHTS", "MODEL.CLIP.PROMPT_WEIGHTS", "MODEL.CLIP.REGION_PROMPT_WEIGHTS"),
     "DATASETS.SPLIT_FILE",
 )
+PATHS = (*BESIDE_THE_FILE, "OUTPUT_DIR", "MODEL.TIMM.WEIGHTS", "MODEL.CLIP.NAME")
 _KINDS = {
     **{"SafeConfig": "a section of keys", "str": "a text", "bool": "True or False"},
     **{"int": "a whole number", "float": "a number such as 1.0", "tuple": "a list"},
@@ -136,8 +133,8 @@ def check_options(opts: Sequence[str]) -> None:
 
 def _change(cfg: CfgNode, keys: Sequence[str], change: Callable[[str], str]) -> None:
     for key in keys:
-        section, _, name = key.rpartition(".")
-        node = reduce(getattr, section.split("."), cfg) if section else cfg
+        *sections, name = key.split(".")
+        node = reduce(getattr, sections, cfg)
         setattr(node, name, change(getattr(node, name)))
 
 

@@ -63,7 +63,7 @@ def read_file(
             start = file.read(32)
         if not start:
             raise pickle.UnpicklingError("it is empty")
-        if _holds_safetensors(path):
+        if _holds_safetensors(path, start):
             return _read_safetensors(path)
         if start.startswith(b"PK"):
             _check_records(path)
@@ -95,7 +95,7 @@ def save_file(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     flat = {key: value for key, value in content.items() if key != "model"}
     try:
         data = _to_bytes({**content.get("model", {}), **flat})
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{path} cannot be written: safetensors holds tensors and plain notes beside them, but "
             f"no state of a training ({error}): end the name in .pth"
@@ -110,10 +110,8 @@ def one_line(error: Exception) -> str:
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
 
 
-def _holds_safetensors(path: Path) -> bool:
+def _holds_safetensors(path: Path, start: bytes) -> bool:
     """By the content; by the name, too, where it is no format that torch or pickle writes."""
-    with open(path, "rb") as file:
-        start = file.read(9)
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 8 + header <= path.stat().st_size:
         return True
@@ -121,32 +119,21 @@ def _holds_safetensors(path: Path) -> bool:
 
 
 def _to_bytes(content: Mapping[str, Any]) -> bytes:
-    """The file that `_read_safetensors` gives back as `content`.
-
-    Raises:
-        ValueError: an entry is neither a tensor nor of the plain values that JSON has.
-    """
+    """Raises a TypeError or ValueError for an entry that is no tensor and no plain note."""
     tensors = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in content.items()
         if isinstance(value, Tensor)
     }
     notes = {key: value for key, value in content.items() if key not in tensors}
-    try:
-        same = json.loads(json.dumps(notes)) == notes
-    except TypeError as error:
-        raise ValueError(str(error)) from error
-    if not same:
+    if json.loads(json.dumps(notes)) != notes:
         raise ValueError("a note would come back as another value")
     ours = json.dumps({"notes": notes, "crc32": _crc32(tensors)})
     return save(tensors, {"format": "pt", _KEY: ours})
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """The tensors, on the CPU, and the notes of `_to_bytes`, by their names.
-
-    Raises an exception of safetensors, or a ValueError, for a damaged file.
-    """
+    """The tensors, on the CPU, and the notes of `_to_bytes`, by their names."""
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
         metadata = file.metadata() or {}
