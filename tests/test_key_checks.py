@@ -19,6 +19,7 @@ KEYS = all_keys(default_config())
 SELF_TRAINING = ("SELF_TRAINING.ENABLED", True)
 RANK = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0)
 SHARE = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "share")
+MULTI_GRID = ("MODEL.RESNETS.RES5_MULTI_GRID", [1, 1, 1])
 ZS3 = ["MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.NAME", "ZS3Head"]
 
 
@@ -52,6 +53,10 @@ def test_the_table_has_every_key_of_ours_and_none_that_does_not_exist() -> None:
     for start in (*FIXED, *(key for condition in CONDITIONS for key in condition.keys)):
         assert any(key.startswith(start) for key in KEYS), start
     assert {condition.switch for condition in CONDITIONS} <= set(RULES)
+    for condition in CONDITIONS:
+        values = condition.values.removeprefix("not ").split()
+        named = isinstance(KEYS[condition.switch], str)
+        assert not named or all(map(RULES[condition.switch].allows, values)), condition
     assert all(rule.allows(KEYS[key]) for key, rule in RULES.items())
 
 
@@ -148,6 +153,11 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
     [
         (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
         (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
+        (
+            [*("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"), *MULTI_GRID],
+            "is not build_resnet_backbone or build_resnet_fpn_backbone or build_retinanet",
+        ),
+        (["MODEL.FPN.NORM", "GN"], "is not build_resnet_backbone or build_resnet_deeplab_backbone"),
         (["MODEL.MASK_FORMER.DIM", 8], "NAME is not DynamicKernelHead or TextFCNHead"),
         (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is not 0"),
         (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has not 0 entries"),

@@ -35,6 +35,8 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
+_PYRAMIDS = "build_resnet_fpn_backbone build_retinanet_resnet_fpn_backbone"
+_NO_PYRAMIDS = "build_resnet_backbone build_resnet_deeplab_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
 _SELF_TRAINING = "SELF_TRAINING."
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
@@ -43,8 +45,9 @@ CONDITIONS = (
     _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, f"not {_OWN_BACKBONES}"),
     _read(_RESNETS, "DEPTH N W ST RES", _BACKBONE, f"not {_OWN_BACKBONES}"),
     _read(
-        _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone fpn_backbone"
+        _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, f"not build_resnet_backbone {_PYRAMIDS}"
     ),
+    _read("MODEL.FPN.", "", _BACKBONE, f"not {_NO_PYRAMIDS} {_OWN_BACKBONES}"),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
     _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
     _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
