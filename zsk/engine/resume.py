@@ -149,12 +149,13 @@ def _read(path: Path) -> Checkpoint:
     try:
         optimizer = content["trainer"]["_trainer"]["optimizer"]
         parts = content["model"], optimizer["state"], *optimizer["param_groups"]
-        whole = all(isinstance(part, Mapping) for part in parts)
-        whole &= isinstance(content["iteration"], int)
-    except (KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise UserError(f"checkpoint {path} holds no training that could go on")
+        iteration = content["iteration"]
+        if not all(isinstance(part, Mapping) for part in parts) or not isinstance(iteration, int):
+            raise TypeError("parts of its state")
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"checkpoint {path} holds no training: it lacks {one_line(error)}"
+        ) from error
     return Checkpoint(str(path), content)
 
 
