@@ -83,7 +83,7 @@ def by_name(
     Raises:
         UserError: the name is unknown, or a configuration is missing.
     """
-    if weights is None and str(config_file).endswith((".pth", ".safetensors")):
+    if weights is None and str(config_file).endswith(SUFFIXES):
         config_file, weights = None, config_file
     name = str(config_file or weights or "")
     if not re.fullmatch(r"[\w-]+", name) or os.path.isfile(name):

@@ -53,15 +53,12 @@ def run() -> int | None:
 def usage() -> str:
     """The help of `zsk` itself."""
     width = max(map(len, COMMANDS))
-    return "\n".join(
-        [
-            "usage: zsk COMMAND ...",
-            "",
-            "Open-vocabulary semantic segmentation.",
-            "",
-            *(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items()),
-            "",
-            'example: zsk segment photo.jpg --words "cat, sofa, wall"',
-            "'zsk COMMAND --help' lists a command's options, 'zsk --version' prints the version.",
-        ]
-    )
+    commands = "\n".join(f"  {name:{width}}  {line}" for name, (_, line) in COMMANDS.items())
+    return f"""usage: zsk COMMAND ...
+
+Open-vocabulary semantic segmentation.
+
+{commands}
+
+example: zsk segment photo.jpg --words "cat, sofa, wall"
+'zsk COMMAND --help' lists a command's options, 'zsk --version' prints the version."""

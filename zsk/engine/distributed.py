@@ -74,7 +74,7 @@ def run_in_processes(main: Main, args: Namespace) -> None:
                 f"torchrun started {os.environ['WORLD_SIZE']} processes already: leave out "
                 "--num-gpus and --num-machines"
             )
-        _run(main, args)
+        lost_processes_named()(main)(args)
         # not after a failure: the other processes may never answer, and torchrun ends them
         if distributed.is_initialized():
             distributed.destroy_process_group()
@@ -149,14 +149,11 @@ def join_processes(device: str, timeout: float) -> None:
             )
         return
     try:
-        local_rank, local_size = (
-            int(os.environ[f"LOCAL_{name}"]) for name in ("RANK", "WORLD_SIZE")
-        )
         if on_gpu:
-            _take_gpu(local_rank)
+            _take_gpu(int(os.environ["LOCAL_RANK"]))
         backend = "nccl" if on_gpu else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(minutes=timeout))
-        compat.create_local_process_group(local_size)
+        compat.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
     except (ValueError, RuntimeError) as error:  # torch's DistError is a RuntimeError
         settings = ", ".join(f"{name}={os.environ[name]}" for name in _TORCHRUN)
         raise UserError(
@@ -169,12 +166,7 @@ def join_processes(device: str, timeout: float) -> None:
 
 def _report_mistakes(main: Main, args: Namespace) -> None:
     """`main` in a started process, whose exceptions would reach the first one as tracebacks."""
-    run_cli(partial(_run, main, args))
-
-
-def _run(main: Main, args: Namespace) -> None:
-    with lost_processes_named():
-        main(args)
+    run_cli(partial(lost_processes_named()(main), args))
 
 
 def _gpus_to_use(args: Namespace) -> int:

@@ -79,10 +79,8 @@ class SelfTraining:
 
     def labelled(self, records: Sequence[Record]) -> list[Record]:
         """The records with the teacher's labels."""
-        images = []
-        for record in records:
-            height, width = record["unpadded"]
-            images.append(record["image"][:, :height, :width])
+        sizes = [record["unpadded"] for record in records]
+        images = [record["image"][:, :h, :w] for record, (h, w) in zip(records, sizes)]
         views = [self._guesses(images, *view) for view in self.views]
         return [self._labelled(*pair) for pair in zip(records, zip(*views))]
 

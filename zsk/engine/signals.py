@@ -37,10 +37,9 @@ class StopSignals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():  # Python allows no other
-            for number in SIGNALS:
-                if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish
-                    self._before[number] = signal.signal(number, self._handle)
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup's wish
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -128,19 +128,19 @@ class Trainer(DefaultTrainer):
         super().before_step()
         seed_iteration(self.cfg.SEED, self.iter, comm.get_rank())
 
+    @lost_processes_named()
     def run_step(self) -> None:
         # Detectron2 frees the gradients after the forward pass, which takes more memory
         self._trainer.optimizer.zero_grad()
         try:
-            with lost_processes_named():
-                super().run_step()
+            super().run_step()
         except FloatingPointError as error:
             raise UserError(f"training diverged at iteration {self.iter}: {error}") from error
 
+    @lost_processes_named()
     def after_step(self) -> None:
         self.trained = self.iter
-        with lost_processes_named():
-            super().after_step()
+        super().after_step()
 
     def save_before_stop(self) -> None:
         """Write a checkpoint, if the periodic ones have none of the last iteration."""

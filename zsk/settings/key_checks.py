@@ -118,18 +118,16 @@ def check_together(cfg: CfgNode) -> None:
 def check_training_size(cfg: CfgNode, stride: int) -> None:
     """Raise a UserError for training images that a network of this stride makes one cell of."""
     options = cfg.INPUT
-    sides = {
-        "MIN_SIZE_TRAIN": min(options.MIN_SIZE_TRAIN),
-        "MAX_SIZE_TRAIN": options.MAX_SIZE_TRAIN,
-    }
+    sides = [(min(options.MIN_SIZE_TRAIN), "MIN_SIZE_TRAIN")]
+    sides += [(options.MAX_SIZE_TRAIN, "MAX_SIZE_TRAIN")]
     if options.CROP.ENABLED:
-        sides["CROP.SIZE"] = min(options.CROP.SIZE)
-    key = min(sides, key=sides.__getitem__)
-    padded = -(-sides[key] // max(1, options.SIZE_DIVISIBILITY)) * options.SIZE_DIVISIBILITY
-    if max(sides[key], padded) <= stride:
+        sides += [(min(options.CROP.SIZE), "CROP.SIZE")]
+    side, key = min(sides)
+    padded = -(-side // max(1, options.SIZE_DIVISIBILITY)) * options.SIZE_DIVISIBILITY
+    if max(side, padded) <= stride:
         raise UserError(
-            f"INPUT.{key} allows training images of {sides[key]} pixels, but the network has a "
-            f"stride of {stride}: give at least {stride + 1}"
+            f"INPUT.{key} allows training images of {side} pixels, but the network has a stride of "
+            f"{stride}: give at least {stride + 1}"
         )
 
 

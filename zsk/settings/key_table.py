@@ -11,11 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from detectron2.modeling import (
-    BACKBONE_REGISTRY,
-    META_ARCH_REGISTRY,
-    SEM_SEG_HEADS_REGISTRY,
-)
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from fvcore.common.registry import Registry
 
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -39,11 +35,8 @@ def number(*bounds: str, kinds: tuple[type, ...] = (int, float)) -> Rule:
     limits = [(_COMPARE[sign], float(limit)) for sign, limit in map(str.split, bounds)]
 
     def holds(value: Any) -> bool:
-        return (
-            type(value) in kinds  # not bool, which is a kind of int
-            and math.isfinite(value)
-            and all(compare(value, limit) for compare, limit in limits)
-        )
+        finite = type(value) in kinds and math.isfinite(value)  # not bool, which is a kind of int
+        return finite and all(compare(value, limit) for compare, limit in limits)
 
     what = "a whole number" if kinds == (int,) else "a finite number"
     return Rule(holds, " ".join([what, " and ".join(bounds)]).strip())
@@ -57,17 +50,14 @@ def one_of(*choices: Any) -> Rule:
     return Rule(lambda value: value in choices, f"one of {', '.join(map(repr, choices))}")
 
 
-def each(rule: Rule, least: int = 0, most: int | None = None) -> Rule:
-    """A list of `least` to `most` entries (None: any number) that keep the rule."""
+def each(rule: Rule, least: int = 0, most: float = math.inf) -> Rule:
+    """A list of `least` to `most` entries that keep the rule."""
 
     def holds(value: Any) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and least <= len(value) <= (len(value) if most is None else most)
-            and all(map(rule.holds, value))
-        )
+        fits = isinstance(value, list | tuple) and least <= len(value) <= most
+        return fits and all(map(rule.holds, value))
 
-    count = f"{least} or more" if most is None else str(most)
+    count = f"{least} or more" if most == math.inf else str(most)
     return Rule(holds, f"a list of {count} entries, each {rule.wanted}")
 
 
@@ -75,6 +65,7 @@ ANY = Rule(lambda value: value is not None, "given")
 WORD = Rule(lambda value: isinstance(value, str) and value != "", "a word")
 COUNT, NOT_NEGATIVE, POSITIVE = whole(">= 1"), whole(">= 0"), number("> 0")
 FROM_0, SHARE, BELOW_1 = number(">= 0"), number(">= 0", "<= 1"), number(">= 0", "< 1")
+_OR_NONE = Rule(lambda value: value is None or FROM_0.holds(value), "None or a number >= 0")
 NORM = one_of("", "BN", "SyncBN", "FrozenBN", "GN", "nnSyncBN", "naiveSyncBN")
 ASCENDING = Rule(
     lambda value: all(map(COUNT.allows, value)) and sorted(set(value)) == list(value),
@@ -91,6 +82,9 @@ def _model(registry: Registry, known: str) -> Rule:
     )
 
 
+_HEADS = (
+    "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, JoEmHead"
+)
 _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "": [(WORD, "OUTPUT_DIR"), (whole("<= 2147483647"), "SEED"), (ANY, "CUDNN_BENCHMARK")],
     "MODEL.": [
@@ -129,14 +123,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("none", "norm", "all"), "FREEZE"),
     ],
     "MODEL.SEM_SEG_HEAD.": [
-        (
-            _model(
-                SEM_SEG_HEADS_REGISTRY,
-                "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, "
-                "JoEmHead",
-            ),
-            "NAME",
-        ),
+        (_model(SEM_SEG_HEADS_REGISTRY, _HEADS), "NAME"),
         (each(WORD), "IN_FEATURES CLASS_FEATURES"),
         (ANY, "FINE_FEATURE"),
         (one_of("text", "linear", "none"), "CLASSIFIER"),
@@ -230,10 +217,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (COUNT, "MAX_ITER CHECKPOINT_PERIOD IMS_PER_BATCH"),
         (POSITIVE, "BASE_LR GAMMA"),
         (FROM_0, "BACKBONE_MULTIPLIER BIAS_LR_FACTOR WEIGHT_DECAY WEIGHT_DECAY_NORM POLY_LR_POWER"),
-        (
-            Rule(lambda v: v is None or FROM_0.holds(v), "None or a number >= 0"),
-            "WEIGHT_DECAY_BIAS",
-        ),
+        (_OR_NONE, "WEIGHT_DECAY_BIAS"),
         (BELOW_1, "MOMENTUM"),
         (ANY, "NESTEROV CLIP_GRADIENTS.ENABLED AMP.ENABLED"),
         (FROM_0, "CLIP_GRADIENTS.FULL_MODEL_NORM"),
