@@ -121,7 +121,7 @@ def main() -> None:
         model = build_model(cfg)
         settings = load_weights(model, cfg.MODEL.WEIGHTS)
         check_network_settings(cfg, settings, model)
-        Trainer.test(cfg, model, protocol=protocol_of_weights(cfg, settings))
+        Trainer.test(cfg, model, protocol_of_weights(cfg, settings))
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def reported_mistakes() -> Iterator[None]:
         _leave(f"error: {text}", USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         _leave(_ENDINGS[signal.SIGINT], 128 + signal.SIGINT)  # as a shell reports it
-    except Terminated as end:
-        _leave(_ENDINGS[signal.SIGTERM], end.code)
+    except Terminated:
+        _leave(_ENDINGS[signal.SIGTERM], 128 + signal.SIGTERM)
     except OSError as error:
         if error.filename is not None:
             where = os.fsdecode(error.filename)

@@ -33,7 +33,7 @@ from zsk.engine.start_checks import check_start
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
 from zsk.looks.test_time_augmentation import with_test_time_augmentation
-from zsk.protocol import INDUCTIVE, PROTOCOL, loosest, noted_protocol
+from zsk.protocol import PROTOCOL, loosest, noted_protocol
 
 logger = logging.getLogger(__name__)
 
@@ -149,21 +149,18 @@ class Trainer(DefaultTrainer):
             self.checkpointer.save(f"model_{self.trained:07d}", iteration=self.trained)
 
     @classmethod
-    def test(
-        cls, cfg: CfgNode, model: nn.Module, evaluators: Any = None, *, protocol: str = INDUCTIVE
-    ) -> Any:
+    def test(cls, cfg: CfgNode, model: nn.Module, protocol: str) -> Any:
         """Evaluate on DATASETS.TEST; `protocol` is that of the weights."""
         for name in cfg.DATASETS.TEST:
             warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
         model = with_test_time_augmentation(cfg, model)
-        if evaluators is None:
-            evaluators = [build_evaluators(cfg, name, protocol) for name in cfg.DATASETS.TEST]
+        evaluators = [build_evaluators(cfg, name, protocol) for name in cfg.DATASETS.TEST]
         return super().test(cfg, model, evaluators)
 
     def _evaluate(self) -> Any:
         try:
             with self.signals.at_once():
-                results = self.test(self.cfg, self.model, protocol=self.settings[PROTOCOL])
+                results = self.test(self.cfg, self.model, self.settings[PROTOCOL])
         except Stopped:
             self.save_before_stop()
             logger.warning(
