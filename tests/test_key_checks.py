@@ -152,6 +152,7 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
     "opts, needs",
     [
         (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
+        (["MODEL.CLIP.MASK_THRESHOLD", 0.3, "MODEL.ENSEMBLE.MODE", "head"], "MODE is not head"),
         (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
         (
             [*("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"), *MULTI_GRID],
