@@ -88,12 +88,8 @@ def create_local_process_group(processes_per_machine: int) -> None:
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(processes_per_machine)
         return
-    distributed = importlib.import_module("torch.distributed")
-    machine = distributed.get_rank() // processes_per_machine
-    for first in range(0, distributed.get_world_size(), processes_per_machine):
-        group = distributed.new_group(list(range(first, first + processes_per_machine)))
-        if first == machine * processes_per_machine:
-            setattr(comm, "_LOCAL_PROCESS_GROUP", group)
+    group, _ = importlib.import_module("torch.distributed").new_subgroups(processes_per_machine)
+    setattr(comm, "_LOCAL_PROCESS_GROUP", group)
 
 
 def forget_process_groups() -> None:
