@@ -1,7 +1,8 @@
 """Cuts proposals out of an image: masked, and resized to the squares that an encoder takes.
 
-Letters: N proposals, R of them with a pixel, h×w mask size, H×W image, S side of a crop. Boxes are
-(x0, y0, x1, y1) in pixels of the image, edges at integers: x1 and y1 are exclusive.
+Letters: N proposals, R of them with a pixel, h×w mask size, H×W image, S side of a crop, L pixels
+along a side of the image. Boxes are (x0, y0, x1, y1) in pixels of the image, edges at integers: x1
+and y1 are exclusive.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zsk.looks.true_scale import Box, resize_rows
 from .encoder import VisionLanguageEncoder
 
 MASKS_AT_ONCE = 8  # that are enlarged to the size of the image: bounds the memory
+SMOOTH, SHARP = -0.5, -0.75  # torch's parameters of bicubic filters, with and without antialiasing
 
 
 def cut(
@@ -25,6 +27,7 @@ def cut(
     encoder: VisionLanguageEncoder,
     box: Box | None = None,
     antialias: bool = True,
+    fixed: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The crops of all proposals that have a pixel.
 
@@ -34,6 +37,8 @@ def cut(
         logit_threshold: a mask has the pixels whose logits, enlarged bilinearly, are over it.
         box: the image on the masks; None where they cover it and nothing else.
         antialias: see `masked_crops`.
+        fixed: no shape depends on a value: the crops of all proposals, of the mean colour where a
+            mask has no pixel.
 
     Returns:
         crops (R,3,S,S) float32, see `masked_crops`, and which proposals have a pixel, (N,) bool.
@@ -42,7 +47,10 @@ def cut(
     for logits in mask_logits.split(MASKS_AT_ONCE):
         masks = resize_rows(logits.float(), box, pixels.shape[-2:]) > logit_threshold
         shown.append(masks.flatten(1).any(dim=1))
-        crops.append(masked_crops(pixels, masks[shown[-1]], encoder, antialias))
+        if fixed:
+            crops.append(crops_by_matrices(pixels, masks, encoder, antialias))
+        else:
+            crops.append(masked_crops(pixels, masks[shown[-1]], encoder, antialias))
     return torch.cat(crops), torch.cat(shown)
 
 
@@ -75,3 +83,69 @@ def masked_crops(
             shown = shown.clamp(black, white)
         crop.copy_(shown[0])
     return crops
+
+
+def crops_by_matrices(
+    pixels: Tensor, masks: Tensor, encoder: VisionLanguageEncoder, antialias: bool
+) -> Tensor:
+    """The values of `masked_crops` in a graph of fixed shape; masks may have no pixel.
+
+    A resize is linear and separable: a matrix for the rows and one for the columns, whose shapes do
+    not depend on the boxes.
+    """
+    (height, width), side = pixels.shape[-2:], encoder.input_size
+    x0, y0, x1, y1 = tight_boxes(masks).float().unbind(dim=1)  # the image where there is no pixel
+    shown = pixels * masks[:, None]
+    if not antialias:
+        columns = plain_bicubic(x0, x1, width, side)[:, None]
+        return plain_bicubic(y0, y1, height, side)[:, None] @ (shown @ columns.mT)
+    black, white = encoder.black_and_white()
+    columns = antialiased(x0, x1, width, side, encoder.interpolation)[:, None]
+    rows = antialiased(y0, y1, height, side, encoder.interpolation)[:, None]
+    return (rows @ (shown @ columns.mT).clamp(black, white)).clamp(black, white)
+
+
+def antialiased(start: Tensor, stop: Tensor, length: int, size: int, mode: str) -> Tensor:
+    """The matrices of `F.interpolate(…, antialias=True)`, from each box to S pixels.
+
+    Args:
+        start, stop: (N,) first pixel and end of the boxes along the side, no box empty.
+        length, size: L and S.
+        mode: "bicubic" or "bilinear".
+
+    Returns:
+        (N,S,L) float32, 0 for pixels outside the box; rows sum to 1.
+    """
+    scale, centres = _places(start, stop, size)
+    pixels = torch.arange(length) + 0.5
+    distances = ((pixels - centres[:, :, None]) / scale.clamp(min=1)[:, None, None]).abs()
+    weights = _cubic(distances, SMOOTH) if mode == "bicubic" else (1 - distances).clamp(min=0)
+    inside = (pixels > start[:, None]) & (pixels < stop[:, None])
+    weights = weights * inside[:, None]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def plain_bicubic(start: Tensor, stop: Tensor, length: int, size: int) -> Tensor:
+    """As `antialiased`, of `F.interpolate(…, mode="bicubic")`: four taps, repeated at the edges."""
+    _, centres = _places(start, stop, size)
+    centres = centres[:, :, None] - 0.5
+    taps = centres.floor() + torch.arange(-1, 3)  # (N,S,4)
+    weights = _cubic((centres - taps).abs(), SHARP)
+    first, last = start[:, None, None], stop[:, None, None] - 1
+    taps = torch.minimum(torch.maximum(taps, first), last)
+    columns = torch.arange(length)
+    parts = [weights[:, :, t, None] * (taps[:, :, t, None] == columns) for t in range(4)]
+    return torch.stack(parts).sum(dim=0)
+
+
+def _places(start: Tensor, stop: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Pixels of the box per pixel of the result, (N,), and where the results lie, (N,S)."""
+    scale = (stop - start) / size
+    return scale, start[:, None] + scale[:, None] * (torch.arange(size) + 0.5)
+
+
+def _cubic(distances: Tensor, a: float) -> Tensor:
+    """Keys' filter at distances ≥ 0: 1 at 0, 0 at 1 and from 2 on."""
+    near = ((a + 2) * distances - (a + 3)) * distances**2 + 1
+    far = a * (((distances - 5) * distances + 8) * distances - 4)
+    return torch.where(distances <= 1, near, torch.where(distances < 2, far, 0.0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +33,16 @@ class RegionEncoder(nn.Module, ABC):
             Several thresholds give several looks at a proposal: a low one shows more of its
             surroundings, a high one less of the object. The embedding is their mean, whose logits
             are the mean of the looks' logits.
+
+    Attributes:
+        fixed: no shape depends on a value, as an export needs it: masks without a pixel are
+            encoded, too, and their embeddings become 0 afterwards.
     """
 
+    fixed = False
+
     def __init__(
-        self,
-        encoder: VisionLanguageEncoder,
-        mask_thresholds: Sequence[float] = (0.5,),
+        self, encoder: VisionLanguageEncoder, mask_thresholds: Sequence[float] = (0.5,)
     ) -> None:
         super().__init__()
         self.logit_thresholds = tuple(math.log(t / (1 - t)) for t in dict.fromkeys(mask_thresholds))
@@ -65,9 +70,14 @@ class RegionEncoder(nn.Module, ABC):
         """
         with torch.autocast(image.device.type, enabled=False):
             pixels = self.encoder.normalised(image)
-            embeddings, shown = self.looks(pixels, mask_logits, box, sight)
+            found, shown = self.looks(pixels, mask_logits, box, sight)
+        if self.fixed:
+            rows = torch.where(shown[..., None], found.unflatten(0, shown.shape), 0.0)
+        else:
+            rows = found.new_zeros(*shown.shape, self.encoder.embed_dim)
+            rows[shown] = found
         counts = shown.sum(dim=0)[:, None]
-        return embeddings.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0
+        return rows.sum(dim=0) / counts.clamp(min=1), counts[:, 0] > 0
 
     @abstractmethod
     def looks(
@@ -80,7 +90,8 @@ class RegionEncoder(nn.Module, ABC):
             mask_logits, box, sight: as in `forward`.
 
         Returns:
-            (L,N,E) float32 unit rows, 0 where `shown` (L,N) bool is False: the mask has no pixel.
+            float32 unit rows of the masks with a pixel, (R,E), or if `fixed` of all masks, (L·N,E);
+            and which masks have a pixel, (L,N) bool.
         """
 
 
@@ -104,16 +115,15 @@ class CropEncoder(RegionEncoder):
     def looks(
         self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
     ) -> tuple[Tensor, Tensor]:
-        count = len(mask_logits)
-        rows = pixels.new_zeros(len(self.logit_thresholds), count, self.encoder.embed_dim)
-        shown = torch.zeros(rows.shape[:2], dtype=torch.bool, device=pixels.device)
-        for look, threshold in enumerate(self.logit_thresholds):
-            for indices in torch.arange(count, device=pixels.device).split(CHUNK_SIZE):
-                logits = mask_logits[indices]
-                crops, has_pixel = cut(pixels, logits, threshold, self.encoder, box, self.antialias)
-                rows[look, indices[has_pixel]] = self.encoder.encode_image(crops)
-                shown[look, indices] = has_pixel
-        return rows, shown
+        rows, shown = [], []
+        for threshold in self.logit_thresholds:
+            for logits in mask_logits.split(CHUNK_SIZE):
+                crops, has_pixel = cut(
+                    pixels, logits, threshold, self.encoder, box, self.antialias, self.fixed
+                )
+                rows.append(self.encoder.encode_image(crops))
+                shown.append(has_pixel)
+        return torch.cat(rows), torch.cat(shown).view(len(self.logit_thresholds), -1)
 
 
 class OnePassEncoder(RegionEncoder):
@@ -124,15 +134,17 @@ class OnePassEncoder(RegionEncoder):
     ) -> tuple[Tensor, Tensor]:
         if box is not None:  # on cells that cover the photo and nothing else
             mask_logits = resize_rows(mask_logits.float(), box, mask_logits.shape[-2:])
-        masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
-        return self._pooled(masks, lambda shown: self.encoder.encode_regions(pixels, shown))
+        return self._pooled(mask_logits, partial(self.encoder.encode_regions, pixels))
 
-    def _pooled(self, masks: Tensor, encode: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """(L,N,h,w) bool → as `looks`; `encode` takes those with a pixel, as float32."""
+    def _pooled(
+        self, mask_logits: Tensor, encode: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """As `looks`; `encode` takes masks with a pixel each, as float32."""
+        masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
         shown = masks.flatten(2).any(dim=2)
-        rows = torch.zeros(*shown.shape, self.encoder.embed_dim, device=masks.device)
-        rows[shown] = encode(masks[shown].float())
-        return rows, shown
+        if self.fixed:  # the whole photo in place of a mask without a pixel
+            return encode((masks | ~shown[..., None, None]).flatten(0, 1).float()), shown
+        return encode(masks[shown].float()), shown
 
 
 class BackboneRegions(OnePassEncoder):
@@ -145,13 +157,12 @@ class BackboneRegions(OnePassEncoder):
         self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
     ) -> tuple[Tensor, Tensor]:
         assert sight is not None, "the backbone is no ClipBackbone"
-        masks = torch.stack([mask_logits > threshold for threshold in self.logit_thresholds])
         if box is not None:  # without the cells of padding alone
-            height, width = masks.shape[-2:]
-            rows = torch.arange(height, device=masks.device) < box.bottom
-            columns = torch.arange(width, device=masks.device) < box.right
-            masks = masks & rows[:, None] & columns
-        return self._pooled(masks, lambda shown: self.encoder.encode_sight(sight, shown))
+            height, width = mask_logits.shape[-2:]
+            below = torch.arange(height, device=mask_logits.device) >= box.bottom
+            beside = torch.arange(width, device=mask_logits.device) >= box.right
+            mask_logits = mask_logits.masked_fill(below[:, None] | beside, -torch.inf)
+        return self._pooled(mask_logits, partial(self.encoder.encode_sight, sight))
 
 
 def build_region_encoder(

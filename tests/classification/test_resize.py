@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zsk.export.resize import antialiased, plain_bicubic
+from zsk.classification.crops import antialiased, plain_bicubic
 
 BOXES = [(0, 40), (3, 37), (11, 16), (39, 40), (0, 1)]  # to 12 pixels: shrunk, enlarged, one pixel
 
