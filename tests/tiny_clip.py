@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import zsk  # noqa: F401
 from zsk.classification.encoder import VisionLanguageEncoder
-from zsk.classification.sight import Sight, grid_of
+from zsk.classification.sight import Sight
 
 
 def make_tiny_clip(input_size: int = 64, seed: int = 0) -> nn.Module:
@@ -56,7 +56,7 @@ class ColourEncoder(VisionLanguageEncoder):
         return crops.mean(dim=(2, 3))
 
     def _see(self, pixels: Tensor) -> Sight:
-        return Sight({"res2": pixels}, (pixels,), grid_of(pixels))
+        return Sight({"res2": pixels}, (pixels,), pixels.shape[-2:])
 
     def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
         (pixels,) = sight.regions

@@ -1,4 +1,7 @@
-"""OpenAI's CLIP (Radford et al., ICML 2021), frozen. The only importer of `clip`."""
+"""OpenAI's CLIP (Radford et al., ICML 2021), frozen. The only importer of `clip`.
+
+Letters as in encoder.py.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from zsk.errors import UserError
 from zsk.known_weights import check_sha256, local_file
 
 from .clip_file import check_openai, read_clip_file
-from .clip_text import features_in_context
 from .clip_vision import clip_vision
 from .encoder import TextTooLongError, VisionLanguageEncoder
 
@@ -94,12 +97,15 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         model = self.network("clip")
-        limit = model.context_length
-        tokens = [_token_ids(name, limit).to(self.device) for name in names]
-        for name, ids in zip(names, tokens):
-            if len(prefix) + len(ids) + len(suffix) > limit:
-                raise TextTooLongError(name, limit)
-        return features_in_context(model, tokens, prefix, suffix)
+        prefix, suffix = prefix.to(model.dtype), suffix.to(model.dtype)
+        sequences = []
+        for name in names:
+            ids = _token_ids(name, model.context_length)
+            if len(prefix) + len(ids) + len(suffix) > model.context_length:
+                raise TextTooLongError(name, model.context_length)
+            tokens = model.token_embedding(ids.to(self.device)).to(model.dtype)
+            sequences.append(torch.cat([tokens[:1], prefix, tokens[1:-1], suffix, tokens[-1:]]))
+        return _encode_sequences(model, sequences)
 
     def _image_features(self, crops: Tensor) -> Tensor:
         return self.network("clip").encode_image(crops)
@@ -148,6 +154,23 @@ def _token_ids(text: str, context_length: int) -> Tensor:
     """(T,) token ids from the start to the end token. Raises TextTooLongError."""
     padded = _tokenize(text, context_length)[0]
     return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
+
+
+def _encode_sequences(model: Any, sequences: Sequence[Tensor]) -> Tensor:
+    """Token vectors (T,W) of each text → (K,E) features, with gradient for the vectors."""
+    ends = torch.tensor([len(sequence) - 1 for sequence in sequences])
+    # What follows the end token is never looked at (attention is causal): the sequences end with
+    # the longest of them, which for short names is several times cheaper than the full length.
+    x = pad_sequence(list(sequences), batch_first=True)
+    x = x + model.positional_embedding[: x.shape[1]].to(model.dtype)
+    x = x.transpose(0, 1)
+    hidden = torch.full((len(x), len(x)), float("-inf"), device=x.device, dtype=x.dtype).triu(1)
+    for block in model.transformer.resblocks:  # which itself insists on the full context length
+        normed = block.ln_1(x)
+        x = x + block.attn(normed, normed, normed, need_weights=False, attn_mask=hidden)[0]
+        x = x + block.mlp(block.ln_2(x))
+    x = model.ln_final(x.transpose(0, 1)).to(model.dtype)
+    return x[torch.arange(len(ends)), ends] @ model.text_projection
 
 
 def _build(file: Path, declared: bool) -> Any:

@@ -77,18 +77,20 @@ def _shares(old: int, new: int, device: torch.device) -> Tensor:
 
 
 def region_attention(
-    queries: Tensor, keys: Tensor, values: Tensor, patches: tuple[Tensor, Tensor], bias: Tensor
+    own: Sequence[Tensor], seen: Sequence[Tensor], bias: Tensor, heads: int
 ) -> Tensor:
     """Region tokens look at themselves and at patches, never at one another.
 
     Args:
-        queries, keys, values: (M,R,d), of the region tokens.
-        patches: keys and values (M,P,d) of the patches.
+        own: queries, keys and values (R,M·d) of the region tokens.
+        seen: keys and values (P,M·d) of the patches.
         bias: (R,P), added to the logits; -inf hides a patch. Each token always sees itself.
+        heads: M.
 
     Returns:
         (R,M·d), before the output projection.
     """
+    queries, keys, values, *patches = (split_heads(part, heads) for part in (*own, *seen))
     queries = queries * queries.shape[-1] ** -0.5
     own = (queries * keys).sum(dim=-1, keepdim=True)  # (M,R,1): R×R logits are never made
     logits = torch.cat([own, queries @ patches[0].transpose(1, 2) + bias], dim=-1)

@@ -8,6 +8,7 @@ VisionLanguageEncoder.encode_sight.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from .clip_patches import (
     resize_positions,
     split_heads,
 )
-from .sight import Sight, grid_of
+from .sight import Sight
 
 
 class ClipVision:
@@ -78,10 +79,10 @@ class TransformerVision(ClipVision):
         for block in blocks:
             tokens = block(tokens)
         tokens, attn = tokens[:, 0], last.attn
-        projected = F.linear(last.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias)
-        attended = projected.chunk(3, dim=1)[2]
+        parts = F.linear(last.ln_1(tokens), attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=1)
+        attended = parts[2]
         if attention == "qq_kk":
-            q, k, v = (split_heads(part, attn.num_heads) for part in projected.chunk(3, dim=1))
+            q, k, v = (split_heads(part, attn.num_heads) for part in parts)
             by_query, by_key = (F.scaled_dot_product_attention(x, x, v) for x in (q, k))
             attended = merge_heads(by_query + by_key)
         features = _add_and_mix(last, tokens, attended)[1:]
@@ -119,14 +120,14 @@ class TransformerVision(ClipVision):
             regions = _region_block(block, tokens[1:], regions, bias)
         return self._project(regions)
 
-    def _embed(self, photos: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def _embed(self, photos: Tensor) -> tuple[Tensor, Sequence[int]]:
         """(B,3,h·p,w·p) → (1+P,B,C), the class token and the patches; and (h,w)."""
         visual = self.visual
         features = visual.conv1(photos.to(visual.conv1.weight.dtype))
         positions = resize_positions(visual.positional_embedding, features.shape[-2:])
         first = visual.class_embedding.to(features).expand(len(photos), 1, -1)
         tokens = torch.cat([first, features.flatten(2).transpose(1, 2)], dim=1)
-        return visual.ln_pre(tokens + positions.to(tokens)).transpose(0, 1), grid_of(features)
+        return visual.ln_pre(tokens + positions.to(tokens)).transpose(0, 1), features.shape[-2:]
 
     def _project(self, tokens: Tensor) -> Tensor:
         return self.visual.ln_post(tokens) @ self.visual.proj
@@ -138,8 +139,7 @@ def _region_block(block: Any, patches: Tensor, regions: Tensor, bias: Tensor) ->
     weight, shift, width = attn.in_proj_weight, attn.in_proj_bias, regions.shape[1]
     own = F.linear(block.ln_1(regions), weight, shift).chunk(3, dim=1)
     seen = F.linear(block.ln_1(patches), weight[width:], shift[width:]).chunk(2, dim=1)
-    q, k, v, patch_k, patch_v = (split_heads(part, attn.num_heads) for part in (*own, *seen))
-    return _add_and_mix(block, regions, region_attention(q, k, v, (patch_k, patch_v), bias))
+    return _add_and_mix(block, regions, region_attention(own, seen, bias, attn.num_heads))
 
 
 def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class ResNetVision(ClipVision):
         levels = {}
         for stage in "1234":
             x = levels[f"res{int(stage) + 1}"] = getattr(visual, f"layer{stage}")(x)
-        return Sight(levels, (x,), grid_of(x))
+        return Sight(levels, (x,), x.shape[-2:])
 
     def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         """Attention pooling under each mask: the mean under the mask is the query."""
@@ -178,18 +178,10 @@ class ResNetVision(ClipVision):
         means = (coverage / coverage.sum(dim=1, keepdim=True)).to(patches.dtype) @ patches
         positions = resize_positions(pool.positional_embedding, size).to(patches.dtype)
         regions, patches = means + positions[0], patches + positions[1:]
-        q, k, v, patch_k, patch_v = (
-            split_heads(layer(tokens), pool.num_heads)
-            for layer, tokens in (
-                (pool.q_proj, regions),
-                (pool.k_proj, regions),
-                (pool.v_proj, regions),
-                (pool.k_proj, patches),
-                (pool.v_proj, patches),
-            )
-        )
+        own = [layer(regions) for layer in (pool.q_proj, pool.k_proj, pool.v_proj)]
+        seen = [layer(patches) for layer in (pool.k_proj, pool.v_proj)]
         bias = coverage.log().to(patches.dtype)
-        return pool.c_proj(region_attention(q, k, v, (patch_k, patch_v), bias))
+        return pool.c_proj(region_attention(own, seen, bias, pool.num_heads))
 
 
 def clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision:

@@ -26,7 +26,7 @@ from zsk.safe_load import read_file
 from .clip_patches import fit_to_patches
 from .embedded_text import WIDTH, load_minilm, load_names, require, tokenize
 from .encoder import VisionLanguageEncoder
-from .sight import Sight, grid_of
+from .sight import Sight
 
 TEMPERATURE = 1.5  # T, of the ImageNet probabilities
 WHITENING_EPS = 3e-4  # ε; the second moment has trace 1 over E = 384 directions
@@ -101,8 +101,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
             x = block(x)
             if f"blocks.{number}" in names:
                 levels[names[f"blocks.{number}"]] = x
-        levels["head"] = dense.bn2(dense.conv_head(x))
-        return Sight(levels, (levels["head"],), grid_of(levels["head"]))
+        x = levels["head"] = dense.bn2(dense.conv_head(x))
+        return Sight(levels, (x,), x.shape[-2:])
 
     def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
         (features,) = sight.regions

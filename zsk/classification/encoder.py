@@ -218,8 +218,6 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         Raises:
             NotImplementedError: this encoder only takes crops, see `takes_regions`.
         """
-        if not len(masks):
-            return torch.zeros(0, self.embed_dim, device=self.device)
         sight = self.see(self._whole_patches(pixels)[None])
         return self.encode_sight(sight.photo(0), masks)
 

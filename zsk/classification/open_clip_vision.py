@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .clip_patches import patch_coverage
 from .clip_vision import ClipVision, clip_vision
-from .sight import Sight, grid_of
+from .sight import Sight
 
 
 class ConvNextVision(ClipVision):
@@ -34,7 +34,7 @@ class ConvNextVision(ClipVision):
         levels = {}
         for number, stage in enumerate(trunk.stages, start=2):
             x = levels[f"res{number}"] = stage(x)
-        return Sight(levels, (trunk.norm_pre(x),), grid_of(x))
+        return Sight(levels, (trunk.norm_pre(x),), x.shape[-2:])
 
     def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         (features,) = sight.regions

@@ -3,7 +3,7 @@
 Letters: B photos, C channels, h×w feature map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -17,15 +17,9 @@ class Sight(NamedTuple):
 
     levels: Mapping[str, Tensor]  # (B,C,h,w) by name: "res2", the finest, to "res5"
     regions: tuple[Tensor, ...] = ()  # (B,…) each, read by the tower's `regions`
-    grid: tuple[int, int] = (0, 0)  # (h,w) of the cells in `regions`
+    grid: Sequence[int] = (0, 0)  # (h,w) of the cells in `regions`
 
     def photo(self, index: int) -> "Sight":
         """That of one photo."""
         levels = {name: level[index] for name, level in self.levels.items()}
         return Sight(levels, tuple(part[index] for part in self.regions), self.grid)
-
-
-def grid_of(features: Tensor) -> tuple[int, int]:
-    """(…,h,w) → (h,w)."""
-    height, width = features.shape[-2:]
-    return height, width

@@ -33,6 +33,8 @@ class WordVectors:
     """
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"word vectors {path} are no file: check MODEL.CLIP.NAME")
         self.path = path
         self._table = _read_table(path) if path.suffix.lower() in TABLES else None
         names = path.with_suffix(NAMES)
@@ -41,7 +43,7 @@ class WordVectors:
         try:
             self.first = next(self._entries(None))[1]
         except StopIteration:
-            raise self._damaged("it has no vectors") from None
+            raise _damaged(path, "it has no vectors") from None
         self.width = len(self.first)
 
     def rows(self, names: Iterable[str]) -> np.ndarray:
@@ -51,31 +53,23 @@ class WordVectors:
         vector.
         """
         names = list(names)
-        wanted = {key for name in names for key in (*_spellings(name), *_words(name))}
-        wanted = {key.casefold() for key in wanted}
+        wanted = {word.casefold() for name in names for words in _ways(name) for word in words}
         if not wanted <= self._known.keys():
-            exact: dict[str, np.ndarray | None] = {}
-            folded: dict[str, np.ndarray | None] = {}
-            for word, vector in self._entries(wanted):
-                exact.setdefault(word, vector)
-                folded.setdefault(word.casefold(), vector)
-            self._known |= {key: None for key in wanted} | folded | exact
+            found = list(self._entries(wanted))[::-1]  # of several for a word the first counts
+            self._known |= dict.fromkeys(wanted)
+            self._known |= {word.casefold(): vector for word, vector in found} | dict(found)
         return np.stack([self._row(name) for name in names])
 
     def _row(self, name: str) -> np.ndarray:
-        for spelling in _spellings(name):
-            vector = self._find(spelling)
-            if vector is not None:
-                return vector
-        found = {word: self._find(word) for word in _words(name)}
-        vectors = [vector for vector in found.values() if vector is not None]
-        if not vectors or len(vectors) < len(found):
+        for words in _ways(name):
+            found = {word: self._find(word) for word in words}
             missing = [word for word, vector in found.items() if vector is None]
-            raise UserError(
-                f"the word vectors {self.path} have none for {' and '.join(missing) or 'the name'} "
-                f"(of the class {name!r}): give the class another prompt name, or other vectors"
-            )
-        return np.asarray(np.mean(vectors, axis=0))
+            if found and not missing:
+                return np.mean(list(found.values()), axis=0)
+        raise UserError(
+            f"the word vectors {self.path} have none for {' and '.join(missing) or 'the name'} "
+            f"(of the class {name!r}): give the class another prompt name, or other vectors"
+        )
 
     def _find(self, word: str) -> np.ndarray | None:
         vector = self._known.get(word)
@@ -83,17 +77,13 @@ class WordVectors:
 
     def _entries(self, wanted: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
         """Words, with their case, and vectors; `wanted`: of these, folded, None: of all."""
-        if self._table is None:
-            yield from self._lines(wanted)
-            return
-        for word, vector in self._table.items():
+        for word, vector in self._lines(wanted) if self._table is None else self._table.items():
             if wanted is None or word.casefold() in wanted:
                 yield word, vector
 
     def _lines(self, wanted: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
+        """The first word, whose numbers are counted, and at least those that are wanted."""
         count, number, width = None, 0, None
-        if not self.path.is_file():
-            raise UserError(f"word vectors {self.path} are no file: check MODEL.CLIP.NAME")
         with open(self.path, "rb") as file:
             for number, line in enumerate(progress(file, f"words of {self.path.name}"), 1):
                 parts = line.split()
@@ -104,41 +94,34 @@ class WordVectors:
                 if width is None or wanted is None or word.casefold() in wanted:
                     vector = self._numbers(number, parts[1:], width)
                     width = len(vector)
-                    if wanted is None or word.casefold() in wanted:
-                        yield word, vector
+                    yield word, vector
         if count is not None and count != number - 1:
-            raise self._damaged(f"it announces {count} words and has {number - 1}")
+            raise _damaged(self.path, f"it announces {count} words and has {number - 1}")
 
     def _numbers(self, number: int, parts: list[bytes], width: int | None) -> np.ndarray:
         try:
             vector = np.array(parts, dtype=np.float32)
         except ValueError:
-            raise self._damaged(
-                f"line {number} is no word and numbers (word2vec's binary files have to be saved "
-                "as text)"
-            ) from None
-        if len(vector) != (width or len(vector)) or not len(vector):
-            raise self._damaged(f"line {number} has {len(vector)} numbers, others have {width}")
-        if not np.isfinite(vector).all() or not vector.any():
-            raise self._damaged(f"line {number} has a vector that is 0 or not finite")
-        return vector
-
-    def _damaged(self, reason: str) -> UserError:
-        return _damaged(self.path, reason)
+            reason = "is no word and numbers (word2vec's binary files have to be saved as text)"
+        else:
+            if len(vector) != (width or len(vector)) or not len(vector):
+                reason = f"has {len(vector)} numbers, others have {width}"
+            elif not np.isfinite(vector).all() or not vector.any():
+                reason = "has a vector that is 0 or not finite"
+            else:
+                return vector
+        raise _damaged(self.path, f"line {number} {reason}")
 
 
-def _spellings(name: str) -> tuple[str, ...]:
-    return name, name.replace(" ", "_"), name.replace(" ", "-")
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name)
+def _ways(name: str) -> list[list[str]]:
+    """The words that stand for a name: itself, in one spelling or another, or all its parts."""
+    spellings = (name, name.replace(" ", "_"), name.replace(" ", "-"))
+    return [*([spelling] for spelling in spellings), re.findall(r"[^\W_]+", name)]
 
 
 def _read_table(path: Path) -> dict[str, np.ndarray]:
-    content: Any = (
-        _read_npz(path) if path.suffix.lower() == ".npz" else read_file(path, "word vectors")
-    )
+    npz = path.suffix.lower() == ".npz"
+    content: Any = _read_npz(path) if npz else read_file(path, "word vectors")
     if isinstance(content, Mapping) and {"names", "vectors"} == content.keys():
         names, rows = content["names"], content["vectors"]
     elif isinstance(content, Mapping):
@@ -164,8 +147,6 @@ def _read_table(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise UserError(f"word vectors {path} are no file: check MODEL.CLIP.NAME")
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
