@@ -1,12 +1,7 @@
 import pytest
 
-from zsk.classification.prompts import TEMPLATES, build_prompts, get_templates
+from zsk.classification.prompts import TEMPLATES, get_templates
 from zsk.errors import UserError
-
-
-def test_a_name_replaces_the_braces_and_nothing_else():
-    assert build_prompts("hot dog", ("a {}.", "{}")) == ("a hot dog.", "hot dog")
-    assert build_prompts("{0} {x}", ("a {}.",)) == ("a {0} {x}.",)
 
 
 def test_the_lists_are_those_of_the_source(real_data):

@@ -48,6 +48,12 @@ class AnyWord(ColourEncoder):
         return torch.ones(len(texts), 3)
 
 
+def test_a_name_replaces_the_braces_and_nothing_else():
+    classifier = TextClassifier(AnyWord(), ["a {}.", "{}"])
+    classifier(vocabulary("hot dog", "{0} {x}"))
+    assert classifier.encoder.texts == ["a hot dog.", "hot dog", "a {0} {x}.", "{0} {x}"]
+
+
 def test_only_new_words_are_encoded_and_old_ones_are_forgotten(monkeypatch):
     monkeypatch.setattr(module, "KEPT_WORDS", 3)
     classifier = TextClassifier(AnyWord(), ["{}"])

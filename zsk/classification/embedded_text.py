@@ -28,6 +28,7 @@ WIDTH, LAYERS, HEADS, FFN_WIDTH = 384, 6, 12, 1536
 LAYER_NORM_EPS = 1e-12
 MAX_TOKENS = 256  # longest text in the training of the encoder
 NAMES_FILE = Path(__file__).with_name("imagenet_names.npy")
+"""Text embeddings of ImageNet's names, as tools/training/imagenet_names.py writes them."""
 
 
 class MiniLM(nn.Module):
@@ -74,16 +75,15 @@ def minilm_folder() -> Path:
 def load_minilm() -> tuple[MiniLM, Tokenizer]:
     """The network on the CPU in float32, and its tokenizer.
 
-    Raises UserError where one of the packages is missing.
+    Raises UserError where the package that carries them is missing.
     """
     folder = minilm_folder()
-    require("tokenizers", "tokenizers")
     from tokenizers import Tokenizer
 
     state = _renamed(read_file(folder / "model.safetensors"))
     network = MiniLM(len(state["words.weight"]), len(state["positions.weight"]))
     network.load_state_dict(state)
-    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     # pad to the longest text, and cut none (the file asks for a fixed length of 128)
     tokenizer.enable_padding()
     tokenizer.no_truncation()
@@ -101,14 +101,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor
 
 
 def load_names() -> Tensor:
-    """Text embeddings of ImageNet's 1000 class names, in the order of the classifiers' outputs.
-
-    The file saves every process the time of encoding them; tools/training/imagenet_names.py writes
-    it again.
-
-    Returns:
-        (1000,D) float32 unit rows on the CPU.
-    """
+    """ImageNet's 1000 class names, in its order: (1000,D) float32 unit rows on the CPU."""
     return F.normalize(torch.from_numpy(np.load(NAMES_FILE)).float(), dim=1)
 
 

@@ -71,8 +71,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         *,
         embed_dim: int,
         input_size: int,
-        pixel_mean: tuple[float, float, float],
-        pixel_std: tuple[float, float, float],
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
         logit_scale: float,
         interpolation: str = "bicubic",
     ) -> None:

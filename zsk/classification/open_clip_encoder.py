@@ -65,8 +65,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
         super().__init__(
             embed_dim=source.config["embed_dim"],
             input_size=height,
-            pixel_mean=_in_bytes(how.mean),
-            pixel_std=_in_bytes(how.std),
+            pixel_mean=tuple(255 * part for part in how.mean),
+            pixel_std=tuple(255 * part for part in how.std),
             logit_scale=float(model.logit_scale.detach().exp()),
             interpolation=how.interpolation,
         )
@@ -163,8 +163,3 @@ def _count_tokens(tokenizer: Any, text: str) -> int:
         return len(tokenizer.encode(text)) + 2
     ids = tokenizer.tokenizer(tokenizer.clean_fn(text)).input_ids
     return len(ids) + bool(tokenizer.tokenizer_mode)  # MetaCLIP 2 appends a class token
-
-
-def _in_bytes(colour: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (255 * float(part) for part in colour)
-    return red, green, blue

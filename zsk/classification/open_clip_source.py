@@ -89,7 +89,10 @@ def _from_model(model: str, tag: str, file: str) -> Source:
             f"open_clip:{model}/TAG, with one of {', '.join(published) or 'no'} published tags, or "
             f"open_clip:{model}/TAG:FILE"
         )
-    kinds = list({_kind(choice): choice for choice in published.values()}.values())
+    kinds = {  # by what two sets of weights must share to be read alike
+        (bool(it.get("quick_gelu")), it["mean"], it["std"], it["interpolation"]): it
+        for it in published.values()
+    }
     if not tag and len(kinds) > 1:
         raise UserError(
             f"the weights of open_clip's {model} are not all alike (GELU or QuickGELU, colours), "
@@ -97,7 +100,7 @@ def _from_model(model: str, tag: str, file: str) -> Source:
             f"tag or, for weights of your own, gelu or quickgelu; tags are {', '.join(published)}"
         )
     unpublished = {"quick_gelu": config.get("quick_gelu")}
-    chosen = known[tag] if tag else (kinds or [unpublished])[0]
+    chosen = known[tag] if tag else next(iter(kinds.values()), unpublished)
     if model.endswith("-quickgelu") and not chosen.get("quick_gelu"):
         plain = model.removesuffix("-quickgelu")
         raise UserError(
@@ -105,25 +108,16 @@ def _from_model(model: str, tag: str, file: str) -> Source:
             f"tag: give open_clip:{model}/quickgelu:FILE or open_clip:{plain}/{tag}:FILE"
         )
     config["quick_gelu"] = bool(chosen.get("quick_gelu"))
-    found = (
-        Path(local_file(file)).expanduser() if file else _cached_tag(model, tag, chosen["hf_hub"])
-    )
-    return Source(config, _preprocess(chosen), found, f"{model}/{tag}" if tag else model)
-
-
-def _kind(chosen: dict[str, Any]) -> tuple[Any, ...]:
-    """What two sets of weights must share to be read alike."""
-    return bool(chosen.get("quick_gelu")), *(
-        chosen[key] for key in ("mean", "std", "interpolation")
-    )
+    path = local_file(file) if file else _cached_tag(model, tag, chosen["hf_hub"])
+    origin = f"{model}/{tag}" if tag else model
+    return Source(config, _preprocess(chosen), Path(path).expanduser(), origin)
 
 
 def _cached_tag(model: str, tag: str, hub: str) -> Path:
     repo, _, file = hub.rpartition("/")
     names = (str(Path(file).with_suffix(".safetensors")), file) if file else WEIGHT_FILES
-    for found in (_cached(repo, name) for name in names):
-        if found is not None:
-            return found
+    if found := _cached(repo, *names):
+        return found
     call = f"open_clip.download_pretrained(open_clip.get_pretrained_cfg('{model}', '{tag}'))"
     raise UserError(
         f"the weights {tag} of open_clip's {model} ({repo}) are not in the hub's cache: where "
@@ -133,8 +127,7 @@ def _cached_tag(model: str, tag: str, hub: str) -> Path:
 
 
 def _from_hub(repo: str) -> Source:
-    config, weights = _cached(repo, CONFIG_FILE), [_cached(repo, name) for name in WEIGHT_FILES]
-    file = weights[0] or weights[1]
+    config, file = _cached(repo, CONFIG_FILE), _cached(repo, *WEIGHT_FILES)
     if config is None or file is None:
         call = f"open_clip.create_model('hf-hub:{repo}', load_weights=False)"
         raise UserError(
@@ -145,9 +138,10 @@ def _from_hub(repo: str) -> Source:
     return _from_config(config, file, f"hf-hub:{repo}")
 
 
-def _cached(repo: str, file: str) -> Path | None:
-    found = try_to_load_from_cache(repo, file) if repo.count("/") == 1 else None
-    return Path(found) if isinstance(found, str) else None
+def _cached(repo: str, *files: str) -> Path | None:
+    """The first of the files that is in the hub's cache."""
+    found = (try_to_load_from_cache(repo, file) for file in files if repo.count("/") == 1)
+    return next((Path(file) for file in found if isinstance(file, str)), None)
 
 
 def _from_path(path: Path) -> Source:
@@ -158,8 +152,8 @@ def _from_path(path: Path) -> Source:
             f"there is no {CONFIG_FILE} in {folder}, which says what model the weights are of: "
             f"give open_clip:MODEL/TAG:FILE, such as open_clip:ViT-B-16/laion2b_s34b_b88k:{path}"
         )
-    files = [path] if path != folder else [folder / name for name in WEIGHT_FILES]
-    file = next((file for file in files if file.is_file()), None)
+    names = WEIGHT_FILES if path == folder else (path.name,)
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
         raise UserError(f"{folder} holds no {' or '.join(WEIGHT_FILES)}: give the path of the file")
     return _from_config(folder / CONFIG_FILE, file, str(path))

@@ -30,11 +30,9 @@ class ConvNextVision(ClipVision):
     def see(self, photos: Tensor) -> Sight:
         """Levels are the four stages, the last of which timm's head pools."""
         trunk = self.visual.trunk
-        x = trunk.stem(photos.to(next(trunk.parameters()).dtype))
-        levels = {}
-        for number, stage in enumerate(trunk.stages, start=2):
-            x = levels[f"res{number}"] = stage(x)
-        return Sight(levels, (trunk.norm_pre(x),), x.shape[-2:])
+        x, stages = trunk.forward_intermediates(photos.to(next(trunk.parameters()).dtype))
+        levels = {f"res{i}": stage for i, stage in enumerate(stages, start=2)}
+        return Sight(levels, (x,), x.shape[-2:])
 
     def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         (features,) = sight.regions

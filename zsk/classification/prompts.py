@@ -7,8 +7,6 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from zsk.errors import UserError
 
 _BOTH = ("a", "the")
@@ -61,8 +59,3 @@ def get_templates(name: str, key: str = "MODEL.CLIP.PROMPT") -> tuple[str, ...]:
             f"as {key}, learned"
         )
     return TEMPLATES[name]
-
-
-def build_prompts(name: str, templates: Sequence[str]) -> tuple[str, ...]:
-    """One prompt per template, with `name` in place of its "{}"."""
-    return tuple(template.format(name) for template in templates)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from detectron2.config import CfgNode
@@ -19,7 +20,6 @@ from zsk.vocabulary import Vocabulary
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts, load_prompts
-from .prompts import build_prompts
 from .text_cache import TextCache
 
 KEPT_WORDS = 20_000  # rows in memory; over this, those of the last vocabulary are kept
@@ -44,9 +44,9 @@ class TextClassifier(FrozenModule):
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.templates: tuple[str, ...] = ("{}",)
         self.learned = isinstance(prompts, LearnedPrompts)
         self.disk_cache = None if self.learned else disk_cache
+        self.templates: tuple[str, ...] = ("{}",)
         if isinstance(prompts, LearnedPrompts):
             self.hold("prompts", prompts)
         else:
@@ -78,22 +78,17 @@ class TextClassifier(FrozenModule):
             self._rows = known = known | {(p, device): row for p, row in zip(missing, rows)}
         return torch.stack([known[prompt, device] for prompt in words])
 
+    @torch.inference_mode(False)  # rows that a test reads or encodes have to serve in training, too
     def _kept_or_encoded(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
+        encode = partial(self._encode, prompt_names, names)
         if self.disk_cache is None:
-            return self._encode(prompt_names, names)
-        with torch.inference_mode(False):  # rows that a test reads have to serve in training, too
-            return self.disk_cache.rows(
-                self.encoder,
-                self.templates,
-                prompt_names,
-                lambda: self._encode(prompt_names, names),
-            )
+            return encode()
+        return self.disk_cache.rows(self.encoder, self.templates, prompt_names, encode)
 
-    @torch.inference_mode(False)  # as above
     @torch.no_grad()
     def _encode(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
         """(K,E) unit rows; `names` are those of error messages."""
-        prompts = [text for name in prompt_names for text in build_prompts(name, self.templates)]
+        prompts = [text.format(name) for name in prompt_names for text in self.templates]
         try:
             if self.learned:
                 rows = self.network("prompts")(self.encoder, prompts)
