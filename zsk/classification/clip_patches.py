@@ -92,8 +92,8 @@ def region_attention(
     """
     queries, keys, values, *patches = (split_heads(part, heads) for part in (*own, *seen))
     queries = queries * queries.shape[-1] ** -0.5
-    own = (queries * keys).sum(dim=-1, keepdim=True)  # (M,R,1): R×R logits are never made
-    logits = torch.cat([own, queries @ patches[0].transpose(1, 2) + bias], dim=-1)
+    itself = (queries * keys).sum(dim=-1, keepdim=True)  # (M,R,1): R×R logits are never made
+    logits = torch.cat([itself, queries @ patches[0].transpose(1, 2) + bias], dim=-1)
     weights = logits.softmax(dim=-1)
     return merge_heads(weights[..., :1] * values + weights[..., 1:] @ patches[1])
 

@@ -62,10 +62,10 @@ class WordVectors:
 
     def _row(self, name: str) -> np.ndarray:
         for words in _ways(name):
-            found = {word: self._find(word) for word in words}
-            missing = [word for word, vector in found.items() if vector is None]
-            if found and not missing:
-                return np.mean(list(found.values()), axis=0)
+            found = [vector for vector in map(self._find, words) if vector is not None]
+            if found and len(found) == len(words):
+                return np.asarray(np.mean(found, axis=0))
+        missing = [word for word in words if self._find(word) is None]
         raise UserError(
             f"the word vectors {self.path} have none for {' and '.join(missing) or 'the name'} "
             f"(of the class {name!r}): give the class another prompt name, or other vectors"
@@ -116,7 +116,8 @@ class WordVectors:
 def _ways(name: str) -> list[list[str]]:
     """The words that stand for a name: itself, in one spelling or another, or all its parts."""
     spellings = (name, name.replace(" ", "_"), name.replace(" ", "-"))
-    return [*([spelling] for spelling in spellings), re.findall(r"[^\W_]+", name)]
+    parts = dict.fromkeys(re.findall(r"[^\W_]+", name))
+    return [*([spelling] for spelling in spellings), list(parts)]
 
 
 def _read_table(path: Path) -> dict[str, np.ndarray]:

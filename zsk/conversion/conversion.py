@@ -93,12 +93,14 @@ def translate(
         if reason is not None:
             dropped.setdefault(reason, []).append(name)
             continue
-        ours = renamed(name, renames)
-        if ours is None:
+        fitting = ((theirs, new) for theirs, new in renames.items() if re.match(theirs, name))
+        rename = next(fitting, None)
+        if rename is None:
             raise UserError(
                 f"it looks like {source}, but holds {name}, which the published network has not: "
                 "it is of another or a changed network"
             )
+        ours = re.sub(*rename, name, count=1)
         if ours in weights:
             raise UserError(f"{name} and another of its tensors are both for {ours}: remove one")
         weights[ours] = checked(name, tensor)
@@ -124,15 +126,6 @@ def checked(name: str, tensor: Tensor) -> Tensor:
 def number(count: int, noun: str) -> str:
     """1 tensor, 2 tensors."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def renamed(name: str, renames: Mapping[str, str]) -> str | None:
-    """The name with its beginning replaced; None where no beginning of the table fits."""
-    for theirs, ours in renames.items():
-        result, found = re.subn("^" + theirs, ours, name)
-        if found:
-            return result
-    return None
 
 
 def shape(weights: Mapping[str, Tensor], name: str, rank: int) -> tuple[int, ...]:

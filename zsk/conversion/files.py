@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +22,6 @@ from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
 from zsk.engine.network_settings import CLASSES, NETWORK_KEYS, text_space
 from zsk.errors import UserError
-from zsk.files import replacing
 from zsk.safe_load import save_file
 from zsk.settings.config_file import SafeConfig
 from zsk.settings.key_checks import all_keys, check_values
@@ -52,17 +53,36 @@ def missing_weights(conversion: Conversion) -> list[str]:
     return [name for name in wanted if name not in conversion.weights]
 
 
-def outputs(conversion: Conversion, target: Path) -> list[Path]:
-    """The files that `write` writes, `target` first."""
-    files = [target, *(_prompts_file(key, conversion, target) for key in conversion.prompts)]
-    if conversion.config:
-        files.append(target.with_suffix(".yaml"))
+def outputs(conversion: Conversion, target: Path) -> dict[Path, Callable[[Path], object]]:
+    """The files of a conversion, `target` first, and what writes each of them to a given path."""
+    files: dict[Path, Callable[[Path], object]] = {}
+    config = deepcopy(conversion.config)
+    if config:
+        files[target] = partial(_save_weights, conversion)
+    for key, prompts in conversion.prompts.items():
+        assert conversion.encoder is not None
+        part = key.rpartition(".")[2]
+        # without a model, the first prompts are TARGET
+        file = target.with_name(f"{target.stem}_{part.lower()}{target.suffix}") if files else target
+        files[file] = partial(save_prompts, prompts=prompts, encoder=conversion.encoder)
+        if config:
+            config["MODEL"]["CLIP"][f"{part}_WEIGHTS"] = file.name
+    if config:
+        config |= {"OUTPUT_DIR": f"output/{target.stem}", "VERSION": 2}
+        config["MODEL"]["WEIGHTS"] = target.name
+        files[target.with_suffix(".yaml")] = partial(_save_yaml, config)
     if conversion.own_classes:
-        files.append(_classes_file(target))
-    return list(dict.fromkeys(files))
+        classes = target.with_name(f"{target.stem}_classes.yaml")
+        # data sets of several models may be registered in one process
+        name = re.sub(r"[^\w-]", "_", target.stem) + "_classes"
+        config["DATASETS"] |= {"TEST": [f"{name}_val"], "SPLIT_FILE": classes.name}
+        folders = {"images": "val/images", "labels": "val/labels"}
+        split = {"name": name, "classes": list(conversion.classes), "val": folders}
+        files[classes] = partial(_save_yaml, split)
+    return files
 
 
-def check_outputs(files: Sequence[Path], inputs: Mapping[str, Path], overwrite: bool) -> None:
+def check_outputs(files: Iterable[Path], inputs: Mapping[str, Path], overwrite: bool) -> None:
     """Raise a UserError for a file that is an input by whatever path, or would be replaced."""
     for file in files:
         for option, given in inputs.items():
@@ -84,29 +104,16 @@ def write(conversion: Conversion, target: Path) -> None:
     """
     try:
         with TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
-            _write_all(conversion, Path(folder, target.name))
-            for file in outputs(conversion, target):
+            files = outputs(conversion, target)
+            for file, save in files.items():
+                save(Path(folder, file.name))
+            for file in files:
                 os.replace(Path(folder, file.name), file)
     except OSError as error:
         raise UserError(f"TARGET {target} cannot be written: {error.strerror}") from error
     except UserError as error:
         reason = str(error).partition(" cannot be written: ")[2]
         raise UserError(f"TARGET {target} cannot be written: {reason}") from error
-
-
-def _write_all(conversion: Conversion, target: Path) -> None:
-    prompts = {key: _prompts_file(key, conversion, target) for key in conversion.prompts}
-    assert conversion.encoder is not None or not prompts
-    for key, file in prompts.items():
-        save_prompts(str(file), conversion.prompts[key], conversion.encoder)  # type: ignore
-    if not conversion.config:
-        return
-    if conversion.own_classes:
-        folders = {"images": "val/images", "labels": "val/labels"}
-        split = {"name": _classes_name(target), "classes": list(conversion.classes), "val": folders}
-        _write_yaml(_classes_file(target), split)
-    _write_yaml(target.with_suffix(".yaml"), _with_files(conversion, target, prompts))
-    _write_weights(conversion, target)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -122,49 +129,17 @@ def _built_config(conversion: Conversion) -> CfgNode:
     return cfg
 
 
-def _prompts_file(key: str, conversion: Conversion, target: Path) -> Path:
-    """Beside the model; without one, the first prompts are TARGET."""
-    if not conversion.config and key == next(iter(conversion.prompts)):
-        return target
-    ending = key.rpartition(".")[2].lower()
-    return target.with_name(f"{target.stem}_{ending}{target.suffix}")
+def _save_yaml(content: dict[str, Any], path: Path) -> None:
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    path.write_text(text, encoding="utf-8")
 
 
-def _classes_file(target: Path) -> Path:
-    return target.with_name(f"{target.stem}_classes.yaml")
-
-
-def _classes_name(target: Path) -> str:
-    """Of the split file: data sets of several models may be registered in one process."""
-    return re.sub(r"[^\w-]", "_", target.stem) + "_classes"
-
-
-def _with_files(conversion: Conversion, target: Path, prompts: dict[str, Path]) -> dict[str, Any]:
-    output = f"output/{target.stem}"
-    config = {**conversion.config, "OUTPUT_DIR": output, "VERSION": 2}
-    config["MODEL"] = {**config["MODEL"], "WEIGHTS": target.name}
-    for key, file in prompts.items():
-        config["MODEL"]["CLIP"][key.rpartition(".")[2] + "_WEIGHTS"] = file.name
-    if conversion.own_classes:
-        test = [f"{_classes_name(target)}_val"]
-        own = {"TEST": test, "SPLIT_FILE": _classes_file(target).name}
-        config["DATASETS"] = {**config["DATASETS"], **own}
-    return config
-
-
-def _write_yaml(file: Path, content: dict[str, Any]) -> None:
-    with replacing(file) as unfinished:
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-        unfinished.write_text(text, encoding="utf-8")
-
-
-def _write_weights(conversion: Conversion, target: Path) -> None:
-    # as a checkpoint of a training: an evaluation with other settings warns
-    notes = {"settings": _settings(conversion)}
-    save_file(target, {"model": conversion.weights, "trainer": notes})
-
-
-def _settings(conversion: Conversion) -> dict[str, Any]:
+def _save_weights(conversion: Conversion, path: Path) -> None:
+    """As a checkpoint of a training, so that an evaluation with other settings warns."""
     values = all_keys(_built_config(conversion))
-    kept = {key: values[key] for key in NETWORK_KEYS}
-    return {CLASSES: list(conversion.classes), **kept, **text_space(conversion.encoder)}
+    settings = {
+        CLASSES: list(conversion.classes),
+        **{key: values[key] for key in NETWORK_KEYS},
+        **text_space(conversion.encoder),
+    }
+    save_file(path, {"model": conversion.weights, "trainer": {"settings": settings}})

@@ -21,26 +21,15 @@ _LEVEL = _PIXELS + r"fpn\.layers\.(\d+)\."
 _QUERIES = r"model\.transformer_module\."
 _LAYER = _QUERIES + r"decoder\.layers\.(\d+)\."
 _OURS, _OUR_LAYER = "sem_seg_head.", r"sem_seg_head.transformer_decoder.layers.\1."
-_PARTS = {r"convolution\.": "", r"normalization\.": "norm."}
+_CONVOLUTIONS = {_ENCODER + r"embedder\.embedder\.": "backbone.stem.conv1."}
+for _stage in range(4):
+    _block, _our_block = _BLOCK.format(_stage), rf"backbone.res{_stage + 2}.\1."
+    _CONVOLUTIONS[_block + r"shortcut\."] = _our_block + "shortcut."
+    _CONVOLUTIONS |= {_block + rf"layer\.{n}\.": f"{_our_block}conv{n + 1}." for n in range(3)}
 
 RENAMES = {
-    **{
-        _ENCODER + r"embedder\.embedder\." + part: f"backbone.stem.conv1.{ours}"
-        for part, ours in _PARTS.items()
-    },
-    **{
-        _BLOCK.format(stage) + r"shortcut\." + part: rf"backbone.res{stage + 2}.\1.shortcut.{ours}"
-        for stage in range(4)
-        for part, ours in _PARTS.items()
-    },
-    **{
-        _BLOCK.format(stage)
-        + rf"layer\.{n}\."
-        + part: rf"backbone.res{stage + 2}.\1.conv{n + 1}.{ours}"
-        for stage in range(4)
-        for n in range(3)
-        for part, ours in _PARTS.items()
-    },
+    **{theirs + r"convolution\.": ours for theirs, ours in _CONVOLUTIONS.items()},
+    **{theirs + r"normalization\.": ours + "norm." for theirs, ours in _CONVOLUTIONS.items()},
     r"class_predictor\.": _OURS + "class_scores.classifier.",
     **{rf"mask_embedder\.{n}\.0\.": f"{_OURS}mask_embed.{2 * n}." for n in range(3)},
     _PIXELS + r"mask_projection\.": _OURS + "pixel_decoder.mask_features.",
