@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -56,7 +57,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def main(argv: Sequence[str] | None = None) -> int | None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the files, and compare them with the model where --check asks for it.
 
     Raises:
@@ -74,24 +75,22 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     model = exportable(segmenter.model)
     words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
     vocabulary = segmenter.vocabulary(words)
-    if args.words_only:
-        write_words(words_file, words_of(model, vocabulary))
-        say(f"{words_file}: {len(vocabulary)} words")
-        return None
-    size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
-    say(f"exporting as {args.format}, which takes some minutes")
-    write_look(FixedLook(model), size, args.format, look_file)
+    if not args.words_only:
+        size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
+        say(f"exporting as {args.format}, which takes some minutes")
+        write_look(FixedLook(model), size, args.format, look_file)
+        say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
     write_words(words_file, words_of(model, vocabulary))
-    say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
     say(f"{words_file}: {len(vocabulary)} words")
+    if args.words_only:
+        return
     say(
         f"it takes one photo at a time, resized to a height of {size[0]} and a width of {size[1]} "
         "pixels: neither the size nor the number of photos can change"
     )
     if args.check is not None:
         origin = Path(config_file or DEFAULT_CONFIG).stem
-        _check(model, vocabulary, size, args.format, args.output, args.check, origin)
-    return None
+        _check(model, vocabulary, size, args, origin)
 
 
 def exportable(model: nn.Module) -> ZSKNet:
@@ -137,19 +136,13 @@ def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
 
 
 def _check(
-    model: ZSKNet,
-    vocabulary: Vocabulary,
-    size: tuple[int, int],
-    format: str,
-    folder: Path,
-    photos: Sequence[Path],
-    origin: str,
+    model: ZSKNet, vocabulary: Vocabulary, size: tuple[int, int], args: Any, origin: str
 ) -> None:
-    run = read_look(folder / FILES[format], format, FixedLook(model).outputs)
-    words = dict(np.load(folder / WORDS_FILE))
-    parity = compare(model, run, words, vocabulary, size, photos or sample_photos())
+    run = read_look(args.output / FILES[args.format], args.format, FixedLook(model).outputs)
+    words = dict(np.load(args.output / WORDS_FILE))
+    parity = compare(model, run, words, vocabulary, size, args.check or sample_photos())
     say(HEADER)
-    say(parity.row(origin, format, size))
+    say(parity.row(origin, args.format, size))
     if min(parity.labels) < LEAST_EQUAL:
         raise UserError(
             f"the export labels only {min(parity.labels):.1%} of the pixels of a photo as the "

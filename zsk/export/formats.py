@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,19 @@ def write_look(look: FixedLook, size: tuple[int, int], format: str, path: Path) 
             program = torch.export.export(look.eval(), (image,)).run_decompositions(
                 {torch.ops.aten.scaled_dot_product_attention.default: _attention}
             )
-            write = {"onnx": _onnx, "torchscript": _torchscript, "torch-export": _torch_export}
-            finished = write[format](program, image, look.outputs)
+            finished: Callable[[str], None] = partial(torch.export.save, program)
+            if format == "onnx":
+                finished = _onnx(program, look.outputs)
+            elif format == "torchscript":  # of the program, in which all shapes are numbers
+                traced = torch.jit.trace(program.module(), image, check_trace=False)
+                finished = partial(torch.jit.save, torch.jit.freeze(traced.eval()))
         except Exception as error:  # of torch's and onnxscript's own, without a common base
             raise UserError(
                 f"a part of this model cannot be exported as {format} ({_first_cause(error)}): try "
                 "another --format"
             ) from error
         with replacing(path) as unfinished:
-            finished(unfinished)
+            finished(str(unfinished))
 
 
 def read_look(path: Path, format: str, outputs: list[str]) -> Runner:
@@ -76,9 +81,10 @@ def read_look(path: Path, format: str, outputs: list[str]) -> Runner:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda photo: dict(zip(outputs, session.run(outputs, {"image": photo})))
     with _quiet():
-        load: Any = torch.jit.load if format == "torchscript" else torch.export.load
-        network = load(str(path))
-        network = network if format == "torchscript" else network.module()
+        if format == "torchscript":
+            network = torch.jit.load(str(path))
+        else:
+            network = torch.export.load(str(path)).module()
 
     @torch.inference_mode()
     def run(photo: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,7 +93,7 @@ def read_look(path: Path, format: str, outputs: list[str]) -> Runner:
     return run
 
 
-def _onnx(program: Any, image: Tensor, outputs: list[str]) -> Callable[[Path], None]:
+def _onnx(program: Any, outputs: list[str]) -> Callable[[str], None]:
     exported = torch.onnx.export(
         program, dynamo=True, input_names=["image"], output_names=outputs, verbose=False
     )
@@ -95,32 +101,12 @@ def _onnx(program: Any, image: Tensor, outputs: list[str]) -> Callable[[Path], N
     values = [value.const_value for value in exported.model.graph.initializers.values()]
     if sum(value.nbytes for value in values if value is not None) > MAX_BYTES:
         raise ValueError("a file of this format has at most 2 GB")
-    return lambda path: exported.save(str(path), external_data=False)
+    return partial(exported.save, external_data=False)
 
 
-def _torchscript(program: Any, image: Tensor, outputs: list[str]) -> Callable[[Path], None]:
-    # traced from the exported program, in which all shapes are numbers
-    traced = torch.jit.freeze(torch.jit.trace(program.module(), image, check_trace=False).eval())
-    return lambda path: torch.jit.save(traced, str(path))
-
-
-def _torch_export(program: Any, image: Tensor, outputs: list[str]) -> Callable[[Path], None]:
-    return lambda path: torch.export.save(program, str(path))
-
-
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-    dropout: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, *others: Any, **options: Any) -> Tensor:
     """softmax(QKᵀ/√d)·V of tensors of any rank: the exporter to ONNX takes four dimensions only."""
-    assert mask is None and scale is None and not (dropout or is_causal or enable_gqa)
+    assert not any([*others, *options.values()]), "a mask, dropout or another scale"
     return (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1) @ value
 
 
