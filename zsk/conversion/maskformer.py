@@ -16,7 +16,6 @@ from .conversion import Conversion, Options, Weights, count, shape, translate
 from .resnet import resnet_config
 
 SOURCE = "MaskFormer (semantic, ResNet)"
-LICENCE = "MaskFormer's weights are CC BY-NC 4.0: no commercial use"
 _PREDICTOR, _PIXELS = r"sem_seg_head\.predictor\.", r"sem_seg_head\.pixel_decoder\."
 _LAYER = _PREDICTOR + r"transformer\.decoder\.layers\.(\d+)\."
 _OURS = r"sem_seg_head.transformer_decoder.layers.\1."
@@ -50,10 +49,11 @@ HEAD_DROPS = {
     r".*\.num_batches_tracked$": "a counter that frozen norms do not have",
 }
 _RENAMES = HEAD_RENAMES | {_PREDICTOR + r"class_embed\.": "sem_seg_head.class_scores.classifier."}
-# number of classes -> data set with them, shorter and longer side of the photos in its tests
-_TESTED: dict[int, tuple[str, int, int]] = {
-    150: ("ade20k_150", 512, 2048),
-    19: ("cityscapes_19", 1024, 2048),
+# number of classes -> whose they are, split, test set, shorter and longer side of its photos
+_TESTED: dict[int, tuple[str, str, str, int, int]] = {
+    171: ("COCO-Stuff", "coco_stuff", "coco_stuff_zs_val", 640, 2560),
+    150: ("ade20k_150", "ade20k_150", "ade20k_150_val", 512, 2048),
+    19: ("cityscapes_19", "cityscapes_19", "cityscapes_19_val", 1024, 2048),
 }
 NUM_HEADS = 8
 
@@ -103,25 +103,20 @@ def supervised(
     model["SEM_SEG_HEAD"] |= {"CLASSIFIER": "linear", "NUM_CLASSES": num_classes}
     model["ENSEMBLE"] = {"MODE": "head"}
     model["CLIP"] = {"NAME": "embedded"}  # whose answers play no part
-    own_classes = False
-    train: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    if num_classes == 171 and options.names is None:
-        classes, data_set, sizes = get_split("coco_stuff").names, "COCO-Stuff", (640, 2560)
-        train, test = ("coco_stuff_supervised_train",), ("coco_stuff_zs_val",)
-    elif num_classes in _TESTED and options.names is None:
-        data_set, *sides = _TESTED[num_classes]
-        sizes = (sides[0], sides[1])
-        classes = get_split(data_set).names
-        train, test = (f"{data_set}_supervised_train",), (f"{data_set}_val",)
-    else:
+    own_classes = options.names is not None or num_classes not in _TESTED
+    if own_classes:
         classes, data_set = _given_names(options, num_classes), "--names"
-        own_classes, sizes = True, (512, 2048)
+        tests = evaluation_config([], [], 512, 2048)
+    else:
+        data_set, split, test, *sides = _TESTED[num_classes]
+        classes = get_split(split).names
+        tests = evaluation_config([f"{split}_supervised_train"], [test], *sides)
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
-    config = {"MODEL": model, **evaluation_config(train, test, *sizes)}
+    config = {"MODEL": model, **tests}
     assumed += as_published(config)
+    licence = "MaskFormer's weights are CC BY-NC 4.0: no commercial use"
     return Conversion(
-        source, weights, config, dropped, assumed, tuple(classes), own_classes, licence=LICENCE
+        source, weights, config, dropped, assumed, classes, own_classes, licence=licence
     )
 
 
@@ -160,11 +155,11 @@ def network_config(
 
 
 def evaluation_config(
-    train: tuple[str, ...], test: tuple[str, ...], shortest: int, longest: int
+    train: list[str], test: list[str], shortest: int, longest: int
 ) -> dict[str, Any]:
     """Data sets, and photos as the public code takes them in its tests."""
     return {
-        "DATASETS": {"TRAIN": list(train), "TEST": list(test)},
+        "DATASETS": {"TRAIN": train, "TEST": test},
         "INPUT": {"MIN_SIZE_TEST": shortest, "MAX_SIZE_TEST": longest},
         "TEST": {"SIZE_DIVISIBILITY": 32, "VOTES_AT": "photo"},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,6 @@ SOURCE = "ZS-MaskFormer (zsseg.baseline)"
 PROMPTS_SOURCE = "learned prompts of zsseg.baseline"
 # seen classes -> split, λ, template where no prompt is learned, sides of the photos in its tests
 _TRAINED = {15: ("voc", 0.7, "sculpture", 512, 2048), 156: ("coco_stuff", 0.8, "vild", 640, 2560)}
-_DATA_SETS = {"voc": "voc_zs", "coco_stuff": "coco_stuff_zs"}
 _PUBLISHED_CLIP: dict[tuple[int, ...], str] = {
     (768, 3, 16, 16): "ViT-B/16",
     (768, 3, 32, 32): "ViT-B/32",
@@ -68,12 +66,12 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     split, lam, template, *sizes = _training(state)
     encoder, clip_name = _encoder(state, options, assumed)
     classes = get_split(split).seen_only()
-    trained_on = options.trained_on
-    if trained_on is None:
-        trained_on = [*classes.names, *classes.prompt_names]
-    prompts = _prompts(state, trained_on)
-    read = ("clip", "multi_grid", "trained_on") if prompts else ("clip", "multi_grid")
-    options.check_read(SOURCE if prompts else f"{SOURCE} without learned prompts", *read)
+    own = [*classes.names, *classes.prompt_names]
+    prompts = _prompts(state, own if options.trained_on is None else options.trained_on)
+    if prompts:
+        options.check_read(SOURCE, "clip", "multi_grid", "trained_on")
+    else:
+        options.check_read(f"{SOURCE} without learned prompts", "clip", "multi_grid")
     model["SEM_SEG_HEAD"] |= {"CLASS_HIDDEN_DIMS": _hidden_dims(weights), "TEMPERATURE": 100.0}
     model["CLIP"] = {"NAME": clip_name, "TEMPERATURE": 100.0, "CROP_ANTIALIAS": False}
     model["CLIP"] |= {_KEYS[a]: "learned" for a in _KEYS if f"MODEL.CLIP.{_KEYS[a]}" in prompts}
@@ -82,11 +80,8 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         assumed.append(f"MODEL.CLIP.PROMPT {template}, as published without a learned prompt")
     model["ENSEMBLE"] = {"LAMBDA": lam, "EMPTY": "one"}
     assumed.append(f"trained on {split}, by the number of classes; MODEL.ENSEMBLE.LAMBDA {lam}")
-    data_set = _DATA_SETS[split]
-    config = {
-        "MODEL": model,
-        **evaluation_config((f"{data_set}_train",), (f"{data_set}_val",), *sizes),
-    }
+    tests = evaluation_config([f"{split}_zs_train"], [f"{split}_zs_val"], *sizes)
+    config = {"MODEL": model, **tests}
     assumed += as_published(config)
     assumed.append(
         "prompts take a split's prompt_names; the published numbers are those of the benchmark's "
@@ -137,31 +132,25 @@ def _hidden_dims(weights: Mapping[str, Tensor]) -> list[int]:
 
 
 def _prompts(state: Mapping[str, Tensor], trained_on: Sequence[str]) -> dict[str, LearnedPrompts]:
-    """Learned prompts by the key of the configuration that takes their file."""
-    return {
-        f"MODEL.CLIP.{key}": found
-        for adapter, key in _KEYS.items()
-        if (found := _prompts_of(state, adapter, trained_on)) is not None
-    }
+    """Learned prompts by the key of the configuration that takes their file.
 
-
-def _prompts_of(
-    state: Mapping[str, Tensor], adapter: str, trained_on: Sequence[str]
-) -> LearnedPrompts | None:
-    """Learned vectors; the dot that follows the name becomes the last vector of the suffix."""
-    learner = adapter + "prompt_learner."
-    names = [name for part in ("prefix", "suffix") if (name := f"{learner}{part}_prompt") in state]
-    if not names:
-        return None
-    dots, width = shape(state, learner + "dot_signal", 2)
-    if dots != 1 or any(shape(state, name, 2)[1] != width for name in names):
-        raise UserError("its learned prompts and its token embeddings, the dot's, do not fit")
-    dot = checked(learner + "dot_signal", state[learner + "dot_signal"])
-    prefix, suffix = (
-        checked(name, state.get(name, dot[:0]))
-        for name in (f"{learner}prefix_prompt", f"{learner}suffix_prompt")
-    )
-    return LearnedPrompts(prefix, torch.cat([suffix, dot]), trained_on)
+    The dot that follows the name becomes the last vector of the suffix.
+    """
+    prompts = {}
+    for adapter, key in _KEYS.items():
+        learner = adapter + "prompt_learner."
+        names = [f"{learner}prefix_prompt", f"{learner}suffix_prompt"]
+        given = [name for name in names if name in state]
+        if not given:
+            continue
+        dots, width = shape(state, learner + "dot_signal", 2)
+        if dots != 1 or any(shape(state, name, 2)[1] != width for name in given):
+            raise UserError("its learned prompts and its token embeddings, the dot's, do not fit")
+        dot = checked(learner + "dot_signal", state[learner + "dot_signal"])
+        prefix, suffix = (checked(name, state.get(name, dot[:0])) for name in names)
+        learned = LearnedPrompts(prefix, torch.cat([suffix, dot]), trained_on)
+        prompts[f"MODEL.CLIP.{key}"] = learned
+    return prompts
 
 
 def _encoder(
@@ -200,8 +189,8 @@ def _encoder(
 
 
 def _clip(state: Mapping[str, Tensor], adapter: str) -> dict[str, Tensor]:
-    pattern = f"{re.escape(adapter)}clip_model\\."
-    return {re.sub(pattern, "", k): v for k, v in state.items() if re.match(pattern, k)}
+    prefix = f"{adapter}clip_model."
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _built(clip: dict[str, Tensor]) -> VisionLanguageEncoder:
