@@ -65,16 +65,16 @@ class ClipBackbone(Backbone):
                     f"MODEL.RESNETS.OUT_FEATURES asks for {name}, but the image tower of "
                     f"MODEL.CLIP.NAME has {', '.join(shapes)}"
                 )
-        for name in out_features:
             self._out_feature_channels[name], stride = shapes[name]
             self._out_feature_strides[name] = _whole_stride(name, stride / scale)
         # photos are padded to multiples of all strides, so that masks and `Sight.regions` cover the
         # same area; a tower with a patch of one pixel pads by itself
         self.patch = _whole_stride("a patch", encoder.patch / scale)
+        coarsest = math.lcm(*self._out_feature_strides.values())
         if encoder.patch > 1:
-            self.patch = math.lcm(self.patch, *self._out_feature_strides.values())
+            self.patch = math.lcm(self.patch, coarsest)
         cell = _whole_stride("a cell of what names the regions", side / grid[0] / scale)
-        if math.lcm(*self._out_feature_strides.values()) % cell:
+        if coarsest % cell:
             raise UserError(
                 f"MODEL.RESNETS.OUT_FEATURES is {list(out_features)}, but what names the regions "
                 f"has a stride of {cell}: add res5"

@@ -48,7 +48,7 @@ class TimmBackbone(Backbone):
         self.has_own_weights = has_own_weights
         info: Any = network.feature_info
         count = len(info.channels())
-        self.names = [f"res{5 - count + 1 + i}" for i in range(count)]
+        self.names = [f"res{6 - count + i}" for i in range(count)]
         known = [*self.names, *(["head"] if head is not None else [])]
         missing = [name for name in out_features if name not in known]
         if missing:
@@ -69,19 +69,15 @@ class TimmBackbone(Backbone):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(B,3,H,W) normalised -> {"res5": (B,C,h,w), …}."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.freeze != "all"):
-            x = x.contiguous(memory_format=torch.channels_last)
-            features = dict(zip(self.names, self.network(x)))
-            if self.head is not None:
-                features["head"] = self.head(features["res5"])
+        x = x.contiguous(memory_format=torch.channels_last)
+        features = dict(zip(self.names, self.network(x)))
+        if self.head is not None:
+            features["head"] = self.head(features["res5"])
         return {name: features[name] for name in self._out_features}
 
     def train(self, mode: bool = True) -> "TimmBackbone":
-        super().train(mode)
-        if self.freeze == "all":
-            for part in self.children():
-                part.eval()
-        elif self.freeze == "norm":
+        super().train(mode and self.freeze != "all")
+        if self.freeze == "norm":
             for module in self.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()

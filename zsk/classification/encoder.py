@@ -155,8 +155,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             TextTooLongError: `text` is the name that is too long between the two.
             NotImplementedError: this encoder takes whole texts only, see `takes_context`.
         """
+        encode = partial(self._context_features, prefix=prefix, suffix=suffix)
         with torch.autocast(self.device.type, enabled=False):
-            encode = partial(self._context_features, prefix=prefix, suffix=suffix)
             return self._in_batches(encode, names)
 
     def probe(self) -> Tensor:
@@ -173,10 +173,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     def encode_image(self, crops: Tensor) -> Tensor:
         """(R,3,input_size,input_size) float32 crops, normalised → (R,E) float32 unit rows."""
-        if not len(crops):
-            return torch.zeros(0, self.embed_dim, device=self.device)
-        with self._frozen_arithmetic():
-            return F.normalize(self._image_features(crops).float(), dim=1)
+        return self._unit_rows(self._image_features, crops)
 
     def see(self, pixels: Tensor) -> Sight:
         """Run the image tower over whole photos.
@@ -200,10 +197,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         Returns:
             (R,E) float32 unit rows.
         """
-        if not len(masks):
-            return torch.zeros(0, self.embed_dim, device=self.device)
-        with self._frozen_arithmetic():
-            return F.normalize(self._region_features(sight, masks).float(), dim=1)
+        return self._unit_rows(partial(self._region_features, sight), masks)
 
     def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """Embeddings of all regions from one look at the whole photo, at a size of the encoder's.
@@ -238,6 +232,12 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """
         with self._frozen_arithmetic():
             return F.normalize(self._dense_features(pixels, attention).float(), dim=0)
+
+    def _unit_rows(self, encode: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        if not len(images):  # which not every network takes
+            return torch.zeros(0, self.embed_dim, device=self.device)
+        with self._frozen_arithmetic():
+            return F.normalize(encode(images).float(), dim=1)
 
     @contextmanager
     def _frozen_arithmetic(self) -> Iterator[None]:

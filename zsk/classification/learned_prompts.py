@@ -7,7 +7,6 @@ width of the text space.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +16,8 @@ from zsk.safe_load import read_file, save_file
 
 from .encoder import VisionLanguageEncoder
 from .prompts import get_templates
+
+CONTENT = {"prefix", "suffix", "trained_on", "encoder"}  # of a file
 
 
 class LearnedPrompts(nn.Module):
@@ -59,7 +60,13 @@ def load_prompts(
             f"{key} is learned, but {key}_WEIGHTS is empty: give a file "
             "that tools/train_prompts.py wrote"
         )
-    content = _read(weights, f"{key}_WEIGHTS")
+    path = local_file(weights)
+    content = read_file(path, f"{key}_WEIGHTS, the file of learned prompts")
+    if not isinstance(content, dict) or not content.keys() >= CONTENT:
+        raise UserError(
+            f"{path} ({key}_WEIGHTS) holds no learned prompts: give a file that "
+            "tools/train_prompts.py wrote"
+        )
     if content["encoder"] != encoder.fingerprint():
         raise UserError(
             f"the learned prompts {weights} ({key}_WEIGHTS) were trained with another "
@@ -91,18 +98,3 @@ def save_prompts(path: str, prompts: LearnedPrompts, encoder: VisionLanguageEnco
         "encoder": encoder.fingerprint(),
     }
     save_file(path, content)
-
-
-def _read(path: str, key: str) -> dict[str, Any]:
-    """The content of a file that `save_prompts` wrote. Raises UserError."""
-    path = local_file(path)
-    content = read_file(path, f"{key}, the file of learned prompts")
-    try:
-        shaped = content["prefix"].ndim == content["suffix"].ndim == 2
-        if shaped and {"encoder", "trained_on"} <= content.keys():
-            return content
-    except (AttributeError, LookupError, TypeError):
-        pass
-    raise UserError(
-        f"{path} ({key}) holds no learned prompts: give a file that tools/train_prompts.py wrote"
-    )
