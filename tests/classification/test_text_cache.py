@@ -7,7 +7,7 @@ import torch
 from tiny_clip import ColourEncoder
 
 from zsk.classification import text_cache
-from zsk.classification.text_cache import TextCache, cache_folder
+from zsk.classification.text_cache import cache_folder
 from zsk.classification.text_classifier import TextClassifier
 from zsk.vocabulary import Vocabulary
 
@@ -24,7 +24,7 @@ def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0
     encoder = ColourEncoder()
     torch.nn.init.constant_(encoder.network("scale").weight, weight)
     vocabulary = Vocabulary(words or WORDS, words or WORDS, (True,) * len(words or WORDS))
-    rows = TextClassifier(encoder, [template], TextCache(folder))(vocabulary)
+    rows = TextClassifier(encoder, [template], folder)(vocabulary)
     assert torch.equal(rows, TextClassifier(encoder, [template])(vocabulary))
     return encoder.texts[: len(encoder.texts) - len(vocabulary)]  # without those of the check
 

@@ -6,7 +6,6 @@ from zsk.classification import text_cache
 from zsk.classification import text_classifier as module
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.prompts import TEMPLATES
-from zsk.classification.text_cache import TextCache
 from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -77,7 +76,7 @@ def test_rows_made_in_inference_mode_can_serve_in_training(cached, tmp_path, mon
     for _ in range(2):  # the second time, rows may come from the disk
         encoder = ColourEncoder()
         torch.nn.init.ones_(encoder.network("scale").weight)
-        classifier = TextClassifier(encoder, ["{}"], TextCache(tmp_path) if cached else None)
+        classifier = TextClassifier(encoder, ["{}"], tmp_path if cached else None)
         with torch.inference_mode():
             classifier(vocabulary("red"))
     weights = torch.ones(1, 3, requires_grad=True)

@@ -33,49 +33,39 @@ def cache_folder() -> Path:
     return Path(os.path.expanduser(folder)) / "text"  # not Path's, which raises without a home
 
 
-class TextCache:
-    """One file per (encoder, weights, device type, templates, names).
+def cached_rows(
+    folder: Path,
+    encoder: VisionLanguageEncoder,
+    templates: Sequence[str],
+    names: Sequence[str],
+    encode: Callable[[], Tensor],
+) -> Tensor:
+    """(K,E) float32 unit rows on the encoder's device: from the disk, or from `encode()`.
 
-    Several processes may share the folder: a file appears whole or not at all. A damaged file is
-    written again; a folder that cannot be written to gives a warning.
-
-    Args:
-        folder: None takes `cache_folder()`.
+    One file per (encoder, weights, device type, templates, names). Several processes may share the
+    folder: a file appears whole or not at all. A damaged file is written again; a folder that
+    cannot be written to gives a warning. Few texts are encoded without reading the disk, see
+    MIN_TEXTS_CPU.
     """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = cache_folder() if folder is None else folder
-
-    def rows(
-        self,
-        encoder: VisionLanguageEncoder,
-        templates: Sequence[str],
-        names: Sequence[str],
-        encode: Callable[[], Tensor],
-    ) -> Tensor:
-        """(K,E) float32 unit rows on the encoder's device: from the disk, or from `encode()`.
-
-        Few texts are encoded without reading the disk, see MIN_TEXTS_CPU.
-        """
-        device = encoder.device.type  # a GPU encodes in half precision
-        if len(names) * len(templates) < (MIN_TEXTS_CPU if device == "cpu" else MIN_TEXTS_GPU):
-            return encode()
-        key = [FORMAT, type(encoder).__name__, encoder.fingerprint(), device]
-        content = json.dumps([*key, list(templates), list(names)])
-        file = self.folder / f"{hashlib.sha256(content.encode()).hexdigest()}.safetensors"
-        try:
-            kept: Tensor = read_file(file)["rows"]
-            return kept.to(encoder.device)
-        except (UserError, LookupError):  # not there, or damaged
-            rows = encode()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_unfinished(self.folder)
-            save_file(file, {"rows": rows})
-        except (OSError, UserError) as error:
-            logger.warning(
-                f"text embeddings cannot be kept in {self.folder} "
-                f"({getattr(error, 'strerror', None) or error}): set ZSK_CACHE_DIR to a folder "
-                "that can be written to"
-            )
-        return rows
+    device = encoder.device.type  # a GPU encodes in half precision
+    if len(names) * len(templates) < (MIN_TEXTS_CPU if device == "cpu" else MIN_TEXTS_GPU):
+        return encode()
+    key = [FORMAT, type(encoder).__name__, encoder.fingerprint(), device]
+    content = json.dumps([*key, list(templates), list(names)])
+    file = folder / f"{hashlib.sha256(content.encode()).hexdigest()}.safetensors"
+    try:
+        kept: Tensor = read_file(file)["rows"]
+        return kept.to(encoder.device)
+    except (UserError, LookupError):  # not there, or damaged
+        rows = encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(folder)
+        save_file(file, {"rows": rows})
+    except (OSError, UserError) as error:
+        logger.warning(
+            f"text embeddings cannot be kept in {folder} "
+            f"({getattr(error, 'strerror', None) or error}): set ZSK_CACHE_DIR to a folder "
+            "that can be written to"
+        )
+    return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
@@ -20,7 +21,7 @@ from zsk.vocabulary import Vocabulary
 from .encoder import TextTooLongError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts, load_prompts
-from .text_cache import TextCache
+from .text_cache import cache_folder, cached_rows
 
 KEPT_WORDS = 20_000  # rows in memory; over this, those of the last vocabulary are kept
 
@@ -32,7 +33,7 @@ class TextClassifier(FrozenModule):
         encoder: the frozen text side.
         prompts: T ≥ 1 texts with one "{}" each, or learned prompts. Learned prompts are frozen and
             no part of the state dict, so a model may be evaluated with other prompts.
-        disk_cache: where the embeddings of templates are kept between programs, or None. The
+        folder: where the embeddings of templates are kept between programs, or None. The
             embeddings of learned prompts are not kept.
     """
 
@@ -40,12 +41,12 @@ class TextClassifier(FrozenModule):
         self,
         encoder: VisionLanguageEncoder,
         prompts: Sequence[str] | LearnedPrompts,
-        disk_cache: TextCache | None = None,
+        folder: Path | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.learned = isinstance(prompts, LearnedPrompts)
-        self.disk_cache = None if self.learned else disk_cache
+        self.folder = None if self.learned else folder
         self.templates: tuple[str, ...] = ("{}",)
         if isinstance(prompts, LearnedPrompts):
             self.hold("prompts", prompts)
@@ -81,9 +82,9 @@ class TextClassifier(FrozenModule):
     @torch.inference_mode(False)  # rows that a test reads or encodes have to serve in training, too
     def _kept_or_encoded(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
         encode = partial(self._encode, prompt_names, names)
-        if self.disk_cache is None:
+        if self.folder is None:
             return encode()
-        return self.disk_cache.rows(self.encoder, self.templates, prompt_names, encode)
+        return cached_rows(self.folder, self.encoder, self.templates, prompt_names, encode)
 
     @torch.no_grad()
     def _encode(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
@@ -115,7 +116,7 @@ def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> Text
             "bare names: choose PROMPT name"
         )
     prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
-    return TextClassifier(encoder, prompts, TextCache())
+    return TextClassifier(encoder, prompts, cache_folder())
 
 
 def build_region_text_classifier(
@@ -127,7 +128,7 @@ def build_region_text_classifier(
     prompts = load_prompts(
         clip.REGION_PROMPT, clip.REGION_PROMPT_WEIGHTS, encoder, "MODEL.CLIP.REGION_PROMPT"
     )
-    return TextClassifier(encoder, prompts, TextCache())
+    return TextClassifier(encoder, prompts, cache_folder())
 
 
 def warn_of_leaks(model: nn.Module, vocabulary: Vocabulary) -> None:

@@ -81,10 +81,10 @@ def compare(
         photo = np.array(image.resize(size[::-1], Image.Resampling.BILINEAR))
         look, (height, width) = run(photo), image.size[::-1]
         tensor = torch.from_numpy(photo).permute(2, 0, 1)
-        expected = outputs_of(model.look([tensor])[0])
-        record = {"image": tensor, "vocabulary": vocabulary, "height": height, "width": width}
+        (regions,) = model.look([tensor])
+        expected = outputs_of(regions)
         with torch.inference_mode():
-            expected_labels = model([record])[0]["pred_labels"].numpy()
+            expected_labels = model.label(regions, vocabulary, (height, width)).numpy()
         labels = label(look["masks"], name(look, words), words, (height, width))
         found.words.update(np.unique(expected_labels).tolist())
         found.labels.append(float((labels == expected_labels).mean()))
