@@ -96,6 +96,13 @@ def test_a_photo_on_a_part_of_the_masks(kind):
     torch.testing.assert_close(embeddings, torch.eye(3)[:2])
 
 
+def test_masks_without_a_pixel_are_not_cut():
+    encoder, masks = ColourEncoder(5), torch.full((20, 4, 4), -1.0)
+    masks[3], masks[17] = 1.0, 1.0  # in different groups of masks that are enlarged together
+    _, valid = CropEncoder(encoder)(red_and_green(), masks)
+    assert encoder.batches == [2] and valid.nonzero().flatten().tolist() == [3, 17]
+
+
 def test_one_pass_encodes_the_photo_once_for_all_thresholds():
     encoder = ColourEncoder()
     OnePassEncoder(encoder, [0.3, 0.7])(red_and_green(), logits(*halves()))

@@ -1,8 +1,8 @@
 """Cuts proposals out of an image: masked, and resized to the squares that an encoder takes.
 
-Letters: N proposals, R of them with a pixel, h×w mask size, H×W image, S side of a crop, L pixels
-along a side of the image. Boxes are (x0, y0, x1, y1) in pixels of the image, edges at integers: x1
-and y1 are exclusive.
+Letters: N proposals, R of them with a pixel, H×W image, S side of a crop, L pixels along a side of
+the image. Boxes are (x0, y0, x1, y1) in pixels of the image, edges at integers: x1 and y1 are
+exclusive.
 """
 
 from __future__ import annotations
@@ -12,46 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import masks_to_boxes
 
-from zsk.looks.true_scale import Box, resize_rows
-
 from .encoder import VisionLanguageEncoder
 
-MASKS_AT_ONCE = 8  # that are enlarged to the size of the image: bounds the memory
 SMOOTH, SHARP = -0.5, -0.75  # torch's parameters of bicubic filters, with and without antialiasing
-
-
-def cut(
-    pixels: Tensor,
-    mask_logits: Tensor,
-    logit_threshold: float,
-    encoder: VisionLanguageEncoder,
-    box: Box | None = None,
-    antialias: bool = True,
-    fixed: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """The crops of all proposals that have a pixel.
-
-    Args:
-        pixels: (3,H,W) float32, normalised for `encoder`.
-        mask_logits: (N,h,w) float, N ≥ 1.
-        logit_threshold: a mask has the pixels whose logits, enlarged bilinearly, are over it.
-        box: the image on the masks; None where they cover it and nothing else.
-        antialias: see `masked_crops`.
-        fixed: no shape depends on a value: the crops of all proposals, of the mean colour where a
-            mask has no pixel.
-
-    Returns:
-        crops (R,3,S,S) float32, see `masked_crops`, and which proposals have a pixel, (N,) bool.
-    """
-    crops, shown = [], []
-    for logits in mask_logits.split(MASKS_AT_ONCE):
-        masks = resize_rows(logits.float(), box, pixels.shape[-2:]) > logit_threshold
-        shown.append(masks.flatten(1).any(dim=1))
-        if fixed:
-            crops.append(crops_by_matrices(pixels, masks, encoder, antialias))
-        else:
-            crops.append(masked_crops(pixels, masks[shown[-1]], encoder, antialias))
-    return torch.cat(crops), torch.cat(shown)
 
 
 def tight_boxes(masks: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 from zsk.errors import UserError
 from zsk.looks.true_scale import Box, resize_rows
 
-from .crops import cut
+from .crops import crops_by_matrices, masked_crops
 from .encoder import VisionLanguageEncoder
 from .sight import Sight
 
+MASKS_AT_ONCE = 8  # that are enlarged to the size of the image: bounds the memory
 CHUNK_SIZE = 32  # crops that are encoded together: bounds the memory
 
 
@@ -115,14 +117,16 @@ class CropEncoder(RegionEncoder):
     def looks(
         self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
     ) -> tuple[Tensor, Tensor]:
+        cut = crops_by_matrices if self.fixed else masked_crops
         rows, shown = [], []
-        for threshold in self.logit_thresholds:
-            for logits in mask_logits.split(CHUNK_SIZE):
-                crops, has_pixel = cut(
-                    pixels, logits, threshold, self.encoder, box, self.antialias, self.fixed
-                )
-                rows.append(self.encoder.encode_image(crops))
-                shown.append(has_pixel)
+        for threshold, chunk in product(self.logit_thresholds, mask_logits.split(CHUNK_SIZE)):
+            crops = []
+            for logits in chunk.split(MASKS_AT_ONCE):
+                masks = resize_rows(logits.float(), box, pixels.shape[-2:]) > threshold
+                shown.append(masks.flatten(1).any(dim=1))
+                masks = masks if self.fixed else masks[shown[-1]]
+                crops.append(cut(pixels, masks, self.encoder, self.antialias))
+            rows.append(self.encoder.encode_image(torch.cat(crops)))
         return torch.cat(rows), torch.cat(shown).view(len(self.logit_thresholds), -1)
 
 
