@@ -100,7 +100,7 @@ def _read_script_archive(file: Path) -> dict[str, Tensor] | None:
 
 
 def _tensors(module: _Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for name, value in module.state.items():
+    for name, value in vars(module).items():
         if isinstance(value, Tensor):
             yield prefix + name, value
         elif isinstance(value, _Inert):
@@ -111,10 +111,7 @@ class _Inert:
     """Stands for every object of an archive that is no tensor, and only keeps its attributes."""
 
     def __init__(self, *_: Any) -> None:
-        self.state: dict[str, Any] = {}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = state
+        pass
 
 
 class _ArchiveUnpickler(pickle.Unpickler):

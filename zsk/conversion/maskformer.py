@@ -104,16 +104,14 @@ def supervised(
     model["ENSEMBLE"] = {"MODE": "head"}
     model["CLIP"] = {"NAME": "embedded"}  # whose answers play no part
     own_classes = options.names is not None or num_classes not in _TESTED
+    tests: tuple[Any, ...] = ([], [], 512, 2048)
     if own_classes:
         classes, data_set = _given_names(options, num_classes), "--names"
-        tests = evaluation_config([], [], 512, 2048)
     else:
         data_set, split, test, *sides = _TESTED[num_classes]
-        classes = get_split(split).names
-        tests = evaluation_config([f"{split}_supervised_train"], [test], *sides)
+        classes, tests = get_split(split).names, ([f"{split}_supervised_train"], [test], *sides)
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
-    config = {"MODEL": model, **tests}
-    assumed += as_published(config)
+    config = as_published(model, assumed, *tests)
     licence = "MaskFormer's weights are CC BY-NC 4.0: no commercial use"
     return Conversion(
         source, weights, config, dropped, assumed, classes, own_classes, licence=licence
@@ -154,25 +152,31 @@ def network_config(
     return model, assumed
 
 
-def evaluation_config(
-    train: list[str], test: list[str], shortest: int, longest: int
+def as_published(
+    model: dict[str, Any],
+    assumed: list[str],
+    train: list[str],
+    test: list[str],
+    shortest: int,
+    longest: int,
 ) -> dict[str, Any]:
-    """Data sets, and photos as the public code takes them in its tests."""
-    return {
+    """The configuration, with photos as the public code takes them in its tests.
+
+    Adds sentences about the keys of a test that no tensor shows to `assumed`.
+    """
+    config = {
+        "MODEL": model,
         "DATASETS": {"TRAIN": train, "TEST": test},
         "INPUT": {"MIN_SIZE_TEST": shortest, "MAX_SIZE_TEST": longest},
         "TEST": {"SIZE_DIVISIBILITY": 32, "VOTES_AT": "photo"},
     }
-
-
-def as_published(config: dict[str, Any]) -> list[str]:
-    """Sentences about the keys of a test that no tensor shows."""
-    return [
+    assumed += [
         f"{key} {value}, as published"
         for parts, value in flat(config)
         if (key := ".".join(parts)).startswith(("INPUT.", "TEST."))
         or parts[-1] in ("TEMPERATURE", "EMPTY", "CROP_ANTIALIAS")
     ]
+    return config
 
 
 def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from .maskformer import (
     HEAD_DROPS,
     HEAD_RENAMES,
     as_published,
-    evaluation_config,
     network_config,
     with_pixel_decoder,
 )
@@ -80,9 +79,7 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         assumed.append(f"MODEL.CLIP.PROMPT {template}, as published without a learned prompt")
     model["ENSEMBLE"] = {"LAMBDA": lam, "EMPTY": "one"}
     assumed.append(f"trained on {split}, by the number of classes; MODEL.ENSEMBLE.LAMBDA {lam}")
-    tests = evaluation_config([f"{split}_zs_train"], [f"{split}_zs_val"], *sizes)
-    config = {"MODEL": model, **tests}
-    assumed += as_published(config)
+    config = as_published(model, assumed, [f"{split}_zs_train"], [f"{split}_zs_val"], *sizes)
     assumed.append(
         "prompts take a split's prompt_names; the published numbers are those of the benchmark's "
         "names, DATASETS.PROMPT_NAMES False"
