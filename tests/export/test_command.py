@@ -70,6 +70,13 @@ def test_words_alone(tiny, tmp_path, capsys):
         command.main(["--output", str(tmp_path), "--words", "cat|kitten, dog", "--words-only"])
 
 
+def test_words_are_refused_before_the_network_is_exported(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "write_look", lambda *_: pytest.fail("it takes minutes"))
+    options = ["--format", "torchscript", "--size", "64", "64", "--words", "cat|kitten, dog"]
+    with pytest.raises(UserError, match="'cat' has kitten beside it"):
+        command.main(["--output", str(tmp_path), *options])
+
+
 @pytest.mark.parametrize("size", [("0", "64"), ("64", "-32"), ("64", "65")])
 def test_sizes_that_the_masks_would_not_cover(tiny, tmp_path, size):
     with pytest.raises(UserError, match="--size .* multiples of 32, .* such as --size"):

@@ -75,12 +75,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = exportable(segmenter.model)
     words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
     vocabulary = segmenter.vocabulary(words)
+    arrays = words_of(model, vocabulary)  # first, for it may refuse the words
     if not args.words_only:
         size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
         say(f"exporting as {args.format}, which takes some minutes")
         write_look(FixedLook(model), size, args.format, look_file)
         say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
-    write_words(words_file, words_of(model, vocabulary))
+    write_words(words_file, arrays)
     say(f"{words_file}: {len(vocabulary)} words")
     if args.words_only:
         return
