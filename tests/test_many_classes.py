@@ -111,4 +111,4 @@ def test_evaluation_scores_every_id_and_dumps_16_bits(cfg, tmp_path: Path) -> No
 def test_recall_of_a_segment_with_id_255() -> None:
     gt = torch.tensor([[255, 255, NONE, 3]])
     logits = torch.tensor([[[5.0, -5.0, 5.0, -5.0]]])
-    assert best_overlaps(logits, gt, ignore=NONE) == {3: 0.0, 255: 0.5}
+    assert best_overlaps(logits, gt, ignore=NONE) == {3: (0.0, 0.0), 255: (0.5, 0.5)}

@@ -113,7 +113,7 @@ def test_perfect_masks_give_perfect_labels_and_overlaps():
     (result,) = model()([record()])
     assert torch.equal(result["pred_labels"], chequers())
     overlaps = best_overlaps(result["pred_masks"], chequers(), result["photo_box"])
-    assert overlaps == {0: 1.0, 1: 1.0}
+    assert overlaps == {0: (1.0, 0.0), 1: (1.0, 0.0)}
     stretched = label_map([View(torch.eye(2), result["pred_masks"])], SIZE).labels
     assert (stretched == chequers()).float().mean() < 0.9
 
