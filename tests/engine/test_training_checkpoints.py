@@ -114,6 +114,10 @@ def optimizer_of(content: dict) -> dict:
     "edit, words",
     [
         (
+            lambda c: optimizer_of(c)["state"][3].pop("exp_avg_sq"),
+            "the optimizer lacks {'exp_avg_sq'} of stage1.bias",
+        ),
+        (
             lambda c: optimizer_of(c)["state"][0].update(exp_avg=torch.zeros(2, 3)),
             r"exp_avg of stage0.weight is \(2, 3\) and not \(4, 3\)",
         ),
@@ -122,6 +126,7 @@ def optimizer_of(content: dict) -> dict:
         (lambda c: c.pop("trainer"), "lacks 'trainer'; delete it to resume from model_0000000"),
         (lambda c: c["trainer"].pop("_trainer"), "lacks '_trainer'; delete it"),
         (lambda c: c.pop("iteration"), "lacks 'iteration'; delete it"),
+        (lambda c: c["trainer"].pop("iteration"), "lacks 'iteration'; delete it"),
         (lambda c: c.update(model=[1]), "lacks parts of its state; delete it"),
     ],
 )

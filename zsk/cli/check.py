@@ -105,7 +105,7 @@ def save_sheet(check: DatasetCheck, path: Path, photos: int) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
-        sheet.save(unfinished)
+        sheet.save(unfinished, format="PNG")
     print(f"{min(photos, len(check.intact))} photos with their labels: {path}")
 
 

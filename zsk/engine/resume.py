@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"  # Detectron2's file with the name of the last checkpoint
 CHECKPOINTS = "model_*.pth"
+ADAM_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of each parameter that had a step
 
 
 class Checkpoint(NamedTuple):
@@ -149,10 +150,11 @@ def _read(path: Path) -> Checkpoint:
     try:
         optimizer = content["trainer"]["_trainer"]["optimizer"]
         parts = content["model"], optimizer["state"], *optimizer["param_groups"]
-        iteration = content["iteration"]
-        if not all(isinstance(part, Mapping) for part in parts) or not isinstance(iteration, int):
+        numbers = content["iteration"], content["trainer"]["iteration"]
+        kinds = *(isinstance(part, Mapping) for part in parts), *(type(n) is int for n in numbers)
+        if not all(kinds):
             raise TypeError("parts of its state")
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError) as error:
         raise UserError(
             f"checkpoint {path} holds no training: it lacks {one_line(error)}"
         ) from error
@@ -185,12 +187,12 @@ def _check_optimizer(
         raise ValueError(f"the optimizer has {counts[0]} there and {counts[1]} here")
     # a fused optimizer reads and writes past the end of a state that is too short
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    numbers = [number for group in there for number in group["params"]]
-    for number, parameter in zip(numbers, (p for group in here for p in group["params"])):
-        for key, moment in saved["state"].get(number, {}).items():
-            wanted = () if key == "step" else parameter.shape
+    for number, parameter in enumerate(p for group in here for p in group["params"]):
+        state, name = saved["state"].get(number, {}), names.get(id(parameter))
+        if state and kinds[0] == "AdamW" and not ADAM_MOMENTS <= state.keys():
+            raise ValueError(f"the optimizer lacks {ADAM_MOMENTS - state.keys()} of {name}")
+        for key, moment in state.items():
+            wanted = () if key == "step" else tuple(parameter.shape)
             if isinstance(moment, Tensor) and moment.shape != wanted:
-                name, found = names.get(id(parameter)), tuple(moment.shape)
-                raise ValueError(
-                    f"the optimizer's {key} of {name} is {found} and not {tuple(wanted)}"
-                )
+                found = tuple(moment.shape)
+                raise ValueError(f"the optimizer's {key} of {name} is {found} and not {wanted}")

@@ -143,9 +143,13 @@ class Trainer(DefaultTrainer):
         super().after_step()
 
     def save_before_stop(self) -> None:
-        """Write a checkpoint, if the periodic ones have none of the last iteration."""
+        """Write a checkpoint, if neither the last one nor a periodic one is of this iteration."""
         done = self.trained + 1
-        if done % self.cfg.SOLVER.CHECKPOINT_PERIOD and done < self.max_iter:
+        if (
+            done > self.start_iter
+            and done % self.cfg.SOLVER.CHECKPOINT_PERIOD
+            and done < self.max_iter
+        ):
             self.checkpointer.save(f"model_{self.trained:07d}", iteration=self.trained)
 
     @classmethod

@@ -99,7 +99,8 @@ def summarise(
         members = group & present
         if not members.any():
             if group.any():
-                logger.warning("No ground truth of any%s class: its means are left out", ending)
+                kind = ending.removesuffix(suffix)
+                logger.warning("No ground truth of any%s class: its means are left out", kind)
             continue
         metrics["mIoU" + ending] = float(iou[members].mean())
         metrics["pAcc" + ending] = float(100.0 * true_pos[members].sum() / gt[members].sum())
