@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zsk.errors import UnreadableFile, UserError, run_cli
+from zsk.errors import UnreadableFile, UserError, lacks_memory, run_cli
 from zsk.terminal import say
 
 WRAPPED = (
@@ -142,6 +142,20 @@ def test_a_signal_while_torch_is_imported(
     else:
         line = {"SIGINT": "interrupted\n", "SIGTERM": "terminated\n"}[name]
         assert (done.returncode, done.stderr) == (128 + number, line)
+
+
+@pytest.mark.parametrize(
+    "error, lacks",
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error, lacks) -> None:
+    assert lacks_memory(error) is lacks
 
 
 def test_a_defect_keeps_its_traceback() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -35,8 +36,9 @@ class UserError(Exception):
 
 def lacks_memory(error: Exception) -> bool:
     """Whether the cause of an error is that there is not enough memory, of the CPU or the GPU."""
-    torchs = isinstance(error, RuntimeError) and "memory" in str(error)
-    return isinstance(error, MemoryError) or torchs
+    if isinstance(error, RuntimeError):  # torch's words for a GPU and for the CPU
+        return re.search("(out of|allocate) memory", str(error).lower()) is not None
+    return isinstance(error, MemoryError)
 
 
 class Terminated(SystemExit):

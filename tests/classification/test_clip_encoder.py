@@ -117,6 +117,17 @@ def test_a_torchscript_archive_that_calls_something_is_not_run(archive, tmp_path
     assert not (tmp_path / "written").exists()
 
 
+def test_a_torchscript_archive_that_sets_attributes_of_the_reader(archive, tmp_path):
+    """It would make every later archive unreadable."""
+    stored = b"\x80\x02c__torch__\nX\nN}U\x08__init__K\x05s\x86b."
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as target:
+        target.writestr("a/data.pkl", stored)
+        target.writestr("a/code/x.py", "")
+    with pytest.raises(UserError, match="a.pt"):
+        read_clip_file(tmp_path / "a.pt")
+    assert read_clip_file(archive)
+
+
 def test_a_torchscript_archive_with_a_changed_bit_is_refused(archive, tmp_path):
     data = bytearray(archive.read_bytes())
     bits = read_clip_file(archive)["ln_final.weight"].numpy().tobytes()

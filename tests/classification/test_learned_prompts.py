@@ -119,14 +119,18 @@ def test_a_file_gives_the_prompts_back_to_the_same_encoder_alone(encoder, tmp_pa
         save_prompts(str(tmp_path / "none" / name), prompts, encoder)
 
 
-@pytest.mark.parametrize("content", [b"x", {"prefix": torch.zeros(1, 2)}, [1], None], ids=str)
+FLAT = {"prefix": torch.zeros(2), "suffix": torch.zeros(1, 2), "trained_on": (), "encoder": ""}
+
+
+@pytest.mark.parametrize("content", [b"x", {"prefix": torch.zeros(1, 2)}, FLAT, [1], None], ids=str)
 def test_a_file_without_prompts_is_named(encoder, tmp_path, content):
     file = tmp_path / "prompts.pth"
     if isinstance(content, bytes):
         file.write_bytes(content)
     elif content is not None:
         torch.save(content, file)
-    with pytest.raises(UserError, match="(?=.*prompts.pth).*PROMPT_WEIGHTS"):
+    wanted = "holds no learned" if isinstance(content, dict) else ""
+    with pytest.raises(UserError, match=f"(?=.*prompts.pth).*PROMPT_WEIGHTS.*{wanted}"):
         load_prompts("learned", str(file), encoder)
 
 

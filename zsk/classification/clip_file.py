@@ -113,6 +113,9 @@ class _Inert:
     def __init__(self, *_: Any) -> None:
         pass
 
+    def __setstate__(self, state: dict[str, Any]) -> None:  # without it, pickle sets any attribute
+        vars(self).update(state)
+
 
 class _ArchiveUnpickler(pickle.Unpickler):
     """TorchScript's modules as `_Inert`, their parameters and buffers as tensors."""

@@ -17,7 +17,8 @@ from zsk.safe_load import read_file, save_file
 from .encoder import VisionLanguageEncoder
 from .prompts import get_templates
 
-CONTENT = {"prefix", "suffix", "trained_on", "encoder"}  # of a file
+CONTEXT = {"prefix", "suffix"}
+CONTENT = {*CONTEXT, "trained_on", "encoder"}  # of a file
 
 
 class LearnedPrompts(nn.Module):
@@ -62,7 +63,13 @@ def load_prompts(
         )
     path = local_file(weights)
     content = read_file(path, f"{key}_WEIGHTS, the file of learned prompts")
-    if not isinstance(content, dict) or not content.keys() >= CONTENT:
+    if (
+        not isinstance(content, dict)
+        or not content.keys() >= CONTENT
+        or not all(
+            isinstance(content[part], Tensor) and content[part].ndim == 2 for part in CONTEXT
+        )
+    ):
         raise UserError(
             f"{path} ({key}_WEIGHTS) holds no learned prompts: give a file that "
             "tools/train_prompts.py wrote"

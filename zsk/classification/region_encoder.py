@@ -118,14 +118,17 @@ class CropEncoder(RegionEncoder):
         self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
     ) -> tuple[Tensor, Tensor]:
         cut = crops_by_matrices if self.fixed else masked_crops
-        rows, shown = [], []
+        crops, rows, shown = [], [], []
         for threshold, chunk in product(self.logit_thresholds, mask_logits.split(CHUNK_SIZE)):
-            crops = []
             for logits in chunk.split(MASKS_AT_ONCE):
                 masks = resize_rows(logits.float(), box, pixels.shape[-2:]) > threshold
                 shown.append(masks.flatten(1).any(dim=1))
                 masks = masks if self.fixed else masks[shown[-1]]
                 crops.append(cut(pixels, masks, self.encoder, self.antialias))
+            if not self.fixed:
+                rows.append(self.encoder.encode_image(torch.cat(crops)))
+                crops.clear()
+        if self.fixed:  # at once, since a graph holds the encoder's weights for each call of it
             rows.append(self.encoder.encode_image(torch.cat(crops)))
         return torch.cat(rows), torch.cat(shown).view(len(self.logit_thresholds), -1)
 
