@@ -75,6 +75,10 @@ class Sizes:
     opts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+# random masks may be empty: at this threshold every proposal is encoded, as the whole photo
+ALL_MASKS = 1e-9
+_ALL_MASKS = "MODEL.CLIP.MASK_THRESHOLD", str(ALL_MASKS)
+
 _TINY = """
 MODEL.BACKBONE.NAME build_timm_backbone MODEL.TIMM.NAME test_resnet MODEL.TIMM.FREEZE none
 """
@@ -103,18 +107,18 @@ def plan(
         clip, resnet: files with the weights of CLIP's ViT-B/16 and RN101.
         gpu: also in half precision where inference is compared.
     """
-    common = _random(clip)
+    weights = _random(clip)
     image = {"image": "{}×{}".format(*sizes.photo)}
     crops, one_pass = (
         Case(
             *(INFERENCE, variant, image, "inference", ZSK),
-            (*common, *sizes.opts.get(ZSK, ()), "MODEL.CLIP.REGION_MODE", mode),
+            (*weights, *_ALL_MASKS, *sizes.opts.get(ZSK, ()), "MODEL.CLIP.REGION_MODE", mode),
             sizes.photo,
         )
         for variant, mode in ((CROPS, "crop"), (ONE_PASS, "one_pass"))
     )
     head = {
-        config: (*common, *sizes.opts.get(config, ()), "MODEL.ENSEMBLE.MODE", "head")
+        config: (*weights, *sizes.opts.get(config, ()), "MODEL.ENSEMBLE.MODE", "head")
         for config in (ZSK, ZS_MASKFORMER)
     }
     queries = (ZS_MASKFORMER, head[ZS_MASKFORMER])
@@ -159,7 +163,7 @@ def _one_network(sizes: Sizes, vit: str, resnet: str) -> list[Case]:
         ("two networks: R101, CLIP ViT-B/16 in one pass", ZSK, vit, one_pass),
         ("one network: CLIP ViT-B/16, photo halved", ZSK_VIT, vit, ()),
     ):
-        given = (*_random(clip), *sizes.opts.get(config, ()), *opts)
+        given = (*_random(clip), *_ALL_MASKS, *sizes.opts.get(config, ()), *opts)
         for names in sizes.names[:2] if config == ZSK_VIT else sizes.names[:1]:
             settings = {**image, "names": names}
             case = Case(
@@ -170,11 +174,8 @@ def _one_network(sizes: Sizes, vit: str, resnet: str) -> list[Case]:
 
 
 def _random(clip: str) -> tuple[str, ...]:
-    """Random weights but for CLIP's.
-
-    Random masks may be empty. At this threshold every proposal is encoded, as the whole photo.
-    """
-    return "MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", clip, "MODEL.CLIP.MASK_THRESHOLD", "1e-9"
+    """Random weights but for CLIP's."""
+    return "MODEL.WEIGHTS", "", "MODEL.CLIP.NAME", clip
 
 
 def _grown(case: Case, measure: str, value: int) -> Case:

@@ -23,7 +23,7 @@ from zsk.looks.batched_inputs import Record
 from zsk.segmenter import Segmenter
 from zsk.vocabulary import Vocabulary
 
-from .cases import ROOT, Case
+from .cases import ALL_MASKS, ROOT, Case
 from .reference import published_labels
 
 Step = Callable[[], Any]
@@ -43,7 +43,7 @@ def build(case: Case) -> Step:
     names = Vocabulary.from_words(words(case.names), trained=words(case.names)[::2])
     record = _record(case, names)
     if case.kind == "reference":
-        return lambda: published_labels(model, record, cfg.MODEL.CLIP.MASK_THRESHOLD)
+        return lambda: published_labels(model, record, ALL_MASKS)
     return lambda: model([record])
 
 
