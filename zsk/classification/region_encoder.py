@@ -37,8 +37,8 @@ class RegionEncoder(nn.Module, ABC):
             are the mean of the looks' logits.
 
     Attributes:
-        fixed: no shape depends on a value, as an export needs it: masks without a pixel are
-            encoded, too, and their embeddings become 0 afterwards.
+        fixed: no shape depends on a value, as an export needs it, on the CPU: masks without a pixel
+            are encoded, too, and their embeddings become 0 afterwards.
     """
 
     fixed = False
