@@ -26,7 +26,7 @@ from benchmark.accuracy.grid import draw_grid, grid_trials  # noqa: E402
 from benchmark.accuracy.outputs import learning_curve, read_result  # noqa: E402
 from benchmark.accuracy.pages import write_pages  # noqa: E402
 from benchmark.accuracy.plan import Plan, Trial, supervised_systems  # noqa: E402
-from benchmark.accuracy.plots import draw_plots, merge_curves  # noqa: E402
+from benchmark.accuracy.plots import draw_plots, merge_curves, read_curves  # noqa: E402
 from benchmark.accuracy.results import merge, read_results, write_results  # noqa: E402
 from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
@@ -44,7 +44,7 @@ def write_output(
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)
     curves = [learning_curve(trial) for trial in finished if trial.train is trial.evaluate]
-    draw_plots(definition, results, merge_curves(folder, curves), folder)
+    draw_plots(definition, results, merge_curves(folder, curves, results), folder)
     shown = grid_trials(definition.grid, trials) if definition.grid else []
     if definition.grid and shown:
         with replacing(folder / "grid.png") as unfinished:
@@ -89,7 +89,8 @@ def main() -> int:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
-    read_results(output)  # a damaged file is reported before the hours of training
+    for read in (read_results, read_curves):  # a damaged file is reported before the hours
+        read(output)
     plan = Plan(definition, work)
     supervised = supervised_systems(definition)
     failures = run_jobs(plan.jobs, args.workers)

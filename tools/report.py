@@ -26,7 +26,7 @@ from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.data.builtin import register_builtin  # noqa: E402
-from zsk.data.vocabularies import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import split_metadata  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -37,7 +37,7 @@ def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, di
         register_builtin()
     if args.photos is None or args.labels is None:
         try:
-            get_vocabulary(dataset)
+            split_metadata(dataset)
         except UserError as error:
             raise UserError(f"{error}; or give both --photos and --labels") from error
     metadata = MetadataCatalog.get(dataset)
@@ -56,6 +56,11 @@ def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) 
             if getattr(args, option):
                 raise UserError(f"--{option} has no use without --images: name the photos to show")
         return []
+    if any(evaluation.seen_only for evaluation in evaluations):
+        raise UserError(
+            "--images is for evaluations of all names: the names of a seen_only/metrics.json are "
+            "not those of the predictions and of the ground truth"
+        )
     if len(args.predictions) != len(evaluations):
         raise UserError(
             f"--images needs one folder in --predictions for each of the {len(evaluations)} "

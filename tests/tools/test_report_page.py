@@ -80,6 +80,15 @@ def test_a_leak_stands_in_no_table_with_other_evaluations(make, tmp_path):
         make(save_evaluation(tmp_path / "d", protocol="new"))
 
 
+def test_across_data_sets_the_groups_have_other_names(make, tmp_path):
+    path = save_evaluation(tmp_path / "a", cross_dataset=True, metrics={"pAcc": 60.0})
+    _, rows, text = make(path)
+    head = rows.index(["class", "group", "IoU", "Acc"])
+    groups = {name: group for name, group, *_ in rows[head + 1 : head + 4]}
+    assert groups == {"cat": "trained-names", "dog": "trained-names", "cow": "new-names"}
+    assert "unseen" not in text and "hIoU are missing" not in text
+
+
 def test_cells_stand_below_their_evaluation(make, tmp_path):
     cells = {"stride": 8, "metrics": {"hIoU@8": 30.0}, "differences": {"hIoU@8-hIoU": 1.76}}
     _, rows, _ = make(save_evaluation(tmp_path / "pets", cells=cells))

@@ -27,6 +27,7 @@ def files(tmp_path):
         save_evaluation(tmp_path / name)
         Image.fromarray(labels).save(tmp_path / name / "one.png")
     save_evaluation(tmp_path / "birds", dataset="birds")
+    save_evaluation(tmp_path / "seen", vocabulary="seen")
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8)).save(tmp_path / "photos" / "one.jpg")
     return tmp_path
@@ -101,6 +102,7 @@ def test_ground_truth_with_values_of_its_own_is_read_as_the_data_set_is(run, fil
         ),
         (["--images", "one", "--predictions", "x"], "'pets' is not registered.*both --photos and"),
         (["-o", "{0}/photos/one.jpg"], r"photos/one.jpg cannot be written \(File exists\)"),
+        (["{0}/seen/metrics.json", "--images", "one", "--predictions", "x", "y"], "of all names"),
         (
             ["{0}/birds/metrics.json", "--images", "one", "--predictions", "x", "y"],
             "make a page for each",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmark.accuracy.pages import as_csv, markdown
-from benchmark.accuracy.plots import draw_plots, merge_curves
+from benchmark.accuracy.plots import CURVES_FILE, draw_plots, merge_curves, read_curves
 from benchmark.accuracy.results import merge, read_results, spread, write_results
 from benchmark.accuracy.rows import CURVES, Row, Start, Table
 from examples import define, result
@@ -198,8 +198,14 @@ def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, loga
 
 
 def test_curves_are_merged(tmp_path: Path) -> None:
-    assert len(merge_curves(tmp_path, [curve(1), curve(2)])) == 2
-    merged = merge_curves(tmp_path, [curve(2, points=[(10, 9.0, 9.0, 9.0)]), curve(1, "B")])
+    results = [result(seed=1), result(seed=2), result("B", seed=1)]
+    assert len(merge_curves(tmp_path, [curve(1), curve(2)], results)) == 2
+    new = [curve(2, points=[(10, 9.0, 9.0, 9.0)]), curve(1, "B")]
+    merged = merge_curves(tmp_path, new, results)
     found = [(c["system"], c["seed"], len(c["points"])) for c in merged]
     assert found == [("A", 1, 2), ("A", 2, 1), ("B", 1, 2)]
-    assert merge_curves(tmp_path, []) == merged
+    assert merge_curves(tmp_path, [], results) == merged
+    assert merge_curves(tmp_path, [], results[1:]) == merged[1:]  # of code that was replaced
+    (tmp_path / CURVES_FILE).write_text("[1]")
+    with pytest.raises(UserError, match="learning_curves.json cannot be read"):
+        read_curves(tmp_path)

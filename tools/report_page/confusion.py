@@ -119,7 +119,7 @@ def _label_axes(axis: Axes, ids: list[int], vocabulary: Vocabulary) -> None:
     axis.set_xticks(range(len(ids) + 1), [*names, _ELSEWHERE], fontsize=7, rotation=90)
     axis.set_yticks(range(len(ids)), names, fontsize=7)
     axis.tick_params(length=0)
-    axis.set_xlabel("taken for (orange names: unseen classes)", fontsize=8)
+    axis.set_xlabel("taken for (orange: not seen in training)", fontsize=8)
     axis.set_ylabel("ground truth", fontsize=8)
     for labels in (axis.get_xticklabels(), axis.get_yticklabels()):
         for label, k in zip(labels, ids):

@@ -25,6 +25,7 @@ from report_page.tables import (
 from zsk.evaluation.chart import draw_per_class_iou
 from zsk.evaluation.report import CONFUSION_FILE, write_atomically
 from zsk.files import replacing
+from zsk.protocol import INDUCTIVE
 
 PAGE_FILE = "report.html"
 
@@ -68,7 +69,7 @@ def write_page(
         confusion_file=CONFUSION_FILE,
         photos=rows,
         predicted=[f"prediction, {e.label}" if several else "prediction" for e in evaluations],
-        class_name=lambda label: class_name(evaluations[0].vocabulary, label),
+        class_name=lambda label: class_name(evaluations[0], label),
         provenance=provenance_table(evaluations),
     )
     write_atomically(folder / PAGE_FILE, page.encode())
@@ -80,6 +81,8 @@ def _section(numbered: Sequence[tuple[int, SavedEvaluation]], folder: Path) -> d
     evaluations = [evaluation for _, evaluation in numbered]
     vocabulary = evaluations[0].vocabulary
     benchmark = find_benchmark(evaluations[0].dataset, vocabulary)
+    if evaluations[0].protocol != INDUCTIVE:  # the reported numbers are inductive ones
+        benchmark = None
     per_class = per_class_table(evaluations)
     labelled = {row.name for row in per_class.rows}
     return {
@@ -99,13 +102,13 @@ def _member(evaluation: SavedEvaluation, number: int, folder: Path) -> dict[str,
     title = f"{evaluation.dataset} ({evaluation.label})"
     if evaluation.iou:
         path = folder / f"per_class_iou_{number}.png"
-        draw_per_class_iou(evaluation.iou, vocabulary, path, title)
+        draw_per_class_iou(evaluation.iou, vocabulary, path, title, evaluation.groups)
         member["chart"] = _uri("png", path.read_bytes())
     if conf is not None and conf[:-1].any():
         path = folder / f"confusion_{number}.png"
         draw_confusion(conf, vocabulary, path, title)
         member["matrix"] = _uri("png", path.read_bytes())
-        member["confusions"] = confusion_table(conf, vocabulary)
+        member["confusions"] = confusion_table(conf, evaluation)
     return member
 
 

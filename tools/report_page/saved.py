@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from zsk.errors import UserError
-from zsk.evaluation.report import CONFUSION_FILE, METRICS_FILE
+from zsk.evaluation.report import CONFUSION_FILE, METRICS_FILE, groups_of
 from zsk.protocol import INDUCTIVE, noted_protocol, short_name
 from zsk.vocabulary import Vocabulary
 
@@ -33,12 +33,14 @@ class SavedEvaluation:
         label: tells it from the others on a page.
         dataset: the data set's name.
         images: how many images were evaluated.
-        vocabulary: the joint one, K classes; prompt names are the names.
+        vocabulary: of the K names that competed; prompt names are the names.
         metrics, iou, acc: name → percent; classes without ground truth are absent.
         cells: `zsk.evaluation.cells.section_of_cells`, {} where no cells were scored.
         conf: (K+1,K+1) int64, None where no confusion matrix was saved.
         provenance: "git_revision", "versions", "config_hash", …, as far as the file has them.
         protocol: what the model's training used of unseen classes (`zsk.protocol`).
+        groups: what the classes of `vocabulary` that are seen, and the others, are called.
+        seen_only: the seen names alone competed; `vocabulary` has no others.
         written: the day (UTC) of the file's last change.
     """
 
@@ -53,12 +55,14 @@ class SavedEvaluation:
     conf: np.ndarray | None
     provenance: dict[str, Any]
     protocol: str
+    groups: tuple[str, str]
+    seen_only: bool
     written: str
 
     @property
     def task(self) -> tuple[object, ...]:
         """Evaluations compare only where this is equal."""
-        return self.dataset, self.images, self.vocabulary, self.protocol
+        return self.dataset, self.images, self.vocabulary, self.groups, self.protocol
 
 
 def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[SavedEvaluation]:
@@ -118,6 +122,8 @@ def _read(path: Path, label: str) -> SavedEvaluation:
         conf=_read_confusion(path, len(vocabulary)),
         provenance=report["provenance"],
         protocol=protocol,
+        groups=groups_of(report),
+        seen_only=report.get("vocabulary") == "seen",
         written=written,
     )
 

@@ -13,7 +13,6 @@ from report_page.saved import SavedEvaluation
 
 from zsk.evaluation.cells import rows_of_cells
 from zsk.evaluation.report import HEADLINE, percent
-from zsk.vocabulary import Vocabulary
 
 _REPORTED_KEYS = ("hIoU", "mIoU-seen", "mIoU-unseen")
 _NAMED_CONFUSIONS = 20
@@ -68,19 +67,19 @@ def per_class_table(evaluations: Sequence[SavedEvaluation]) -> Table:
         if any(name in evaluation.iou for evaluation in evaluations):
             plain = [percent(numbers, name) for numbers in values]
             cells = _best_in_bold(values, name) if several else plain
-            group = "seen" if seen else "unseen"
-            rows.append(Row(name, [group, *cells], group))
+            group = evaluations[0].groups[not seen]
+            rows.append(Row(name, [group, *cells], "seen" if seen else "unseen"))
     return Table(["class", "group", *head], rows)
 
 
-def confusion_table(conf: np.ndarray, vocabulary: Vocabulary) -> Table:
+def confusion_table(conf: np.ndarray, evaluation: SavedEvaluation) -> Table:
     """The largest confusions by name."""
     total = conf[:-1].sum()
     rows = []
     for c in top_confusions(conf, _NAMED_CONFUSIONS):
         shares = [f"{c.share:.1f} %", f"{100.0 * c.pixels / total:.1f} %"]
-        taken_for = class_name(vocabulary, c.taken_for)
-        rows.append(Row(class_name(vocabulary, c.truth), [taken_for, *shares]))
+        truth, taken_for = (class_name(evaluation, k) for k in (c.truth, c.taken_for))
+        rows.append(Row(truth, [taken_for, *shares]))
     head = ["class", "taken for", "of the class's pixels", "of all labelled pixels"]
     return Table(head, rows)
 
@@ -93,11 +92,12 @@ def provenance_table(evaluations: Sequence[SavedEvaluation]) -> Table:
     return Table(["", *(e.label for e in evaluations)], rows, "provenance")
 
 
-def class_name(vocabulary: Vocabulary, label: int) -> str:
-    """A class's name; an unseen class says so."""
-    name = vocabulary.names[label]
-    unseen = Markup('<span class="unseen-name">{} (unseen)</span>')
-    return name if vocabulary.seen[label] else unseen.format(name)
+def class_name(evaluation: SavedEvaluation, label: int) -> str:
+    """A class's name; one that is not seen says so."""
+    name = evaluation.vocabulary.names[label]
+    kind = evaluation.groups[1].removesuffix("-names")  # "unseen" or "new"
+    unseen = Markup('<span class="unseen-name">{} ({})</span>')
+    return name if evaluation.vocabulary.seen[label] else unseen.format(name, kind)
 
 
 def _facts(evaluation: SavedEvaluation) -> dict[str, str]:

@@ -60,7 +60,7 @@ def tables(report: Mapping[str, Any]) -> list[str]:
     `report`: the content of METRICS_FILE. With cells the headline has a row of pixels, one of cells
     and one of their differences.
     """
-    groups, unseen = _groups(report), set(report["unseen"])
+    groups, unseen = groups_of(report), set(report["unseen"])
     keys = HEADLINE_SEEN_ONLY if report["vocabulary"] == "seen" else headline(groups)
     if not unseen:  # no zero-shot numbers
         keys = tuple(key for key in keys if key in report["metrics"])
@@ -81,8 +81,9 @@ def tables(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _groups(report: Mapping[str, Any]) -> tuple[str, str]:
-    return NAME_GROUPS if report["cross_dataset"] else SPLIT_GROUPS
+def groups_of(report: Mapping[str, Any]) -> tuple[str, str]:
+    """What the seen and the unseen classes of METRICS_FILE's content are called."""
+    return NAME_GROUPS if report.get("cross_dataset") else SPLIT_GROUPS
 
 
 def write_report(
@@ -103,7 +104,7 @@ def write_report(
     np.save(matrix, conf, allow_pickle=False)
     write_atomically(folder / CONFUSION_FILE, matrix.getvalue())
     if report["IoU"]:
-        chart, groups = folder / "per_class_iou.png", _groups(report)
+        chart, groups = folder / "per_class_iou.png", groups_of(report)
         draw_per_class_iou(report["IoU"], vocabulary, chart, heading(report), groups)
 
 

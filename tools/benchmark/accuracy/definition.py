@@ -95,6 +95,9 @@ def _table(name: str, section: Any, folder: Path) -> Table:
                 f"{row.where} has reported numbers: name their benchmark in key {prefix}reported"
             )
     table = Table(**{"title": name, "plot": "", **values, "name": name, "rows": rows})
+    for row in rows if table.plot else ():
+        if isinstance(row.shown_settings.get(table.plot), list):
+            raise UserError(f"{prefix}plot: {row.where} has a list, which has no place on an axis")
     if table.logarithmic:
         _check_logarithmic(table, f"key {prefix}logarithmic")
     return table

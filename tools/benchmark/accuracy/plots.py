@@ -12,6 +12,7 @@ from benchmark.accuracy.rows import CURVES, Definition, Table, describe, identit
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from zsk.errors import UserError
 from zsk.evaluation.report import write_atomically
 from zsk.files import replacing
 from zsk.protocol import INDUCTIVE, noted_protocol, short_name
@@ -33,17 +34,35 @@ Lines = dict[str, list[Values]]
 """Label of a line → its values for each of _SCORES."""
 
 
-def merge_curves(folder: Path, new: Sequence[Curve]) -> list[Curve]:
-    """CURVES_FILE with `new` instead of what has the same row and seed; writes it back."""
+def read_curves(folder: Path) -> list[Curve]:
+    """The curves in a folder's CURVES_FILE; [] where there is none.
+
+    Raises:
+        UserError: the file is damaged or holds something else.
+    """
     path = folder / CURVES_FILE
-    old = json.loads(path.read_text()) if path.exists() else []
-    merged = {
-        (identity(curve["table"], curve["system"], curve["settings"]), curve["seed"]): curve
-        for curve in [*old, *new]
-    }
-    curves = [merged[key] for key in sorted(merged)]
-    write_atomically(path, (json.dumps(curves) + "\n").encode())
+    try:
+        curves = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        list(map(_key, curves))
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path} cannot be read ({error}): mend it, or move it away") from error
     return curves
+
+
+def merge_curves(folder: Path, new: Sequence[Curve], results: Sequence[Result]) -> list[Curve]:
+    """CURVES_FILE with `new` instead of what has the same row and seed; writes it back.
+
+    Curves without one of the merged `results` are dropped (see `results.merge`).
+    """
+    merged = {_key(curve): curve for curve in [*read_curves(folder), *new]}
+    kept = {(result.row, result.seed) for result in results}
+    curves = [merged[key] for key in sorted(merged) if key in kept]
+    write_atomically(folder / CURVES_FILE, (json.dumps(curves) + "\n").encode())
+    return curves
+
+
+def _key(curve: Curve) -> tuple[Any, int]:
+    return identity(curve["table"], curve["system"], curve["settings"]), curve["seed"]
 
 
 def draw_plots(
