@@ -28,7 +28,7 @@ from PIL import Image  # noqa: E402
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.listing import files_by_stem  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
-from zsk.data.vocabularies import classes_of_words, get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.engine.trainer import Trainer  # noqa: E402
@@ -100,6 +100,7 @@ def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence
         image_suffixes=metadata.image_suffixes,
         sub_folders=metadata.sub_folders,
         label_orientation="displayed",
+        evaluation_only=is_cross_dataset(dataset, trained_on),
     )
     return name
 

@@ -1,6 +1,7 @@
 """The check at start-up: what it finds without decoding all files, and its messages."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from faulty_data import FAULTS, IN_PIXELS, NAMES, plant, write_data
 from PIL import Image
 
 from zsk.data.builtin import register_all
-from zsk.data.check import check_at_start, doubt_of
+from zsk.data.check import check_at_start, doubt_of, shared_photos
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -39,6 +40,32 @@ def test_further_problems_are_counted(pets: tuple[Path, Path]) -> None:
         check_at_start(["pets"])
     with pytest.raises(UserError, match="'nowhere' is not registered"):
         check_at_start(["nowhere"])
+
+
+def test_test_photos_in_the_training_are_told(pets, tmp_path: Path) -> None:
+    """By link and under another name of the folder, too; another file of the same name is none."""
+    vocabulary = Vocabulary(NAMES, NAMES, (True, False, True))
+    linked, others = tmp_path / "linked", tmp_path / "others"
+    for folder in (linked, others):
+        folder.mkdir()
+    for stem in "abcd":
+        shutil.copy(pets[0] / f"{stem}.jpg", others)
+    (linked / "a.jpg").symlink_to(pets[0] / "a.jpg")
+    for name, photos, stems in (
+        ("same", pets[0], "abcd"),
+        ("link", linked, "a"),
+        ("new", others, "abcd"),
+    ):
+        listed = tmp_path / f"{name}.txt"
+        listed.write_text("\n".join(stems))
+        register_zero_shot_split(
+            name, photos, pets[1], vocabulary, training=False, file_list=listed
+        )
+    assert shared_photos(["pets"], ["new"]) == []
+    (told,) = shared_photos(["pets"], ["link", "new"])
+    assert told.startswith("1 of the 1 photos of link are in pets, too, such as ")
+    (told,) = shared_photos(["pets", "pets"], ["same"])
+    assert told.startswith("4 of the 4 photos of same are in pets, too")
 
 
 def test_values_that_are_hardly_ids(pets, tmp_path: Path, caplog) -> None:

@@ -59,6 +59,19 @@ def test_grey_values_of_few_bits_are_not_stretched(tmp_path: Path, depth: int) -
     assert read_label(tmp_path / "p.png").tolist() == rows
 
 
+@pytest.mark.parametrize("depth", [2, 4])
+def test_nor_are_those_of_a_tiff(tmp_path: Path, depth: int) -> None:
+    """Written by hand: 2 rows of a byte each, which hold 8 / depth values."""
+    count = 8 // depth
+    tags = {256: count, 257: 2, 258: depth, 259: 1, 262: 1, 273: 8, 277: 1, 278: 2, 279: 2}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    pixels = bytes([0b00011011, 0b11100100])
+    content = struct.pack("<2sHI", b"II", 42, 10) + pixels + struct.pack("<H", len(tags))
+    (tmp_path / "x.tif").write_bytes(content + entries + b"\0" * 4)
+    rows = {2: [[0, 1, 2, 3], [3, 2, 1, 0]], 4: [[1, 11], [14, 4]]}
+    assert read_label(tmp_path / "x.tif").tolist() == rows[depth]
+
+
 def test_labels_of_16_bits(tmp_path: Path) -> None:
     label = np.array([[0, 255, 256, 65535]], np.uint16)
     record = write_pair(tmp_path, label, label_orientation="displayed")

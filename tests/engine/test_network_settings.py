@@ -65,7 +65,7 @@ def notes(*opts):
             "TEMPERATURE 100.0, but the configuration has 20",
         ),
         (("MODEL.KERNELS.NUM_HEADS", 4), "NUM_HEADS 8, but the configuration has 4"),
-        (("MODEL.PIXEL_STD", [1.0, 1.0, 2.0]), "PIXEL_STD [1.0, 1.0, 1.0]"),
+        (("MODEL.PIXEL_STD", [1.0, 1.0, 2.0]), "PIXEL_STD [58.395, 57.12, 57.375]"),
         # what an evaluation may choose
         (("MODEL.ENSEMBLE.LAMBDA", 0.1, "MODEL.CLIP.PROMPT", "vild", "TEST.TILES", 99), None),
         (("INPUT.MIN_SIZE_TEST", 99, "MODEL.CLIP.NAME", "embedded"), None),
@@ -90,6 +90,14 @@ def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
 def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
     opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
     assert check(tmp_path, caplog, trained, opts) == []
+
+
+def test_classes_of_the_training_are_no_unseen_ones(tmp_path, caplog):
+    """They would count as unseen in hIoU, which would be no zero-shot number."""
+    unseen = ("DATASETS.TRAIN", ("voc_zs_train",))
+    with pytest.raises(UserError, match="trained on 5 of the classes .* voc_zs_train, such as"):
+        check(tmp_path, caplog, notes(), unseen)
+    assert check(tmp_path, caplog, notes(*unseen), ()) == []
 
 
 def model_with_texts(row):

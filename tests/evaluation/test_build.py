@@ -12,7 +12,7 @@ from PIL import Image
 from zsk.config import add_zsk_config
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
-from zsk.evaluation.build import build_evaluators
+from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.load import config_hash
 from zsk.vocabulary import Vocabulary
 
@@ -98,6 +98,21 @@ def test_keys_that_do_not_suit_are_refused(cfg, options, message):
     cfg.merge_from_list(options)
     with pytest.raises(UserError, match=message):
         build_evaluators(cfg, NAME)
+
+
+def test_without_an_unseen_class_the_best_is_none_of_zero_shot_numbers(cfg, tmp_path):
+    names = ("cat", "cow")
+    all_seen = Vocabulary(names, names, (True, True))
+    register_zero_shot_split("all_seen", tmp_path, tmp_path, all_seen, training=True)
+    cfg.merge_from_list(["DATASETS.TRAIN", ("all_seen",), "DATASETS.TEST", ("all_seen",)])
+    cfg.merge_from_list(["TEST.EVAL_PERIOD", 5, "TEST.PROPOSAL_RECALL", True])
+    for metric in ("hIoU", "mIoU-unseen", "mIoU-seen", "bestIoU-unseen"):
+        cfg.TEST.BEST_METRIC = metric
+        with pytest.raises(UserError, match=f"'{metric}', which no evaluation"):
+            check_best_metric(cfg)
+    for metric in ("mIoU", "pAcc", "bestIoU-seen", "IoU-cow"):
+        cfg.TEST.BEST_METRIC = metric
+        check_best_metric(cfg)
 
 
 def test_dumping_does_not_change_the_hash_but_the_vocabulary_does(cfg):

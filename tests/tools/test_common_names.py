@@ -9,6 +9,7 @@ from evaluate_common_names import register_subset
 from PIL import Image
 
 from zsk.data.register import register_zero_shot_split
+from zsk.data.vocabularies import is_cross_dataset
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -37,6 +38,17 @@ def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
     assert name == "pets_val_1_names" and MetadataCatalog.get(name).vocabulary.names == ("dog",)
     kept = np.asarray(Image.open(folder / "a.png"))
     assert (kept[:5] == 255).all() and (kept[5:] == 0).all()
+
+
+def test_names_across_data_sets_stay_so(pets: str, tmp_path: Path) -> None:
+    """Seen is what the model was trained on, and no hIoU is made of it."""
+    names = ("dog", "sky")
+    vocabulary = Vocabulary(names, names, (True, True))
+    register_zero_shot_split("other", tmp_path, tmp_path, vocabulary, training=True)
+    folder = tmp_path / "subset"
+    folder.mkdir()
+    name = register_subset(pets, 2, folder, ["other"])
+    assert is_cross_dataset(pets, ["other"]) and is_cross_dataset(name, ["other"])
 
 
 def test_labels_that_are_not_there(pets: str, tmp_path: Path) -> None:

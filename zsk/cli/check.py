@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zsk.data.builtin import register_builtin
+from zsk.data.check import shared_photos
 from zsk.data.check_report import class_table, contact_sheet, notes
 from zsk.data.full_check import DatasetCheck, check_dataset
 from zsk.data.register import register_zero_shot_split
@@ -122,6 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if len(names) > 1:
                 path = path.with_name(f"{path.stem}_{name}{path.suffix}")
             save_sheet(check, path, args.sheet_photos)
+    train = [name for name in names if split_metadata(name).training]
+    if not problems:
+        for remark in shared_photos(train, [name for name in names if name not in train]):
+            print(f"note: {remark}")
     found = "1 problem" if problems == 1 else f"{problems or 'no'} problems"
     print(f"\n{found} in {', '.join(names)}")
     return 1 if problems else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -69,6 +71,23 @@ def check_at_start(names: Sequence[str], *, skip_unreadable: bool = False) -> di
             "zsk check --config-file FILE"
         )
     return unlabelled
+
+
+def shared_photos(train: Sequence[str], test: Sequence[str]) -> list[str]:
+    """A sentence for each pair of a training and a test data set that have photos in common."""
+    remarks = []
+    for pair in itertools.product(dict.fromkeys(train), dict.fromkeys(test)):
+        one, other = (match_files(split_metadata(name)).records for name in pair)
+        names = {os.path.basename(record["file_name"]) for record in one}
+        likely = [r["file_name"] for r in other if os.path.basename(r["file_name"]) in names]
+        trained = {os.path.realpath(record["file_name"]) for record in one} if likely else set()
+        shared = [path for path in likely if os.path.realpath(path) in trained]
+        if shared:
+            remarks.append(
+                f"{len(shared)} of the {len(other)} photos of {pair[1]} are in {pair[0]}, too, "
+                f"such as {shared[0]}: scores on photos of the training say nothing of new ones"
+            )
+    return remarks
 
 
 def _check_labels(

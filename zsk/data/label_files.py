@@ -36,6 +36,7 @@ def read_label(path: PathLike) -> np.ndarray:
         _check_label_file(stored, path)
         tiles = getattr(stored, "tile", None)
         raw_mode = tiles[0][3] if tiles else ""
+        raw_mode = raw_mode[0] if isinstance(raw_mode, tuple) else raw_mode  # of a TIFF
         stored.load()
         _check_label_file(stored, path)  # a PNG may have its orientation behind the pixels
         ids = np.array(stored)

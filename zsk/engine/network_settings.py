@@ -4,6 +4,7 @@ Weights that were trained with another value load without an error and score wro
 notes the values of its training.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
+from zsk.data.vocabularies import unseen_names
 from zsk.errors import UserError
 from zsk.load import default_vocabulary
 from zsk.settings.key_checks import all_keys
@@ -40,6 +42,16 @@ IMAGE_TOWER = "image_tower"  # the encoder's fingerprint, where its image tower 
 def encoder_of(model: nn.Module) -> VisionLanguageEncoder | None:
     """The encoder whose texts a model's head is compared with, if it has one."""
     return getattr(getattr(model, "text_classifier", None), "encoder", None)
+
+
+def weights_key(model: nn.Module) -> str:
+    """64 hex digits that change with the weights of a model, or of its encoder."""
+    digest, encoder = hashlib.sha256(), encoder_of(model)
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    digest.update((encoder.fingerprint() if encoder else "").encode())
+    return digest.hexdigest()
 
 
 def towers(model: nn.Module) -> dict[str, Any]:
@@ -79,10 +91,10 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
     Each setting that differs is logged as a warning. One without a note is not compared.
 
     Raises:
-        UserError: the checkpoint's linear classifier has other classes, or another order of them;
-            its head compares with texts, and the encoder's are of another space than in its
-            training, so that all its names would be wrong; or the same of CLIP's image tower as
-            the backbone.
+        UserError: the checkpoint was trained on classes that DATASETS.TRAIN calls unseen; its
+            linear classifier has other classes, or another order of them; its head compares
+            with texts, and the encoder's are of another space than in its training, so that all its
+            names would be wrong; or the same of CLIP's image tower as the backbone.
     """
     _check_towers(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
@@ -93,6 +105,14 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
                 f"has {values[key]}: the scores will be wrong"
             )
     classes = trained.get(CLASSES)
+    unseen = unseen_names(cfg.DATASETS.TRAIN)
+    known = [name for name in unseen if isinstance(classes, list) and name in classes]
+    if known:
+        raise UserError(
+            f"weights file {path} was trained on {len(known)} of the classes that are unseen in "
+            f"DATASETS.TRAIN {', '.join(cfg.DATASETS.TRAIN)}, such as {known[0]}: give the data "
+            "set of its training there, which tells seen from unseen"
+        )
     if isinstance(classes, list) and classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
         names = list(default_vocabulary(cfg).names)
         # another number of classes is refused by the classifier itself

@@ -10,6 +10,7 @@ from detectron2.evaluation import DatasetEvaluators
 from zsk.data.vocabularies import classes_of_words, get_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.cells import cell_key
+from zsk.evaluation.metrics import SEEN_ONLY
 from zsk.evaluation.prediction_dump import PredictionDump
 from zsk.evaluation.proposal_recall import ProposalRecall
 from zsk.evaluation.report import HEADLINE_SEEN_ONLY, headline
@@ -87,11 +88,14 @@ def check_best_metric(cfg: CfgNode) -> None:
 def _metric_names(cfg: CfgNode, dataset_name: str) -> list[str]:
     seen_only = cfg.TEST.VOCABULARY == "seen"
     evaluator = ZeroShotEvaluator(dataset_name, trained_on=cfg.DATASETS.TRAIN, seen_only=seen_only)
-    names = [*(HEADLINE_SEEN_ONLY if seen_only else headline(evaluator.groups))]
+    groups, all_seen = evaluator.groups, all(evaluator.vocabulary.seen)
+    names = [*(HEADLINE_SEEN_ONLY if seen_only else headline(groups))]
+    if all_seen and not seen_only:
+        names = [name.removesuffix(SEEN_ONLY) for name in HEADLINE_SEEN_ONLY]
     if cfg.TEST.CELL_STRIDE:
         names += [cell_key(name, cfg.TEST.CELL_STRIDE) for name in names]
     if cfg.TEST.PROPOSAL_RECALL:
-        names += ["bestIoU", *(f"bestIoU-{group}" for group in evaluator.groups)]
+        names += ["bestIoU", *(f"bestIoU-{group}" for group in groups[: 1 if all_seen else 2])]
     return names + [
         f"{key}-{name}" for key in ("IoU", "Acc") for name in evaluator.vocabulary.names
     ]
