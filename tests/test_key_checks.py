@@ -20,6 +20,8 @@ SELF_TRAINING = ("SELF_TRAINING.ENABLED", True)
 RANK = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0)
 SHARE = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "share")
 MULTI_GRID = ("MODEL.RESNETS.RES5_MULTI_GRID", [1, 1, 1])
+EMBEDDED_ONE_PASS = ("MODEL.CLIP.NAME", "embedded", "MODEL.CLIP.REGION_MODE", "one_pass")
+STEPS = ("SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS")
 ZS3 = ["MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.NAME", "ZS3Head"]
 
 
@@ -103,7 +105,11 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         (["SOLVER.MAX_ITER", 0], "has to be a whole number >= 1"),
         (["SOLVER.IMS_PER_BATCH", 0], "has to be a whole number >= 1"),
         (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
+        ([*ZS3, "SOLVER.REFERENCE_WORLD_SIZE", 1], "would not scale the phases"),
+        (["MODEL.FPN.NORM", "GN"], "belongs to Detectron2's models of boxes"),
+        ([*STEPS, "(5, 9)", "SOLVER.MAX_ITER", 9], "SOLVER.STEPS is [5, 9], but each has to be un"),
         (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9]], "takes two"),
+        (["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN", [9, 8]], "takes two"),
         (
             ["TEST.CELL_STRIDE", 8, "TEST.AUG.ENABLED", True],
             "TEST.CELL_STRIDE is 8 and TEST.AUG.ENABLED is True",
@@ -154,11 +160,11 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
         (["MODEL.CLIP.MASK_THRESHOLD", 0.3, "MODEL.ENSEMBLE.MODE", "head"], "MODE is not head"),
         (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
-        (
-            [*("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"), *MULTI_GRID],
-            "is not build_resnet_backbone or build_resnet_fpn_backbone or build_retinanet",
-        ),
-        (["MODEL.FPN.NORM", "GN"], "is not build_resnet_backbone or build_resnet_deeplab_backbone"),
+        (["MODEL.BACKBONE.NAME", "build_resnet_backbone", *MULTI_GRID], "not build_resnet_backbon"),
+        (["MODEL.CLIP.ONE_PASS_SIZE", 9, *EMBEDDED_ONE_PASS], "MODEL.CLIP.NAME is not embedded"),
+        (["SOLVER.WARMUP_FACTOR", 0.5, "SOLVER.WARMUP_ITERS", 0], "WARMUP_ITERS is not 0"),
+        (["SOLVER.WARMUP_FACTOR", 1.0, "SOLVER.WARMUP_ITERS", 9], "WARMUP_FACTOR is not 1.0"),
+        (["INPUT.MIN_SIZE_TEST", 9, "TEST.AUG.ENABLED", True], "TEST.AUG.ENABLED is False"),
         (["MODEL.MASK_FORMER.DIM", 8], "NAME is not DynamicKernelHead or TextFCNHead"),
         (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is not 0"),
         (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has not 0 entries"),

@@ -82,10 +82,20 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         register_split_file(cfg.DATASETS.SPLIT_FILE)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
-    if cfg.MODEL.DEVICE == "cpu":
+    if not cfg.MODEL.DEVICE.startswith("cuda"):
         cfg.SOLVER.AMP.ENABLED = False
+    if cfg.MODEL.DEVICE == "cpu":
         cfg.MODEL.TEST_DTYPE = "float32"  # half precision is slower on a CPU
     return cfg
+
+
+def check_device(name: str) -> None:
+    """Raise a UserError for a device that is not there."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{name}' cannot be used ({reason}): try 'cpu'") from error
 
 
 def default_vocabulary(cfg: CfgNode) -> Vocabulary:

@@ -28,6 +28,7 @@ from zsk.errors import UserError
 from zsk.input_image import ImageLike, rgb_array
 from zsk.known_weights import by_name
 from zsk.load import (
+    check_device,
     check_options,
     default_vocabulary,
     has_fixed_classes,
@@ -69,7 +70,7 @@ class Segmenter:
         opts: Sequence[str] = (),
     ) -> None:
         if device is not None:
-            _check_device(device)  # before a configuration falls back to the CPU
+            check_device(device)  # before a configuration falls back to the CPU
         check_options(opts)
         merged = ["MODEL.DEVICE", "cuda" if torch.cuda.is_available() else "cpu", *opts]
         if device is not None:
@@ -78,7 +79,7 @@ class Segmenter:
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
         self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
-        _check_device(self.cfg.MODEL.DEVICE)
+        check_device(self.cfg.MODEL.DEVICE)
         self.model: Any = build_model(self.cfg).eval()
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
         check_network_settings(self.cfg, trained, self.model)
@@ -256,8 +257,10 @@ class Photo:
             size: (h,w), whatever the size of the photo.
 
         Raises:
-            UserError: as `segment`.
+            UserError: as `segment`, or the size is not two whole numbers from 1.
         """
+        if len(size) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in size):
+            raise UserError(f"the size {size} is not two whole numbers, height and width, from 1")
         vocabulary = self._segmenter.vocabulary(class_names)
         self._segmenter.check_numbers(0.0, lam)
         return self._answer(vocabulary, background, size, lam).probabilities().cpu().numpy()
@@ -274,11 +277,3 @@ class Photo:
         if background is not None:
             vocabulary = segmenter.vocabulary(vocabulary.with_last(background))
         return segmenter.model.answer(self.seen, vocabulary, size, lam)
-
-
-def _check_device(name: str) -> None:
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device '{name}' cannot be used ({reason}): try 'cpu'") from error

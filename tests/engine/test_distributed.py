@@ -114,6 +114,11 @@ def test_more_processes_than_gpus(torchrun, monkeypatch):
         join_processes("cuda", timeout=30)
 
 
+def test_one_gpu_for_all_processes(torchrun):
+    with pytest.raises(UserError, match="MODEL.DEVICE is cuda:1, but each process takes its own"):
+        join_processes("cuda:1", timeout=30)
+
+
 def test_processes_for_gpus_do_not_compute_on_the_cpu(without_torchrun, monkeypatch):
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
     with pytest.raises(UserError, match="MODEL.DEVICE is cpu"):

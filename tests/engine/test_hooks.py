@@ -1,10 +1,14 @@
 """What training says on its way: losses of zero, files that were skipped."""
 
+from pathlib import Path
+
+import torch
 from detectron2.engine import TrainerBase
 from detectron2.utils.events import get_event_storage
+from fvcore.common.checkpoint import Checkpointer
 
 from zsk.data.samples import SkippedFiles
-from zsk.engine.hooks import telling_hooks
+from zsk.engine.hooks import BestCheckpoint, telling_hooks
 
 
 class GivenLosses(TrainerBase):
@@ -31,6 +35,25 @@ def test_a_loss_of_exactly_zero_is_told(caplog) -> None:
     assert "0 for 50 iterations: the labels show no pixel of a seen class" in first
     assert "0 for 100 iterations" in second
     assert warnings([0.0] * 49 + [1e-8] + [0.0] * 49, caplog) == []
+
+
+def test_the_best_of_other_data_sets_is_not_to_be_surpassed(tmp_path: Path, caplog) -> None:
+    """70 on easy photos would keep every checkpoint of harder ones from being the best."""
+
+    def update(datasets: list[str], value: float) -> None:
+        checkpointer = Checkpointer(torch.nn.Linear(1, 1), str(tmp_path))
+        best = BestCheckpoint("hIoU", datasets, checkpointer, resumed=True)
+        best.update({"sem_seg": {"hIoU": value}}, iteration=9)
+
+    def kept() -> float:
+        content = torch.load(tmp_path / "model_best.pth", weights_only=True)
+        return content["best"]["value"]
+
+    update(["easy"], 70.0)
+    update(["easy"], 35.0)
+    assert kept() == 70.0
+    update(["hard"], 36.0)
+    assert kept() == 36.0 and "is going to be replaced (it was chosen on easy)" in caplog.text
 
 
 def test_skipped_files_are_told_at_the_end(caplog) -> None:

@@ -11,7 +11,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from zsk.data.check import check_at_start
+from zsk.data.check import check_at_start, shared_photos
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.distributed import add_process_options, join_processes, run_in_processes
 from zsk.engine.initial_weights import initial_weights
@@ -26,10 +26,11 @@ from zsk.engine.settings import (
 )
 from zsk.engine.start_checks import warn_of_unlabelled
 from zsk.engine.trainer import Trainer
+from zsk.errors import UserError
 from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name
-from zsk.load import config_path, load_config
+from zsk.load import check_device, config_path, load_config
 from zsk.protocol import protocol_of_weights
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def main() -> None:
 def argument_parser() -> ArgumentParser:
     """The options of `zsk train`."""
     parser = parser_of("Train a model, and evaluate it.", _EXAMPLES)
-    add = parser.add_argument
+    add = parser.add_mutually_exclusive_group().add_argument  # an evaluation is of MODEL.WEIGHTS
     add("--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR")
     add("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS, train nothing")
     return parser
@@ -87,6 +88,7 @@ def run(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
+    check_device(cfg.MODEL.DEVICE)
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if args.eval_only:
@@ -110,16 +112,22 @@ def set_up(cfg: CfgNode, args: Namespace) -> None:
     cfg.freeze()
     with config_of_training_kept(cfg.OUTPUT_DIR):
         default_setup(cfg, args)
+    if not cfg.DATASETS.TEST:
+        logger.warning("DATASETS.TEST is empty: nothing is evaluated")
     if cfg.MODEL.DEVICE == "cpu":
         logger.warning("no GPU is used: training and evaluation run on the CPU, which is slow")
+    check_at_start(cfg.DATASETS.TEST)
     if not args.eval_only:
         skip_unreadable = cfg.DATALOADER.SKIP_UNREADABLE > 0
         warn_of_unlabelled(cfg, check_at_start(cfg.DATASETS.TRAIN, skip_unreadable=skip_unreadable))
-    check_at_start(cfg.DATASETS.TEST)
+        for remark in shared_photos(cfg.DATASETS.TRAIN, cfg.DATASETS.TEST):
+            logger.warning(remark)
 
 
 def evaluate(cfg: CfgNode) -> None:
-    """Evaluate the checkpoint MODEL.WEIGHTS."""
+    """Evaluate the checkpoint MODEL.WEIGHTS. Raises a UserError where no data set is named."""
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name a registered data set to evaluate on")
     model = Trainer.build_model(cfg)
     trained = load_weights(model, cfg.MODEL.WEIGHTS)
     check_network_settings(cfg, trained, model)

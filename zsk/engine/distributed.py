@@ -137,10 +137,12 @@ def join_processes(device: str, timeout: float) -> None:
         timeout: minutes that a process waits for one that does not answer.
 
     Raises:
-        UserError: more processes than GPUs, processes of Detectron2's launch (over NCCL) on the
-            CPU, or processes that do not find each other.
+        UserError: one GPU for all processes, more processes than GPUs, processes of Detectron2's
+            launch (over NCCL) on the CPU, or processes that do not find each other.
     """
     on_gpu = device.startswith("cuda")
+    if on_gpu and device != "cuda" and (launched_by_torchrun() or comm.get_world_size() > 1):
+        raise UserError(f"MODEL.DEVICE is {device}, but each process takes its own GPU: give cuda")
     if not launched_by_torchrun():
         if comm.get_world_size() > 1 and not on_gpu:
             raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +107,22 @@ def was_evaluated(log: Path, iteration: int) -> bool:
 
 
 class BestCheckpoint:
-    """Keeps BEST_NAME.pth, which also holds {"best": {"metric", "value"}}; larger is better."""
+    """Keeps BEST_NAME.pth, which also holds {"best": {"metric", "value", "datasets"}}.
 
-    def __init__(self, metric: str, checkpointer: Checkpointer, resumed: bool) -> None:
+    Larger is better.
+    """
+
+    def __init__(
+        self, metric: str, datasets: Sequence[str], checkpointer: Checkpointer, resumed: bool
+    ) -> None:
         """
         Args:
             metric: a name within the results, "hIoU"; of several data sets the first one counts.
-            resumed: an older file's value is to be surpassed.
+            datasets: the names of those.
+            resumed: an older file's value on the same data sets is to be surpassed.
         """
         self.metric = metric
+        self.datasets = list(datasets)
         self.checkpointer = checkpointer
         self.value = self._saved_value() if resumed else None
 
@@ -135,7 +142,7 @@ class BestCheckpoint:
             return
         self.value = float(found[0])
         last = self.checkpointer.get_checkpoint_file()
-        best = {"metric": self.metric, "value": self.value}
+        best = {"metric": self.metric, "value": self.value, "datasets": self.datasets}
         self.checkpointer.save(BEST_NAME, iteration=iteration, best=best)
         if last:  # a run is resumed from the last checkpoint, not from the best
             self.checkpointer.tag_last_checkpoint(os.path.basename(last))
@@ -149,6 +156,8 @@ class BestCheckpoint:
             best = read_file(path, "checkpoint")["best"]
             if best["metric"] != self.metric:
                 raise ValueError(f"it was chosen by {best['metric']}")
+            if best.get("datasets", self.datasets) != self.datasets:
+                raise ValueError(f"it was chosen on {', '.join(best['datasets'])}")
             value = float(best["value"])
         except (UserError, LookupError, TypeError, ValueError) as error:
             logger.warning(f"{path} is going to be replaced ({error})")

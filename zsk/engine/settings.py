@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.checkpoint import noted_settings
 from zsk.engine.network_settings import CLASSES, TEXT_SPACE, same_text_space
-from zsk.engine.resume import Checkpoint
+from zsk.engine.resume import CHECKPOINTS, POINTER, Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.load import config_hash
@@ -41,7 +41,7 @@ NOT_OF_TRAINING = (
 def checkpoints_in(output_dir: str) -> list[str]:
     """Names of the files that a training has left, sorted."""
     folder = Path(output_dir)
-    return sorted(p.name for name in ("model_*.pth", "last_checkpoint") for p in folder.glob(name))
+    return sorted(p.name for name in (CHECKPOINTS, POINTER) for p in folder.glob(name))
 
 
 @contextmanager

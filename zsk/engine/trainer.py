@@ -60,7 +60,7 @@ class Trainer(DefaultTrainer):
         if self.self_training is not None:
             self.settings["teacher"] = self.self_training.fingerprint()
             self.note_of_start(self.self_training.notes)
-        check_start(cfg, model)
+        check_start(self.cfg, model)
         batch, lr = self.cfg.SOLVER.IMS_PER_BATCH, self.cfg.SOLVER.BASE_LR
         logger.info(f"effective batch {batch} images, base learning rate {lr}, {cfg.MODEL.DEVICE}")
         trained = [p.numel() for p in model.parameters() if p.requires_grad]
@@ -113,7 +113,10 @@ class Trainer(DefaultTrainer):
                 "trains on"
             )
         metric, resumed = self.cfg.TEST.BEST_METRIC, self.start_iter > 0
-        self.best = BestCheckpoint(metric, self.checkpointer, resumed) if metric else None
+        datasets = self.cfg.DATASETS.TEST
+        self.best = None
+        if metric:
+            self.best = BestCheckpoint(metric, datasets, self.checkpointer, resumed)
         with self.signals:
             try:
                 return super().train()

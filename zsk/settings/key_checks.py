@@ -15,6 +15,7 @@ from zsk.settings.config_file import flat
 from zsk.settings.key_limits import CONDITIONS, FIXED
 from zsk.settings.key_table import RULES
 
+GENERATIVE_HEADS = ("ZS3Head", "CaGNetHead", "JoEmHead")
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
 
 
@@ -54,7 +55,8 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
     values, defaults = all_keys(cfg), _default_values()
     for condition in CONDITIONS:
         switch = condition.switch
-        if condition.holds(values[switch]) or (switch in given and switch.endswith(".ENABLED")):
+        off = switch in given and switch.endswith(".ENABLED") and not values[switch]
+        if off or condition.holds(values[switch]):
             continue
         for key in sorted(given):
             if key.startswith(condition.keys) and values[key] != defaults[key]:
@@ -72,7 +74,18 @@ def check_together(cfg: CfgNode) -> None:
             f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}, but has to be a multiple of "
             f"SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}"
         )
-    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
+    if solver.REFERENCE_WORLD_SIZE and cfg.MODEL.SEM_SEG_HEAD.NAME in GENERATIVE_HEADS:
+        raise UserError(
+            f"SOLVER.REFERENCE_WORLD_SIZE is {solver.REFERENCE_WORLD_SIZE}, but it would not scale "
+            f"the phases and rates of MODEL.SYNTHESIS: set it to 0 and give the SOLVER's own keys"
+        )
+    multi_step = solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR"
+    if multi_step and max(solver.STEPS, default=0) >= solver.MAX_ITER:
+        raise UserError(
+            f"SOLVER.STEPS is {list(solver.STEPS)}, but each has to be under SOLVER.MAX_ITER "
+            f"{solver.MAX_ITER}"
+        )
+    if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and (len(sizes) != 2 or sizes[0] > sizes[1]):
         raise UserError(
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"

@@ -35,8 +35,6 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
-_PYRAMIDS = "build_resnet_fpn_backbone build_retinanet_resnet_fpn_backbone"
-_NO_PYRAMIDS = "build_resnet_backbone build_resnet_deeplab_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
 _SELF_TRAINING = "SELF_TRAINING."
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
@@ -44,10 +42,7 @@ CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
     _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, f"not {_OWN_BACKBONES}"),
     _read(_RESNETS, "DEPTH N W ST RES", _BACKBONE, f"not {_OWN_BACKBONES}"),
-    _read(
-        _RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, f"not build_resnet_backbone {_PYRAMIDS}"
-    ),
-    _read("MODEL.FPN.", "", _BACKBONE, f"not {_NO_PYRAMIDS} {_OWN_BACKBONES}"),
+    _read(_RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone"),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
     _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
     _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
@@ -67,7 +62,7 @@ CONDITIONS = (
     _read(_HEAD, "TEMPERATURE", _HEAD + "CLASSIFIER", "text"),
     _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", f"not {_PIXEL_HEADS}"),
     _read(_HEAD, "ASPP_CH FINE_F NORM", _HEAD + "NAME", "not SPNetHead CaGNetHead JoEmHead"),
-    _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead"),
+    _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead ZSMaskFormerHead"),
     _read(_HEAD, "TEMPERATURE", _HEAD + "NAME", "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
     _read("MODEL.SYNTHESIS.", "", _HEAD + "NAME", "ZS3Head CaGNetHead JoEmHead"),
     _read(
@@ -86,6 +81,7 @@ CONDITIONS = (
     _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_", "MODEL.ENSEMBLE.MODE", "not head"),
     _read(_CLIP, "MASK_ FURTHER_ CROP_", "MODEL.ENSEMBLE.MODE", "not head"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "REGION_MODE", "one_pass"),
+    _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "NAME", "not embedded"),
     _read(_CLIP, "CROP_ANTIALIAS", _CLIP + "REGION_MODE", "crop"),
     _read(_CLIP, "PROMPT_WEIGHTS", _CLIP + "PROMPT", "learned"),
     _read(_CLIP, "REGION_PROMPT_WEIGHTS", _CLIP + "REGION_PROMPT", "learned"),
@@ -100,6 +96,8 @@ CONDITIONS = (
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.ENSEMBLE.SEEN_PENALTY", "not 0.0 0"),
     _read(_SOLVER, "MOMENTUM NESTEROV", "SOLVER.OPTIMIZER", "SGD"),
     _read(_SOLVER, "STEPS GAMMA", "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"),
+    _read(_SOLVER, "WARMUP_FACTOR WARMUP_METHOD", "SOLVER.WARMUP_ITERS", "not 0"),
+    _read(_SOLVER, "WARMUP_ITERS", "SOLVER.WARMUP_FACTOR", "not 1.0 1"),
     _read(_SOLVER, "POLY_", "SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR"),
     _read(_SOLVER, "CLIP_GRADIENTS.FULL_MODEL_NORM", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"),
     _read("INPUT.", "CROP.S", "INPUT.CROP.ENABLED", "True"),
@@ -109,6 +107,7 @@ CONDITIONS = (
     _read("TEST.", "TILES", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
+    _read("INPUT.", "MIN_SIZE_TEST MAX_SIZE_TEST", "TEST.AUG.ENABLED", "False"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
     _read(_SELF_TRAINING, "ENABLED", _HEAD + "CLASSIFIER", "text"),
     _read(_SELF_TRAINING, "CANDI FILTER AMOUNT VIEW ANNEAL", _SELF_TRAINING + "ENABLED", "True"),

@@ -99,12 +99,6 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("float32", "bfloat16", "float16"), "TEST_DTYPE"),
         (whole(">= 0", "<= 5"), "BACKBONE.FREEZE_AT"),
     ],
-    "MODEL.FPN.": [
-        (each(WORD), "IN_FEATURES"),
-        (COUNT, "OUT_CHANNELS"),
-        (NORM, "NORM"),
-        (one_of("sum", "avg"), "FUSE_TYPE"),
-    ],
     "MODEL.RESNETS.": [
         (one_of(18, 34, 50, 101, 152), "DEPTH"),
         (each(WORD, 1), "OUT_FEATURES"),
