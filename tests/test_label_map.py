@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from zsk import label_map as module
-from zsk.label_map import View, label_map, possible_classes
+from zsk.label_map import View, finite, label_map, possible_classes
 from zsk.looks.true_scale import Box, resize_rows
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
@@ -48,7 +48,7 @@ def test_the_lowest_class_wins_a_tie():
 def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
     masks = torch.tensor([[[9.0] * 8] * 8, [[1.0] * 8] * 8])
     masks[0, 0, 0] = value
-    labels = label_map([View(torch.eye(2), masks)], (64, 64)).labels
+    labels = label_map([View(torch.eye(2), finite(masks))], (64, 64)).labels
     assert (labels[12:] == 0).all() and (labels[:, 12:] == 0).all()
     assert labels[0, 0] == (0 if value > 0 else 1)
 

@@ -190,6 +190,7 @@ def test_a_grey_image_equals_its_rgb_copy(calls):
         (np.zeros((3, 4, 4), dtype=np.uint8), r"\(3, 4, 4\)"),
         (np.zeros((1, 4, 4, 3), dtype=np.uint8), r"\(1, 4, 4, 3\)"),
         (np.zeros((0, 4, 3), dtype=np.uint8), "at least one pixel"),
+        (Image.new("RGB", (0, 5)), "PIL image has no pixel"),
     ],
 )
 def test_other_images_are_refused(calls, image, message):
@@ -300,6 +301,12 @@ def test_segments_files_and_coco(calls, tmp_path):
         (0.25, 0.25), (0.25, 3.75), (2.75, 0.25), (2.75, 3.75),
     ]  # fmt: skip
     json.dumps(coco)
+    found.save(tmp_path / "new", "a", {"image": "a.jpg"}, coco=True)
+    found.save(tmp_path / "new", "a", {"image": "a.jpg"})
+    assert not (tmp_path / "new/a_coco.json").exists()  # that of other words would stay
+    with pytest.raises(UserError, match="origin cannot be written as JSON"):
+        found.save(tmp_path / "new", "a", {"t": np.float32(1)})
+    assert (tmp_path / "new/a.json").is_file()
     for stem in ("a/b", "a\0b"):
         with pytest.raises(UserError, match="is no name of a file"):
             found.save(tmp_path, stem)
@@ -312,3 +319,13 @@ def test_a_pixel_outside_of_the_photo_is_refused(calls):
         found.at(6, 0)
     with pytest.raises(UserError, match=r"\(1.5, 0\) is not on"):
         found.at(1.5, 0)
+    for best in (0, -1, 2.5):
+        with pytest.raises(UserError, match=f"best is {best}"):
+            found.at(0, 0, best=best)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -3), (5.0, 5.0), (5,)])
+def test_a_size_that_none_can_have_is_refused(calls, size):
+    look = Segmenter(device="cpu").look(photo(4, 6))
+    with pytest.raises(UserError, match="is not two whole numbers"):
+        look.probabilities("cat, sofa", size=size)

@@ -24,6 +24,7 @@ def animals() -> Vocabulary:
         (("cat", "dog"), ("cat", ""), (True, True), "prompt name at position 2 of 2 is empty"),
         (("cat", "dog "), ("cat", "dog"), (True, True), "'dog ' has spaces around it"),
         (("cat", "Cat"), ("a", "b"), (True, True), "class name 'Cat' occurs twice"),
+        (("caf\u00e9", "cafe\u0301"), ("a", "b"), (True, True), "occurs twice"),  # looks the same
         (("tv", "monitor"), ("screen",) * 2, (True, False), "prompt name 'screen' occurs twice"),
     ],
 )

@@ -62,6 +62,11 @@ def test_natural_forms(words) -> None:
         ("['cat', 'dog']", "starts with '.'"),
         ('{"cat": 1}', "starts with '{'"),
         ("/etc/passwd", "starts with '/'"),
+        ("• cat", "starts with '•'"),
+        ("(cat, dog)", "starts with '.'"),
+        ("1. cat\n2. dog", "'1. cat' looks like a piece of a list"),
+        ("0: person", "looks like a piece of a list"),
+        ("names: [cat, dog]", "looks like a piece of a list"),
     ],
 )
 def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:

@@ -16,7 +16,6 @@ from torch import Tensor
 from zsk.label_map import (
     LabelMap,
     View,
-    finite,
     label_map,
     strips_of_rows,
     vote_rows,
@@ -97,7 +96,7 @@ class MaskAnswer(Answer):
         mask_softmax: float = 0.0,
         resize_votes: bool = False,
     ) -> None:
-        self.views = [view._replace(masks=finite(view.masks)) for view in views]
+        self.views = views
         self.size = size
         self.depth = max(max(view.probs.shape) for view in views)
         self._mask_softmax, self._resize_votes = mask_softmax, resize_votes

@@ -88,8 +88,9 @@ def _add_model_config(cfg: CfgNode) -> None:
     # has to find in MODEL.WEIGHTS; 0.0: files of other models are accepted
     cfg.MODEL.WEIGHTS_MIN_SHARE = 0.5
     # order of the channels that the backbone's weights take: RGB, or BGR (Detectron2's R-50.pkl and
-    # R-101.pkl of MSRA); PIXEL_MEAN and PIXEL_STD are RGB in any case
+    # R-101.pkl of MSRA, whose PIXEL_STD is 1); PIXEL_MEAN and PIXEL_STD are RGB in any case
     cfg.MODEL.PIXEL_ORDER = "RGB"
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
     # precision of backbone and head in evaluation: float32, or on a GPU bfloat16 or float16 (CLIP
     # is float16 on a GPU in any case)
     cfg.MODEL.TEST_DTYPE = "float32"

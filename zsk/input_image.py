@@ -28,6 +28,8 @@ def rgb_array(image: ImageLike) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise UserError(f"the PIL image has no pixel: its size is {image.size}")
         with explained("the PIL image"):  # PIL reads a file when its pixels are asked for
             return displayed(image, "the PIL image")[0]
     if isinstance(image, np.ma.MaskedArray):

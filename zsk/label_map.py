@@ -63,7 +63,6 @@ def label_map(
         resize_votes: the votes are resized instead of the logits (the public MaskFormer's order):
             much less work where there are fewer classes than masks.
     """
-    views = [view._replace(masks=finite(view.masks)) for view in views]
     if resize_votes:
         views = [with_scores(with_votes(view, mask_softmax)) for view in views]
     probs = [view.probs for view in views]

@@ -101,15 +101,17 @@ class Segmentation:
 
         Args:
             x, y: column and row in pixels, from the upper left corner.
-            best: how many names at most.
+            best: how many names at most, from 1.
 
         Raises:
-            UserError: the pixel is not on the photo.
+            UserError: the pixel is not on the photo, or `best` is no such number.
         """
         height, width = self.labels.shape
         whole = all(isinstance(value, (int, np.integer)) for value in (x, y))
         if not (whole and 0 <= x < width and 0 <= y < height):
             raise UserError(f"the pixel ({x}, {y}) is not on the photo of {width}x{height} pixels")
+        if not (isinstance(best, (int, np.integer)) and best > 0):
+            raise UserError(f"best is {best!r}, but has to be a whole number from 1")
         pixel = torch.full((height, width), -1)
         pixel[y, x] = 0
         return best_opinions(self._answer, pixel, self.names, best)[0]
@@ -212,18 +214,24 @@ class Segmentation:
             the paths of the files.
 
         Raises:
-            UserError: a file cannot be written, or `stem` is no name of a file.
+            UserError: a file cannot be written, `stem` is no name of a file, or `origin` holds what
+                JSON cannot.
         """
         target, origin = Path(folder), dict(origin or {})
         if Path(stem).name != stem or "\0" in stem:
             raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:
+            json.dumps(origin)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"origin cannot be written as JSON: {error}") from error
+        try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the folder {target} cannot be made: {error.strerror}") from error
         overlay, labels, coco_file, mark = (target / (stem + end) for end in RESULT_ENDINGS)
-        with suppress(OSError):  # an earlier one, which would not fit half-replaced label images
-            mark.unlink()
+        for earlier in (mark, coco_file):  # they would not fit the label image that is replaced
+            with suppress(OSError):
+                earlier.unlink()
         self.to_label_png(labels)
         with replacing(overlay) as unfinished:
             self.picture(**drawn).save(unfinished)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -272,7 +273,7 @@ def _check_words(words: tuple[str, ...], what: str) -> None:
             raise UserError(f"the {what} at position {position + 1} of {len(words)} is empty")
         if word != word.strip():
             raise UserError(f"the {what} {word!r} has spaces around it: remove them")
-        earlier = first_position.setdefault(word.casefold(), position)
+        earlier = first_position.setdefault(unicodedata.normalize("NFC", word).casefold(), position)
         if earlier != position:
             raise UserError(
                 f"the {what} {word!r} occurs twice, at positions {earlier + 1} and {position + 1}:"

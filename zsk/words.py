@@ -21,7 +21,9 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".names", ".md", ".json", ".yaml", ".ym
 OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckpt", ".bin")
 ALIAS_SEPARATOR = "|"  # between the words of one class
 _SEPARATORS = re.compile(r"[,;\t，、；]")
-_NOTATION = "@#-*\"'`[{<~./\\"  # first characters of file names, comments and quoted lists
+_NOTATION = "@#-–—*•\"'`[({<~./\\"  # first characters of file names, comments, quoted lists
+_NUMBERED = re.compile(r"\d+\s*[.):]\s*[^\s\d]")  # "1. cat"
+_BRACKETS = re.compile(r"[\[\]{}]|^[^(]*\)|\([^)]*$")  # of a list; "bow (weapon)" is a name
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
 
 Words = Iterable[str] | str | os.PathLike[str]
@@ -135,11 +137,11 @@ def _checked(word: str, place: str) -> str:
             f"the class name {quoted} looks like a file: to read names from it, give '@{file}' to "
             f"a command or pathlib.Path({file!r}) in Python"
         )
+    advice = "give plain words with a comma, a semicolon or a new line between them"
     if name[0] in _NOTATION:
-        raise UserError(
-            f"the class name {quoted} starts with {name[0]!r}: give plain words with a comma, a "
-            "semicolon or a new line between them"
-        )
+        raise UserError(f"the class name {quoted} starts with {name[0]!r}: {advice}")
+    if _NUMBERED.match(name) or _BRACKETS.search(name):
+        raise UserError(f"the class name {quoted} looks like a piece of a list: {advice}")
     return name
 
 

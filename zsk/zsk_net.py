@@ -27,7 +27,7 @@ from zsk.classification.text_classifier import (
 )
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
-from zsk.label_map import View
+from zsk.label_map import View, finite
 from zsk.looks.batched_inputs import (
     PhotoModel,
     Record,
@@ -201,7 +201,7 @@ class ZSKNet(PhotoModel):
             for row, (i, embeddings, masks) in enumerate(zip(indices, *proposals[-1])):
                 stride = self.size_divisibility or self.stride
                 box = photo_box(images[i].shape[-2:], stride, masks.shape[-2:])
-                masks = masks.float()
+                masks = finite(masks.float())
                 if self.votes_at == "photo":
                     masks, box = resize_rows(masks, box, images[i].shape[-2:]), None
                 regions = Regions(masks, embeddings.float(), box=box)

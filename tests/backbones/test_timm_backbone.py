@@ -6,6 +6,7 @@ import torch
 from detectron2.modeling import build_backbone
 from tiny_head import tiny_config
 
+from zsk.backbones.build import build_backbone as build_checked
 from zsk.errors import UserError
 
 FOUR_LEVELS = ("MODEL.TIMM.NAME", "test_convnext")  # strides 4 to 32
@@ -76,6 +77,25 @@ def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
     backbone = build(*FOUR_LEVELS, "MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth"))
     wanted = network.stages[3].blocks[0].conv_dw.weight
     assert torch.equal(backbone.network.stages_3.blocks[0].conv_dw.weight, wanted)
+
+
+def test_other_pixels_than_those_of_the_weights_are_refused():
+    lite = ("MODEL.TIMM.NAME", "tf_efficientnet_lite0", "MODEL.TIMM.WEIGHTS", "embedded")
+    with pytest.raises(UserError, match="PIXEL_MEAN is .*lite0 take .127.5, 127.5, 127.5. of RGB"):
+        build(*lite)
+    pixels = ("MODEL.PIXEL_MEAN", [127.0] * 3, "MODEL.PIXEL_STD", [128.0] * 3)
+    build(*lite, *pixels)
+    with pytest.raises(UserError, match="PIXEL_MEAN is .* of BGR"):
+        build(*lite, *pixels, "MODEL.PIXEL_ORDER", "BGR")
+
+
+def test_a_backbone_for_some_sizes_alone_is_refused():
+    pyramid = ("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", "MODEL.RESNETS.DEPTH", 18)
+    widths = ("MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.IN_FEATURES", ["res4", "res5"])
+    with pytest.raises(UserError, match="only photos whose sides are multiples of 32"):
+        build_checked(
+            tiny_config(*pyramid, *widths, "MODEL.RESNETS.OUT_FEATURES", ["res4", "res5"])
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from zsk.label_map import View, label_map
+from zsk.label_map import View, finite, label_map
 from zsk.regions import Ensemble, Regions, name_regions
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,9 @@ def test_labels_are_those_of_the_model(page, mask_softmax, votes_at):
     masks = torch.randn(N, *CELLS, generator=generator) * 3
     masks[0, 1, 2], masks[1, 3, 3] = torch.nan, torch.inf
     scores = torch.eye(K)[torch.arange(N) % K] + 0.2 * torch.rand(N, K, generator=generator)
-    expected = label_map([View(scores, masks)], SIZE, mask_softmax, votes_at == "photo").labels
+    expected = label_map(
+        [View(scores, finite(masks))], SIZE, mask_softmax, votes_at == "photo"
+    ).labels
     here = words(mask_softmax=mask_softmax, votes_at=votes_at)
     labels = page["label"](masks.numpy(), scores.numpy(), here, SIZE)
     assert labels.dtype == np.int64 and len(np.unique(labels)) == K

@@ -12,7 +12,8 @@ def build_backbone(cfg: CfgNode) -> Backbone:
     """The backbone that MODEL.BACKBONE.NAME stands for; its input is RGB.
 
     Raises:
-        UserError: its keys have values that do not go together.
+        UserError: its keys have values that do not go together, or it takes photos of some sizes
+            alone.
     """
     try:
         backbone = modeling.build_backbone(cfg)
@@ -21,8 +22,14 @@ def build_backbone(cfg: CfgNode) -> Backbone:
     except Exception as error:
         raise UserError(
             f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} cannot be built from its keys "
-            f"(MODEL.RESNETS, MODEL.TIMM, MODEL.CLIP, MODEL.FPN): {type(error).__name__} {error}"
+            f"(MODEL.RESNETS, MODEL.TIMM, MODEL.CLIP): {type(error).__name__} {error}"
         ) from error
+    if backbone.size_divisibility > 1:  # as Detectron2's feature pyramids
+        raise UserError(
+            f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} takes only photos whose sides are "
+            f"multiples of {backbone.size_divisibility}: choose build_resnet_backbone or another "
+            "without a pyramid, and name several features in MODEL.SEM_SEG_HEAD.IN_FEATURES"
+        )
     if cfg.MODEL.PIXEL_ORDER == "BGR":
         backbone.register_forward_pre_hook(_channels_reversed)
     return backbone

@@ -133,6 +133,17 @@ def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv_head=network.conv_head, bn2=network.bn2))
 
 
+def _check_pixels(cfg: CfgNode, trained: Any) -> None:
+    """Refuse another normalisation than that of timm's weights (`pretrained_cfg`, in [0,1])."""
+    for key, name in (("PIXEL_MEAN", "mean"), ("PIXEL_STD", "std")):
+        given, own = cfg.MODEL[key], [255 * value for value in trained[name]]
+        if cfg.MODEL.PIXEL_ORDER != "RGB" or any(abs(a - b) > 1 for a, b in zip(given, own)):
+            raise UserError(
+                f"MODEL.{key} is {list(given)} of {cfg.MODEL.PIXEL_ORDER}, but the weights of "
+                f"MODEL.TIMM.NAME {cfg.MODEL.TIMM.NAME} take {[round(x, 3) for x in own]} of RGB"
+            )
+
+
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     """Reads MODEL.TIMM and MODEL.RESNETS.OUT_FEATURES."""
@@ -153,6 +164,8 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
             f"timm cannot build MODEL.TIMM.NAME {settings.NAME!r} as a feature pyramid of output "
             f"stride {settings.OUTPUT_STRIDE}: {error}"
         ) from error
+    if settings.WEIGHTS in ("embedded", "pretrained"):
+        _check_pixels(cfg, network.pretrained_cfg)
     head = classifier_head(settings.NAME, pretrained) if "head" in out_features else None
     if settings.WEIGHTS and not pretrained:
         state = read_weights(settings.NAME, settings.WEIGHTS)

@@ -102,8 +102,9 @@ def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
     """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied, and its EXIF orientation, 1–8.
 
     Grey, palette and CMYK images are converted, an alpha channel is dropped. 16-bit values are
-    scaled to 8 bits; those of a 32-bit integer TIFF count as 8 bits where all lie in 0..255, else
-    as 16 bits. Of several pages the first one is read, with a line in the log.
+    scaled to 8 bits; 32-bit integers (of a TIFF, or of an image without a file) count as 8 bits
+    where all lie in 0..255, else as 16 bits. Of several pages the first one is read, with a line in
+    the log.
 
     Raises:
         UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
@@ -137,7 +138,7 @@ def _eight_bits(stored: Image.Image, name: str) -> Image.Image:
     white = 65535
     if tags.get(_BITS_PER_SAMPLE) == (12,):
         white = 4095
-    elif stored.mode == "I" and stored.format == "TIFF" and highest <= 255:
+    elif stored.mode == "I" and stored.format in ("TIFF", None) and highest <= 255:
         white = 255
     if lowest < 0 or highest > white:
         raise UserError(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zsk.answer import Answer, PixelAnswer
 from zsk.errors import UserError
-from zsk.label_map import View, finite, vote_rows
+from zsk.label_map import View, vote_rows
 from zsk.looks.batched_inputs import PhotoModel
 from zsk.regions import Regions
 from zsk.vocabulary import Vocabulary
@@ -73,9 +73,8 @@ class ZSKNetInTiles(PhotoModel):
         for top, bottom in tile_edges(height, self.side):
             for left, right in tile_edges(width, self.side):
                 (regions,) = self.model.look([image[:, top:bottom, left:right]])
-                masks = finite(regions.masks)
                 rows, columns = (top / height, bottom / height), (left / width, right / width)
-                tiles.append(Tile(regions._replace(masks=masks), rows, columns))
+                tiles.append(Tile(regions, rows, columns))
         return tiles
 
     def answer(

@@ -40,7 +40,8 @@ class SetCriterion(nn.Module):
                 they are negatives, as in the public baseline.
             region_purity: over 0, an unmatched proposal whose mask covers one class with at least
                 this share learns that class instead of no-object, and one on unlabelled pixels
-                learns nothing (a choice of this project, see `region_classes`). 0: the method.
+                learns nothing if `ignore_aware` (a choice of this project, see `region_classes`).
+                0: the method.
         """
         super().__init__()
         self.matcher = HungarianMatcher(class_weight, focal_weight, dice_weight)
@@ -77,8 +78,9 @@ class SetCriterion(nn.Module):
         matches = self.matcher(stages, small, image_names)
         losses = {}
         for number, proposals in enumerate(stages):
-            classes = self.unmatched_classes(proposals, small[number])
+            # half precision cannot count pixels
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
+                classes = self.unmatched_classes(proposals, small[number])
                 values = self.stage_losses(proposals, batch, matches[number], classes, num_segments)
             suffix = "" if number == len(stages) - 1 else f"_{number}"
             losses.update({name + suffix: self.weights[name] * v for name, v in values.items()})
