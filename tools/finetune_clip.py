@@ -121,6 +121,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     cfg = load_config(args.config_file, args.opts)
+    if not cfg.DATASETS.TRAIN:
+        raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
     student = OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)

@@ -21,7 +21,7 @@ from torch import Tensor
 from zsk import __version__
 from zsk.baselines.per_pixel.dense_clip import Windows
 from zsk.baselines.per_pixel.per_pixel_net import HeadMap, Places
-from zsk.engine.network_settings import encoder_of
+from zsk.engine.network_settings import encoder_of, weights_key
 from zsk.errors import UserError
 from zsk.files import writable_folder
 from zsk.input_image import ImageLike, rgb_array
@@ -33,7 +33,7 @@ from zsk.segmentation import Segmentation
 from zsk.segmenter import ClassNames, Photo, Segmenter
 from zsk.settings.key_checks import all_keys
 
-FORMAT = 2  # to be raised when the same model and photo give another look
+FORMAT = 3  # to be raised when the same model and photo give another look
 SUFFIX = ".pt"
 _KINDS = (Regions, Box, Tile, Places, HeadMap, Windows)
 _SECTIONS = ("MODEL.", "INPUT.", "TEST.")
@@ -122,13 +122,12 @@ def model_key(segmenter: Segmenter) -> str:
         if key.startswith(_SECTIONS) and not key.startswith(_NOT_OF_LOOKS)
     }
     model = getattr(segmenter.model, "model", segmenter.model)  # of one that looks several times
-    weights = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        weights.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     encoder = encoder_of(model)
     content = [FORMAT, __version__, torch.__version__, torch.device(cfg.MODEL.DEVICE).type]
-    content += [settings, weights.hexdigest(), encoder and encoder.fingerprint()]
+    content += [settings, weights_key(model)]
+    if encoder is not None:
+        content += [encoder.pixel_mean, encoder.pixel_std, encoder.input_size]
+        content += [encoder.interpolation]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

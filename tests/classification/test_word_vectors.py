@@ -106,6 +106,16 @@ def test_names_beside_an_array_have_to_be_as_many(tmp_path) -> None:
         WordVectors(tmp_path / "vectors.pkl")
 
 
+def test_tabs_and_a_byte_order_mark_are_read_over(tmp_path) -> None:
+    (tmp_path / "v.txt").write_text("cat\t1 2\ndog\t3\t4\n")
+    assert WordVectors(tmp_path / "v.txt").rows(["dog"]).tolist() == [[3, 4]]
+    write(tmp_path, "pkl")
+    names = (tmp_path / "vectors.names.txt").read_text()
+    (tmp_path / "vectors.names.txt").write_text("\ufeff" + names)
+    first = names.split("\n")[0]
+    assert len(WordVectors(tmp_path / "vectors.pkl").rows([first])) == 1
+
+
 def test_a_word_without_a_vector_is_named_with_its_class(tmp_path) -> None:
     vectors = WordVectors(write(tmp_path, "npz"))
     with pytest.raises(UserError, match="none for potted and plant .of the class 'potted plant'"):

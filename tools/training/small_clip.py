@@ -104,8 +104,7 @@ def contrastive_loss(
     logits = scale * image_features @ text_features.T
     positives = F.one_hot(targets, logits.shape[1]).to(logits.dtype).T
     positives = positives / positives.sum(dim=1, keepdim=True)
-    to_images = -(positives * logits.T.log_softmax(dim=1)).sum(dim=1).mean()
-    return (F.cross_entropy(logits, targets) + to_images) / 2
+    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, positives)) / 2
 
 
 def warm_up_text(

@@ -179,7 +179,9 @@ def _build(file: Path, declared: bool) -> Any:
             model = build_model(state).float()  # which takes entries that are no weights out
         model.load_state_dict(state)  # again, since build_model rounds the weights to halves
         return model
-    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of shapes, names and numbers of heads, with kinds of their own
         raise UserError(
             f"the file {file} holds no complete OpenAI CLIP model ({type(error).__name__}): "
             "give the weights of one of OpenAI's models"

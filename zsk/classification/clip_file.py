@@ -67,12 +67,16 @@ def check_openai(file: Path, state: dict[str, Tensor], declared: bool) -> None:
         re.match(r"text\.|visual\.trunk\.|visual\.head\.|logit_bias|state_dict", k) for k in state
     ):
         what = "holds a model or a training checkpoint of open_clip, not of OpenAI's CLIP"
+    elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
+        raise UserError(
+            f"the file {file} holds an image tower that is wider than any of OpenAI's, whose model "
+            "class would split it into other heads: give MODEL.CLIP.NAME open_clip:MODEL/TAG:"
+            f"{file}, or open_clip:FOLDER with its open_clip_config.json"
+        )
     elif declared:
         return
     elif file.name.startswith("open_clip_") or (file.parent / "open_clip_config.json").is_file():
         what = "belongs to a model of open_clip, which may have GELU where OpenAI's have QuickGELU"
-    elif len(state.get("visual.conv1.weight", ())) > MAX_WIDTH:
-        what = "holds an image tower that is wider than any of OpenAI's"
     elif hidden is None or torch.equal(hidden, hidden.half().to(hidden.dtype)):
         return
     elif text_width >= MIN_WIDTH:

@@ -57,7 +57,7 @@ def crops_by_matrices(
     not depend on the boxes.
     """
     (height, width), side = pixels.shape[-2:], encoder.input_size
-    x0, y0, x1, y1 = tight_boxes(masks).float().unbind(dim=1)  # the image where there is no pixel
+    x0, y0, x1, y1 = tight_boxes(masks).float().unbind(dim=1)  # a pixel where a mask has none
     shown = pixels * masks[:, None]
     if not antialias:
         columns = plain_bicubic(x0, x1, width, side)[:, None]

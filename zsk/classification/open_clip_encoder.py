@@ -56,7 +56,8 @@ class OpenClipEncoder(VisionLanguageEncoder):
         model = build_model(source)
         height, width = to_2tuple(model.visual.image_size)
         how = source.preprocess
-        if height != width or how.resize_mode == "longest" or how.interpolation == "random":
+        squares = height == width and how.resize_mode != "longest"
+        if not squares or how.interpolation not in ("bicubic", "bilinear"):
             raise UserError(
                 f"open_clip's {source.origin} takes images of {height} × {width}, resized by "
                 f"{how.resize_mode} and {how.interpolation}, and crops are squares here, squashed "
@@ -102,7 +103,7 @@ class OpenClipEncoder(VisionLanguageEncoder):
 def build_model(source: Source) -> Any:
     """open_clip's model with the weights of the file, in single precision. Raises UserError."""
     config = deepcopy(source.config)
-    if "multimodal_cfg" in config or "hf_model_name" in config.get("text_cfg", {}):
+    if "multimodal_cfg" in config or "hf_model_name" in (config.get("text_cfg") or {}):
         raise UserError(
             f"open_clip's {source.origin} is a CoCa model or has a text tower of transformers, "
             "which are not read here: use another model"
@@ -121,7 +122,9 @@ def build_model(source: Source) -> Any:
                 state[name] = state[name].reshape(getattr(model, name).shape)
         model.load_state_dict(state)
         return model.float()
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a configuration can be wrong in many ways
         raise UserError(
             f"the weights file {source.file} does not fit open_clip's model {source.origin} "
             f"({one_line(error)[:300]}): give the model that it was trained as"

@@ -141,7 +141,10 @@ def _from_hub(repo: str) -> Source:
 def _cached(repo: str, *files: str) -> Path | None:
     """The first of the files that is in the hub's cache."""
     found = (try_to_load_from_cache(repo, file) for file in files if repo.count("/") == 1)
-    return next((Path(file) for file in found if isinstance(file, str)), None)
+    try:
+        return next((Path(file) for file in found if isinstance(file, str)), None)
+    except ValueError:  # no name of a repository
+        return None
 
 
 def _from_path(path: Path) -> Source:

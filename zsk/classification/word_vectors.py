@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zsk.errors import UserError
+from zsk.files import text_lines
 from zsk.progress import progress
 from zsk.safe_load import read_file
 
@@ -90,7 +91,7 @@ class WordVectors:
                 if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
                     count, width = map(int, parts)
                     continue
-                word = line.partition(b" ")[0].decode("utf-8", "replace")
+                word = re.split(rb"[ \t]", line, maxsplit=1)[0].decode("utf-8", "replace")
                 if width is None or wanted is None or word.casefold() in wanted:
                     vector = self._numbers(number, parts[1:], width)
                     width = len(vector)
@@ -162,7 +163,7 @@ def _names_beside(path: Path) -> list[str]:
             f"word vectors {path} are an array without names: write the name of each row, one in "
             f"each line, into {file}"
         )
-    return file.read_text(encoding="utf-8").splitlines()
+    return text_lines(file)
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from torch import nn
 
-from zsk.errors import UserError, run_cli
+from zsk.data.images import read_image
+from zsk.errors import UserError
 from zsk.export.formats import FILES, check_packages, read_look, write_look
 from zsk.export.look import FixedLook, side_divisor
 from zsk.export.parity import HEADER, compare, sample_photos
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = [words_file] if args.words_only else [look_file, words_file]
     if not args.words_only:
         check_packages(args.format, check=args.check is not None)
+        for photo in args.check or ():  # one that cannot be read is refused before the export
+            read_image(photo)
     _prepare(args.output, wanted, args.overwrite)
     config_file, weights = by_name(args.config_file, args.weights)
     segmenter = Segmenter(config_file, weights, "cpu", args.opts)
@@ -76,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
     vocabulary = segmenter.vocabulary(words)
     arrays = words_of(model, vocabulary)  # first, for it may refuse the words
+    if args.words_only:
+        _check_network(args.output, arrays["network"])
     if not args.words_only:
         size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
         say(f"exporting as {args.format}, which takes some minutes")
@@ -136,6 +142,23 @@ def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
         raise UserError(f"--output {folder} cannot be a folder ({error.strerror})") from error
 
 
+def _check_network(folder: Path, network: np.ndarray) -> None:
+    """Refuse words of another model than that of the network in the folder, where it is known."""
+    file = folder / WORDS_FILE
+    if not file.is_file():
+        return
+    try:
+        with np.load(file, allow_pickle=False) as earlier:
+            same = "network" in earlier and earlier["network"] == network
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return  # it is replaced
+    if not same:
+        raise UserError(
+            f"{file} is of another model than the one given: give --config-file, --weights and "
+            "--opts as for the export of its network, or another --output"
+        )
+
+
 def _check(
     model: ZSKNet, vocabulary: Vocabulary, size: tuple[int, int], args: Any, origin: str
 ) -> None:
@@ -149,7 +172,3 @@ def _check(
             f"the export labels only {min(parity.labels):.1%} of the pixels of a photo as the "
             "model does: do not use it, and report the model and the format"
         )
-
-
-if __name__ == "__main__":
-    run_cli(main)

@@ -32,6 +32,10 @@ _PUBLISHED_CLIP: dict[tuple[int, ...], str] = {
     (768, 3, 16, 16): "ViT-B/16",
     (768, 3, 32, 32): "ViT-B/32",
 }  # by first layer
+CROSS_DATASET = (
+    "the published tests on other data sets have MODEL.ENSEMBLE.LAMBDA 0.5 (ADE20K) or 0.4 (Pascal "
+    "Context), INPUT.MIN_SIZE_TEST 512 and MAX_SIZE_TEST 2048: give these there"
+)
 _QUERIES, _REGIONS = "clip_adapter.", "_region_clip_adapter."
 _KEYS = {_QUERIES: "PROMPT", _REGIONS: "REGION_PROMPT"}
 _RENAMES = HEAD_RENAMES | {
@@ -79,6 +83,8 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         assumed.append(f"MODEL.CLIP.PROMPT {template}, as published without a learned prompt")
     model["ENSEMBLE"] = {"LAMBDA": lam, "EMPTY": "one"}
     assumed.append(f"trained on {split}, by the number of classes; MODEL.ENSEMBLE.LAMBDA {lam}")
+    if split == "coco_stuff" and not prompts:
+        assumed.append(CROSS_DATASET)
     config = as_published(model, assumed, [f"{split}_zs_train"], [f"{split}_zs_val"], *sizes)
     assumed.append(
         "prompts take a split's prompt_names; the published numbers are those of the benchmark's "

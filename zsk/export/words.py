@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from zsk.engine.network_settings import weights_key
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.proposals.class_scores import TextAlignedScores
@@ -44,6 +45,7 @@ def words_of(model: ZSKNet, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
         "clip_temperature": np.float32(model.region_encoder.encoder.logit_scale),
         "mask_softmax": np.float32(model.mask_softmax),
         "votes_at": model.votes_at,
+        "network": weights_key(model),
         "classifier": "linear" if linear_classes(model) else "none",
     }
     for part in model.modules():
