@@ -41,8 +41,8 @@ _STARTS = (
     "Training that starts from the weights of another one, whose iterations and time come on top: "
 )
 _PROTOCOLS = {
-    TRANSDUCTIVE: "Transductive: the names of the unseen classes were known in training, for "
-    "pseudo-labels on the training photos. Not comparable with inductive systems.\n",
+    TRANSDUCTIVE: "Transductive: training photos had pseudo-labels of the unseen classes. Not "
+    "comparable with inductive systems.\n",
     LEAK: "Leak: the true masks of unseen classes were used in training. No zero-shot results, and "
     "not comparable with any others.\n",
 }

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from zsk.baselines.per_pixel.pixel_head import labelled_cross_entropy
+
 from .cell_generator import BANDWIDTHS, NO_CLASS
 from .feature_generator import NEGATIVE_SLOPE, mmd
 
@@ -125,8 +127,8 @@ class GraphGenerator(nn.Module):
         for image in graph.images.unique():
             here = graph.images == image
             distances.append(mmd(real[here], generated[here], BANDWIDTHS))
-        errors = F.cross_entropy(class_logits(generated), graph.classes, reduction="sum")
+        errors = labelled_cross_entropy(class_logits(generated), graph.classes)
         return {
             "loss_mmd": torch.stack(distances).sum() / max(1, len(distances) - 1),
-            "loss_nodes": NODE_LOSS_WEIGHT * errors / max(1, len(graph.classes)),
+            "loss_nodes": NODE_LOSS_WEIGHT * errors,
         }
