@@ -116,9 +116,10 @@ class App:
         Raises:
             UserError: the pixel is not on the photo, or the photo has no words yet.
         """
-        found = self._found(_text(asked, "photo")).found
+        entry = self._found(_text(asked, "photo"))
         x, y = (int(_number(asked, axis) or 0) for axis in "xy")
-        with self._turn:
+        with self._turn:  # the words may change before it
+            found = entry.found
             opinions = [vars(opinion) for opinion in found.at(x, y)]
         label = int(found.labels[y, x])
         return {"name": found.names[label] if label < len(found.names) else None, "best": opinions}

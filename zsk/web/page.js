@@ -51,6 +51,7 @@ function showNumbers() {
 // the photo
 
 async function look(file) {
+  closeCamera();
   if (busy) return say("", "the last photo or the last words are still being worked on: wait");
   if (file.size > model.max_upload)
     return say("", `the file has ${(file.size / 1e6).toFixed(1)} MB, and the limit is ` +
@@ -255,6 +256,7 @@ async function download(ending) {
 async function openCamera() {
   if (!navigator.mediaDevices)
     return say("", "the browser gives the webcam to pages of this machine or of https only: choose a file");
+  closeCamera();
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: true });
   } catch (problem) {
