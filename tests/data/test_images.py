@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from zsk.data.images import read_image, read_photo_size
 from zsk.data.label_files import read_label, read_label_size
 from zsk.errors import UserError
+from zsk.input_image import rgb_array
 
 READERS = pytest.mark.parametrize("read", [read_image, read_label])
 # 1×2 pixels: red, then black
@@ -124,6 +125,13 @@ def test_12_bit_grey_and_white_stored_as_0(tmp_path: Path) -> None:
     assert read_image(path)[0, :, 0].tolist() == [255, 0]
     path.write_bytes(grey_tiff(8, 0, b"\0\xff"))
     assert read_image(path)[0, :, 0].tolist() == [255, 0]
+
+
+def test_whole_numbers_of_an_image_without_a_file() -> None:
+    """A ramp of 8 bits is no black picture of 16 bits."""
+    values = np.array([[0, 128, 255]], dtype=np.int32)
+    assert rgb_array(Image.fromarray(values))[0, :, 0].tolist() == [0, 128, 255]
+    assert rgb_array(Image.fromarray(values * 257))[0, :, 0].tolist() == [0, 128, 255]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tiff", "webp", "png", "avif"])
