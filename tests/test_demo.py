@@ -125,7 +125,7 @@ def test_how_to_ask_and_to_draw(run, tmp_path, capsys):
     assert "is the only name" not in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run(photo, "--threshold", "1.5")
-    assert "--threshold is 1.5: give a number from 0 to 1" in capsys.readouterr().err
+    assert "--threshold: invalid number from 0 to 1 value: '1.5'" in capsys.readouterr().err
 
 
 def test_logs_are_plain_lines(capsys):

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from typing import Any
 
 from zsk.segmenter import Segmenter
 from zsk.words import ALIAS_SEPARATOR, option_words
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, or a ValueError for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:  # NaN, too
+        raise ValueError(text)
+    return value
+
+
+share.__name__ = "number from 0 to 1"  # in argparse's message
 
 
 def add_asking_options(parser: argparse.ArgumentParser) -> None:
@@ -15,8 +25,8 @@ def add_asking_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--background", metavar="WORDS", help="what has none of the words, such as 'wall, floor'")
     threshold_help = "pixels of a lower confidence are background; default: 0"
-    add("--threshold", type=float, default=0.0, metavar="0-1", help=threshold_help)
-    add("--lam", type=float, metavar="0-1", help="the weight of the head, see docs/method.md")
+    add("--threshold", type=share, default=0.0, metavar="0-1", help=threshold_help)
+    add("--lam", type=share, metavar="0-1", help="the weight of the head, see docs/method.md")
 
 
 def asked(args: argparse.Namespace) -> dict[str, Any]:
@@ -40,13 +50,3 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def segmenter_of(args: argparse.Namespace) -> Segmenter:
     """The model that the options name. Raises UserError as `Segmenter` does."""
     return Segmenter(args.config_file, args.weights, args.device, args.opts)
-
-
-def check_shares(
-    parser: argparse.ArgumentParser, args: argparse.Namespace, keys: Iterable[str]
-) -> None:
-    """End the program where one of the options is no number from 0 to 1."""
-    for key in keys:
-        value = getattr(args, key)
-        if value is not None and not 0 <= value <= 1:
-            parser.error(f"--{key.replace('_', '-')} is {value}: give a number from 0 to 1")

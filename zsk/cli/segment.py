@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from zsk.cli.options import add_asking_options, add_model_options, asked, check_shares
+from zsk.cli.options import add_asking_options, add_model_options, asked, share
 from zsk.cli.photo_files import collect_photos, sample_words
 from zsk.cli.results import name_results, prepare_output
 from zsk.cli.said_logs import said_logs
@@ -51,8 +51,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     add("--coco", action="store_true", help="also write the segments in the format of COCO")
     opacity_help = "of the colours in the overlays; default: %(default)s"
-    add("--opacity", type=float, default=OPACITY, metavar="0-1", help=opacity_help)
-    add("--dim-below", type=float, default=0.0, metavar="0-1", help="hatch what is less sure")
+    add("--opacity", type=share, default=OPACITY, metavar="0-1", help=opacity_help)
+    add("--dim-below", type=share, default=0.0, metavar="0-1", help="hatch what is less sure")
     cache_help = "keep what the networks see there, for other words later"
     add("--cache", metavar="DIR", help=cache_help)
     add("--batch-size", type=int, default=1, metavar="N", help="photos run together; default: 1")
@@ -63,7 +63,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("give photos, or --sample-photos")
     if arguments.batch_size < 1:
         parser.error(f"--batch-size is {arguments.batch_size}: give at least 1")
-    check_shares(parser, arguments, ("threshold", "lam", "opacity", "dim_below"))
     return arguments
 
 

@@ -10,8 +10,8 @@ from zsk.cli.options import (
     add_asking_options,
     add_model_options,
     asked,
-    check_shares,
     segmenter_of,
+    share,
 )
 from zsk.cli.said_logs import said_logs
 from zsk.cli.webcam import show_webcam
@@ -39,14 +39,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier output")
     add("--stride", type=int, default=1, metavar="N", help="segment every Nth frame; default: 1")
     smooth_help = "how much the frames before count, against flicker; default: 0"
-    add("--smooth", type=float, default=0.0, metavar="0-1", help=smooth_help)
+    add("--smooth", type=share, default=0.0, metavar="0-1", help=smooth_help)
     add_asking_options(parser)
     opacity_help = "of the colours; default: %(default)s"
-    add("--opacity", type=float, default=OPACITY, metavar="0-1", help=opacity_help)
+    add("--opacity", type=share, default=OPACITY, metavar="0-1", help=opacity_help)
     add("--no-legend", action="store_true", help="write the names on the regions instead")
     add_model_options(parser)
     arguments = parser.parse_intermixed_args(argv)
-    check_shares(parser, arguments, ("threshold", "lam", "opacity", "smooth"))
     if arguments.smooth == 1:
         parser.error("--smooth is 1, so that only the first frame would count: give less")
     if arguments.stride < 1:
