@@ -1,6 +1,5 @@
 """Every configuration below configs/ is read, and so is the definition of the tables."""
 
-import re
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -159,20 +158,7 @@ def test_the_folds_of_the_photos_resolve(tmp_path: Path, monkeypatch: pytest.Mon
     assert pasted == [False, False, False, True, True, True]
 
 
-def test_one_network_with_everything_has_one_clip_in_training_and_testing(tmp_path: Path) -> None:
-    trials = Plan(read_definition(ONE_NETWORK[0], tables=["remedies"], seeds=[1]), tmp_path).trials
-    assert len({trial.cfg.MODEL.CLIP.NAME for trial in trials[:3]}) == 1
-    assert len({trial.train.folder for trial in trials[:3]}) == 1
-    assert all(t.cfg.SOLVER.MAX_ITER == 1300 and t.cfg.SOLVER.IMS_PER_BATCH == 16 for t in trials)
-
-
 @pytest.mark.parametrize("path", ONE_NETWORK, ids=lambda path: path.stem)
-def test_one_network_and_two_are_named_in_every_way(path: Path, tmp_path: Path) -> None:
-    trials = Plan(read_definition(path, tables=["one_network"], seeds=[1]), tmp_path).trials
-    clips = [trial.cfg.MODEL.CLIP for trial in trials]
-    modes = ["crop", *["one_pass"] * 4, "backbone", "crop", *["backbone"] * 3]
-    assert [clip.REGION_MODE for clip in clips] == modes
-    tuned = [re.search("by_[a-z]*", clip.NAME) for clip in clips]
-    ways = ["by_crops", "by_masks", "by_both"]
-    assert [way and way[0] for way in tuned] == [None, None, *ways, None, None, *ways]
-    assert len({trial.train.folder for trial in trials}) == 5  # the text tower is the same
+def test_the_tables_of_one_network_resolve(path: Path, tmp_path: Path) -> None:
+    definition = read_definition(path, seeds=[1])
+    assert len(Plan(definition, tmp_path).trials) == len(definition.selected_rows()) > 0

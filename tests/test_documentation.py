@@ -60,7 +60,8 @@ def test_the_tests_that_the_page_of_faults_names_exist(checkout: Path) -> None:
     )
     assert len(named) > 100
     for file, function in named:
-        assert f"def {function}" in (checkout / file).read_text(), (file, function)
+        content = (checkout / file).read_text()
+        assert not function or re.search(rf"^def {function}\(", content, re.M), (file, function)
 
 
 def test_the_sentences_of_the_troubleshooting_page_are_those_of_the_code(checkout: Path) -> None:

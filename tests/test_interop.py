@@ -1,4 +1,4 @@
-"""Segmentations in the forms of other programs, by hand and with those that are installed."""
+"""Segmentations in the forms of other programs, by hand."""
 
 import json
 import sys
@@ -32,20 +32,6 @@ def segmentation(labels=LABELS, names=NAMES):
 
 def without_names():
     return segmentation(np.full((4, 4), 255))
-
-
-def test_supervision():
-    supervision = pytest.importorskip("supervision", reason="supervision is not in the lock")
-    found = segmentation().to_supervision()
-    assert isinstance(found, supervision.Detections) and len(found) == 2
-    assert found.xyxy.tolist() == [[0, 0, 3, 4], [1, 0, 4, 4]]
-    assert found.mask.shape == (2, 4, 4) and found.mask[1].sum() == found.area[1] == 5
-    assert found.class_id.tolist() == [0, 1] and found.confidence.tolist() == [0.75, 0.5]
-    assert found.data["class_name"].tolist() == list(NAMES[:2])
-    assert found[found.confidence > 0.6].data["class_name"].tolist() == ["cat"]
-    drawn = supervision.MaskAnnotator().annotate(np.zeros((4, 4, 3), np.uint8), found)
-    assert drawn[0, 0].any() and not drawn[2].any()
-    assert without_names().to_supervision().is_empty()
 
 
 def test_supervision_that_is_missing(monkeypatch):

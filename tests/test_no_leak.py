@@ -48,7 +48,6 @@ classes: [cow, cat, hen, dog]
 unseen: [cow, hen]
 label_values: {cat: 200, cow: 1, dog: 0, hen: 7}
 """
-OWN_VALUES = {0: "dog", 1: "cow", 7: "hen", 200: "cat"}
 
 
 class Recorder(nn.Module):

@@ -204,11 +204,6 @@ def test_a_device_that_is_not_there_is_refused(calls, device):
         Segmenter(device=device)
 
 
-def test_an_option_without_a_value_is_named_alone(calls):
-    with pytest.raises(UserError, match="options: TEST.TILES has no value: give KEY VALUE pairs"):
-        Segmenter(weights="a.pth", device="cpu", opts=["TEST.TILES"])
-
-
 def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monkeypatch):
     assert Segmenter(device="cpu", weights="")(photo(4, 4), "cat").shares() == {"cat": 1.0}
     assert Segmenter(device="cpu", weights="").vocabulary("cat").seen == (False,)

@@ -133,11 +133,6 @@ def test_masks_compete_within_their_tile():
     assert set(labels(model, record(64, 112))[0, 48:64].tolist()) == {1}  # 0.9276 against 1.0724
 
 
-def test_infinite_and_missing_logits_do_not_win():
-    broken = all_over(float("nan"), -float("inf"))
-    assert labels(Scripted(broken, all_over(-3.0, 0.0)), record(64, 112))[:, 64:].unique() == 1
-
-
 def test_one_look_serves_other_words():
     model = Scripted(all_over(2.0, -2.0), all_over(-1.0, 1.0))
     tiled = ZSKNetInTiles(model, 64)

@@ -92,6 +92,13 @@ def test_competing_masks_decide_the_labels():
     assert answer(head=head, mask_softmax=2.0) == "green"  # 0.21 against 0.79
 
 
+def test_masks_that_are_not_finite_become_so():
+    head = OneMask([[0.0] * 4] * 4, [math.nan, -math.inf, math.inf, 2.0])
+    (regions,) = build(head=head).eval().look([record()["image"]])
+    expected = torch.tensor([-1e4, -1e4, 1e4, 2.0])[:, None, None].expand(4, 2, 2)
+    assert torch.equal(regions.masks, expected)
+
+
 def test_the_keys_of_naming_reach_the_model(tmp_path):
     clip = ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt"))]
     clip += ["MODEL.CLIP.TEMPERATURE", 25.0, "MODEL.CLIP.MASK_THRESHOLD", 0.25]

@@ -78,8 +78,15 @@ def test_scores_are_the_columns_of_the_names():
 
 
 def test_losses_by_hand():
-    """A classifier that is undecided, and a discriminator that finds everything real by 3/4."""
+    """A classifier that is undecided, and a discriminator that finds everything real by 3/4.
+
+    Features are 1/2 everywhere, and 3/4 where they are generated.
+    """
     head = build()
+    for branch in head.aspp.branches:
+        nn.init.zeros_(branch.weight)
+    nn.init.zeros_(head.generator.layers[-2].weight)
+    nn.init.constant_(head.generator.layers[-2].bias, math.log(3))
     for layer in (head.classifier.classes, head.classifier.real, head.context.mean):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -94,7 +101,8 @@ def test_losses_by_hand():
     assert losses["loss_discriminator"] == pytest.approx(1 / 4 + 3 / 4)
     assert losses["loss_generator"] == pytest.approx(1 / 4)
     assert losses["loss_kl"] == pytest.approx(100 * 0.5)
-    assert 0 < losses["loss_mmd"] < 50 * math.sqrt(2 * 6)
+    kernels = [math.exp(-D * 0.25**2 / (2 * width)) for width in (2, 5, 10, 20, 40, 60)]
+    assert losses["loss_mmd"] == pytest.approx(50 * math.sqrt(2 * (6 - sum(kernels))), rel=1e-4)
     with EventStorage(START + PERIOD):
         generated = head.losses(features(), TEXT, labels())
     assert generated["loss_generated"].item() == pytest.approx(0.5 * math.log(4))

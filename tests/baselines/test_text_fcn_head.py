@@ -59,7 +59,6 @@ def test_loss_by_hand():
 @pytest.mark.parametrize(
     "opts, words",
     [
-        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), r"IN_FEATURES is \[\]: name the one"),
         (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives"),
     ],
 )

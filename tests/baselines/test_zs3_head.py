@@ -6,7 +6,7 @@ import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.utils.events import EventStorage
-from tiny_head import EMBED_DIM, FEATURES, build_backbone, texts, tiny_config
+from tiny_head import EMBED_DIM, build_backbone, texts, tiny_config
 from torch import nn
 
 from zsk.baselines.generative.cell_generator import BANDWIDTHS, CellGenerator, drawn_layout
@@ -15,7 +15,6 @@ from zsk.baselines.generative.zs3_head import ZS3Head
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.engine.solver import build_optimizer
-from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 START = 5
@@ -344,14 +343,3 @@ def test_built_from_a_configuration_every_parameter_has_a_gradient(opts, size):
     logits = head.class_logits(head(features), texts()[[2, 1]])
     weight, bias = head.classifier.weight[1], head.classifier.bias[1]
     torch.testing.assert_close(logits[0, 1, 0, 0], head(features)[0, :, 0, 0] @ weight + bias)
-
-
-@pytest.mark.parametrize(
-    "opts, words",
-    [
-        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", FEATURES), "name the one"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(opts, words):
-    with pytest.raises(UserError, match=words):
-        build(*opts)

@@ -8,7 +8,6 @@ from copy import deepcopy
 import pytest
 import torch
 from PIL import Image
-from test_clip_encoder import Evil
 from timm.models import register_model
 from timm.models.eva import Eva
 from torch.nn import functional as F
@@ -96,12 +95,17 @@ def empty_cache_and_no_network(monkeypatch, tmp_path):
 
     from huggingface_hub import constants
 
-    def refuse(*_, **__):
+    asked = []
+
+    def refuse(*arguments, **_):
+        asked.append(arguments)  # what is raised may be caught
         raise AssertionError("a connection was asked for")
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    yield
+    assert not asked
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -343,13 +347,6 @@ def test_weights_of_another_model_are_refused(models, tmp_path, change, message)
         build_encoder(f"open_clip:{folder}/open_clip_pytorch_model.bin")
 
 
-def test_nothing_in_a_file_is_run(tmp_path):
-    folder = save_folder(tmp_path / "folder", "vit", {"weight": Evil(tmp_path / "written")})
-    with pytest.raises(UserError, match="could run code"):
-        build_encoder(f"open_clip:{folder}")
-    assert not (tmp_path / "written").exists()
-
-
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"model_cfg": 3}', '{"model_cfg": {"embed_dim": 32}}', "{"]
 )
@@ -374,7 +371,9 @@ def test_77_tokens_pass_and_78_are_named(encoders):
         encoders["vit"].encode_text(["sky", " ".join(["cat"] * 76)])
 
 
-def test_a_tokenizer_that_is_not_there_is_a_sentence(models, tmp_path):
+def test_a_tokenizer_that_is_not_there_is_a_sentence(models, tmp_path, monkeypatch):
+    # without this, huggingface_hub 2.4 asks the hub for its list of coding agents
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", True)
     text = {**SIGLIP_TEXT, "hf_tokenizer_name": "someone/tokenizer"}
     state = models["siglip"].state_dict()
     folder = save_folder(tmp_path / "folder", "siglip", state, text_cfg=text)

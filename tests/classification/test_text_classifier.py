@@ -66,8 +66,10 @@ def test_only_new_words_are_encoded_and_old_ones_are_forgotten(monkeypatch):
 
 
 def test_aliases_are_classes_of_their_own_here():
-    with pytest.raises(AssertionError):
-        TextClassifier(AnyWord(), ["{}"])(Vocabulary.from_words("a|b"))
+    classifier, words = TextClassifier(AnyWord(), ["{}"]), Vocabulary.from_words("a|b")
+    with pytest.raises(AssertionError) as raised:
+        classifier(words)
+    assert str(raised.traceback[-1].statement).strip() == "assert not vocabulary.aliases"
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -151,7 +151,6 @@ def test_photos_and_labels_in_one_folder(tmp_path: Path) -> None:
         ("images: photos,", "images: photos, image: x,", "unknown key train.image: known are im"),
         ("name: pets", "name: 3", "key name is 3, but has to be a word"),
         ("name: pets", "name: my pets", "key name: 'my pets' may only hold"),
-        ("name: pets", "name: p\nname: q", "key name occurs twice"),
         ("[cat, cow, dog]", "{cat: 1}", r"key classes is \{'cat': 1\}, but has to be a list"),
         ("[cat, cow, dog]", "[cat, cow, no]", "key classes: entry 3 is False, not a name: quote"),
         ("[cat, cow, dog]", "none.txt", "key classes: .*none.txt cannot be read"),
@@ -162,9 +161,6 @@ def test_photos_and_labels_in_one_folder(tmp_path: Path) -> None:
         ("{cow: brown cow}", "[cow]", "key prompt_names is .* has to be a section"),
         ("dog: 3", "dog: x", "key label_values.dog is 'x', but has to be a whole number"),
         ("dog: 3", "dog: yes", "key label_values.dog is True"),
-        ("dog: 3", "dog: 010", "line 8: YAML reads 010 as the number 8: write 8, or '010' in"),
-        ("[cat, cow, dog]", "[cat, 007, dog]", "line 5: YAML reads 007 as the number 7"),
-        ("[cat, cow, dog]", "[cat, 1:30, dog]", "line 5: YAML reads 1:30 as the number 90"),
         ("[cat, cow, dog]", "[cat, .inf]", "key classes: entry 2 is inf, not a name: quote it"),
         ("[cat, cow, dog]", "[cat, ~]", "key classes: entry 2 is None, not a name: quote it"),
         ("{cow: brown cow}", "{off: x}", "key prompt_names has the key False, not a name: quote"),
@@ -181,8 +177,6 @@ def test_photos_and_labels_in_one_folder(tmp_path: Path) -> None:
         ("{dog: 3, cat: 1, cow: 2}", "", "key label_values is None, but has to be a section"),
         ("unseen: [cow]", "unseen:", "key unseen is None, but has to be a list"),
         ("val: {images: val/photos, labels: val/masks}", "val:", "key val is None, but has to be"),
-        ("name: pets", "name: [", "it cannot be read as YAML: line 4, column 1: expected"),
-        ("name: pets", "name: " + "[" * 600, "it cannot be read as YAML: it is nested too deeply"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path, old, new, message) -> None:

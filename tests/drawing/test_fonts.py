@@ -7,10 +7,17 @@ import pytest
 from zsk.drawing.fonts import font_for, note_missing, one_line
 
 
+def is_drawn(text, font=None):
+    """Whether no character of it is the box that stands for a missing one."""
+    font = font or font_for(text, 20)
+    box = bytes(font.getmask("\u0378"))  # not assigned in Unicode
+    return all(bytes(font.getmask(character)) != box for character in text)
+
+
 @pytest.mark.parametrize("name", ["cat", "кошка", "γάτα", "قطة", "Käse, œuf"])
 def test_dejavu_has_latin_greek_cyrillic_and_arabic(name):
     assert "DejaVu" in font_for(name, 20).getname()[0]
-    assert font_for(name, 20).getlength(name) > 0
+    assert is_drawn(name)
 
 
 def test_a_character_that_no_font_has_is_said_once(caplog):
@@ -20,9 +27,9 @@ def test_a_character_that_no_font_has_is_said_once(caplog):
     note_missing(names)
     assert len(caplog.records) == 1
     assert '"x\U000e0fff"' in caplog.text and "fonts-noto-core" in caplog.text
-    assert font_for("x\U000e0fff", 20).getlength("x") > 0  # drawn nonetheless
+    assert is_drawn("x", font_for("x\U000e0fff", 20))  # nonetheless
 
 
 def test_names_are_drawn_on_one_line_whatever_they_hold():
     assert one_line("a\nb\t c\udcff") == "a b c?"
-    assert font_for(one_line("a\udcff"), 20).getlength(one_line("a\udcff")) > 0
+    assert is_drawn(one_line("a\udcff"))

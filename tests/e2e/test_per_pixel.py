@@ -9,7 +9,6 @@ import pytest
 from zsk.cli import train as program
 from zsk.data.splits import get_split
 from zsk.errors import UserError
-from zsk.load import load_config
 
 CROPPED = ("INPUT.CROP.ENABLED", "True")  # for the crop's size in `small_options`
 UNLEARNED = {
@@ -91,21 +90,3 @@ def test_clip_alone_is_evaluated_without_weights_and_never_trained(
     assert "hIoU" in train_net(config, tmp_path, "--eval-only", *UNLEARNED[config])
     with pytest.raises(UserError, match="nothing to train in this configuration"):
         train_net(config, tmp_path, *UNLEARNED[config])
-
-
-@pytest.mark.parametrize(
-    "config, changes",
-    [("text_fcn_R101_bs8_{}", {}), ("per_pixel_ensemble_R101_bs8_{}", {"MODE": "ensemble"})],
-)
-@pytest.mark.parametrize("folder, name", [("voc-11k-15", "40k"), ("coco-stuff-164k-156", "240k")])
-def test_published_settings_are_those_of_zsk_net_but_for_the_architecture(
-    config: str, changes: dict[str, str], folder: str, name: str
-) -> None:
-    theirs = load_config(f"configs/{folder}/zsk_R101_bs8_{name}.yaml")
-    ours = load_config(f"configs/{folder}/{config.format(name)}.yaml")
-    for part in ("SOLVER", "INPUT", "DATASETS", "DATALOADER", "TEST"):
-        assert ours[part] == theirs[part]
-    assert ours.MODEL.BACKBONE == theirs.MODEL.BACKBONE and ours.MODEL.CLIP == theirs.MODEL.CLIP
-    assert ours.MODEL.ENSEMBLE.MODE == changes.get("MODE", "head")
-    if changes:
-        assert ours.MODEL.ENSEMBLE.LAMBDA == theirs.MODEL.ENSEMBLE.LAMBDA

@@ -62,22 +62,6 @@ def change(file: Path, edit) -> None:
     torch.save(content, file)
 
 
-def test_a_resumed_training_takes_the_same_steps(folder: Path) -> None:
-    straight, resumed = Training(), Training()
-    assert checkpoint_to_resume(str(folder)).iteration == 1
-    resumed.resume(folder)
-    assert resumed.iteration == 1
-    straight.resume(folder)
-    for training in (straight, resumed):
-        training.step()
-    assert resumed.iteration == 2
-    for a, b in zip(straight.model.parameters(), resumed.model.parameters()):
-        assert torch.equal(a, b)
-    assert {path.name for path in folder.iterdir()} == {
-        *("model_0000000.pth", "model_final.pth", "last_checkpoint"),
-    }
-
-
 def test_without_checkpoints_a_training_starts_anew(tmp_path: Path) -> None:
     assert checkpoint_to_resume(str(tmp_path)) is None
 

@@ -99,6 +99,13 @@ def test_batches_repeated_images_and_reset(dataset):
     assert evaluator.evaluate() == evaluate(pairs)
 
 
+def test_an_image_of_two_processes_is_refused(dataset, monkeypatch):
+    """It cannot be taken out of a sum again."""
+    monkeypatch.setattr("detectron2.utils.comm.all_gather", lambda found: [found, found])
+    with pytest.raises(UserError, match="one.png was evaluated by more than one process"):
+        evaluate([pair(dataset, "one", [[0]], [[0]])])
+
+
 @pytest.mark.parametrize(
     "gt, pred, width, message",
     [

@@ -77,6 +77,7 @@ def test_half_precision_gives_finite_proposals(dtype):
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
         ((*PYRAMID, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 33), "CONVS_DIM is 33"),
         ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
+        (("MODEL.KERNELS.DIM", 48), "KERNELS.DIM is 48, .* multiple of 32"),
         (("MODEL.KERNELS.GATE_GROUPS", 3), "KERNELS.DIM is 32, .* multiple of .*GATE_GROUPS 3"),
         (("MODEL.KERNELS.NUM_HEADS", 5), "KERNELS.DIM is 32, .* multiple of .*NUM_HEADS 5"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),

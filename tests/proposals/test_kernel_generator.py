@@ -1,6 +1,5 @@
-"""Kernel generator: memory layout, K_0 as a convolution, and clusters."""
+"""Kernel generator: K_0 as a convolution, and clusters."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from detectron2.layers import ShapeSpec
@@ -29,15 +28,6 @@ def build_generator(kernels, fine_feature, cluster_features=()):
 def image_features(batch=2):
     torch.manual_seed(1)
     return {"res2": torch.randn(batch, 6, 12, 16), "res5": torch.randn(batch, 10, 3, 4)}
-
-
-@pytest.mark.parametrize("fine_feature", ["", "res2"])
-def test_the_memory_layout_of_the_features_changes_nothing(fine_feature):
-    generator = build_generator(StaticKernels(5, 32), fine_feature)
-    given = image_features()
-    other = {n: f.contiguous(memory_format=torch.channels_last) for n, f in given.items()}
-    for one, two in zip(generator(given), generator(other)):
-        torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
 
 
 def test_static_kernels_are_the_weights_of_a_last_convolution():

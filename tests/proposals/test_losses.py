@@ -28,20 +28,6 @@ def dice_loss(logits, targets, valid):
 
 
 @pytest.mark.parametrize(
-    "logit, target, expected",
-    [
-        (0.0, 1.0, 0.25 * 0.5**2 * LN2),
-        (0.0, 0.0, 0.75 * 0.5**2 * LN2),
-        (LN3, 1.0, 0.25 * 0.25**2 * math.log(4 / 3)),  # p = 0.75
-        (LN3, 0.0, 0.75 * 0.75**2 * math.log(4)),
-    ],
-)
-def test_focal_loss_of_one_pixel(logit, target, expected):
-    loss = focal_loss(torch.tensor([[logit]]), torch.tensor([[target]]), torch.ones(1, 1))
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-
-
-@pytest.mark.parametrize(
     "logits, valid, expected",
     [
         ([0.0, 0.0], [1.0, 1.0], 1 / 3),  # 1 - (2 * 0.5 + 1) / (1 + 1 + 1)

@@ -87,20 +87,3 @@ def test_costs_are_float32_under_autocast():
         match_image(classes, logits, segments, Spy(1.0, 20.0, 1.0))
     expected = image_costs(classes.float(), logits.float(), segments)
     torch.testing.assert_close(seen, [expected[None]], rtol=0, atol=0)
-
-
-def test_stages_and_images_are_matched_each_on_their_own():
-    nothing, right, left = [0, 0], [0, 1], [1, 0]
-    first, second = torch.tensor([[1, 0]]), torch.tensor([[255, 4]])  # two segments and one
-    batch = SegmentBatch.from_images([segments_from_sem_seg(labels) for labels in (first, second)])
-    stages = [
-        ScoredProposals(torch.zeros(2, 3, 6), torch.stack([masks(*rows), masks(*others)]))
-        for rows, others in [
-            ((nothing, right, left), (left, nothing, right)),
-            ((left, nothing, right), (left, right, nothing)),
-        ]
-    ]
-    found = MATCHER(stages, [batch, batch], ["a.jpg", "b.jpg"])
-    assert all(part.dtype == torch.int64 for part in found[0])
-    assert [part.tolist() for part in found[0]] == [[0, 0, 1], [1, 2, 2], [0, 1, 2]]
-    assert [part.tolist() for part in found[1]] == [[0, 0, 1], [0, 2, 1], [1, 0, 2]]

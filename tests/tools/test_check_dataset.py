@@ -207,9 +207,6 @@ def test_a_wrong_call_is_exit_code_2(arguments: list[str], words: str, capsys) -
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["nowhere"], "'nowhere' is not registered"),
-        (["--split-file", "none.yaml"], "split file none.yaml: the file does not exist"),
-        (["--config-file", "none.yaml"], "config file none.yaml does not exist"),
         (["--images", "no/photos", "--labels", "."], "--images no/photos is not a folder"),
         (["--config-file", "{}/empty.yaml"], "empty.yaml names no data set"),
     ],

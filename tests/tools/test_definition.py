@@ -80,8 +80,6 @@ def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
         ("tables: {t: {rows: []}}", ["tables.t.rows", "empty"]),
         ("tables: {t: {}}", ["tables.t.rows", "missing"]),
         ("tables: {t: {rows: [1]}}", ["row 1", "a section of keys"]),
-        ("a: {b", ["cannot be read as YAML"]),
-        ("seeds: [1]\nseeds: [2]", ["seeds", "twice"]),
         ({"tabels": {}}, ["unknown key tabels"]),
         (with_key(seeds=[]), ["seeds", "[]"]),
         (with_key(seeds=[1, 1]), ["seeds", "different"]),
