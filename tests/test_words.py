@@ -63,7 +63,7 @@ def test_natural_forms(words) -> None:
         ('{"cat": 1}', "starts with '{'"),
         ("/etc/passwd", "starts with '/'"),
         ("• cat", "starts with '•'"),
-        ("(cat, dog)", "starts with '.'"),
+        ("(cat, dog)", "looks like a piece of a list"),
         ("1. cat\n2. dog", "'1. cat' looks like a piece of a list"),
         ("0: person", "looks like a piece of a list"),
         ("names: [cat, dog]", "looks like a piece of a list"),

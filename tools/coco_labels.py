@@ -28,6 +28,8 @@ def load_coco(file: Path) -> tuple[COCO, list[str]]:
         raise UserError(f"--coco {file} lists no categories or no images")
     if len(coco.cats) < len(coco.dataset["categories"]):
         raise UserError(f"--coco {file} gives one id to several categories: number them anew")
+    if len(coco.imgs) < len(coco.dataset["images"]):
+        raise UserError(f"--coco {file} gives one id to several images: number them anew")
     lost = sum(len(found) for key, found in coco.imgToAnns.items() if key not in coco.imgs)
     if lost:
         raise UserError(

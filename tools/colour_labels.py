@@ -10,7 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zsk.data.images import IMAGE_SUFFIXES, read_oriented_image
+from zsk.data.images import (
+    IMAGE_SUFFIXES,
+    WIDE_INTEGER_MODES,
+    opened,
+    read_oriented_image,
+)
 from zsk.data.listing import files_by_stem
 from zsk.errors import UserError
 from zsk.files import text_lines
@@ -25,9 +30,19 @@ MASK_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in JPEG_
 
 
 def voc_colours(class_names: Path) -> dict[str, Colour]:
-    """Class name → colour in Pascal VOC's palette, in the order of a file of names."""
+    """Class name → colour in Pascal VOC's palette, in the order of a file of names.
+
+    Raises:
+        UserError: the file cannot be read, or its first name is not of the background, which is
+            black.
+    """
     # labelme's list begins with a name that has no colour
     names = [name for name in text_lines(class_names) if name != "__ignore__"]
+    if names and "background" not in names[0].lower():
+        raise UserError(
+            f"{class_names}: the first name is {names[0]!r}, but the first colour of Pascal VOC's "
+            "palette, black, is the background: begin with a line background"
+        )
     return {name: voc_colour(k) for k, name in enumerate(names)}
 
 
@@ -67,6 +82,9 @@ def from_colours(folder: Path, colours: dict[str, Colour]) -> Iterator[tuple[str
     ids = {_packed(np.array(colour)): k for k, colour in enumerate(colours.values())}
     ids.setdefault(_packed(np.array(VOC_BORDER)), ignore_label(len(colours)))
     for stem, file in sorted(files.items()):
+        with opened(file, "mask") as stored:
+            if stored.mode in WIDE_INTEGER_MODES:
+                raise UserError(f"mask {file} has whole numbers of 16 bits or more, no colours")
         pixels = _packed(read_oriented_image(file)[0].astype(np.int64))
         found, positions = np.unique(pixels, return_inverse=True)
         unknown = Counter({int(c): int((pixels == c).sum()) for c in found if c not in ids})

@@ -46,6 +46,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("give --masks and --colours, or --coco")
     if (args.colours == "voc") != bool(args.class_names):
         parser.error("--colours voc and --class-names go together")
+    if args.background and args.masks:
+        parser.error("--background goes with --coco")
     return args
 
 

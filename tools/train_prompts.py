@@ -14,7 +14,6 @@ both. The accuracies printed here are of the training segments.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from tqdm import tqdm  # noqa: E402
+from training.arguments import check_training_arguments  # noqa: E402
 from training.prompts import (  # noqa: E402
     accuracy,
     encode_segments,
@@ -36,7 +36,7 @@ from zsk.classification.learned_prompts import save_prompts  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary  # noqa: E402
-from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.errors import run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 
@@ -62,22 +62,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=0, help="so many at most; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="configuration keys and values")
+    parser.set_defaults(device=None)  # that of the configuration
     return parser.parse_args()
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    if min(args.steps, args.batch_size) < 1:
-        raise UserError("--steps and --batch-size have to be 1 or more")
-    if not args.lr > 0 or args.images < 0:
-        raise UserError("--lr has to be over 0, and --images 0 or more")
-    folder = os.path.dirname(os.path.abspath(args.output))
-    if os.path.isdir(args.output) or not os.path.isdir(folder):  # before the long work
-        raise UserError(f"--output {args.output}: give a file in a folder that exists")
 
 
 def main() -> None:
     args = parse_arguments()
-    check_arguments(args)
+    check_training_arguments(args, {"steps": 1, "batch_size": 1, "images": 0, "seed": 0})
     cfg = load_config(args.config_file, args.opts)
     encoder = build_encoder(
         cfg.MODEL.CLIP.NAME, cfg.MODEL.DEVICE, temperature=cfg.MODEL.CLIP.TEMPERATURE

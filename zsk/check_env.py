@@ -19,6 +19,7 @@ from zsk.data.builtin import datasets_root, register_all
 from zsk.data.splits import EVALUATION_SETS
 from zsk.data.vocabularies import registered_names
 from zsk.errors import UserError, run_cli
+from zsk.files import user_path
 from zsk.known_weights import KNOWN, local_file
 
 MISSING = "missing"
@@ -97,7 +98,7 @@ def known_rows() -> list[Row]:
 
 def backbone_row() -> Row:
     """The ImageNet weights of the ResNet-101 configurations in Detectron2's download cache."""
-    cache = Path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache")).expanduser()
+    cache = user_path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache"))
     file = cache / "detectron2" / "DeepLab" / "R-103.pkl"
     if file.is_file():
         return Row("ResNet-101 weights", str(file))

@@ -45,7 +45,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def user_path(text: str) -> Path:
     """The path of an option; a ~ at its beginning is the home folder, as a shell reads it."""
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))  # that of pathlib fails for a name such as ~tmp.jpg
 
 
 def writable_folder(folder: Path, what: str) -> None:

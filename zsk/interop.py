@@ -5,7 +5,7 @@ Letters: H x W photo, K names, S segments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
@@ -16,6 +16,7 @@ from PIL import Image
 from zsk.coco import outlines
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from zsk.segmentation import Segmentation
@@ -107,8 +108,9 @@ def to_label_studio(
     return {"data": {_IMAGE: image}, "predictions": [prediction]}
 
 
-def label_studio_config(names: Sequence[str]) -> str:
+def label_studio_config(names: Words) -> str:
     """The labelling configuration of a Label Studio project for these names, with their colours."""
+    names = Vocabulary.from_words(names).names
     labels = "".join(
         f"<Label value={quoteattr(name)} background='#{bytes(colour).hex()}'/>"
         for name, colour in zip(names, fixed_colours(len(names)))
@@ -135,6 +137,6 @@ def fiftyone_mask(segmentation: Segmentation) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8 if count < 255 else np.uint16))
 
 
-def fiftyone_targets(names: Sequence[str]) -> dict[int, str]:
+def fiftyone_targets(names: Words) -> dict[int, str]:
     """Value of `fiftyone_mask` → name, as `dataset.default_mask_targets`."""
-    return dict(enumerate(names, 1))
+    return dict(enumerate(Vocabulary.from_words(names).names, 1))

@@ -202,7 +202,7 @@ class Segmentation:
     ) -> list[Path]:
         """Write `<stem>_overlay.png`, `<stem>_labels.png` and, as a mark of all, `<stem>.json`.
 
-        Files of the same names are replaced.
+        Files of the same names are replaced, and `<stem>_coco.json` is removed.
 
         Args:
             folder: is made where it is missing.

@@ -35,7 +35,7 @@ class VideoReport:
 
     Attributes:
         frames: of the video that was written.
-        repeated: how many of them show the frame before, since there was none that can be read.
+        repeated: how many of them show the frame before: the file has none for their time.
         missing: frames that the file announces, but that are not there at its end.
         rate: frames per second.
         size: (width, height) of its frames before a codec cuts odd sides.
@@ -57,13 +57,13 @@ class VideoReport:
         notes = []
         if self.repeated:
             notes.append(
-                f"note: {self.repeated} of {self.frames} frames show the one before again, since "
-                "there was none that could be read at their time"
+                f"note: {self.repeated} of {self.frames} frames show the one before again: the "
+                "file holds a picture for longer, or one could not be read"
             )
         if self.missing:
             notes.append(
                 f"note: the video ends early: {self.missing} of the {self.frames + self.missing} "
-                "frames that its file announces could not be read"
+                "frames that its file announces could not be read, or are cut off in it"
             )
         if self.size[0] % 2 or self.size[1] % 2:
             even = f"{self.size[0] // 2 * 2}x{self.size[1] // 2 * 2}"
@@ -110,6 +110,9 @@ def segment_video(
                 repeated += 1
             picture = draw(frame, labels_of(frame))
             writer.write(picture)
+        while video.missing <= 0 and writer.count < (video.announced or 0):
+            writer.write(picture)  # the last frame stays for long
+            repeated += 1
     missing = max(0, (video.announced or 0) - writer.count)
     return VideoReport(writer.count, repeated, missing, video.rate, video.size)
 

@@ -25,6 +25,7 @@ CODECS = {
 FALLBACK_RATE = 30.0
 _LARGEST_RATE = 240.0  # containers without a rate of their own give the ticks of their clock
 _LONGEST_GAP = 10.0  # seconds between frames; more is a wrong time stamp
+_MEASURED, _CLEARLY = 300, 1.05  # frames whose times are compared, factor over the mean rate
 _FAILURES = 30  # frames that cannot be read one after the other are the end
 
 
@@ -38,9 +39,11 @@ class VideoReader:
     """The frames of a video file.
 
     Attributes:
-        rate: frames per second, FALLBACK_RATE where the file has none.
+        rate: frames per second, FALLBACK_RATE where the file has none; of a file whose rate varies
+            that of most of its frames.
         size: (width, height) of the first frame.
-        announced: how many frames the file says to have; None where it does not.
+        announced: how many frames its length is at `rate`; None where it does not say.
+        missing: so many of the frames that it says to have were not decoded so far.
 
     Raises:
         UserError: there is no such file, or no frame can be read.
@@ -58,7 +61,9 @@ class VideoReader:
             raise UserError(f"the video {path} cannot be read: it is damaged or no video")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= _LARGEST_RATE else FALLBACK_RATE
+        self.rate = max(self.rate, self._measured_rate())
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.missing = max(0, round(count))
         self.announced = round(count / rate * self.rate) if count > 0 and rate > 0 else None
         self._frames = self._decoded()
         try:
@@ -87,8 +92,21 @@ class VideoReader:
             except StopIteration:
                 return
             seconds = time - before
+            step = seconds * self.rate
+            fits = seconds <= _LONGEST_GAP or position + step < (self.announced or 0)
             # without time stamps, frames follow each other at the rate
-            position += seconds * self.rate if 0 < seconds <= _LONGEST_GAP else 1
+            position += step if 0 < seconds and fits else 1
+
+    def _measured_rate(self) -> float:
+        """That of most of the first frames, where it is clearly over the mean; else 0."""
+        times = []
+        while len(times) < _MEASURED and self._capture.grab():
+            times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        self._capture.open(str(self.path.resolve()), cv2.CAP_FFMPEG)  # from the start again
+        steps = np.diff(times)
+        usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0
+        rate = min(1 / usual, _LARGEST_RATE) if usual else 0
+        return rate if rate > _CLEARLY * self.rate else 0
 
     def _decoded(self) -> Iterator[tuple[np.ndarray, float]]:
         """Frames, BGR, and their times in seconds; damaged places are skipped."""
@@ -97,6 +115,7 @@ class VideoReader:
             found, frame = self._capture.read()
             if found:
                 failures = 0
+                self.missing -= 1
                 yield frame, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             else:
                 failures += 1
@@ -113,7 +132,8 @@ class VideoWriter:
         size: (width, height).
 
     Raises:
-        UserError: no codec for the ending; when the block ends: the file cannot be written.
+        UserError: no codec for the ending, or no such folder; when the block ends: the file cannot
+            be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate: float, size: tuple[int, int]) -> None:
@@ -123,6 +143,8 @@ class VideoWriter:
             f".unfinished-{secrets.token_hex(8)}{self.path.suffix}"
         )
         quiet_opencv()
+        if not self.path.parent.is_dir():
+            raise UserError(f"{path} cannot be written: there is no folder {self.path.parent}")
         for codec in CODECS[check_ending(self.path)]:
             self._writer = cv2.VideoWriter(
                 str(self._unfinished), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), rate, size

@@ -14,6 +14,7 @@ from typing import Any
 
 from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
+from zsk.files import user_path
 
 MAX_CHARACTERS = 60  # a longer "name" is a list with another separator, or a sentence
 MAX_FILE_BYTES = 1_000_000
@@ -21,7 +22,7 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".names", ".md", ".json", ".yaml", ".ym
 OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckpt", ".bin")
 ALIAS_SEPARATOR = "|"  # between the words of one class
 _SEPARATORS = re.compile(r"[,;\t，、；]")
-_NOTATION = "@#-–—*•\"'`[({<~./\\"  # first characters of file names, comments, quoted lists
+_NOTATION = "@#-–—*•\"'`[{<~./\\"  # first characters of file names, comments, quoted lists
 _NUMBERED = re.compile(r"\d+\s*[.):]\s*[^\s\d]")  # "1. cat"
 _BRACKETS = re.compile(r"[\[\]{}]|^[^(]*\)|\([^)]*$")  # of a list; "bow (weapon)" is a name
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
@@ -146,7 +147,7 @@ def _checked(word: str, place: str) -> str:
 
 
 def _read(file: Path) -> list[str]:
-    file = file.expanduser()
+    file = user_path(str(file))
     try:
         if not file.is_file():
             problem = "is not a regular file" if file.exists() else "does not exist"

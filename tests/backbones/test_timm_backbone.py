@@ -3,7 +3,8 @@
 import pytest
 import timm
 import torch
-from detectron2.modeling import build_backbone
+from detectron2.modeling import BACKBONE_REGISTRY, build_backbone
+from detectron2.modeling.backbone import Backbone
 from tiny_head import tiny_config
 
 from zsk.backbones.build import build_backbone as build_checked
@@ -81,21 +82,27 @@ def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
 
 def test_other_pixels_than_those_of_the_weights_are_refused():
     lite = ("MODEL.TIMM.NAME", "tf_efficientnet_lite0", "MODEL.TIMM.WEIGHTS", "embedded")
-    with pytest.raises(UserError, match="PIXEL_MEAN is .*lite0 take .127.5, 127.5, 127.5. of RGB"):
+    with pytest.raises(UserError, match="PIXEL_MEAN is .*lite0 take .127.5, 127.5, 127.5"):
         build(*lite)
     pixels = ("MODEL.PIXEL_MEAN", [127.0] * 3, "MODEL.PIXEL_STD", [128.0] * 3)
     build(*lite, *pixels)
-    with pytest.raises(UserError, match="PIXEL_MEAN is .* of BGR"):
+    with pytest.raises(UserError, match="PIXEL_ORDER is BGR, but .* take RGB"):
         build(*lite, *pixels, "MODEL.PIXEL_ORDER", "BGR")
 
 
-def test_a_backbone_for_some_sizes_alone_is_refused():
-    pyramid = ("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone", "MODEL.RESNETS.DEPTH", 18)
-    widths = ("MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.FPN.IN_FEATURES", ["res4", "res5"])
-    with pytest.raises(UserError, match="only photos whose sides are multiples of 32"):
-        build_checked(
-            tiny_config(*pyramid, *widths, "MODEL.RESNETS.OUT_FEATURES", ["res4", "res5"])
-        )
+class Coarse(Backbone):
+    """One that divides photos as a feature pyramid does."""
+
+    size_divisibility = 32
+
+    def forward(self, x):
+        raise AssertionError("it is not built")
+
+
+def test_a_backbone_for_some_sizes_alone_is_refused(monkeypatch):
+    monkeypatch.setitem(BACKBONE_REGISTRY._obj_map, "coarse", lambda *_: Coarse())
+    with pytest.raises(UserError, match="coarse takes only photos .* multiples of 32"):
+        build_checked(tiny_config("MODEL.BACKBONE.NAME", "coarse"))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ REGION_FEATURES = [
 ]
 # the evaluation at the end looks into what distributed training wraps
 VIEWS = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL_RECALL", False]
-VIEWS += ["INPUT.MIN_SIZE_TEST", 800]  # the default: the sizes of the views replace it
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,6 @@ def test_test_time_options(train, straight: Path, tmp_path: Path) -> None:
         tmp_path,
         *("--eval-only", "MODEL.WEIGHTS", straight / "model_final.pth"),
         *("TEST.PROPOSAL_RECALL", "False", "TEST.VOCABULARY", "seen", "TEST.DUMP", "['png','rle']"),
-        *("INPUT.MIN_SIZE_TEST", 800),  # the default: the sizes of the views replace it
         *("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(32,48)", "TEST.AUG.MAX_SIZE", 64),
     )
     assert done.returncode == 0, done.stderr[-2000:]

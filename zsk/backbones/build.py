@@ -24,11 +24,10 @@ def build_backbone(cfg: CfgNode) -> Backbone:
             f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} cannot be built from its keys "
             f"(MODEL.RESNETS, MODEL.TIMM, MODEL.CLIP): {type(error).__name__} {error}"
         ) from error
-    if backbone.size_divisibility > 1:  # as Detectron2's feature pyramids
+    if backbone.size_divisibility > 1:
         raise UserError(
             f"MODEL.BACKBONE.NAME {cfg.MODEL.BACKBONE.NAME} takes only photos whose sides are "
-            f"multiples of {backbone.size_divisibility}: choose build_resnet_backbone or another "
-            "without a pyramid, and name several features in MODEL.SEM_SEG_HEAD.IN_FEATURES"
+            f"multiples of {backbone.size_divisibility}, but photos have any: choose another"
         )
     if cfg.MODEL.PIXEL_ORDER == "BGR":
         backbone.register_forward_pre_hook(_channels_reversed)

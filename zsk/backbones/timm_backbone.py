@@ -135,12 +135,15 @@ def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
 
 def _check_pixels(cfg: CfgNode, trained: Any) -> None:
     """Refuse another normalisation than that of timm's weights (`pretrained_cfg`, in [0,1])."""
-    for key, name in (("PIXEL_MEAN", "mean"), ("PIXEL_STD", "std")):
-        given, own = cfg.MODEL[key], [255 * value for value in trained[name]]
-        if cfg.MODEL.PIXEL_ORDER != "RGB" or any(abs(a - b) > 1 for a, b in zip(given, own)):
+    name = cfg.MODEL.TIMM.NAME
+    if cfg.MODEL.PIXEL_ORDER != "RGB":
+        raise UserError(f"MODEL.PIXEL_ORDER is BGR, but the weights of {name} take RGB")
+    for key, own in (("PIXEL_MEAN", trained["mean"]), ("PIXEL_STD", trained["std"])):
+        given, wanted = cfg.MODEL[key], [255 * value for value in own]
+        if any(abs(a - b) > 1 for a, b in zip(given, wanted)):
             raise UserError(
-                f"MODEL.{key} is {list(given)} of {cfg.MODEL.PIXEL_ORDER}, but the weights of "
-                f"MODEL.TIMM.NAME {cfg.MODEL.TIMM.NAME} take {[round(x, 3) for x in own]} of RGB"
+                f"MODEL.{key} is {list(given)}, but the weights of MODEL.TIMM.NAME {name} take "
+                f"{[round(value, 3) for value in wanted]}"
             )
 
 
@@ -164,7 +167,8 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
             f"timm cannot build MODEL.TIMM.NAME {settings.NAME!r} as a feature pyramid of output "
             f"stride {settings.OUTPUT_STRIDE}: {error}"
         ) from error
-    if settings.WEIGHTS in ("embedded", "pretrained"):
+    # a checkpoint's are those of its training
+    if settings.WEIGHTS in ("embedded", "pretrained") and not cfg.MODEL.WEIGHTS:
         _check_pixels(cfg, network.pretrained_cfg)
     head = classifier_head(settings.NAME, pretrained) if "head" in out_features else None
     if settings.WEIGHTS and not pretrained:

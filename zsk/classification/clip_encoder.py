@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from zsk.errors import UserError
+from zsk.files import user_path
 from zsk.known_weights import check_sha256, local_file
 
 from .clip_file import check_openai, read_clip_file
@@ -113,7 +114,7 @@ class ClipEncoder(VisionLanguageEncoder):
 def find_weights(weights: str) -> Path:
     """The file for an OpenAI model's name or a path. Raises UserError where there is none."""
     if weights not in clip.available_models():
-        file = Path(local_file(weights)).expanduser()
+        file = user_path(local_file(weights))
         if file.is_file():
             return file
         known = ", ".join(clip.available_models())
@@ -124,7 +125,7 @@ def find_weights(weights: str) -> Path:
     file_name = weights.replace("/", "-").replace("@", "-") + ".pt"
     folders = [Path.home() / ".cache" / "clip"]
     if os.environ.get("ZSK_CLIP_DIR"):
-        folders.insert(0, Path(os.environ["ZSK_CLIP_DIR"]).expanduser())
+        folders.insert(0, user_path(os.environ["ZSK_CLIP_DIR"]))
     for folder in folders:
         if (folder / file_name).is_file():
             return folder / file_name

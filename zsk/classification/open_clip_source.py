@@ -16,6 +16,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor
 
 from zsk.errors import UserError
+from zsk.files import user_path
 from zsk.known_weights import local_file
 from zsk.safe_load import one_line
 
@@ -54,7 +55,7 @@ def find_source(name: str) -> Source:
     if head == "hf-hub":
         return _from_hub(rest)
     if head == "local-dir":
-        return _from_path(Path(rest).expanduser())
+        return _from_path(user_path(rest))
     known = open_clip.list_models()
     model, tag = head.replace("/", "-"), ""  # open_clip takes OpenAI's ViT-B/16, too
     if model not in known:
@@ -62,7 +63,7 @@ def find_source(name: str) -> Source:
         model = model.replace("/", "-")
     if model in known:
         return _from_model(model, tag.lower().replace("-", "_"), rest)
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name and path.exists():
         return _from_path(path)
     raise UserError(
@@ -110,7 +111,7 @@ def _from_model(model: str, tag: str, file: str) -> Source:
     config["quick_gelu"] = bool(chosen.get("quick_gelu"))
     path = local_file(file) if file else _cached_tag(model, tag, chosen["hf_hub"])
     origin = f"{model}/{tag}" if tag else model
-    return Source(config, _preprocess(chosen), Path(path).expanduser(), origin)
+    return Source(config, _preprocess(chosen), user_path(path), origin)
 
 
 def _cached_tag(model: str, tag: str, hub: str) -> Path:

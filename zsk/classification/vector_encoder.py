@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from zsk.errors import UserError
+from zsk.files import user_path
 
 from .encoder import VisionLanguageEncoder
 from .word_vectors import WordVectors
@@ -34,7 +34,7 @@ class VectorEncoder(VisionLanguageEncoder):
     takes_prompts = False
 
     def __init__(self, files: str) -> None:
-        paths = [Path(name.strip()).expanduser() for name in files.split(",") if name.strip()]
+        paths = [user_path(name.strip()) for name in files.split(",") if name.strip()]
         if not paths:
             raise UserError(
                 "MODEL.CLIP.NAME vectors names no file: give vectors:FILE, or vectors:FILE,FILE"

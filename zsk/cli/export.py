@@ -149,8 +149,8 @@ def _check_network(folder: Path, network: np.ndarray) -> None:
         return
     try:
         with np.load(file, allow_pickle=False) as earlier:
-            same = "network" in earlier and earlier["network"] == network
-    except (OSError, ValueError, EOFError, BadZipFile):
+            same = "network" not in earlier or earlier["network"] == network
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile):
         return  # it is replaced
     if not same:
         raise UserError(

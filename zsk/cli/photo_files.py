@@ -77,7 +77,7 @@ def find_photos(pattern: str) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             raise UserError(f"photos {pattern}: {error.strerror}") from error
-        photos = [p for p in inside if not p.name.startswith(".unfinished-")]
+        photos = [p for p in inside if not p.name.startswith(".")]
     elif os.path.lexists(path):
         photos = [path]
     else:

@@ -35,7 +35,8 @@ def show_webcam(
         drawn: options of `FramePainter`.
 
     Raises:
-        UserError: there is no display, OpenCV has no windows, or there is no such camera.
+        UserError: there is no display, OpenCV has no windows, or the camera is not there, or not
+            any more.
     """
     quiet_opencv()
     check_display()
@@ -60,6 +61,8 @@ def show_webcam(
             if cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 break
             found, frame = camera.read()
+        else:
+            raise UserError(f"camera {number} gives no picture any more")
     finally:
         camera.release()
         cv2.destroyAllWindows()

@@ -15,6 +15,7 @@ from zsk.evaluation.labelled import LabelledEvaluator
 from zsk.looks.true_scale import feature_strides
 from zsk.settings.key_checks import check_training_size
 
+GENERATIVE_HEADS = ("ZS3Head", "CaGNetHead", "JoEmHead")
 MOSTLY_UNLABELLED = 0.6  # between COCO-Stuff without unseen classes and VOC without background
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,25 @@ def check_start(cfg: CfgNode, model: Any) -> None:
     """All of the checks below. Raises UserError."""
     if cfg.DATASETS.LEAK_UNSEEN_LAYOUT:
         warn_of_leaked_layout(cfg)
+    check_solver(cfg)
     check_training_size(cfg, max(feature_strides(model.backbone).values()))
     warn_of_phases(cfg)
     check_test_names(cfg, model)
+
+
+def check_solver(cfg: CfgNode) -> None:
+    """Raise a UserError for keys that would do nothing, or not what they do for others."""
+    solver = cfg.SOLVER
+    if solver.WARMUP_ITERS and solver.WARMUP_FACTOR == 1.0:
+        raise UserError(
+            f"SOLVER.WARMUP_ITERS is {solver.WARMUP_ITERS}, but SOLVER.WARMUP_FACTOR 1.0 begins "
+            "with the full rate: give a factor such as 0.001, or 0 iterations"
+        )
+    if solver.REFERENCE_WORLD_SIZE and cfg.MODEL.SEM_SEG_HEAD.NAME in GENERATIVE_HEADS:
+        raise UserError(
+            f"SOLVER.REFERENCE_WORLD_SIZE is {solver.REFERENCE_WORLD_SIZE}, but it does not scale "
+            "the phases and rates of MODEL.SYNTHESIS: set it to 0, and give SOLVER's own keys"
+        )
 
 
 def warn_of_leaked_layout(cfg: CfgNode) -> None:

@@ -9,6 +9,7 @@ from copy import copy
 
 from torch import Tensor, nn
 
+from zsk.label_map import finite
 from zsk.looks.true_scale import resize_rows
 from zsk.proposals.class_scores import LinearScores
 from zsk.zsk_net import ZSKNet
@@ -47,6 +48,7 @@ class FixedLook(nn.Module):
         size = pixels.shape[-2:]
         sight = model.see(((pixels - model.pixel_mean) / model.pixel_std)[None])
         (head,), (masks,) = model.sem_seg_head(sight.levels)[-1]
+        masks = finite(masks)
         if model.votes_at == "photo":
             masks = resize_rows(masks, None, size)
         found = {"masks": masks, "head": head}

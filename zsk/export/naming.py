@@ -44,7 +44,6 @@ def label(
     masks: np.ndarray, scores: np.ndarray, words: Mapping[str, np.ndarray], size: tuple[int, int]
 ) -> np.ndarray:
     """Positions of the best words, (H,W) int64; `size` is (H,W) of the photo before resizing."""
-    masks = np.nan_to_num(masks, nan=-1e4, posinf=1e4, neginf=-1e4)
     sharpness = float(words["mask_softmax"])
 
     def votes(logits: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from zsk.settings.config_file import flat
 from zsk.settings.key_limits import CONDITIONS, FIXED
 from zsk.settings.key_table import RULES
 
-GENERATIVE_HEADS = ("ZS3Head", "CaGNetHead", "JoEmHead")
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
 
 
@@ -74,16 +73,10 @@ def check_together(cfg: CfgNode) -> None:
             f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}, but has to be a multiple of "
             f"SOLVER.REFERENCE_WORLD_SIZE {solver.REFERENCE_WORLD_SIZE}"
         )
-    if solver.REFERENCE_WORLD_SIZE and cfg.MODEL.SEM_SEG_HEAD.NAME in GENERATIVE_HEADS:
+    if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR" and solver.MAX_ITER in solver.STEPS:
         raise UserError(
-            f"SOLVER.REFERENCE_WORLD_SIZE is {solver.REFERENCE_WORLD_SIZE}, but it would not scale "
-            f"the phases and rates of MODEL.SYNTHESIS: set it to 0 and give the SOLVER's own keys"
-        )
-    multi_step = solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR"
-    if multi_step and max(solver.STEPS, default=0) >= solver.MAX_ITER:
-        raise UserError(
-            f"SOLVER.STEPS is {list(solver.STEPS)}, but each has to be under SOLVER.MAX_ITER "
-            f"{solver.MAX_ITER}"
+            f"SOLVER.STEPS {list(solver.STEPS)} has SOLVER.MAX_ITER {solver.MAX_ITER}, after which "
+            "no iteration comes: take it out"
         )
     if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and (len(sizes) != 2 or sizes[0] > sizes[1]):
         raise UserError(

@@ -82,6 +82,10 @@ def _model(registry: Registry, known: str) -> Rule:
     )
 
 
+BACKBONE = Rule(
+    lambda name: name in BACKBONE_REGISTRY and "fpn" not in name,
+    "a registered backbone without a feature pyramid, which the heads have",
+)
 _HEADS = (
     "DynamicKernelHead, ZSMaskFormerHead, TextFCNHead, SPNetHead, ZS3Head, CaGNetHead, JoEmHead"
 )
@@ -89,7 +93,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
     "": [(WORD, "OUTPUT_DIR"), (whole("<= 2147483647"), "SEED"), (ANY, "CUDNN_BENCHMARK")],
     "MODEL.": [
         (_model(META_ARCH_REGISTRY, "ZSKNet, PerPixelNet"), "META_ARCHITECTURE"),
-        (Rule(BACKBONE_REGISTRY.__contains__, "a registered backbone"), "BACKBONE.NAME"),
+        (BACKBONE, "BACKBONE.NAME"),
         (Rule(re.compile(r"cpu|(cuda|mps|xpu)(:\d+)?").fullmatch, "cuda, cuda:0 or cpu"), "DEVICE"),
         (ANY, "WEIGHTS"),
         (SHARE, "WEIGHTS_MIN_SHARE"),

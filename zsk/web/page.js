@@ -256,9 +256,10 @@ async function download(ending) {
 async function openCamera() {
   if (!navigator.mediaDevices)
     return say("", "the browser gives the webcam to pages of this machine or of https only: choose a file");
-  closeCamera();
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: true });
+    const opened = await navigator.mediaDevices.getUserMedia({ video: true });
+    closeCamera();  // of an earlier click
+    stream = opened;
   } catch (problem) {
     return say("", `the webcam cannot be used (${problem.message})`);
   }
