@@ -43,7 +43,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             pass  # the first error says what is wrong
 
 
-def user_path(text: str) -> Path:
+def user_path(text: str | os.PathLike[str]) -> Path:
     """The path of an option; a ~ at its beginning is the home folder, as a shell reads it."""
     return Path(os.path.expanduser(text))  # that of pathlib fails for a name such as ~tmp.jpg
 

@@ -99,7 +99,7 @@ class VideoReader:
 
     def _measured_rate(self) -> float:
         """That of most of the first frames, where it is clearly over the mean; else 0."""
-        times = []
+        times: list[float] = []
         while len(times) < _MEASURED and self._capture.grab():
             times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         self._capture.open(str(self.path.resolve()), cv2.CAP_FFMPEG)  # from the start again

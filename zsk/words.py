@@ -147,7 +147,7 @@ def _checked(word: str, place: str) -> str:
 
 
 def _read(file: Path) -> list[str]:
-    file = user_path(str(file))
+    file = user_path(file)
     try:
         if not file.is_file():
             problem = "is not a regular file" if file.exists() else "does not exist"
