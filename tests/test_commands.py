@@ -1,6 +1,8 @@
 """The command line `zsk`: which command runs, with which arguments, and what is refused."""
 
+import os
 import re
+import subprocess
 import sys
 from types import ModuleType
 
@@ -99,3 +101,19 @@ def test_evaluate_is_train_without_training(monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["zsk evaluate", "--resume"])
     with pytest.raises(SystemExit):
         evaluate.main()
+
+
+@pytest.mark.slow
+def test_processes_of_python_m_zsk_import_it_before_detectron2(checkout, tmp_path) -> None:
+    """They get as far as Detectron2's own check, which finds no GPU."""
+    two = "import torch\ntorch.cuda.device_count = lambda: 2\n"
+    (tmp_path / "sitecustomize.py").write_text(two)
+    config = "configs/embedded/overfit_4_photos.yaml"
+    done = subprocess.run(
+        [sys.executable, "-m", "zsk", "train", "--config-file", config, "--num-gpus", "2"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode and "cuda is not available" in done.stderr, done.stderr[-2000:]

@@ -2,5 +2,9 @@
 
 from zsk.cli import main
 
-if __name__ == "__main__":  # processes that a training starts import this file
+# Python does not import a package's __main__ in the processes that a training starts, where zsk has
+# to come before Detectron2, unless it looks like a plain script.
+__spec__ = None
+
+if __name__ == "__main__":
     main()

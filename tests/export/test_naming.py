@@ -75,9 +75,7 @@ def test_labels_are_those_of_the_model(page, mask_softmax, votes_at):
     generator = torch.Generator().manual_seed(3)
     masks = torch.randn(N, *CELLS, generator=generator) * 3
     scores = torch.eye(K)[torch.arange(N) % K] + 0.2 * torch.rand(N, K, generator=generator)
-    expected = label_map(
-        [View(scores, masks)], SIZE, mask_softmax, votes_at == "photo"
-    ).labels
+    expected = label_map([View(scores, masks)], SIZE, mask_softmax, votes_at == "photo").labels
     here = words(mask_softmax=mask_softmax, votes_at=votes_at)
     labels = page["label"](masks.numpy(), scores.numpy(), here, SIZE)
     assert labels.dtype == np.int64 and len(np.unique(labels)) == K

@@ -88,8 +88,8 @@ def run(args: Namespace) -> None:
     cfg = load_config(args.config_file, args.opts)
     check_output_folder(cfg.OUTPUT_DIR)
     report_mistakes_once()
-    check_device(cfg.MODEL.DEVICE)
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
+    check_device(cfg.MODEL.DEVICE)  # after each process has taken its GPU
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="zsk")
     if args.eval_only:
         set_up(cfg, args)

@@ -83,7 +83,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
         "ADAMW": partial(torch.optim.AdamW, fused=True),
         "SGD": partial(
             torch.optim.SGD,
-            fused=None if in_phases else True,
+            # with AMP, a fused first step of infinite gradients would leave momentum uninitialised
+            fused=None if in_phases or cfg.SOLVER.AMP.ENABLED else True,
             momentum=cfg.SOLVER.MOMENTUM,
             nesterov=cfg.SOLVER.NESTEROV,
         ),
@@ -134,9 +135,11 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
 def _leave_unused(optimizer: Optimizer, *_: Any) -> None:
     # systems that learn in phases keep all parameters in the graph, for several processes: one
     # whose gradient is exactly 0 has no part in this step, not even decay or momentum
-    for parameter in _parameters(optimizer):
-        if parameter.grad is not None and not parameter.grad.any():
-            parameter.grad = None
+    gradients = [(p, p.grad) for p in _parameters(optimizer) if p.grad is not None]
+    if gradients:  # a GPU is waited for once
+        used = torch.stack([gradient.any() for _, gradient in gradients]).tolist()
+        for (parameter, _), is_used in zip(gradients, used):
+            parameter.grad = parameter.grad if is_used else None
 
 
 def _clip(limit: float, optimizer: Optimizer, *_: Any) -> None:
