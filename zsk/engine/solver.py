@@ -137,9 +137,9 @@ def _leave_unused(optimizer: Optimizer, *_: Any) -> None:
     # whose gradient is exactly 0 has no part in this step, not even decay or momentum
     gradients = [(p, p.grad) for p in _parameters(optimizer) if p.grad is not None]
     if gradients:  # a GPU is waited for once
-        used = torch.stack([gradient.any() for _, gradient in gradients]).tolist()
-        for (parameter, _), is_used in zip(gradients, used):
-            parameter.grad = parameter.grad if is_used else None
+        used = torch.stack([gradient.any() for parameter, gradient in gradients]).tolist()
+        for (parameter, gradient), is_used in zip(gradients, used):
+            parameter.grad = gradient if is_used else None
 
 
 def _clip(limit: float, optimizer: Optimizer, *_: Any) -> None:
