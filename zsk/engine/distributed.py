@@ -104,7 +104,7 @@ def lost_processes_named() -> Iterator[None]:
 
     Raises:
         UserError: another process of the training, or a worker of its loader, ended or did not
-            answer in time.
+            answer in time, or weights have no part in the losses.
     """
     try:
         yield
@@ -112,6 +112,11 @@ def lost_processes_named() -> Iterator[None]:
         # neither gloo's errors nor those of the loader have a class of their own
         text = str(error).lower()
         again = "see what was reported before, then start again (a training with --resume)"
+        if "finished reduction in the prior iteration" in text:
+            raise UserError(
+                "some of the trained weights have no part in the losses, which several processes "
+                "cannot have: take levels that no head reads out of MODEL.RESNETS.OUT_FEATURES"
+            ) from error
         if "dataloader worker" in text:
             raise UserError(
                 f"a worker that loads images has ended ({' '.join(str(error).split())}), often for "
