@@ -247,6 +247,7 @@ def test_what_is_no_photo_is_a_line_each(run, tmp_path, capsys):
     (folder / "folder.jpg").mkdir()
     os.mkfifo(folder / "pipe.jpg")
     (folder / "text.jpg").write_text("no photo")
+    (folder / "._sound.png").write_text("macOS's notes, which are left out")
     (folder / "pho\nto.jpg").touch()
     assert run("--input", folder, folder / "loop.jpg", "x" * 300, "", "--class-names", "cat") == 2
     assert_written(tmp_path / "out", "sound")

@@ -14,6 +14,8 @@ from zsk.errors import UserError
 from zsk.files import user_path
 from zsk.terminal import say
 
+# beginnings of files beside photos: macOS's notes on them, and what `replacing` is writing
+_NO_PHOTOS = ("._", ".unfinished-")
 # stem of the results → file inside the scikit-image package
 _SAMPLES = {
     "chelsea": "chelsea.png",
@@ -77,7 +79,7 @@ def find_photos(pattern: str) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             raise UserError(f"photos {pattern}: {error.strerror}") from error
-        photos = [p for p in inside if not p.name.startswith(".")]
+        photos = [p for p in inside if not p.name.startswith(_NO_PHOTOS)]
     elif os.path.lexists(path):
         photos = [path]
     else:
