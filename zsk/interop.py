@@ -5,7 +5,7 @@ Letters: H x W photo, K names, S segments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
@@ -16,7 +16,7 @@ from PIL import Image
 from zsk.coco import outlines
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
+from zsk.words import ALIAS_SEPARATOR, class_words
 
 if TYPE_CHECKING:
     from zsk.segmentation import Segmentation
@@ -108,9 +108,9 @@ def to_label_studio(
     return {"data": {_IMAGE: image}, "predictions": [prediction]}
 
 
-def label_studio_config(names: Words) -> str:
+def label_studio_config(names: str | Sequence[str]) -> str:
     """The labelling configuration of a Label Studio project for these names, with their colours."""
-    names = Vocabulary.from_words(names).names
+    names = _names(names)
     labels = "".join(
         f"<Label value={quoteattr(name)} background='#{bytes(colour).hex()}'/>"
         for name, colour in zip(names, fixed_colours(len(names)))
@@ -137,6 +137,12 @@ def fiftyone_mask(segmentation: Segmentation) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8 if count < 255 else np.uint16))
 
 
-def fiftyone_targets(names: Words) -> dict[int, str]:
+def fiftyone_targets(names: str | Sequence[str]) -> dict[int, str]:
     """Value of `fiftyone_mask` → name, as `dataset.default_mask_targets`."""
-    return dict(enumerate(Vocabulary.from_words(names).names, 1))
+    return dict(enumerate(_names(names), 1))
+
+
+def _names(words: str | Sequence[str]) -> list[str]:
+    """Of classes as a segmenter takes them; names in a list, as of a segmentation, may be any."""
+    listed = class_words(words) if isinstance(words, str) else words
+    return [word.split(ALIAS_SEPARATOR)[0] for word in listed]
