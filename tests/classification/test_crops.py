@@ -4,15 +4,9 @@ import pytest
 import torch
 from PIL import Image
 from tiny_clip import ColourEncoder
-from torch import Tensor
 from torch.nn import functional as F
 
-from zsk.classification.crops import masked_crops
-
-
-def crops_of(pixels: Tensor, masks: Tensor, size: int) -> Tensor:
-    """(3,H,W), (R,H,W) bool → (R,3,S,S)."""
-    return masked_crops(pixels, masks, ColourEncoder(size))
+from zsk.classification.crops import antialiased, masked_crops, plain_bicubic
 
 
 def test_pixels_outside_the_mask_are_zero():
@@ -21,14 +15,15 @@ def test_pixels_outside_the_mask_are_zero():
     pixels = torch.rand(3, 8, 8) + 1
     expected = torch.zeros(3, 8, 8)
     expected[:, 0, 0], expected[:, 7, 7] = pixels[:, 0, 0], pixels[:, 7, 7]
-    torch.testing.assert_close(crops_of(pixels, corners, 8)[0], expected)
+    torch.testing.assert_close(masked_crops(pixels, corners, ColourEncoder(8))[0], expected)
 
 
 def test_one_pixel_fills_the_crop():
     pixels = torch.rand(3, 6, 7)
     mask = torch.zeros(1, 6, 7, dtype=torch.bool)
     mask[0, 2, 3] = True
-    torch.testing.assert_close(crops_of(pixels, mask, 1)[0, :, 0, 0], pixels[:, 2, 3])
+    crop = masked_crops(pixels, mask, ColourEncoder(1))[0]
+    torch.testing.assert_close(crop[:, 0, 0], pixels[:, 2, 3])
 
 
 @pytest.mark.parametrize("side", [40, 300])  # enlarged, shrunk
@@ -41,12 +36,12 @@ def test_a_crop_is_that_of_clips_own_preprocessing(side):
     encoder = ColourEncoder(224)
     encoder.pixel_mean = tuple(255 * m for m in (0.48145466, 0.4578275, 0.40821073))
     encoder.pixel_std = tuple(255 * s for s in (0.26862954, 0.26130258, 0.27577711))
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
     image = torch.zeros(3, *masks.shape[1:])
     image[:, masks[0]] = values.flatten(1).float()
-    crop = masked_crops((image - mean) / std, masks, encoder)[0]
+    crop = masked_crops(encoder.normalised(image), masks, encoder)[0]
     expected = transform(Image.fromarray(values.permute(1, 2, 0).numpy()))
     # an image library rounds to whole colours, between rows and columns, too
+    std = torch.tensor(encoder.pixel_std).view(3, 1, 1)
     assert ((crop - expected) * std).abs().max() < 1.5
 
 
@@ -55,3 +50,22 @@ def test_crops_without_antialiasing_are_plain_bicubic():
     masks[0, 1:9, 2:12] = True
     expected = F.interpolate(pixels[None, :, 1:9, 2:12], (4, 4), mode="bicubic")[0]
     torch.testing.assert_close(masked_crops(pixels, masks, ColourEncoder(4), False)[0], expected)
+
+
+BOXES = [(0, 40), (3, 37), (11, 16), (39, 40), (0, 1)]  # to 12 pixels: shrunk, enlarged, one pixel
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "plain"])
+def test_matrices_have_the_values_of_torchs_resizes(mode):
+    photo = torch.rand(1, 1, 2, 40)
+    start, stop = torch.tensor(BOXES).float().unbind(dim=1)
+    if mode == "plain":
+        matrices, options = plain_bicubic(start, stop, 40, 12), {"mode": "bicubic"}
+    else:
+        matrices = antialiased(start, stop, 40, 12, mode)
+        options = {"mode": mode, "antialias": True}
+    assert matrices.shape == (5, 12, 40)
+    for matrix, (left, right) in zip(matrices, BOXES):
+        expected = F.interpolate(photo[..., left:right], (2, 12), **options)
+        torch.testing.assert_close(photo @ matrix.T, expected, rtol=0, atol=1e-5)
+        assert not matrix[:, :left].any() and not matrix[:, right:].any()

@@ -27,8 +27,7 @@ def photo(name: str, encoder: VisionLanguageEncoder) -> torch.Tensor:
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float()
     size = (encoder.input_size, encoder.input_size)
     pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (encoder.pixel_mean, encoder.pixel_std))
-    return (pixels - mean) / std
+    return encoder.normalised(pixels[0])[None]
 
 
 def test_crops_and_regions_of_photos_get_their_names(encoder):
