@@ -277,16 +277,6 @@ def test_regions_neither_see_each_other_nor_stand_in_an_order(encoder):
     assert (rows @ rows.T - torch.eye(5)).max() < 0.9999  # they do differ
 
 
-def test_a_region_smaller_than_any_patch_sees_its_patch(encoder):
-    photo, patch = random_photo(SIDE, SIDE), 32 if is_resnet(encoder) else 16
-    masks = torch.zeros(2, SIDE, SIDE)
-    masks[0, 40, 3] = 1
-    masks[1, 40 // patch * patch :, :patch] = 1
-    masks[1, (40 // patch + 1) * patch :] = 0
-    dot, whole = encoder.encode_regions(photo, masks)
-    torch.testing.assert_close(dot, whole)
-
-
 def test_the_photo_is_brought_to_one_size_and_is_never_too_long():
     sizes = [(64, 64), (128, 170), (30, 20), (10, 1000), (1000, 10)]
     fitted = [tuple(fit_to_patches(torch.zeros(3, *s), 16, 64).shape[1:]) for s in sizes]
@@ -306,14 +296,25 @@ def test_a_larger_one_pass_size_makes_more_patches(weights):
     assert [tuple(shape) for shape in seen] in ([(128, 176)], [(128, 160)])  # patches of 16, of 32
 
 
-def test_the_gpus_precision_gives_nearly_the_same_features(weights):
+def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
     encoder = build_encoder(weights)
-    photo, masks = random_photo(70, 100), random_masks(4)
-    rows, columns = encoder.encode_regions(photo, masks), encoder.encode_dense(photo)
+    photo, masks, crops = random_photo(70, 100), random_masks(4), random_photo(SIDE, SIDE)[None]
+    context = (encoder.embed_tokens("a photo of a"), encoder.embed_tokens("."))
+    looks = (
+        (lambda: encoder.encode_text(["a photo of a cat.", "sky"]), 5e-3),
+        (lambda: encoder.encode_in_context(["cat", "hot dog"], *context), 5e-3),
+        (lambda: encoder.encode_image(crops), 5e-3),
+        (lambda: encoder.encode_regions(photo, masks), 1e-2),
+        (lambda: encoder.encode_dense(photo), 1e-2),
+    )
+    before = [look() for look, _ in looks]
     encoder.set_precision(encoder.network("clip"), torch.device("cuda"))
     assert encoder.network("clip").visual.conv1.weight.dtype == torch.float16
-    torch.testing.assert_close(encoder.encode_regions(photo, masks), rows, atol=1e-2, rtol=0)
-    torch.testing.assert_close(encoder.encode_dense(photo), columns, atol=1e-2, rtol=0)
+    assert encoder.network("clip").ln_final.weight.dtype == torch.float32
+    for (look, tolerance), expected in zip(looks, before):
+        found = look()
+        assert found.dtype == torch.float32 and not torch.equal(found, expected)
+        torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
 def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
