@@ -16,7 +16,6 @@ from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.crops import masked_crops
 from zsk.classification.encoder import TextTooLongError
-from zsk.classification.region_encoder import build_region_encoder
 from zsk.errors import UserError
 
 open_clip = pytest.importorskip("open_clip")
@@ -181,9 +180,6 @@ def test_which_towers_take_a_whole_photo(encoders, kind):
     assert encoder.takes_regions == encoder.takes_dense == (kind in WHOLE)
     transformers = ("vit", "quick vit", "custom text")
     assert ("qq_kk" in encoder.dense_attentions) == (kind in transformers)
-    if kind not in WHOLE:
-        with pytest.raises(UserError, match="REGION_MODE is one_pass.*use crop"):
-            build_region_encoder("one_pass", encoder, [0.5])
 
 
 @whole_photos

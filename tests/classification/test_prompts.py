@@ -1,7 +1,4 @@
-import pytest
-
 from zsk.classification.prompts import TEMPLATES, get_templates
-from zsk.errors import UserError
 
 
 def test_the_lists_are_those_of_the_source(real_data):
@@ -10,8 +7,3 @@ def test_the_lists_are_those_of_the_source(real_data):
     for name, file in (("imagenet", "clip_imagenet_templates.txt"), ("vild", "vild_templates.txt")):
         lines = (real_data / "names" / file).read_text().splitlines()
         assert sorted(get_templates(name)) == sorted(lines)
-
-
-def test_an_unknown_name():
-    with pytest.raises(UserError, match="'vlid'.*single, sculpture, imagenet, vild"):
-        get_templates("vlid")

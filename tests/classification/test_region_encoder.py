@@ -124,5 +124,7 @@ def test_modes_by_name():
     assert type(build_region_encoder("one_pass", ColourEncoder(), [0.5])) is OnePassEncoder
     encoder = ColourEncoder()
     encoder.takes_regions = False
-    with pytest.raises(UserError, match="REGION_MODE is one_pass, but this encoder takes only"):
+    with pytest.raises(
+        UserError, match="REGION_MODE is one_pass, but .* takes only crops: use crop"
+    ):
         build_region_encoder("one_pass", encoder, [0.5])

@@ -23,7 +23,7 @@ def encoded(folder: Path, *words: str, template: str = "{}", weight: float = 1.0
     """What a program that starts anew encodes."""
     encoder = ColourEncoder()
     torch.nn.init.constant_(encoder.network("scale").weight, weight)
-    vocabulary = Vocabulary(words or WORDS, words or WORDS, (True,) * len(words or WORDS))
+    vocabulary = Vocabulary.from_words(words or WORDS)
     rows = TextClassifier(encoder, [template], folder)(vocabulary)
     assert torch.equal(rows, TextClassifier(encoder, [template])(vocabulary))
     return encoder.texts[: len(encoder.texts) - len(vocabulary)]  # without those of the check
@@ -78,19 +78,6 @@ def test_what_is_no_file_is_not_read(tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         assert encoded(tmp_path) == ["red", "green"]
     assert f"{file} cannot be written" in caplog.text
-
-
-def test_nothing_of_an_interrupted_write_is_read_or_left(tmp_path: Path, monkeypatch) -> None:
-    def interrupted(path: Path, content: bytes) -> None:
-        with path.open("wb") as part:
-            part.write(content[:10])
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "write_bytes", interrupted)
-        encoded(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    assert encoded(tmp_path) == ["red", "green"]
 
 
 def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, caplog) -> None:
