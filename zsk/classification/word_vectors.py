@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zsk.errors import UserError
+from zsk.files import text_lines
 from zsk.progress import progress
 from zsk.safe_load import read_file
 
@@ -162,10 +163,7 @@ def _names_beside(path: Path) -> list[str]:
             f"word vectors {path} are an array without names: write the name of each row, one in "
             f"each line, into {file}"
         )
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(file, str(error)) from error
+    return text_lines(file)
 
 
 def _damaged(path: Path, reason: str) -> UserError:
