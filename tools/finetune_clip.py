@@ -64,6 +64,7 @@ with reported_mistakes():  # OpenAI's clip may not be installed
     from training.student import LossOf, OnePassStudent, save_student, train_student
 
     from zsk.classification.clip_encoder import ClipEncoder
+    from zsk.classification.clip_vision import MASKED_LAYERS
 
 HELD_OUT_CLASSES = 5  # every fifth seen class
 STATE_SUFFIX = ".state.pth"  # of the state of a training, beside its weights
@@ -233,7 +234,7 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
         "clip": cfg.MODEL.CLIP.NAME,
         "objective": args.objective,
         "one_pass_size": encoder.one_pass_size,
-        "masked_layers": encoder.masked_layers,
+        "masked_layers": MASKED_LAYERS,
         "steps": args.steps,
         "batch_size": args.batch_size,
         "learning_rate": args.lr,

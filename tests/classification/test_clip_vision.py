@@ -43,7 +43,7 @@ def weights(model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def encoder(weights):
-    return build_encoder(weights, masked_layers=1)
+    return build_encoder(weights)
 
 
 def is_resnet(encoder):
@@ -58,7 +58,7 @@ def test_dense_features_are_those_of_patches_that_see_themselves_only_in_the_las
     visual = make_model("vit").visual
     photo = random_photo(SIDE, SIDE)
     with torch.no_grad():
-        features = clip_vision(visual, masked_layers=1).dense(photo)
+        features = clip_vision(visual).dense(photo)
         visual.transformer.resblocks[-1].attn_mask = torch.full(
             (17, 17), -torch.inf
         ).fill_diagonal_(0)
@@ -83,7 +83,7 @@ def test_queries_attend_to_queries_and_keys_to_keys_by_hand():
             module.__class__ = torch.nn.LayerNorm  # CLIP's own compute in float32
     photo = random_photo(32, 32).double()
     with torch.no_grad():
-        features = clip_vision(visual, masked_layers=1).dense(photo, "qq_kk")
+        features = clip_vision(visual).dense(photo, "qq_kk")
         patches = photo.unflatten(1, (2, 16)).unflatten(3, (2, 16)).permute(1, 3, 0, 2, 4)
         embedded = patches.flatten(0, 1).flatten(1) @ visual.conv1.weight.flatten(1).T
         tokens = torch.cat([visual.class_embedding[None], embedded])
@@ -121,7 +121,7 @@ def test_dense_features_of_a_resnet_are_the_poolings_values():
     visual.layer4.register_forward_hook(lambda module, inputs, out: maps.append(out))
     photo = random_photo(96, SIDE)
     with torch.no_grad():
-        features = clip_vision(visual, masked_layers=1).dense(photo)
+        features = clip_vision(visual).dense(photo)
         pool = visual.attnpool
         expected = pool.c_proj(pool.v_proj(maps[0][0, :, 2, 1]))
     assert features.shape == (32, 3, 2)
@@ -215,11 +215,12 @@ def region_by_hand(visual, photo, coverage, masked_layers):
     return F.normalize(layer_norm(visual.ln_post, region) @ visual.proj, dim=0)
 
 
-@pytest.mark.parametrize("masked_layers", [1, 2])
-def test_one_pass_is_the_masked_attention_computed_by_hand(masked_layers, tmp_path):
+@pytest.mark.parametrize("masked_layers", [1, 2, 9])  # of two: 9 are all
+def test_one_pass_is_the_masked_attention_computed_by_hand(masked_layers, tmp_path, monkeypatch):
+    monkeypatch.setattr("zsk.classification.clip_vision.MASKED_LAYERS", masked_layers)
     model, photo = make_model("vit"), random_photo(SIDE, SIDE)
     torch.save(model.state_dict(), tmp_path / "tiny.pt")
-    encoder = build_encoder(str(tmp_path / "tiny.pt"), masked_layers=masked_layers)
+    encoder = build_encoder(str(tmp_path / "tiny.pt"))
     coverage = torch.zeros(2, 16)
     coverage[0, [1, 2, 5]] = torch.tensor([1.0, 0.5, 0.25])
     coverage[1, 7] = 1
@@ -230,23 +231,13 @@ def test_one_pass_is_the_masked_attention_computed_by_hand(masked_layers, tmp_pa
     assert rows[0] @ rows[1] < 0.999  # the mask matters
 
 
-def test_more_masked_layers_than_there_are_means_all(tmp_path):
-    torch.save(make_model("vit").state_dict(), tmp_path / "tiny.pt")
-    photo, mask = random_photo(SIDE, SIDE), torch.eye(4)[None]
-    one, two, nine = (
-        build_encoder(str(tmp_path / "tiny.pt"), masked_layers=layers).encode_regions(photo, mask)
-        for layers in (1, 2, 9)
-    )
-    assert torch.equal(two, nine) and not torch.allclose(one, two)
-
-
 def test_pooling_under_a_mask_by_hand():
     visual, photo = make_model("resnet").visual, random_photo(SIDE, SIDE)
     maps = []
     visual.layer4.register_forward_hook(lambda module, inputs, out: maps.append(out[0]))
     mask = torch.tensor([[1.0, 0.5], [0.0, 0.0]])
     with torch.no_grad():
-        vision = clip_vision(visual, masked_layers=1)
+        vision = clip_vision(visual)
         region = vision.regions(vision.see(photo[None]).photo(0), mask[None])[0]
         pool, x = visual.attnpool, maps[0].flatten(1).T  # (4,256)
         mean = (x[0] + 0.5 * x[1]) / 1.5

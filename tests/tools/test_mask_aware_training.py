@@ -15,7 +15,7 @@ from zsk.vocabulary import Vocabulary
 
 TEXT = F.normalize(torch.eye(4, 32) + 0.2, dim=1)
 HELD_OUT = torch.tensor([False, False, True, False])
-VIT, RESNET = (2, 128, 16), ((1, 1, 1, 1), 8, None)  # layers, width and patch
+VIT, RESNET = (5, 128, 16), ((1, 1, 1, 1), 8, None)  # layers, one before the masked; width; patch
 
 
 @pytest.fixture(scope="module", params=[VIT, RESNET], ids=["vit", "resnet"])
@@ -23,7 +23,7 @@ def encoder(request, tmp_path_factory):
     file = tmp_path_factory.mktemp("clip") / "tiny.pt"
     torch.manual_seed(0)
     torch.save(CLIP(32, 64, *request.param, 77, 49408, 64, 1, 1).state_dict(), file)
-    return ClipEncoder(str(file), one_pass_size=96, masked_layers=1)
+    return ClipEncoder(str(file), one_pass_size=96)
 
 
 def record(seed, left_out=2):

@@ -17,7 +17,7 @@ from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
 TEXT = F.normalize(torch.eye(3, 32) + 0.2, dim=1)
-VIT, RESNET = (2, 128, 16), ((1, 1, 1, 1), 8, None)  # layers, width and patch
+VIT, RESNET = (5, 128, 16), ((1, 1, 1, 1), 8, None)  # layers, one before the masked; width; patch
 
 
 @pytest.fixture(scope="module", params=[VIT, RESNET], ids=["vit", "resnet"])
@@ -34,7 +34,7 @@ def weights(request, tmp_path_factory):
 
 @pytest.fixture
 def encoder(weights):
-    return ClipEncoder(weights, one_pass_size=96, masked_layers=1)
+    return ClipEncoder(weights, one_pass_size=96)
 
 
 def record(seed):
@@ -92,7 +92,7 @@ def test_training_brings_one_look_nearer_to_crops_and_saves_a_clip(encoder, tmp_
     assert encoder.fingerprint() == frozen
     # the file is a CLIP with another image tower and the same texts, in half precision
     save_student(student, encoder, tmp_path / "one_pass.pt")
-    loaded = ClipEncoder(str(tmp_path / "one_pass.pt"), one_pass_size=96, masked_layers=1)
+    loaded = ClipEncoder(str(tmp_path / "one_pass.pt"), one_pass_size=96)
     texts = (clip.encode_text(["a red circle"]) for clip in (loaded, encoder))
     torch.testing.assert_close(*texts, rtol=0, atol=2e-3)
     pixels, masks = held_out[0].pixels, held_out[0].masks

@@ -50,12 +50,11 @@ class OnePassStudent(nn.Module):
         self.visual = copy.deepcopy(encoder.network("clip").visual)
         self.visual.float().requires_grad_(True)
         self.one_pass_size = encoder.one_pass_size
-        self.masked_layers = encoder.masked_layers
         self.eval()
 
     def forward(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """(3,H,W) float32 normalised, (R,H,W) bool, none empty → (R,E) float32 unit rows."""
-        vision = clip_vision(self.visual, self.masked_layers)
+        vision = clip_vision(self.visual)
         photo = fit_to_patches(pixels, vision.patch, self.one_pass_size)
         sight = vision.see(photo[None]).photo(0)
         return F.normalize(vision.regions(sight, masks.float()).float(), dim=1)

@@ -45,9 +45,6 @@ class ClipEncoder(VisionLanguageEncoder):
             dict.
         one_pass_size: encode_regions resizes the photo so that its shorter side has about this
             many pixels. 0: input_size, what the model was trained at.
-        masked_layers: number of the last layers of a vision transformer in which each region has a
-            class token of its own that sees only the patches under its mask; a choice of this
-            project.
         declared: the file is known to be of OpenAI's model class, see `check_openai`.
 
     Raises:
@@ -56,13 +53,7 @@ class ClipEncoder(VisionLanguageEncoder):
 
     takes_context = True
 
-    def __init__(
-        self,
-        weights: str,
-        one_pass_size: int = 0,
-        masked_layers: int = 4,
-        declared: bool = False,
-    ) -> None:
+    def __init__(self, weights: str, one_pass_size: int = 0, declared: bool = False) -> None:
         file = find_weights(weights)
         if weights in clip.available_models():
             # its address holds the SHA-256, which clip.load compares, too
@@ -76,9 +67,8 @@ class ClipEncoder(VisionLanguageEncoder):
             pixel_std=PIXEL_STD,
             logit_scale=float(model.logit_scale.detach().exp()),
         )
-        self.masked_layers = masked_layers
         self.hold("clip", model)
-        self.hold_vision(clip_vision(model.visual, masked_layers), one_pass_size)
+        self.hold_vision(clip_vision(model.visual), one_pass_size)
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()

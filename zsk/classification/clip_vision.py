@@ -24,6 +24,10 @@ from .clip_patches import (
 )
 from .sight import Sight
 
+MASKED_LAYERS = 4
+"""How many of a vision transformer's last layers give every region a class token of its own, which
+sees only the patches under its mask; a choice of this project. Before them, one token is shared."""
+
 
 class ClipVision:
     """An image tower `visual` on a whole photo; `patch` is p.
@@ -56,19 +60,12 @@ class ClipVision:
 
 
 class TransformerVision(ClipVision):
-    """A vision transformer: `visual` of one of CLIP's ViT models.
-
-    Args:
-        visual: the tower.
-        masked_layers: at least 1, how many of the last layers give every region a class token of
-            its own that sees only the patches under its mask. Before them there is one for all.
-    """
+    """A vision transformer: `visual` of one of CLIP's ViT models."""
 
     dense_attentions = ("value", "qq_kk")
 
-    def __init__(self, visual: Any, masked_layers: int) -> None:
+    def __init__(self, visual: Any) -> None:
         super().__init__(visual)
-        self.masked_layers = masked_layers
         self.patch = self.visual.conv1.stride[0]
 
     def dense(self, photo: Tensor, attention: str = "value") -> Tensor:
@@ -97,7 +94,7 @@ class TransformerVision(ClipVision):
         """Levels are the patches after each quarter of the blocks, all on the grid of patches.
 
         The last quarter ends before the last block, whose patches nothing reads. `regions` are the
-        tokens (B,1+P,C) before each masked layer.
+        tokens (B,1+P,C) before each of the MASKED_LAYERS.
         """
         tokens, size = self._embed(photos)
         before = [tokens]  # each block
@@ -109,7 +106,7 @@ class TransformerVision(ClipVision):
             name: before[block][1:].permute(1, 2, 0).unflatten(2, size)
             for name, block in quarters.items()
         }
-        masked = tuple(x.transpose(0, 1) for x in before[-self.masked_layers :])
+        masked = tuple(x.transpose(0, 1) for x in before[-MASKED_LAYERS:])
         return Sight(levels, masked, size)
 
     def regions(self, sight: Sight, masks: Tensor) -> Tensor:
@@ -187,8 +184,8 @@ class ResNetVision(ClipVision):
         return self.visual.attnpool.c_proj(self.visual.attnpool.v_proj(tokens))
 
 
-def clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision:
+def clip_vision(visual: nn.Module) -> ClipVision:
     """The tower `visual` of an OpenAI CLIP; a ResNet masks its one attention, the pooling."""
     if hasattr(visual, "attnpool"):
         return ResNetVision(visual)
-    return TransformerVision(visual, masked_layers)
+    return TransformerVision(visual)

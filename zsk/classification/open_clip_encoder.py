@@ -43,15 +43,15 @@ class OpenClipEncoder(VisionLanguageEncoder):
 
     Args:
         name: see `find_source`.
-        one_pass_size, masked_layers: as in ClipEncoder; for plain vision transformers with a class
-            token, ResNets and ConvNeXt. Other image towers take crops only.
+        one_pass_size: as in ClipEncoder; for plain vision transformers with a class token, ResNets
+            and ConvNeXt. Other image towers take crops only.
 
     Raises:
         UserError: the weights or the tokenizer are not on this machine, do not fit the model, or
             are of a kind that is not read here.
     """
 
-    def __init__(self, name: str, one_pass_size: int = 0, masked_layers: int = 4) -> None:
+    def __init__(self, name: str, one_pass_size: int = 0) -> None:
         source = find_source(name)
         model = build_model(source)
         height, width = to_2tuple(model.visual.image_size)
@@ -74,7 +74,7 @@ class OpenClipEncoder(VisionLanguageEncoder):
         self._config = source.config
         self._tokenizer = load_tokenizer(source)
         self.hold("open_clip", model)
-        self.hold_vision(open_clip_vision(model.visual, masked_layers), one_pass_size)
+        self.hold_vision(open_clip_vision(model.visual), one_pass_size)
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
             f"open_clip {source.origin}: all {len(model.state_dict())} tensors of {source.file} "

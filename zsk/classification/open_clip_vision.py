@@ -40,13 +40,13 @@ class ConvNextVision(ClipVision):
         return self.visual.head(self.visual.trunk.forward_head(tokens[:, :, None, None]))
 
 
-def open_clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision | None:
+def open_clip_vision(visual: nn.Module) -> ClipVision | None:
     """The tower `visual` on a whole photo; None where it takes crops only.
 
     A plain vision transformer is changed in place, in its layout alone.
     """
     if isinstance(visual, ModifiedResNet):
-        return clip_vision(visual, masked_layers)
+        return clip_vision(visual)
     if isinstance(visual, TimmModel) and isinstance(visual.trunk, ConvNeXt):
         pools = getattr(visual.trunk.head, "global_pool", None)
         return ConvNextVision(visual) if getattr(pools, "pool_type", "") == "avg" else None
@@ -55,7 +55,7 @@ def open_clip_vision(visual: nn.Module, masked_layers: int) -> ClipVision | None
         visual.transformer.batch_first = False
         for block in visual.transformer.resblocks:
             block.attn.batch_first = False
-        return clip_vision(visual, masked_layers)
+        return clip_vision(visual)
     return None
 
 
