@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_head import tiny_config
 
 from zsk.classification.build import build_encoder
 from zsk.classification.word_vectors import WordVectors
-from zsk.config import default_config
 from zsk.errors import UserError
 
 ROWS = {"dining": [3.0, 0.0], "table": [1.0, 4.0], "cat": [0.0, 2.0], "TV": [1.0, 1.0]}
@@ -125,10 +125,8 @@ def test_a_word_without_a_vector_is_named_with_its_class(tmp_path) -> None:
 def test_prompts_and_images_are_refused(tmp_path) -> None:
     from detectron2.modeling import build_model
 
-    cfg = default_config()
-    cfg.MODEL.DEVICE, cfg.MODEL.BACKBONE.NAME = "cpu", "build_timm_backbone"
-    cfg.MODEL.TIMM.NAME = "test_efficientnet"
-    cfg.MODEL.CLIP.NAME = f"vectors:{write(tmp_path, 'txt')}"
+    cfg = tiny_config("MODEL.CLIP.NAME", f"vectors:{write(tmp_path, 'txt')}")
+    cfg.MODEL.META_ARCHITECTURE = "ZSKNet"
     with pytest.raises(UserError, match="has texts only, but MODEL.ENSEMBLE.MODE ensemble"):
         build_model(cfg)
     cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ENSEMBLE.MODE = "PerPixelNet", "clip"
