@@ -20,11 +20,7 @@ from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.build import encoder_of
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
 from zsk.classification.sight import Sight
-from zsk.classification.text_classifier import (
-    TextClassifier,
-    build_region_text_classifier,
-    build_text_classifier,
-)
+from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.data.targets import Segments, segments_from_sem_seg, with_unnamed
 from zsk.errors import UserError
 from zsk.label_map import View, finite
@@ -105,13 +101,16 @@ class ZSKNet(PhotoModel):
                 f"MODEL.CLIP.NAME {clip.NAME} has texts only, but MODEL.ENSEMBLE.MODE "
                 f"{ensemble.MODE} looks at images: choose the mode head, or a CLIP"
             )
+        regional = None
+        if clip.REGION_PROMPT:
+            regional = build_text_classifier(clip, encoder, "REGION_PROMPT")
         build_head = SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.SEM_SEG_HEAD.NAME)
         return {
             "backbone": backbone,
             "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
             "criterion": build_criterion(cfg.MODEL.CRITERION),
             "text_classifier": build_text_classifier(clip, encoder),
-            "region_text_classifier": build_region_text_classifier(clip, encoder),
+            "region_text_classifier": regional,
             "region_encoder": build_region_encoder(
                 clip.REGION_MODE,
                 encoder,

@@ -104,30 +104,20 @@ class TextClassifier(FrozenModule):
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
 
 
-def build_text_classifier(clip: CfgNode, encoder: VisionLanguageEncoder) -> TextClassifier:
-    """The text classifier that MODEL.CLIP describes.
+def build_text_classifier(
+    clip: CfgNode, encoder: VisionLanguageEncoder, key: str = "PROMPT"
+) -> TextClassifier:
+    """The text classifier that MODEL.CLIP describes; `key` is PROMPT or REGION_PROMPT.
 
     Raises:
         UserError: as `load_prompts` does; or a prompt for vectors of bare names.
     """
-    if clip.PROMPT != "name" and not encoder.takes_prompts:
+    if clip[key] != "name" and not encoder.takes_prompts:
         raise UserError(
-            f"MODEL.CLIP.PROMPT is {clip.PROMPT}, but MODEL.CLIP.NAME {clip.NAME} has vectors of "
-            "bare names: choose PROMPT name"
+            f"MODEL.CLIP.{key} is {clip[key]}, but MODEL.CLIP.NAME {clip.NAME} has vectors of "
+            f"bare names: choose {key} name"
         )
-    prompts = load_prompts(clip.PROMPT, clip.PROMPT_WEIGHTS, encoder)
-    return TextClassifier(encoder, prompts, cache_folder())
-
-
-def build_region_text_classifier(
-    clip: CfgNode, encoder: VisionLanguageEncoder
-) -> TextClassifier | None:
-    """That of MODEL.CLIP.REGION_PROMPT, None where the regions have no prompt of their own."""
-    if not clip.REGION_PROMPT:
-        return None
-    prompts = load_prompts(
-        clip.REGION_PROMPT, clip.REGION_PROMPT_WEIGHTS, encoder, "MODEL.CLIP.REGION_PROMPT"
-    )
+    prompts = load_prompts(clip[key], clip[f"{key}_WEIGHTS"], encoder, f"MODEL.CLIP.{key}")
     return TextClassifier(encoder, prompts, cache_folder())
 
 
