@@ -21,7 +21,6 @@ class FrozenModule(nn.Module):
         super().__init__()
         self._networks: dict[str, nn.Module] = {}  # a plain dict: nn.Module registers nothing
         self._device = torch.device("cpu")
-        self._single = False
 
     @property
     def device(self) -> torch.device:
@@ -42,19 +41,17 @@ class FrozenModule(nn.Module):
     @contextmanager
     def single_precision(self) -> Iterator[None]:
         """The networks in float32, on a GPU too: gradients that pass through need its range."""
-        self._single = True
-        self._settle_all()
+        for network in self._networks.values():
+            network.float()
         try:
             yield
         finally:
-            self._single = False
             self._settle_all()
 
     def _settle_all(self) -> None:
         """Move the networks to `device`, in their precision there."""
-        precision = torch.device("cpu") if self._single else self._device
         for network in self._networks.values():
-            self.set_precision(network.to(self._device), precision)
+            self.set_precision(network.to(self._device), self._device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenModule:
         # .to(), .cuda() and .cpu() all end here, and so do .half() and .double(), which must not
