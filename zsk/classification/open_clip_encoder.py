@@ -122,8 +122,6 @@ def build_model(source: Source) -> Any:
                 state[name] = state[name].reshape(getattr(model, name).shape)
         model.load_state_dict(state)
         return model.float()
-    except UserError:
-        raise
     except Exception as error:  # a configuration can be wrong in many ways
         raise UserError(
             f"the weights file {source.file} does not fit open_clip's model {source.origin} "
