@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from preparation import options  # noqa: E402
 from preparation.files import make_folder, write_png  # noqa: E402
 from preparation.parallel import map_files  # noqa: E402
-from synthetic_world.scene import PARTS, Scene  # noqa: E402
+from synthetic_world.scene import PARTS, render_scene  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
 
@@ -66,7 +66,7 @@ def _render_scene(photo: Path, seed: int) -> None:
     label = photo.parent.with_name("labels") / photo.name
     if photo.exists() and label.exists():
         return
-    image, classes = Scene(seed, number=int(photo.stem)).render()
+    image, classes = render_scene(seed, int(photo.stem))
     write_png(photo, image)
     write_png(label, classes)
 

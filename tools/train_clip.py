@@ -32,9 +32,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from synthetic_world.crops import Picture, class_name, clean_picture, pictures  # noqa: E402
+from synthetic_world.classes import CLASSES  # noqa: E402
+from synthetic_world.crops import Picture, clean_picture, pictures  # noqa: E402
 from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
-from synthetic_world.scene import PARTS, Portrait, Rendering, Scene  # noqa: E402
+from synthetic_world.scene import PARTS, Rendering, render_portrait, render_scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
 
@@ -125,7 +126,7 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
     progress = tqdm(range(args.steps), desc="training CLIP", unit="step", mininterval=5)
     for _ in progress:
         chosen = list(itertools.islice(stream, args.batch_size))
-        shown = [class_name(picture.label) for picture in chosen]
+        shown = [CLASSES[picture.label].name for picture in chosen]
         batch = small_clip.make_batch([p.image for p in chosen], shown, templates, rng)
         loss, right = small_clip.train_step(model, optimizer, batch)
         scheduler.step()
@@ -134,9 +135,10 @@ def train(model: Any, args: argparse.Namespace, side: int) -> None:
 
 def render_sources(scenes: int) -> list[Rendering]:
     """The scenes, and twice as many portraits, that pictures are taken of."""
-    sources: list[Scene | Portrait] = [Scene(SCENES_SEED, number) for number in range(scenes)]
-    sources += [Portrait(SCENES_SEED, number) for number in range(PORTRAITS_PER_SCENE * scenes)]
-    return [source.render() for source in tqdm(sources, desc="rendering", mininterval=5)]
+    sources = [(render_scene, number) for number in range(scenes)]
+    sources += [(render_portrait, number) for number in range(PORTRAITS_PER_SCENE * scenes)]
+    progress = tqdm(sources, desc="rendering", mininterval=5)
+    return [render(SCENES_SEED, number) for render, number in progress]
 
 
 def picture_stream(
@@ -151,7 +153,7 @@ def picture_stream(
 def evaluate(model: Any, sizes: small_clip.ClipSizes) -> dict[str, float]:
     """Zero-shot accuracy in percent on portraits that training did not see."""
     seed, side = PARTS["val"][0], sizes.image_resolution
-    portraits = (Portrait(seed, number).render() for number in range(CLEAN_CROPS))
+    portraits = (render_portrait(seed, number) for number in range(CLEAN_CROPS))
     crops = [clean_picture(portrait, side) for portrait in portraits]
     vocabulary = get_split("synthetic_stuff")
     prompts = [TEMPLATES["single"][0].format(name) for name in vocabulary.prompt_names]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .classes import CLASSES, OBJECTS
-from .outlines import AS_ON_THE_WEB, CutOuts, cut_out
+from .classes import OBJECTS
+from .outlines import CutOuts, cut_out
 from .scene import NO_CLASS, SIDE, Rendering
 
 MIN_PIXELS = 80  # of a segment; smaller ones give no picture
@@ -26,11 +26,11 @@ class Picture(NamedTuple):
     """A picture and the class that its caption names."""
 
     image: np.ndarray  # (P,P,3) uint8 RGB
-    label: int  # index into CLASSES
+    label: int  # index into `classes.CLASSES`
 
 
 def pictures(
-    rendering: Rendering, side: int, rng: np.random.Generator, cut_outs: CutOuts = AS_ON_THE_WEB
+    rendering: Rendering, side: int, rng: np.random.Generator, cut_outs: CutOuts
 ) -> Iterator[Picture]:
     """At most one picture of each class in a scene.
 
@@ -64,11 +64,6 @@ def clean_picture(portrait: Rendering, side: int) -> Picture:
     inside = portrait.classes != NO_CLASS
     alone = np.where(inside[..., None], portrait.image, 127)
     return _picture(alone, _box(inside, 0), side, portrait.classes[inside][0])
-
-
-def class_name(label: int) -> str:
-    """The name of a class in captions."""
-    return CLASSES[label].name
 
 
 def _picture(image: np.ndarray, box: tuple[int, int, int, int], side: int, label: int) -> Picture:

@@ -5,7 +5,6 @@ Letter: S side of the square image in pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,6 @@ NEIGHBOUR_SHARE = 0.5  # of the objects share a part with the one before: easily
 MAX_STAINS = 6
 MAX_TURN = 0.4  # radians, either way
 NO_CLASS = 255  # around the object of a portrait
-_INDEX = {composition: i for i, composition in enumerate(CLASSES)}
 
 
 class Rendering(NamedTuple):
@@ -35,56 +33,36 @@ class Rendering(NamedTuple):
     classes: np.ndarray  # (S,S) uint8, index into CLASSES; every pixel of a scene has one
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A scene by number; equal seeds and numbers give equal pixels.
+def render_scene(seed: int, number: int) -> Rendering:
+    """The scene `number` ≥ 0 of a collection (see PARTS); equal arguments give equal pixels."""
+    rng = np.random.default_rng((seed, number))
+    image, classes = _draw_ground(rng)
+    _draw_stains(image, rng)
+    for composition in _choose_objects(rng):
+        _draw_object(image, classes, composition, rng)
+    return Rendering(_develop(image, rng), classes)
 
-    Attributes:
-        seed: of the collection of scenes (see PARTS).
-        number: of the scene in the collection, ≥ 0.
+
+def render_portrait(seed: int, number: int) -> Rendering:
+    """Class `number` modulo the number of classes: a whole object on grey, or a stuff everywhere.
+
+    `classes` is NO_CLASS around the object. The random numbers are not those of the scene.
     """
-
-    seed: int
-    number: int
-
-    def render(self) -> Rendering:
-        """Draw ground, stains and objects, then light and noise."""
-        rng = np.random.default_rng((self.seed, self.number))
-        image, classes = _draw_ground(rng)
-        _draw_stains(image, rng)
-        for composition in _choose_objects(rng):
-            _draw_object(image, classes, composition, rng)
-        return Rendering(_develop(image, rng), classes)
+    rng = np.random.default_rng((seed, number, 1))
+    label = number % len(CLASSES)
+    composition = CLASSES[label]
+    image = np.full((SIDE, SIDE, 3), 127.0)
+    classes = np.full((SIDE, SIDE), NO_CLASS, dtype=np.uint8)
+    if composition in OBJECTS:
+        _draw_object(image, classes, composition, rng, middle=True)
+    else:
+        image, classes[:] = stuff(*composition, *_grid(), rng), label
+    return Rendering(_develop(image, rng), classes)
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     return x, y
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """One class alone: a whole object on plain grey, or a stuff that fills the picture.
-
-    Attributes:
-        seed, number: as in Scene; the random numbers are not those of the scene.
-    """
-
-    seed: int
-    number: int
-
-    def render(self) -> Rendering:
-        """Draw class `number` modulo the number of classes; `classes` is NO_CLASS around it."""
-        rng = np.random.default_rng((self.seed, self.number, 1))
-        label = self.number % len(CLASSES)
-        composition = CLASSES[label]
-        image = np.full((SIDE, SIDE, 3), 127.0)
-        classes = np.full((SIDE, SIDE), NO_CLASS, dtype=np.uint8)
-        if composition in OBJECTS:
-            _draw_object(image, classes, composition, rng, middle=True)
-        else:
-            image, classes[:] = stuff(*composition, *_grid(), rng), label
-        return Rendering(_develop(image, rng), classes)
 
 
 def _box(centre: np.ndarray, reach: int) -> tuple[int, int, int, int]:
@@ -109,7 +87,7 @@ def _draw_ground(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
             inside = along > offset + rng.uniform(0, 6) * np.sin(across / rng.uniform(5, 12))
         texture = stuff(composition.kind, composition.look, x, y, rng)
         image[inside] = texture[inside]
-        classes[inside] = _INDEX[composition]
+        classes[inside] = CLASSES.index(composition)
     return image, classes
 
 
@@ -171,7 +149,7 @@ def _draw_object(
     )
     patch = image[top:bottom, left:right]
     patch[:] = patch * (1 - alpha) + colour
-    classes[top:bottom, left:right][alpha[..., 0] >= 0.5] = _INDEX[composition]
+    classes[top:bottom, left:right][alpha[..., 0] >= 0.5] = CLASSES.index(composition)
 
 
 def _develop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

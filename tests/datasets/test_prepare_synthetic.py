@@ -9,7 +9,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from label_files import contents, snapshot
 from synthetic_world.classes import OBJECTS
-from synthetic_world.scene import PARTS, Scene
+from synthetic_world.scene import PARTS, render_scene
 
 from zsk.data.builtin import register_all
 from zsk.data.images import read_image
@@ -60,7 +60,7 @@ def test_the_registered_data_sets(small_world: Path, kind: str, empty_catalogs: 
     for name, (seed, _) in zip((names[0], names[2]), PARTS.values()):
         record = DatasetCatalog.get(name)[3]
         assert record["image_id"] == "00003"
-        image, classes = Scene(seed, 3).render()
+        image, classes = render_scene(seed, 3)
         if kind == "objects":
             classes = np.where(classes < len(OBJECTS), classes, IGNORE_LABEL)
         assert np.array_equal(read_image(record["file_name"]), image)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from synthetic_world.classes import CLASSES, MATERIALS, OBJECTS
-from synthetic_world.scene import SIDE, Scene
+from synthetic_world.scene import SIDE, render_scene
 from synthetic_world.shapes import OUTLINES
 
 from zsk.data.splits import get_split
@@ -31,7 +31,7 @@ def test_objects_have_the_colour_that_their_label_says() -> None:
     strongest = {"red": 0, "green": 1, "blue": 2}
     measured = set()
     for number in range(25):
-        image, classes = Scene(1, number).render()
+        image, classes = render_scene(1, number)
         assert image.shape == (SIDE, SIDE, 3) and classes.shape == (SIDE, SIDE)
         assert image.dtype == classes.dtype == np.uint8 and classes.max() < len(CLASSES)
         for label, composition in enumerate(OBJECTS):
