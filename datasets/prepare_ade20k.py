@@ -22,7 +22,6 @@ from preparation.tables import ade20k_847_value_table, counted_from_1  # noqa: E
 
 from zsk.data.builtin import datasets_root  # noqa: E402
 from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
-from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
@@ -51,8 +50,8 @@ def prepare_150(root: Path) -> str:
     sources = sorted(folder.glob("[!.]*" + LABEL_SUFFIX))
     if not sources:
         raise UserError(f"{folder} holds no label files: see datasets/README.md for the layout")
-    table, classes = counted_from_1("ade20k_150"), get_split("ade20k_150")
-    return prepare_evaluation_labels(sources, table, classes, root / "zsk" / "validation")
+    table, target = counted_from_1("ade20k_150"), root / "zsk" / "validation"
+    return prepare_evaluation_labels(sources, table, "ade20k_150", target)
 
 
 def prepare_847(root: Path) -> str:
@@ -69,9 +68,8 @@ def prepare_847(root: Path) -> str:
             raise UserError(f"{photos[stem]} has no label {label.name}: get the complete archive")
     link_into(photos, root / "zsk" / "photos")
     sources = link_into(labels, root / "zsk" / "originals")
-    classes, target = get_split("ade20k_847"), root / "zsk" / "labels"
-    table = ade20k_847_value_table()
-    return prepare_evaluation_labels(sources, table, classes, target, read_object_classes)
+    table, target = ade20k_847_value_table(), root / "zsk" / "labels"
+    return prepare_evaluation_labels(sources, table, "ade20k_847", target, read_object_classes)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from preparation.tables import (  # noqa: E402
     cityscapes_train_id_table,
 )
 
-from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 PHOTO_ENDING = "_leftImg8bit.png"
@@ -67,8 +66,7 @@ def main() -> None:
     check_pairs(photos, labels, root)
     link_into(photos, root / "zsk" / "val_photos")
     sources = link_into(labels, root / "zsk" / "val_originals")
-    classes = get_split("cityscapes_19")
-    print(prepare_evaluation_labels(sources, table(), classes, root / "zsk" / "val"))
+    print(prepare_evaluation_labels(sources, table(), "cityscapes_19", root / "zsk" / "val"))
 
 
 if __name__ == "__main__":

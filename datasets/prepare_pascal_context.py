@@ -21,7 +21,6 @@ from preparation.tables import counted_from_1  # noqa: E402
 
 from zsk.data.label_files import read_label  # noqa: E402
 from zsk.data.listing import read_stems  # noqa: E402
-from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
 # classes -> folder and ending of the labels, their reader, and where they go
@@ -46,8 +45,8 @@ def main() -> None:
     stems = read_stems(root / "ImageSets" / "SegmentationContext" / "val.txt")
     sources = [folder / (stem + ending) for stem in stems]
     split = f"pascal_context_{args.classes}"
-    table, classes = counted_from_1(split), get_split(split)
-    print(prepare_evaluation_labels(sources, table, classes, root / "zsk" / target, read))
+    table = counted_from_1(split)
+    print(prepare_evaluation_labels(sources, table, split, root / "zsk" / target, read))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,13 @@ def read_lists(root: Path) -> dict[str, list[str]]:
     for part in IMAGES:
         listed_in = root / f"{part}.txt"
         stems[part] = read_stems(listed_in)
-        options.require_files([folder / (stem + LABEL_SUFFIX) for stem in stems[part]], listed_in)
+        labels = [folder / (stem + LABEL_SUFFIX) for stem in stems[part]]
+        missing = [label for label in labels if not label.exists()]
+        if missing:
+            raise UserError(
+                f"label {missing[0]} does not exist, but {listed_in} lists it ({len(missing):,} of "
+                f"{len(labels):,} are missing): complete the data (datasets/README.md)"
+            )
     return stems
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import argparse
 import functools
-import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from preparation import options
@@ -24,24 +23,13 @@ from zsk.data.splits import get_split
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 
 
-@dataclass
-class LabelCounts:
+class LabelCounts(NamedTuple):
     """What a prepared folder holds: numbers of images and of pixels."""
 
     images: int = 0
     seen_pixels: int = 0
     unseen_pixels: int = 0
     images_without_seen: int = 0
-
-    def __add__(self, other: LabelCounts) -> LabelCounts:
-        return LabelCounts(*map(operator.add, astuple(self), astuple(other)))
-
-
-def count_label(joint: np.ndarray, vocabulary: Vocabulary) -> LabelCounts:
-    """The counts of one label map (H,W) of joint ids."""
-    pixels = np.bincount(joint.ravel(), minlength=len(vocabulary))[: len(vocabulary)]
-    seen = int(pixels[np.array(vocabulary.seen)].sum())
-    return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))
 
 
 def prepare_labels(
@@ -88,18 +76,18 @@ def prepare_labels(
     )
     description = f"{joint_folder.parent.name}/{joint_folder.name}"
     counts = map_files(prepare, sources, workers=workers, description=description)
-    return sum(counts, LabelCounts())
+    return LabelCounts(*map(sum, zip(*counts)))
 
 
 def prepare_evaluation_labels(
     sources: Sequence[Path],
     table: np.ndarray,
-    classes: Vocabulary,
+    split: str,
     folder: Path,
     read: Callable[[Path], np.ndarray] = read_label,
 ) -> str:
-    """`prepare_labels` for classes that are all marked as seen; a line about all sources."""
-    counts = prepare_labels(sources, table, classes, joint_folder=folder, read=read)
+    """`prepare_labels` for one of EVALUATION_SETS; a line about all sources."""
+    counts = prepare_labels(sources, table, get_split(split), joint_folder=folder, read=read)
     return (
         f"{folder}: {counts.images:,} images, {counts.seen_pixels:,} scored pixels, "
         f"{counts.images_without_seen:,} images without any"
@@ -159,4 +147,6 @@ def _prepare_label(
             seen_folder / finished.name,
             np.where(np.isin(joint, unseen_ids), np.uint8(IGNORE_LABEL), joint),
         )
-    return count_label(joint, vocabulary)
+    pixels = np.bincount(joint.ravel(), minlength=len(vocabulary))[: len(vocabulary)]
+    seen = int(pixels[np.array(vocabulary.seen)].sum())
+    return LabelCounts(1, seen, int(pixels.sum()) - seen, int(seen == 0))

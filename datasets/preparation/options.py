@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from preparation.parallel import default_workers
@@ -59,16 +59,6 @@ def check_count(what: object, found: int, expected: int, *, strict: bool) -> Non
     if strict:
         raise UserError(f"{difference}: complete the data, or leave out --strict for a subset")
     print(f"warning: {difference}; results on it are not the benchmark's", file=sys.stderr)
-
-
-def require_files(paths: Sequence[Path], listed_in: Path) -> None:
-    """Raise a UserError that names the first of the label files that is missing, and how many."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise UserError(
-            f"label {missing[0]} does not exist, but {listed_in} lists it ({len(missing):,} of "
-            f"{len(paths):,} are missing): complete the data (datasets/README.md)"
-        )
 
 
 def describe_reading(part: str, number: int, source: object) -> None:

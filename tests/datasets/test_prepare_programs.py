@@ -59,6 +59,10 @@ def test_voc_from_the_originals_resumes_and_counts(originals, run_program, run_m
 def test_coco_program_prepares_what_is_there(tmp_path: Path, run_main) -> None:
     # 0 person, 20 cow (category 21, unseen), 181 wood
     write_label_png(tmp_path / "stuffthingmaps" / "val2017" / "a.png", [[0, 20, 181, 255]])
+    (tmp_path / "zsk").write_text("a file where the folder should be")
+    code, _, err = run_main("prepare_coco_stuff", "--root", tmp_path)
+    assert code == 2 and re.search("zsk/val2017 cannot be made: .*writable", err)
+    (tmp_path / "zsk").unlink()
     code, _, err = run_main("prepare_coco_stuff", "--root", tmp_path)
     assert code == 0, err
     assert read_label(tmp_path / "zsk" / "val2017" / "a.png").tolist() == [[0, 19, 170, 255]]
@@ -197,6 +201,9 @@ def test_broken_labels_of_the_larger_vocabularies_are_one_line(tmp_path: Path, r
     (tmp_path / "ImageSets" / "SegmentationContext" / "val.txt").write_text("a\n")
     (tmp_path / "trainval").mkdir()
     arguments = "prepare_pascal_context", "--classes", 459, "--root", tmp_path
+    code, _, err = run_main(*arguments)
+    assert code == 2 and "a.mat does not exist" in err
+    assert list((tmp_path / "zsk" / "val_459").iterdir()) == []
     for matrix, told in (
         ({"LabelMap": np.ones((1, 2))}, "a.mat holds no map of whole numbers"),
         ({"LabelMap": np.array([[460]], np.uint16)}, "a.mat holds the value 460, which"),
