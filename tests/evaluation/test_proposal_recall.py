@@ -50,7 +50,7 @@ def test_each_segment_takes_its_best_proposal(masks, gt, expected):
 @pytest.fixture
 def evaluator(tmp_path, empty_catalogs):
     register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
-    return ProposalRecall(NAME, output_dir=str(tmp_path / "new" / "folder"))
+    return ProposalRecall(NAME, str(tmp_path / "new" / "folder"))
 
 
 def add(evaluator, folder, stem, gt, masks):

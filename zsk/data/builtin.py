@@ -47,8 +47,8 @@ def register_all(root: str | os.PathLike[str]) -> None:
     labelled) and synthetic_objects (the ground is ignored), and photos_zs_overfit;
     <name>_supervised_train with all classes seen, except for photos; for evaluation only <name>_val
     of EVALUATION_SETS; the <name>_supervised_train of three of them say what published models saw,
-    and have no files. Missing files are reported when a
-    data set is listed, with the command that prepares them.
+    and have no files. Missing files are reported when a data set is listed, with the command that
+    prepares them.
 
     Raises:
         UserError: they are registered already, below another root.

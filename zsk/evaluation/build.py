@@ -54,7 +54,7 @@ def build_evaluators(
                 "TEST.PROPOSAL_RECALL is about one look and the joint vocabulary: switch it off, "
                 "or TEST.AUG.ENABLED off, TEST.TILES to 0 and TEST.VOCABULARY to joint"
             )
-        evaluators.append(ProposalRecall(dataset_name, trained_on, folder))
+        evaluators.append(ProposalRecall(dataset_name, folder, trained_on=trained_on))
     if cfg.TEST.DUMP:
         vocabulary = get_vocabulary(dataset_name, trained_on=trained_on)
         ids = np.flatnonzero(vocabulary.seen) if seen_only else classes_of_words(dataset_name)

@@ -12,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from zsk.evaluation.metrics import SPLIT_GROUPS
 from zsk.files import replacing
 from zsk.vocabulary import Vocabulary
 
@@ -29,7 +28,7 @@ def draw_per_class_iou(
     vocabulary: Vocabulary,
     path: Path,
     title: str,
-    groups: tuple[str, str] = SPLIT_GROUPS,
+    groups: tuple[str, str],
 ) -> None:
     """Draw horizontal bars, sorted by IoU, as a PNG; long vocabularies take several columns.
 

@@ -84,12 +84,11 @@ class ProposalRecall(LabelledEvaluator):
     Args:
         dataset_name, trained_on: see `LabelledEvaluator`.
         output_dir: where PROPOSALS_FILE goes, {"dataset", "metrics": the result of `evaluate`,
-            "classes": {name: {"segments", "bestIoU" and "unlabelled" in percent}}}; None writes
-            nothing.
+            "classes": {name: {"segments", "bestIoU" and "unlabelled" in percent}}}.
     """
 
     def __init__(
-        self, dataset_name: str, trained_on: Sequence[str] = (), output_dir: str | None = None
+        self, dataset_name: str, output_dir: str, *, trained_on: Sequence[str] = ()
     ) -> None:
         super().__init__(dataset_name, trained_on)
         self._output_dir = output_dir
@@ -133,9 +132,8 @@ class ProposalRecall(LabelledEvaluator):
             for name, row in zip(self.vocabulary.names, totals)
             if row[0]
         }
-        if self._output_dir is not None:
-            report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
-            write_json(Path(self._output_dir, PROPOSALS_FILE), report)
+        report = {"dataset": self.dataset_name, "metrics": results, "classes": classes}
+        write_json(Path(self._output_dir, PROPOSALS_FILE), report)
         return OrderedDict(proposals=results)
 
 
