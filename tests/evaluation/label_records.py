@@ -1,4 +1,4 @@
-"""Records of the evaluation tests."""
+"""Classes and records of the evaluation tests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,12 @@ from PIL import Image
 
 from zsk.vocabulary import Vocabulary
 
+NAME = "animals"  # of the data set in conftest.py
+VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
+
 
 def label_record(
-    folder: Path, stem: str, gt: Sequence[Sequence[int]], vocabulary: Vocabulary
+    folder: Path, stem: str, gt: Sequence[Sequence[int]], vocabulary: Vocabulary = VOCABULARY
 ) -> dict:
     """A mapped record whose label PNG holds `gt`."""
     label = np.array(gt, dtype=np.uint8)

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from label_records import label_record
 from PIL import Image
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators, check_best_metric
@@ -23,8 +22,7 @@ NAME = "build_test"
 @pytest.fixture
 def cfg(tmp_path, empty_catalogs):
     register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.OUTPUT_DIR = str(tmp_path / "out")
     return cfg
 
@@ -87,16 +85,11 @@ def test_seen_only_refuses_the_joint_records_and_bad_labels(cfg, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, message",
-    [
-        (["TEST.PROPOSAL_RECALL", True, "TEST.VOCABULARY", "seen"], "TEST.PROPOSAL_RECALL"),
-        (["TEST.PROPOSAL_RECALL", True, "TEST.AUG.ENABLED", True], "TEST.PROPOSAL_RECALL"),
-        (["TEST.PROPOSAL_RECALL", True, "TEST.TILES", 64], "TEST.PROPOSAL_RECALL"),
-    ],
+    "key, value", [("VOCABULARY", "seen"), ("AUG.ENABLED", True), ("TILES", 64)]
 )
-def test_keys_that_do_not_suit_are_refused(cfg, options, message):
-    cfg.merge_from_list(options)
-    with pytest.raises(UserError, match=message):
+def test_keys_that_do_not_suit_are_refused(cfg, key, value):
+    cfg.merge_from_list(["TEST.PROPOSAL_RECALL", True, f"TEST.{key}", value])
+    with pytest.raises(UserError, match="TEST.PROPOSAL_RECALL"):
         build_evaluators(cfg, NAME)
 
 

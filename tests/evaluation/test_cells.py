@@ -5,25 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
-from label_records import label_record
+from label_records import NAME, VOCABULARY, label_record
 
-from zsk.config import add_zsk_config
-from zsk.data.register import register_zero_shot_split
+from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.evaluation.cells import labels_of_cells
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
-from zsk.vocabulary import Vocabulary
-
-VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
-NAME = "cells_test"
-
-
-@pytest.fixture
-def dataset(tmp_path, empty_catalogs):
-    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=True)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -52,8 +40,7 @@ def process(evaluator, folder, gt, pixels, cells, vocabulary=VOCABULARY):
 
 def test_numbers_of_cells_have_names_of_their_own(dataset, caplog) -> None:
     """A cow of one pixel, in the middle of the first cell, is found at cells only."""
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.OUTPUT_DIR, cfg.TEST.CELL_STRIDE = str(dataset / "out"), 8
     evaluators = build_evaluators(cfg, NAME)
     evaluators.reset()
@@ -101,8 +88,7 @@ def test_cells_that_do_not_fit_are_refused_by_file_name(dataset) -> None:
 
 
 def test_the_best_checkpoint_may_be_chosen_at_cells(dataset) -> None:
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = (NAME,)
     cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC = 5, "hIoU@8"
     with pytest.raises(UserError, match="'hIoU@8', which no evaluation of DATASETS.TEST gives"):

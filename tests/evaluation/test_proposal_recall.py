@@ -4,14 +4,9 @@ import json
 
 import pytest
 import torch
-from label_records import label_record
+from label_records import NAME, label_record
 
-from zsk.data.register import register_zero_shot_split
 from zsk.evaluation.proposal_recall import ProposalRecall, best_overlaps
-from zsk.vocabulary import Vocabulary
-
-VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
-NAME = "recall_test"
 
 
 def logits(*masks):
@@ -47,22 +42,17 @@ def test_each_segment_takes_its_best_proposal(masks, gt, expected):
         assert overlap == pytest.approx(expected[label])
 
 
-@pytest.fixture
-def evaluator(tmp_path, empty_catalogs):
-    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
-    return ProposalRecall(NAME, str(tmp_path / "new" / "folder"))
-
-
 def add(evaluator, folder, stem, gt, masks):
-    record = label_record(folder, stem, gt, VOCABULARY)
+    record = label_record(folder, stem, gt)
     evaluator.process([record], [{"pred_masks": masks, "photo_box": None}])
 
 
-def test_means_are_over_segments_and_written(evaluator, tmp_path):
-    add(evaluator, tmp_path, "one", [[0, 0, 0, 2]], logits([[1, 1, 0, 0]], [[0, 0, 1, 1]]))
+def test_means_are_over_segments_and_written(dataset):
+    evaluator = ProposalRecall(NAME, str(dataset / "new" / "folder"))
+    add(evaluator, dataset, "one", [[0, 0, 0, 2]], logits([[1, 1, 0, 0]], [[0, 0, 1, 1]]))
     for _ in range(2):  # the second one is padding
-        add(evaluator, tmp_path, "two", [[0, 0, 0, 0, 255]], logits([[1, 0, 0, 0, 1]]))
-    add(evaluator, tmp_path, "blank", [[255]], logits([[1]]))
+        add(evaluator, dataset, "two", [[0, 0, 0, 0, 255]], logits([[1, 0, 0, 0, 1]]))
+    add(evaluator, dataset, "blank", [[255]], logits([[1]]))
     results = evaluator.evaluate()["proposals"]
     # segments: cat 2/3, cow 1/2, cat 1/4, whose proposal has no label at one of its two pixels
     cat = pytest.approx(100 * (2 / 3 + 1 / 4) / 2, abs=1e-6)
@@ -76,14 +66,14 @@ def test_means_are_over_segments_and_written(evaluator, tmp_path):
         "unlabelled-unseen": 0.0,
     }
     assert all(type(value) is float for value in results.values())
-    report = json.loads((tmp_path / "new" / "folder" / "proposals.json").read_text())
+    report = json.loads((dataset / "new" / "folder" / "proposals.json").read_text())
     assert report["dataset"] == NAME and report["metrics"] == results
     assert report["classes"] == {
         "cat": {"segments": 2, "bestIoU": cat, "unlabelled": 25.0},
         "cow": {"segments": 1, "bestIoU": 50.0, "unlabelled": 0.0},
     }
     evaluator.reset()
-    add(evaluator, tmp_path, "three", [[0, 1]], logits([[1, 0]]))
+    add(evaluator, dataset, "three", [[0, 1]], logits([[1, 0]]))
     results = evaluator.evaluate()["proposals"]
     assert results == {
         **{"segments": 2.0, "bestIoU": 50.0, "bestIoU-seen": 50.0},

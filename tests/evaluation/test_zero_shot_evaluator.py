@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.evaluation.testing import flatten_results_dict
-from label_records import label_record
+from label_records import NAME, VOCABULARY, label_record
 
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
@@ -16,16 +16,6 @@ from zsk.evaluation.report import git_revision
 from zsk.evaluation.zero_shot_evaluator import ZeroShotEvaluator
 from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE
 from zsk.vocabulary import Vocabulary
-
-VOCABULARY = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
-NAME = "evaluator_test"
-OTHER = "evaluator_test_other"
-
-
-@pytest.fixture
-def dataset(tmp_path, empty_catalogs):
-    register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=True)
-    return tmp_path
 
 
 def pair(folder, stem, gt, pred, vocabulary=VOCABULARY):
@@ -132,8 +122,9 @@ def test_across_data_sets(dataset, caplog):
     """A model trained on NAME's cats and dogs meets a data set of dogs, cows and roads."""
     names = ["dog", "cow", "road"]
     classes = make_vocabulary(names)
-    register_zero_shot_split(OTHER, dataset, dataset, classes, training=False, evaluation_only=True)
-    evaluator = ZeroShotEvaluator(OTHER, dataset / "out", trained_on=[NAME])
+    only = {"training": False, "evaluation_only": True}
+    register_zero_shot_split("other", dataset, dataset, classes, **only)
+    evaluator = ZeroShotEvaluator("other", dataset / "out", trained_on=[NAME])
     vocabulary = Vocabulary(*(tuple(names),) * 2, (True, False, False))
     # dog: 1 hit, 2 true, 2 predicted; cow: no hit; road: all
     record, output = pair(dataset, "one", [[0, 0, 1, 2]], [[0, 1, 0, 2]], vocabulary)
