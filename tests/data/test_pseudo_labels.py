@@ -5,14 +5,7 @@ import math
 import pytest
 import torch
 
-from zsk.data.pseudo_labels import (
-    Guess,
-    Rule,
-    annealed_weights,
-    best_unseen,
-    kept_guesses,
-    most_confident,
-)
+from zsk.data.pseudo_labels import Guess, Rule, annealed_weights, best_unseen, kept_guesses
 
 SEEN = torch.tensor([True, False, True, False])
 # a pixel per column: an unseen class wins; the second best; a tie with a seen class; the worst two
@@ -71,10 +64,9 @@ def test_the_share_is_of_the_free_pixels_of_a_class() -> None:
     guess = guess_of([1, 1, 3, 1, 1, 1, 1], [0.2, 0.5, 0.1, 0.9, 0.2, 0.2, 1.0])
     free = torch.tensor([[True] * 6 + [False]])
     kept = [[True, True, True, True, False, False, False]]  # the first of the equal ones
-    assert most_confident(guess, free, 0.5).tolist() == kept
     assert kept_guesses([guess], free, Rule(share=0.5)).tolist() == kept
     assert torch.equal(kept_guesses([guess], free, Rule(share=1.0)), free)
-    assert not most_confident(guess, torch.zeros_like(free), 0.5).any()
+    assert not kept_guesses([guess], torch.zeros_like(free), Rule(share=0.5)).any()
 
 
 def test_annealed_weights_are_a_softmax_over_its_maximum() -> None:

@@ -50,20 +50,6 @@ def test_prompt_names_are_friendlier() -> None:
 
 
 @pytest.mark.parametrize(
-    "unseen, prompts, message",
-    [
-        (["cat", "dog"], {}, "needs a seen class"),
-        (["cow"], {}, "unseen classes list 'cow'"),
-        (["dog", "dog"], {}, "list 'dog' twice"),
-        (["dog"], {"cow": "moo"}, "prompt names list 'cow'"),
-    ],
-)
-def test_bad_splits_name_the_class(unseen, prompts, message) -> None:
-    with pytest.raises(UserError, match=message):
-        make_vocabulary(["cat", "dog"], unseen, prompts)
-
-
-@pytest.mark.parametrize(
     "table, ids, classes",
     [
         (counted_from_1("voc"), {0: 255, 1: 0, 20: 19}, 20),
