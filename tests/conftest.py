@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import zsk  # noqa: F401  isort: skip  (first: it makes Detectron2 importable for the tests)
+import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -21,6 +22,7 @@ RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
+    np.random.seed(0)  # random views
     torch.manual_seed(0)
 
 

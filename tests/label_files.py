@@ -1,5 +1,6 @@
-"""Label files as the benchmarks publish them, drawn for the tests of their preparation."""
+"""Label files as the benchmarks publish them, and grey TIFFs that Pillow does not write."""
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def write_voc_originals(
         listing.mkdir(parents=True, exist_ok=True)
         (listing / f"{part}.txt").write_text("".join(f"{stem}\n" for stem in stems.split()))
     return root, release
+
+
+def grey_tiff(size: tuple[int, int], bits: int, photometric: int, pixels: bytes) -> bytes:
+    """Of (height, width) `size`; photometric 0: white is stored as 0, 1: as the largest value."""
+    height, width = size
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1}
+    tags |= {278: height, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = struct.pack("<4sI", b"II*\0", 8 + len(pixels))
+    return start + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:

@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from detectron2.config import get_cfg
 from detectron2.data import transforms as T
-from detectron2.utils.env import seed_all_rng
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.augmentations import (
     MAX_CROP_REDRAWS,
     LabelledCrop,
@@ -15,11 +13,6 @@ from zsk.data.augmentations import (
     train_augmentations,
 )
 from zsk.errors import UserError
-
-
-@pytest.fixture(autouse=True)
-def seeded_numpy() -> None:
-    seed_all_rng(0)
 
 
 def augment(augmentations: list, image: np.ndarray, sem_seg: np.ndarray | None) -> T.AugInput:
@@ -95,8 +88,7 @@ def test_padding(min_size: tuple, divisibility: int, expected: tuple) -> None:
 
 
 def training(*options: object) -> list:
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     small = {"MIN_SIZE_TRAIN": (8, 16, 24), "MAX_SIZE_TRAIN": 64, "SIZE_DIVISIBILITY": 16}
     small |= {"CROP.ENABLED": True, "CROP.SIZE": [16, 16], "CROP.SINGLE_CATEGORY_MAX_AREA": 0.75}
     small |= {"MIN_SIZE_TRAIN_SAMPLING": "choice", "COLOR_AUG_SSD": True}

@@ -1,26 +1,25 @@
-"""The mapper: shapes, the seen-only labels of training, and errors that name the file."""
+"""The mapper: shapes, the seen-only labels of training, recoloured segments without a name."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode, get_cfg
-from detectron2.utils.env import seed_all_rng
+from detectron2.config import CfgNode
+from numpy.random import default_rng
 from PIL import Image
 
-from zsk.config import add_zsk_config
-from zsk.data.dataset_mapper import ZeroShotMapper
+from zsk.config import default_config
+from zsk.data.dataset_mapper import MEANS, ZeroShotMapper, recolor_segments
 from zsk.data.register import register_zero_shot_split
 from zsk.vocabulary import Vocabulary
 
 # ids 0 seen, 1 unseen, 2 seen: the seen-only ids are 0, –, 1
 JOINT = Vocabulary(("cat", "cow", "dog"), ("cat", "brown cow", "dog"), (True, False, True))
-
-
-@pytest.fixture(autouse=True)
-def seeded_numpy() -> None:
-    seed_all_rng(0)
+# two classes and an unlabelled column; class 3 is a checkerboard of 90 and 110
+LABELS = np.array([[3, 3, 5, 255]] * 4)
+IMAGE = np.full((4, 4, 3), 100, dtype=np.uint8)
+IMAGE[:, :2] += np.where(np.indices((4, 2)).sum(axis=0) % 2, 10, 246).astype(np.uint8)[..., None]
 
 
 def write_pair(folder: Path, label: np.ndarray) -> dict:
@@ -40,8 +39,7 @@ def train_mapper(recolor: float = 0.0) -> ZeroShotMapper:
 
 @pytest.fixture
 def cfg() -> CfgNode:
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 20, 30
     return cfg
 
@@ -88,13 +86,6 @@ def test_the_leak_has_joint_ids_and_joint_padding(tmp_path: Path, pets: str, cfg
     assert ZeroShotMapper(cfg, True, pets)(record)["sem_seg"][0].tolist() == [0, 255, 1]
 
 
-@pytest.mark.parametrize("label, ids", [(np.ones((4, 4)), {255}), (np.array([[2]]), {1})])
-def test_images_without_a_seen_pixel_and_of_one_pixel(tmp_path: Path, label, ids) -> None:
-    mapped = train_mapper()(write_pair(tmp_path, label))
-    assert mapped["image"].shape == (3, *label.shape)
-    assert set(mapped["sem_seg"].unique().tolist()) == ids
-
-
 def test_recoloured_segments_lose_their_names(tmp_path: Path) -> None:
     mapped = train_mapper(recolor=1.0)(write_pair(tmp_path, np.array([[0, 1, 2, 255]])))
     assert mapped["sem_seg"].tolist() == [[255, 255, 255, 255]]
@@ -117,3 +108,36 @@ def test_the_configuration_of_testing(tmp_path: Path, pets: str, cfg: CfgNode) -
     assert ZeroShotMapper(cfg, False, pets)(record)["image"].shape == (3, 40, 80)
     cfg.TEST.VOCABULARY = "seen"
     assert ZeroShotMapper(cfg, False, pets).vocabulary.names == ("cat", "dog")
+
+
+def test_with_probability_1_every_segment_loses_its_name_and_keeps_its_outline() -> None:
+    before = IMAGE.copy(), LABELS.copy()
+    image, labels, unnamed = recolor_segments(IMAGE, LABELS, 1.0, default_rng(0))
+    assert (labels == 255).all() and (unnamed == LABELS).all()
+    assert (IMAGE == before[0]).all() and (LABELS == before[1]).all()  # the arguments stay
+    assert (image[:, 3] == IMAGE[:, 3]).all()  # unlabelled pixels keep their colours
+    assert image.dtype == np.uint8 and labels.dtype == unnamed.dtype == LABELS.dtype
+    light = IMAGE[:, :2, 0] == 110
+    for channel in range(3):  # the texture stays, around another mean
+        high, low = image[:, :2, channel][light], image[:, :2, channel][~light]
+        assert len(set(high)) == len(set(low)) == 1
+        contrast = int(high[0]) - int(low[0])
+        assert 14 - 1 <= contrast <= 28 + 1  # 20 by a contrast of 0.7 to 1.4, rounded
+        assert MEANS[0] - 1 <= (int(high[0]) + int(low[0])) / 2 <= MEANS[1] + 1
+
+
+def test_channels_change_places() -> None:
+    red = np.full((1, 64, 3), 128, dtype=np.uint8)
+    red[0, :, 0] = np.linspace(100, 156, 64)  # only this channel has a texture
+    busy = set()
+    for seed in range(20):
+        image = recolor_segments(red, np.zeros((1, 64), int), 1.0, default_rng(seed))[0]
+        busy.add(int(np.ptp(image[0].astype(int), axis=0).argmax()))
+    assert busy == {0, 1, 2}
+
+
+def test_the_probability_is_the_share_of_segments() -> None:
+    labels = np.arange(200).reshape(10, 20).astype(np.uint8)
+    image = np.zeros((10, 20, 3), dtype=np.uint8)
+    share = (recolor_segments(image, labels, 0.3, default_rng(0))[1] == 255).mean()
+    assert share == pytest.approx(0.3, abs=0.1)

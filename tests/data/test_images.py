@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from label_files import grey_tiff
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -108,22 +109,13 @@ def test_32_bit_integers(tmp_path: Path, values: list[int], read) -> None:
             read_image(tmp_path / "x.tif")
 
 
-def grey_tiff(bits: int, photometric: int, pixels: bytes) -> bytes:
-    """Two pixels; photometric 0: white is stored as 0, 1: as the largest value."""
-    tags = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: 1}
-    tags[279] = len(pixels)
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    start = struct.pack("<4sI", b"II*\0", 8 + len(pixels))
-    return start + pixels + struct.pack("<H", len(tags)) + entries + bytes(4)
-
-
 def test_12_bit_grey_and_white_stored_as_0(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
-    path.write_bytes(grey_tiff(12, 1, b"\xff\xf8\x00"))  # 4095, 2048
+    path.write_bytes(grey_tiff((1, 2), 12, 1, b"\xff\xf8\x00"))  # 4095, 2048
     assert read_image(path)[0, :, 0].tolist() == [255, 128]
-    path.write_bytes(grey_tiff(16, 0, struct.pack("<HH", 0, 65535)))
+    path.write_bytes(grey_tiff((1, 2), 16, 0, struct.pack("<HH", 0, 65535)))
     assert read_image(path)[0, :, 0].tolist() == [255, 0]
-    path.write_bytes(grey_tiff(8, 0, b"\0\xff"))
+    path.write_bytes(grey_tiff((1, 2), 8, 0, b"\0\xff"))
     assert read_image(path)[0, :, 0].tolist() == [255, 0]
 
 

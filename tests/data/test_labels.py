@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from label_files import grey_tiff
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
@@ -61,13 +62,9 @@ def test_grey_values_of_few_bits_are_not_stretched(tmp_path: Path, depth: int) -
 
 @pytest.mark.parametrize("depth", [2, 4])
 def test_nor_are_those_of_a_tiff(tmp_path: Path, depth: int) -> None:
-    """Written by hand: 2 rows of a byte each, which hold 8 / depth values."""
-    count = 8 // depth
-    tags = {256: count, 257: 2, 258: depth, 259: 1, 262: 1, 273: 8, 277: 1, 278: 2, 279: 2}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    """2 rows of a byte each, which hold 8 / depth values."""
     pixels = bytes([0b00011011, 0b11100100])
-    content = struct.pack("<2sHI", b"II", 42, 10) + pixels + struct.pack("<H", len(tags))
-    (tmp_path / "x.tif").write_bytes(content + entries + b"\0" * 4)
+    (tmp_path / "x.tif").write_bytes(grey_tiff((2, 8 // depth), depth, 1, pixels))
     rows = {2: [[0, 1, 2, 3], [3, 2, 1, 0]], 4: [[1, 11], [14, 4]]}
     assert read_label(tmp_path / "x.tif").tolist() == rows[depth]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
 from training.segments import build_segment_loader
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.loader import build_test_loader, build_train_loader
 from zsk.data.register import register_zero_shot_split
 from zsk.engine.settings import changes, training_settings
@@ -38,8 +38,7 @@ def pets(tmp_path: Path, empty_catalogs: None) -> None:
 
 
 def small_cfg(*train: str, workers: int = 0) -> CfgNode:
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TEST = (16, 32), 10
     cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.SIZE = True, [16, 16]
     cfg.INPUT.SIZE_DIVISIBILITY = 16

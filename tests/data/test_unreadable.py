@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from PIL import Image
 from training.segments import build_segment_loader
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.check import check_at_start
 from zsk.data.images import read_image
 from zsk.data.loader import build_test_loader, build_train_loader
@@ -32,8 +32,7 @@ def cfg(tmp_path: Path, empty_catalogs: None) -> CfgNode:
     (tmp_path / "labels" / "e.png").write_bytes(b"x")
     folders = tmp_path / "photos", tmp_path / "labels"
     register_zero_shot_split("pets", *folders, CLASSES, training=True)
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.DATASETS.TRAIN, cfg.SEED = ("pets",), 1
     cfg.DATALOADER.NUM_WORKERS, cfg.SOLVER.IMS_PER_BATCH = 0, 2
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.SIZE_DIVISIBILITY = (20,), 0
