@@ -83,12 +83,6 @@ def to_joint_ids(values: np.ndarray, table: np.ndarray, source: Path) -> np.ndar
     Raises:
         UserError: naming the file and a value that the benchmark does not have.
     """
-    check_values(values, table, source)
-    return table[values].astype(np.uint8 if len(table) == IGNORE_LABEL + 1 else np.uint16)
-
-
-def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
-    """Raise a UserError when a label (H,W) holds a value that `table` (T,) has not."""
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
     forbidden = table[present.clip(max=len(table) - 1)] == FORBIDDEN_VALUE
     unknown = present[forbidden | (present >= len(table))]
@@ -97,3 +91,4 @@ def check_values(values: np.ndarray, table: np.ndarray, source: Path) -> None:
             f"label {source} holds the value {unknown[0]}, which the benchmark does not have: "
             "get the original label files"
         )
+    return table[values].astype(np.uint8 if len(table) == IGNORE_LABEL + 1 else np.uint16)

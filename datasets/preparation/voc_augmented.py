@@ -5,17 +5,18 @@ SBD (Semantic Boundaries Dataset) labels more of VOC's photos with VOC's own val
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from preparation.files import make_folder, write_png, write_stems
-from preparation.parallel import map_files
+import numpy as np
+from preparation.files import write_stems
+from preparation.labels import prepare_labels
 from preparation.readers import read_sbd_label
-from preparation.tables import check_values, counted_from_1
+from preparation.tables import value_table
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
+from zsk.data.splits import get_split
 from zsk.errors import UserError
 
 AUGMENTED_FOLDER = "SegmentationClassAug"
@@ -75,11 +76,10 @@ def build_augmented_set(augmented: AugmentedSet, *, workers: int) -> None:
         UserError: naming the file, when a label is unreadable or holds a value that VOC does not
             have, or when something cannot be written.
     """
-    make_folder(augmented.folder)
-    build = functools.partial(_build_label, folder=augmented.folder)
     sources = [augmented.sources[stem] for stem in sorted(augmented.sources)]
-    description = f"{augmented.root.name}/{AUGMENTED_FOLDER}"
-    map_files(build, sources, workers=workers, description=description)
+    values, classes = value_table(range(21)), get_split("voc_20b")  # each value stays as it is
+    folder = {"joint_folder": augmented.folder}
+    prepare_labels(sources, values, classes, **folder, workers=workers, read=_read_original)
     for part, stems in augmented.stems.items():
         path = augmented.root / f"{part}.txt"
         if not path.exists():
@@ -121,11 +121,5 @@ def _find_label(root: Path, sbd: Path, stem: str, *, listed_by_voc: bool) -> Pat
     return source
 
 
-def _build_label(source: Path, *, folder: Path) -> None:
-    """Write one label of the augmented folder unless it is there."""
-    finished = folder / (source.stem + LABEL_SUFFIX)
-    if finished.exists():
-        return
-    values = read_sbd_label(source) if source.suffix == SBD_SUFFIX else read_label(source)
-    check_values(values, counted_from_1("voc"), source)
-    write_png(finished, values)
+def _read_original(source: Path) -> np.ndarray:
+    return read_sbd_label(source) if source.suffix == SBD_SUFFIX else read_label(source)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ def write_pair(
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.new("RGB", (3, 2)).save(folder / f"a{suffix}", exif=exif)
-    Image.fromarray(label).save(folder / "label.png")
+    Image.fromarray(label).save(folder / "a.png")
     files = {"file_name": str(folder / f"a{suffix}")}
-    return {**files, "sem_seg_file_name": str(folder / "label.png"), **extra}
+    return {**files, "sem_seg_file_name": str(folder / "a.png"), **extra}
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -156,21 +157,18 @@ def test_labels_of_stored_pixels_are_turned_as_their_photo(tmp_path, orientation
 def test_a_photo_with_an_orientation_needs_a_word(
     tmp_path: Path, empty_catalogs: None, orientation: int, shape: tuple, message: str | None
 ) -> None:
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "labels").mkdir()
-    record = write_pair(tmp_path, np.zeros(shape, np.uint8), orientation)
-    Path(record["file_name"]).rename(tmp_path / "photos" / "a.jpg")
-    Path(record["sem_seg_file_name"]).rename(tmp_path / "labels" / "a.png")
+    write_pair(tmp_path, np.zeros(shape, np.uint8), orientation)
     classes = Vocabulary(("cat", "dog"), ("cat", "dog"), (True, False))
-    folders = tmp_path / "photos", tmp_path / "labels"
-    register_zero_shot_split("pets", *folders, classes, training=True)
+    given: Any = {"image_root": tmp_path, "label_root": tmp_path, "image_suffixes": [".jpg"]}
+    given |= {"vocabulary": classes, "training": True}
+    register_zero_shot_split("pets", **given)
     if message is None:
         check_at_start(["pets"])
         return
     with pytest.raises(UserError, match=message):
         check_at_start(["pets"])
     rule = "stored" if shape == (2, 3) else "displayed"
-    register_zero_shot_split("told", *folders, classes, training=True, label_orientation=rule)
+    register_zero_shot_split("told", **given, label_orientation=rule)
     check_at_start(["told"])
 
 
