@@ -128,6 +128,7 @@ def test_the_data_sets_of_the_project(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, script in (
         ("voc_zs_train", "voc.py"),
         ("coco_stuff_zs_val", "coco_stuff.py"),
+        ("synthetic_stuff_zs_val", "synthetic.py"),
         ("voc_20b_val", "voc.py"),
         ("pascal_context_59_val", "pascal_context.py --classes 59"),
         ("pascal_context_459_val", "pascal_context.py --classes 459"),

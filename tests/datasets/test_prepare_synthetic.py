@@ -17,7 +17,6 @@ from zsk.data.label_files import read_label
 from zsk.data.labels import read_joint_label
 from zsk.data.splits import get_split
 from zsk.data.vocabularies import get_vocabulary
-from zsk.errors import UserError
 from zsk.vocabulary import IGNORE_LABEL
 
 # SHA-256 of the decoded pixels: benchmark results are comparable only while these hold
@@ -66,9 +65,3 @@ def test_the_registered_data_sets(small_world: Path, kind: str, empty_catalogs: 
         assert np.array_equal(read_image(record["file_name"]), image)
         assert np.array_equal(read_joint_label(record), classes)
         assert (classes == IGNORE_LABEL).any() == (kind == "objects")
-
-
-def test_a_world_that_was_not_rendered_is_reported(tmp_path: Path, empty_catalogs: None) -> None:
-    register_all(tmp_path)
-    with pytest.raises(UserError, match="synthetic/val/photos does not exist.*prepare_synthetic"):
-        DatasetCatalog.get("synthetic_stuff_zs_val")

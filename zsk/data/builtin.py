@@ -124,21 +124,16 @@ def _register_evaluation_sets(root: Path) -> None:
             options["words"] = {"background": _background()}
         _register(f"{name}_val", name, images, labels, program, **options)
         MetadataCatalog.get(f"{name}_val").prepared = True  # no doubt about the ids
-        if name not in ("pascal_context_59", "ade20k_150", "cityscapes_19"):
-            continue
-        register_zero_shot_split(
-            f"{name}_supervised_train",
-            root / f"{name}_supervised_train/photos",
-            root / f"{name}_supervised_train/labels",
-            get_split(name),
-            training=True,
-            advice="it only says what published models saw: train on a split file of your own",
-        )
+    advice = "it only says what published models saw: train on a split file of your own"
+    for split in ("pascal_context_59", "ade20k_150", "cityscapes_19"):
+        name = f"{split}_supervised_train"
+        folders = root / name / "photos", root / name / "labels"
+        register_zero_shot_split(name, *folders, get_split(split), training=True, advice=advice)
 
 
 def _background() -> Vocabulary:
     """What VOC's background is asked for as (PAS-20b): the other 39 classes of Pascal Context."""
     voc, context = get_split("voc").names, get_split("pascal_context_59")
-    prompts = dict(zip(context.names, context.prompt_names))
-    others = {name: prompt for name, prompt in prompts.items() if name not in voc}
+    prompts = zip(context.names, context.prompt_names)
+    others = {name: prompt for name, prompt in prompts if name not in voc}
     return make_vocabulary(list(others), prompt_names=others)
