@@ -16,10 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from preparation import options  # noqa: E402
 from preparation.files import link_into  # noqa: E402
 from preparation.labels import prepare_evaluation_labels  # noqa: E402
-from preparation.tables import (  # noqa: E402
-    cityscapes_label_id_table,
-    cityscapes_train_id_table,
-)
+from preparation.tables import cityscapes_label_id_table, cityscapes_train_id_table  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
 

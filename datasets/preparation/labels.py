@@ -35,7 +35,7 @@ class LabelCounts(NamedTuple):
 def prepare_labels(
     sources: Sequence[Path],
     table: np.ndarray,
-    vocabulary: Vocabulary,
+    split: str,
     *,
     joint_folder: Path,
     seen_folder: Path | None = None,
@@ -50,7 +50,7 @@ def prepare_labels(
     Args:
         sources: label files of the benchmark.
         table: file value → joint id (see `to_joint_ids`).
-        vocabulary: the joint vocabulary.
+        split: see `get_split`.
         joint_folder: gets seen and unseen ids; made when missing.
         seen_folder: gets joint ids too, but 255 for every unseen class; None writes none.
         workers: number of processes; 1 stays in this one.
@@ -69,7 +69,7 @@ def prepare_labels(
     prepare = functools.partial(
         _prepare_label,
         table=table,
-        vocabulary=vocabulary,
+        vocabulary=get_split(split),
         joint_folder=joint_folder,
         seen_folder=seen_folder,
         read=read,
@@ -87,7 +87,7 @@ def prepare_evaluation_labels(
     read: Callable[[Path], np.ndarray] = read_label,
 ) -> str:
     """`prepare_labels` for one of EVALUATION_SETS; a line about all sources."""
-    counts = prepare_labels(sources, table, get_split(split), joint_folder=folder, read=read)
+    counts = prepare_labels(sources, table, split, joint_folder=folder, read=read)
     return (
         f"{folder}: {counts.images:,} images, {counts.seen_pixels:,} scored pixels, "
         f"{counts.images_without_seen:,} images without any"
@@ -116,7 +116,7 @@ def prepare_parts(
                 options.describe_writing(written, [source.stem for source in sources])
             continue
         folders = {"joint_folder": folder, "seen_folder": seen_folder}
-        c = prepare_labels(sources, table, get_split(split), **folders, workers=args.workers)
+        c = prepare_labels(sources, table, split, **folders, workers=args.workers)
         lines.append(
             f"{part:<12}{c.images:>9,}{c.seen_pixels:>16,}{c.unseen_pixels:>16,}"
             f"{c.images_without_seen:>12,}"

@@ -16,7 +16,6 @@ from preparation.tables import value_table
 
 from zsk.data.label_files import read_label
 from zsk.data.listing import LABEL_SUFFIX, read_stems
-from zsk.data.splits import get_split
 from zsk.errors import UserError
 
 AUGMENTED_FOLDER = "SegmentationClassAug"
@@ -77,9 +76,14 @@ def build_augmented_set(augmented: AugmentedSet, *, workers: int) -> None:
             have, or when something cannot be written.
     """
     sources = [augmented.sources[stem] for stem in sorted(augmented.sources)]
-    values, classes = value_table(range(21)), get_split("voc_20b")  # each value stays as it is
-    folder = {"joint_folder": augmented.folder}
-    prepare_labels(sources, values, classes, **folder, workers=workers, read=_read_original)
+    prepare_labels(
+        sources,
+        value_table(range(21)),  # each value stays as it is
+        "voc_20b",
+        joint_folder=augmented.folder,
+        workers=workers,
+        read=_read_original,
+    )
     for part, stems in augmented.stems.items():
         path = augmented.root / f"{part}.txt"
         if not path.exists():

@@ -10,12 +10,7 @@ from zsk.data.labels import joint_id_table
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import EVALUATION_SETS, get_split, make_vocabulary
-from zsk.data.vocabularies import (
-    classes_of_words,
-    get_vocabulary,
-    is_cross_dataset,
-    seen_names,
-)
+from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset, seen_names
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -66,13 +61,8 @@ def test_twice_is_once_but_redefining_is_refused(folders, tmp_path, monkeypatch)
     register_zero_shot_split("pets", **given)
     monkeypatch.chdir(tmp_path)  # the same folders, given otherwise, are equal arguments
     register_zero_shot_split("pets", **{**given, "image_root": "photos", "label_root": "labels/"})
-    other = {
-        "image_root": tmp_path,
-        "label_root": tmp_path,
-        "training": False,
-        "evaluation_only": True,
-    }
-    other |= {"file_list": "list.txt", "label_values": {"cat": 1, "dog": 2}}
+    other = {"image_root": tmp_path, "label_root": tmp_path, "file_list": "list.txt"}
+    other |= {"training": False, "evaluation_only": True, "label_values": {"cat": 1, "dog": 2}}
     other |= {"vocabulary": Vocabulary(PETS.names, PETS.names, PETS.seen)}
     for key, value in other.items():
         told = f"registered already with another {key.replace('label_root', 'sem_seg_root')}"

@@ -62,10 +62,7 @@ class SegmentBatch(NamedTuple):
 
     def resized(self, size: torch.Size) -> SegmentBatch:
         """The same at h x w: the upper left pixel of every cell, as MaskFormer matches."""
-        return self._replace(
-            masks=_nearest(self.masks, size),
-            valid=_nearest(self.valid, size),
-        )
+        return self._replace(masks=_nearest(self.masks, size), valid=_nearest(self.valid, size))
 
     def images(self) -> list[Segments]:
         """Image by image again."""
