@@ -87,11 +87,6 @@ def test_nothing_but_ignore_gives_no_number_and_warns(caplog):
     assert len(caplog.records) == 3
 
 
-def test_a_matrix_of_other_size_is_refused():
-    with pytest.raises(ValueError, match="does not fit"):
-        summarise(np.zeros((3, 3), dtype=np.int64), ABC)
-
-
 def test_without_an_unseen_class_there_are_no_zero_shot_numbers(caplog):
     both = Vocabulary(("a", "b"), ("a", "b"), (True, True))
     metrics = summarise(FOUR_PIXELS, both)

@@ -76,13 +76,9 @@ def summarise(
         and "Acc": class name → value. A number without ground truth is absent, with a warning.
         Where all classes are seen there are no numbers of groups. With a suffix the first four
         have it behind their names.
-
-    Raises:
-        ValueError: the matrix does not fit the vocabulary.
     """
     k = len(vocabulary)
-    if conf.shape != (k + 1, k + 1):
-        raise ValueError(f"a matrix of shape {conf.shape} does not fit {k} classes and ignore")
+    assert conf.shape == (k + 1, k + 1), conf.shape
     counts = conf[:k, :k].astype(np.float64)
     true_pos, gt, pred = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     present = gt > 0
