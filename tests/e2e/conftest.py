@@ -1,7 +1,8 @@
-"""A VOC-layout data set of six drawn images, a tiny CLIP, and options that shrink training."""
+"""Six drawn images, a tiny CLIP, options that shrink training, and trainings with them."""
 
 import logging
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from detectron2.utils.logger import setup_logger
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
+from zsk.cli import train as program
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # VOC's raw ids: 0 background, 15 person and 8 cat are seen, 17 sheep is unseen
 COLOURS = {0: (90, 90, 90), 15: (220, 40, 40), 8: (40, 200, 60), 17: (240, 240, 240)}
 
@@ -116,3 +120,39 @@ def tiny_options(small_options: list[str]) -> list[str]:
         "TEST.PROPOSAL_RECALL": "True",
     }
     return [*small_options, *(word for pair in options.items() for word in pair)]
+
+
+def flags_first(arguments: tuple[object, ...]) -> list[object]:
+    """Options with -- may stand anywhere in a test; KEY VALUE pairs come last in a command."""
+    return sorted(arguments, key=lambda word: not str(word).startswith("--"))
+
+
+@pytest.fixture(scope="session")
+def train_net(run_program, voc_root: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run train_net.py in so many processes (0: without torchrun); it has to end with `code`."""
+
+    def run(
+        config: str, *arguments: object, data: Path = voc_root, processes: int = 0, code: int = 0
+    ) -> "subprocess.CompletedProcess[str]":
+        done = run_program(
+            *((*TORCHRUN, processes) if processes else ()),
+            *("train_net.py", "--config-file", config, *flags_first(arguments)),
+            DETECTRON2_DATASETS=data,
+            OMP_NUM_THREADS=1,
+        )
+        assert done.returncode == code, done.stderr[-3000:]
+        return done
+
+    return run
+
+
+@pytest.fixture
+def train_here(process_state: None, voc_root: Path, monkeypatch) -> Callable[..., None]:
+    """As `train_net`, but in this process: a new one takes longer to start than a tiny training."""
+
+    def run(config: str, *arguments: object, data: Path = voc_root) -> None:
+        monkeypatch.setenv("DETECTRON2_DATASETS", str(data))
+        line = ["--config-file", config, *map(str, flags_first(arguments))]
+        program.run(program.argument_parser().parse_args(line))
+
+    return run

@@ -36,7 +36,13 @@ def calm_weights(config_file: str, folder: Path) -> Path:
     ],
 )
 def test_deeplab_v2_as_configured_on_photos(
-    run_program, real_data: Path, empty_catalogs, tmp_path: Path, config: str, own: dict[str, int]
+    run_program,
+    train_net,
+    real_data: Path,
+    empty_catalogs,
+    tmp_path: Path,
+    config: str,
+    own: dict[str, int],
 ) -> None:
     """ResNet-101 at stride 8 from `calm_weights`; two of the photos are evaluated."""
     voc = tmp_path / "VOC2012"
@@ -57,11 +63,6 @@ def test_deeplab_v2_as_configured_on_photos(
         "OUTPUT_DIR": tmp_path / "output",
         **own,
     }
-    done = run_program(
-        *("train_net.py", "--config-file", file),
-        *(word for pair in options.items() for word in pair),
-        DETECTRON2_DATASETS=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    train_net(file, *(word for pair in options.items() for word in pair), data=tmp_path)
     report = tmp_path / "output" / "inference" / "voc_zs_val" / "metrics.json"
     assert json.loads(report.read_text())["images"] == 2

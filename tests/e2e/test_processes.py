@@ -15,7 +15,6 @@ SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
 ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"
 CAGNET = "configs/voc-11k-15/cagnet_R101_bs8_46k.yaml"
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 # what the embedded model is made of: the kernels are scored by what lies under their masks
 REGION_FEATURES = [
     *("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", "['res2', 'res5']"),
@@ -29,24 +28,15 @@ VIEWS = ["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", "(48,)", "TEST.PROPOSAL
 
 
 @pytest.fixture(scope="module")
-def train(run_program, small_options, tiny_options) -> Callable[..., Path]:
+def train(train_net, small_options, tiny_options) -> Callable[..., Path]:
     """Run train_net.py in so many processes (0: without torchrun); returns where it wrote."""
 
     def run(
         processes: int, output: Path, data: Path, *arguments: object, config: str = CONFIG
     ) -> Path:
-        flags = [a for a in arguments if str(a).startswith("--")]
-        options = [a for a in arguments if not str(a).startswith("--")]
-        small = config in (SPNET, ZS3, CAGNET) or REGION_FEATURES[0] in options
-        tiny = small_options if small else tiny_options
-        done = run_program(
-            *((*TORCHRUN, processes) if processes else ()),
-            *("train_net.py", "--config-file", config, *flags, *tiny),
-            *("OUTPUT_DIR", output, *options),
-            DETECTRON2_DATASETS=data,
-            OMP_NUM_THREADS=1,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        small = config in (SPNET, ZS3, CAGNET) or REGION_FEATURES[0] in arguments
+        options = (*(small_options if small else tiny_options), "OUTPUT_DIR", output, *arguments)
+        done = train_net(config, *options, data=data, processes=processes)
         printed = done.stdout + done.stderr
         assert printed.count("copypaste: Task: sem_seg") == 1
         assert "find_unused_parameters" not in printed

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsk.cli import train as program
 from zsk.errors import UserError
 
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
@@ -35,17 +34,11 @@ def words(small_options: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def train(process_state, voc_root: Path, words: list[str], checkout: Path, monkeypatch):
+def train(train_here, words: list[str]):
     """`zsk train` in this process; returns the log."""
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(voc_root))
 
     def run(output: Path, *arguments: object, config: str = CONFIG, words=words) -> str:
-        flags = [str(a) for a in arguments if str(a).startswith("--")]
-        options = [str(a) for a in arguments if not str(a).startswith("--")]
-        line = ["--config-file", str(checkout / config), *flags, *words]
-        program.run(
-            program.argument_parser().parse_args([*line, "OUTPUT_DIR", str(output), *options])
-        )
+        train_here(config, *words, "OUTPUT_DIR", output, *arguments)
         return (output / "log.txt").read_text()
 
     return run

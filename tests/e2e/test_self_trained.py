@@ -23,26 +23,19 @@ KINDS = {
     "zs3": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.ANNEAL", 5.0],
 }
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2)
 
 
 @pytest.fixture(scope="module")
-def train(run_program, small_options, tiny_options, voc_root) -> Callable[..., str]:
+def train(train_net, small_options, tiny_options) -> Callable[..., str]:
     """Run train_net.py; returns what it printed."""
 
-    def run(kind: str, output: Path, *arguments: object, processes: int = 1, code: int = 0) -> str:
-        flags = [a for a in arguments if str(a).startswith("--")]
-        options = [a for a in arguments if a not in flags]
-        done = run_program(
-            *(TORCHRUN if processes > 1 else ()),
-            *("train_net.py", "--config-file", CONFIGS[kind], *flags),
-            *(tiny_options if kind == "zsk" else small_options),
+    def run(kind: str, output: Path, *arguments: object, **how: int) -> str:
+        done = train_net(
+            *(CONFIGS[kind], *(tiny_options if kind == "zsk" else small_options)),
             *(("MODEL.SYNTHESIS.START", 0) if kind == "zs3" else ()),
-            *("SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", output, *options),
-            DETECTRON2_DATASETS=voc_root,
-            OMP_NUM_THREADS=1,
+            *("SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", output, *arguments),
+            **how,
         )
-        assert done.returncode == code, done.stderr[-3000:]
         return done.stdout + done.stderr
 
     return run

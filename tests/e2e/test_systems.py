@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from prepare_synthetic import render_world
 
-from zsk.cli import train as program
-
 TRAINED = (
     "zsk",
     "zsk_pyramid",
@@ -38,21 +36,13 @@ def world(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(process_state, world, tiny_clip: Path, checkout: Path, monkeypatch, tmp_path: Path):
-    """`zsk train` in this process on a few scenes; gives (losses, report)."""
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(world))
+def run(train_here, world: Path, tiny_clip: Path, tmp_path: Path):
+    """`zsk train` on a few scenes; gives (losses, report)."""
 
-    def run(system: str, *flags: str) -> tuple[dict[str, float], dict]:
-        options = {
-            "MODEL.CLIP.NAME": tiny_clip,
-            "SOLVER.MAX_ITER": 1,
-            "SOLVER.IMS_PER_BATCH": 2,
-            "OUTPUT_DIR": tmp_path,
-        }
-        words = [str(word) for pair in options.items() for word in pair]
-        file = str(checkout / "configs" / "synthetic" / f"{system}.yaml")
-        parser = program.argument_parser()
-        program.run(parser.parse_args(["--config-file", file, *flags, *words]))
+    def run(system: str, *arguments: str) -> tuple[dict[str, float], dict]:
+        options = ("MODEL.CLIP.NAME", tiny_clip, "SOLVER.MAX_ITER", 1, "SOLVER.IMS_PER_BATCH", 2)
+        options += ("OUTPUT_DIR", tmp_path)
+        train_here(f"configs/synthetic/{system}.yaml", *options, *arguments, data=world)
         report = tmp_path / "inference" / "synthetic_stuff_zs_val" / "metrics.json"
         return losses(tmp_path / "metrics.json"), json.loads(report.read_text())
 

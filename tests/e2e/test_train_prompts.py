@@ -36,21 +36,12 @@ def test_it_reports_both_accuracies(trained):
 
 
 @pytest.mark.slow
-def test_another_prompt_at_evaluation_only(trained, run_program, voc_root, tiny_options, tmp_path):
+def test_another_prompt_at_evaluation_only(trained, train_net, tiny_options, tmp_path):
     """A checkpoint that was trained with the prompt single is evaluated with learned ones."""
-
-    def run(*arguments):
-        done = run_program(
-            "train_net.py",
-            *("--config-file", CONFIG, "--num-gpus", 1, *arguments),
-            DETECTRON2_DATASETS=voc_root,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-
     first, second = tmp_path / "single", tmp_path / "learned"
-    run(*tiny_options, "SOLVER.MAX_ITER", 1, "OUTPUT_DIR", first)
+    train_net(CONFIG, *tiny_options, "SOLVER.MAX_ITER", 1, "OUTPUT_DIR", first)
     learned = ("MODEL.CLIP.PROMPT", "learned", "MODEL.CLIP.PROMPT_WEIGHTS", trained[0])
     weights = ("MODEL.WEIGHTS", first / "model_final.pth")
-    run("--eval-only", *tiny_options, *weights, *learned, "OUTPUT_DIR", second)
+    train_net(CONFIG, "--eval-only", *tiny_options, *weights, *learned, "OUTPUT_DIR", second)
     assert json.loads((second / METRICS).read_text())["images"] == 2
     assert "learned" in (second / "config.yaml").read_text()
