@@ -23,12 +23,7 @@ from zsk.errors import UserError
 TASKS = Path("/proc/self/task")
 
 
-def arguments(num_gpus=1, num_machines=1):
-    options = ["--num-gpus", str(num_gpus), "--num-machines", str(num_machines)]
-    return parsed(*options, "--dist-url", "auto")
-
-
-def parsed(*options):
+def arguments(*options):
     parser = ArgumentParser()
     add_process_options(parser)
     return parser.parse_args(options)
@@ -85,25 +80,25 @@ def test_torchruns_process_joins_over_gloo_and_leaves_no_thread(torchrun):
     assert not gloo_threads()
 
 
-@pytest.mark.parametrize("options", [{"num_gpus": 2}, {"num_machines": 2}])
-def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, options):
+@pytest.mark.parametrize("option", ["--num-gpus", "--num-machines"])
+def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, option):
     with pytest.raises(UserError, match="torchrun started 1 processes already"):
-        run_in_processes(print, arguments(**options))
+        run_in_processes(print, arguments(option, "2"))
 
 
 @pytest.mark.parametrize(
-    "available, options, message",
+    "available, given, message",
     [
-        (2, {"num_gpus": 3}, "--num-gpus 3, but this machine has 2"),
-        (0, {"num_gpus": 2}, "--num-gpus 2, but this machine has none: give --num-gpus 1 .the CPU"),
-        (0, {"num_machines": 2}, "--num-machines 2 needs GPUs"),
-        (1, {"num_machines": 2}, "--num-machines 2 needs the address of the first machine"),
+        (2, "--num-gpus 3", ", but this machine has 2"),
+        (0, "--num-gpus 2", ", but this machine has none: give --num-gpus 1 .the CPU"),
+        (0, "--num-machines 2", " needs GPUs"),
+        (1, "--num-machines 2", " needs the address of the first machine"),
     ],
 )
-def test_what_detectron2_cannot_launch(without_torchrun, monkeypatch, available, options, message):
+def test_what_detectron2_cannot_launch(without_torchrun, monkeypatch, available, given, message):
     gpus(monkeypatch, available)
-    with pytest.raises(UserError, match=message):
-        run_in_processes(print, arguments(**options))
+    with pytest.raises(UserError, match=given + message):
+        run_in_processes(print, arguments(*given.split()))
 
 
 def test_more_processes_than_gpus(torchrun, monkeypatch):
@@ -154,6 +149,6 @@ def test_processes_that_do_not_find_each_other(torchrun, monkeypatch):
 @pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-1", "soon"])
 def test_a_timeout_that_cannot_be(minutes, capsys):
     with pytest.raises(SystemExit) as end:
-        parsed("--process-timeout", minutes)
+        arguments("--process-timeout", minutes)
     assert end.value.code == 2
     assert "--process-timeout: invalid number of minutes" in capsys.readouterr().err

@@ -5,10 +5,9 @@ from argparse import Namespace
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from torch import nn
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.builtin import register_all
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import (
@@ -30,8 +29,7 @@ def registered(empty_catalogs, tmp_path):
 
 
 def configured(*opts):
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("voc_supervised_train",), ("voc_zs_val",)
     cfg.merge_from_list(list(opts))
     return cfg

@@ -4,10 +4,9 @@ import copy
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from torch import nn
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.engine.solver import build_optimizer, restore_moments
 from zsk.errors import UserError
 
@@ -30,27 +29,37 @@ def pair():
 
 
 def config(*opts):
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.SOLVER.BASE_LR = 0.5
     cfg.SOLVER.WEIGHT_DECAY = 0.25
     cfg.merge_from_list(list(opts))
     return cfg
 
 
-def test_rates_and_decays():
-    model = layers()
-    optimizer = build_optimizer(config(), model)
+def rates_and_decays(model, *opts):
+    """Name of a parameter -> (rate, decay)."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     settings = [
         (names[id(parameter)], (group["lr"], group["weight_decay"]))
-        for group in optimizer.param_groups
+        for group in build_optimizer(config(*opts), model).param_groups
         for parameter in group["params"]
     ]
-    assert len(settings) == 11  # none is optimised twice
+    assert len(dict(settings)) == len(settings)  # none is optimised twice
+    return dict(settings)
+
+
+def step(model, optimizer, gradients):
+    """The parameters after a step with one gradient each, in all of its numbers."""
+    for parameter, gradient in zip(model.parameters(), gradients):
+        parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    return [parameter.item() for parameter in model.parameters()]
+
+
+def test_rates_and_decays():
     decayed, plain = ("fc.weight", "fc.bias"), ("norm.weight", "norm.bias")
     plain += ("init_kernels", "no_object", "query_embed")
-    assert dict(settings) == {
+    assert rates_and_decays(layers()) == {
         **{f"backbone.0.{name}": (0.05, 0.25) for name in ("weight", "bias")},
         **{f"backbone.1.{name}": (0.05, 0.0) for name in ("weight", "bias")},
         # backbone.2 is frozen
@@ -62,7 +71,7 @@ def test_rates_and_decays():
 def test_a_backbone_whose_trained_part_is_new_has_the_rate_of_the_head():
     model = pair()
     model["backbone"].is_new = True
-    assert [group["lr"] for group in build_optimizer(config(), model).param_groups] == [0.5, 0.5]
+    assert [rate for rate, _ in rates_and_decays(model).values()] == [0.5, 0.5]
 
 
 SGD = ("SOLVER.OPTIMIZER", "SGD", "SOLVER.MOMENTUM", 0.0, "SOLVER.WEIGHT_DECAY", 0.0)
@@ -73,11 +82,8 @@ LIMIT = "SOLVER.CLIP_GRADIENTS.FULL_MODEL_NORM"
 def test_the_gradient_is_clipped_over_the_whole_model(limit, norm):
     model = pair()
     optimizer = build_optimizer(config(*SGD, LIMIT, limit), model)
-    for parameter, gradient in zip(model.parameters(), (3e6, 4e6)):
-        parameter.grad = torch.full_like(parameter, gradient)
-    optimizer.step()
     # the gradient keeps its direction (0.6, 0.8); rates are 0.05 and 0.5
-    moved = [parameter.item() for parameter in model.parameters()]
+    moved = step(model, optimizer, (3e6, 4e6))
     assert moved == pytest.approx([-0.05 * 0.6 * norm, -0.5 * 0.8 * norm], rel=1e-5)
 
 
@@ -86,20 +92,12 @@ def test_clipping_is_switched_off_and_says_so(caplog):
     with caplog.at_level("INFO"):
         optimizer = build_optimizer(config(*SGD, *off), model)
     assert "gradients are not clipped" in caplog.text
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, 8.0)
-    optimizer.step()
-    moved = [parameter.item() for parameter in model.parameters()]
-    assert moved == pytest.approx([-0.05 * 8, -0.5 * 8])
+    assert step(model, optimizer, (8.0, 8.0)) == pytest.approx([-0.05 * 8, -0.5 * 8])
 
 
 def test_biases_have_their_own_rate_and_decay():
     opts = ("SOLVER.BIAS_LR_FACTOR", 2.0, "SOLVER.WEIGHT_DECAY_BIAS", 0.125)
-    model = layers()
-    groups = build_optimizer(config(*opts), model).param_groups
-    bias = model.sem_seg_head.fc.bias
-    (group,) = (g for g in groups if any(parameter is bias for parameter in g["params"]))
-    assert (group["lr"], group["weight_decay"]) == (1.0, 0.125)
+    assert rates_and_decays(layers(), *opts)["sem_seg_head.fc.bias"] == (1.0, 0.125)
 
 
 def test_nesterov_takes_the_gradient_ahead():
@@ -107,11 +105,8 @@ def test_nesterov_takes_the_gradient_ahead():
     opts = ("SOLVER.MOMENTUM", 0.5, "SOLVER.NESTEROV", True, LIMIT, 0.0)
     model = pair()
     optimizer = build_optimizer(config(*SGD, *opts), model)
-    for _ in range(2):
-        for parameter in model.parameters():
-            parameter.grad = torch.ones_like(parameter)
-        optimizer.step()
-    assert model.sem_seg_head.weight.item() == pytest.approx(-0.5 * (1.5 + 1.75))
+    moved = [step(model, optimizer, (1.0, 1.0)) for _ in range(2)][-1]
+    assert moved == pytest.approx([-0.05 * (1.5 + 1.75), -0.5 * (1.5 + 1.75)])
     with pytest.raises(UserError, match="NESTEROV needs a SOLVER.MOMENTUM"):
         build_optimizer(config(*SGD, "SOLVER.NESTEROV", True), pair())
 
@@ -165,13 +160,6 @@ def generative():
     return model, build_optimizer(cfg, model)
 
 
-def step(model, optimizer, gradients):
-    for parameter, gradient in zip(model.parameters(), gradients):
-        parameter.grad = torch.full_like(parameter, gradient)
-    optimizer.step()
-    return [parameter.item() for parameter in model.parameters()]
-
-
 def test_a_generator_has_adam_and_what_has_no_part_in_a_step_is_left_alone():
     # SGD's step is the rate of the gradient with the decay of 0.25; Adam's first is its rate
     trunk = 1 - 0.5 * (2 + 0.25)
@@ -187,22 +175,15 @@ def test_a_parameter_may_have_its_first_part_in_a_later_step():
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     optimizer = build_optimizer(config(*SGD[:3], 0.9, *SGD[4:], LIMIT, 0.0), model)
-    for gradients in ((1.0, 0.0), (1.0, 1.0)):
-        for parameter, gradient in zip(trunk.parameters(), gradients):
-            parameter.grad = torch.full_like(parameter, gradient)
-        optimizer.step()
-    assert [p.item() for p in trunk.parameters()] == pytest.approx([-0.5 * (1 + 1.9), -0.5])
+    step(trunk, optimizer, (1.0, 0.0))
+    assert step(trunk, optimizer, (1.0, 1.0)) == pytest.approx([-0.5 * (1 + 1.9), -0.5])
 
 
 def test_a_part_of_a_head_may_have_a_rate_of_its_own():
     head = Generative()
     head.rate_factors = {"trunk": 0.25}
-    (group,) = (
-        group
-        for group in build_optimizer(config(), nn.ModuleDict({"sem_seg_head": head})).param_groups
-        if any(parameter is head.trunk.weight for parameter in group["params"])
-    )
-    assert group["lr"] == 0.5 * 0.25
+    found = rates_and_decays(nn.ModuleDict({"sem_seg_head": head}))
+    assert found["sem_seg_head.trunk.weight"] == (0.5 * 0.25, 0.25)
 
 
 def test_moments_of_both_optimizers_are_saved_and_restored():
