@@ -42,10 +42,10 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path, name: str) -> None:
 def test_a_folder_that_takes_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(code, reason)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("zsk.engine.output.TemporaryFile", full)
     with pytest.raises(UserError, match=f"OUTPUT_DIR .* takes no files .*{reason}"):
         check_output_folder(str(tmp_path))
     assert not list(tmp_path.iterdir())

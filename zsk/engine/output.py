@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from detectron2.utils import comm
 
 from zsk.errors import UserError
-from zsk.files import replacing
 
 FILES = ("config.yaml", "log.txt", "metrics.json", "last_checkpoint", "model_*.pth", ".lock")
 PROBE = b"\0" * 2**20  # room for the log and the configuration
@@ -37,14 +37,12 @@ def check_output_folder(folder: str) -> None:
                     f"{path} is a folder, but training and evaluation keep a file of this name: "
                     "move it away, or give another OUTPUT_DIR"
                 )
-    probe = os.path.join(folder, f"probe-{os.getpid()}")
     try:
-        with replacing(probe) as unfinished:
-            unfinished.write_bytes(PROBE)
-        os.unlink(probe)
-    except (OSError, UserError) as error:
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(PROBE)
+    except OSError as error:
         raise UserError(
-            f"OUTPUT_DIR {folder} takes no files ({error}): give another folder"
+            f"OUTPUT_DIR {folder} takes no files ({error.strerror}): give another folder"
         ) from error
 
 

@@ -6,7 +6,6 @@ H x W image.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from zsk.answer import Answer, normalised
 from zsk.data.pseudo_labels import Guess, Rule, annealed_weights, best_unseen, kept_guesses
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.checkpoint import load_weights
-from zsk.engine.network_settings import check_network_settings
+from zsk.engine.network_settings import check_network_settings, weights_key
 from zsk.errors import UserError
 from zsk.label_map import strips_of_rows
 from zsk.looks.batched_inputs import Record
@@ -121,11 +120,7 @@ class SelfTraining:
 
     def fingerprint(self) -> str:
         """16 hex digits that change with any weight of the teacher that a checkpoint holds."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.teacher.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        return weights_key(self.teacher)[:16]
 
 
 def _view(image: Tensor, scale: float, mirror: bool) -> Tensor:

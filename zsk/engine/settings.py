@@ -33,8 +33,6 @@ NOT_OF_TRAINING = (
     "OUTPUT_DIR",
     "SOLVER.CHECKPOINT_PERIOD",
     "TEST.",
-    "VERSION",
-    "VIS_PERIOD",
 )
 
 

@@ -1,7 +1,8 @@
 """AdamW groups and full-model clipping around Detectron2's solver (section 5)."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,40 +25,28 @@ def parameter_groups(cfg: CfgNode, model: nn.Module) -> dict[str, list[dict[str,
     (`is_new`). Norms and embeddings have no decay, and a head's generator and classifier of
     generated features (`adam_parts`) have Adam and rates of their own, and the generator no decay.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for module, algorithm, own in _parts(cfg, model):
-        groups.setdefault(algorithm, []).extend(
-            get_default_optimizer_params(
-                module,
-                **own,
-                weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-                weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-                overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
-            )
-        )
-    return {algorithm: found for algorithm, found in groups.items() if found}
-
-
-def _parts(cfg: CfgNode, model: nn.Module) -> Iterator[tuple[nn.Module, str, dict[str, float]]]:
-    """Modules that have all parameters, each with its optimizer and with its rate and decay."""
-    solver, synthesis = cfg.SOLVER, cfg.MODEL.SYNTHESIS
+    solver, groups = cfg.SOLVER, defaultdict[str, list[dict[str, Any]]](list)
     for name, module in model.named_children():
         own = getattr(module, "adam_parts", ())
         factors = getattr(module, "rate_factors", {})
         slow = name == "backbone" and not getattr(module, "is_new", False)
         multiplier = solver.BACKBONE_MULTIPLIER if slow else 1.0
         for part, child in module.named_children() if own else [("", module)]:
+            algorithm, bias_factor = solver.OPTIMIZER, solver.BIAS_LR_FACTOR
+            rate = solver.BASE_LR * multiplier * factors.get(part, 1.0)
             if part in own:
-                yield child, "ADAM", {
-                    "base_lr": synthesis[f"{part.upper()}_LR"],
-                    "weight_decay": 0.0 if part == "generator" else solver.WEIGHT_DECAY,
-                }
-            else:
-                yield child, solver.OPTIMIZER, {
-                    "base_lr": solver.BASE_LR * multiplier * factors.get(part, 1.0),
-                    "bias_lr_factor": solver.BIAS_LR_FACTOR,
-                    "weight_decay": solver.WEIGHT_DECAY,
-                }
+                algorithm, bias_factor = "ADAM", 1.0
+                rate = cfg.MODEL.SYNTHESIS[f"{part.upper()}_LR"]
+            groups[algorithm] += get_default_optimizer_params(
+                child,
+                base_lr=rate,
+                bias_lr_factor=bias_factor,
+                weight_decay=0.0 if part == "generator" else solver.WEIGHT_DECAY,
+                weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+                weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+                overrides={name: {"weight_decay": 0.0} for name in EMBEDDINGS},
+            )
+    return {algorithm: found for algorithm, found in groups.items() if found}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
