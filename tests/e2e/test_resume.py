@@ -149,13 +149,12 @@ def test_a_best_metric_that_cannot_be(train, tmp_path: Path, options, message: s
 
 
 TRAINER = "zsk.engine.trainer.Trainer"
-MOMENTS = (
-    {  # of SIGTERM or Ctrl-C: what is called then, and the checkpoint that is there afterwards
-        "iteration": (signal.SIGTERM, f"{TRAINER}.run_step", "model_0000000.pth"),
-        "checkpoint": (signal.SIGINT, "torch.save", "model_0000001.pth"),
-        "evaluation": (signal.SIGTERM, f"{TRAINER}.test", "model_0000000.pth"),
-    }
-)
+# of SIGTERM or Ctrl-C: what is called then, and the checkpoint that is there afterwards
+MOMENTS = {
+    "iteration": (signal.SIGTERM, f"{TRAINER}.run_step", "model_0000000.pth"),
+    "checkpoint": (signal.SIGINT, "torch.save", "model_0000001.pth"),
+    "evaluation": (signal.SIGTERM, f"{TRAINER}.test", "model_0000000.pth"),
+}
 
 
 def test_a_signal_at_any_moment_leaves_a_checkpoint(train, tmp_path: Path, monkeypatch) -> None:

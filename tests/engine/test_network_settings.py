@@ -20,7 +20,9 @@ from zsk.engine.settings import changes, training_settings
 from zsk.errors import UserError
 from zsk.safe_load import save_file
 
-LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear")
+MULTI_GRID = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)")
+HEAD = "MODEL.SEM_SEG_HEAD."
+LINEAR = (HEAD + "CLASSIFIER", "linear")
 
 
 @pytest.fixture(autouse=True)
@@ -53,15 +55,9 @@ def notes(*opts):
     "opts, words",
     [
         ((), None),
-        (
-            ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)"),
-            "RES5_MULTI_GRID [1, 2, 4], but .* [1, 1, 1]",
-        ),
+        (MULTI_GRID, "RES5_MULTI_GRID [1, 2, 4], but .* [1, 1, 1]"),
         (("MODEL.RESNETS.RES5_DILATION", 2), "RES5_DILATION 1, but the configuration has 2"),
-        (
-            ("MODEL.SEM_SEG_HEAD.TEMPERATURE", 20.0),
-            "TEMPERATURE 100.0, but the configuration has 20",
-        ),
+        ((HEAD + "TEMPERATURE", 20.0), "TEMPERATURE 100.0, but the configuration has 20"),
         (("MODEL.KERNELS.NUM_HEADS", 4), "NUM_HEADS 8, but the configuration has 4"),
         (("MODEL.PIXEL_STD", [1.0, 1.0, 2.0]), "PIXEL_STD [58.395, 57.12, 57.375]"),
         # what an evaluation may choose
@@ -86,8 +82,7 @@ def test_settings_without_a_shape_are_compared(tmp_path, caplog, opts, words):
     ],
 )
 def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained):
-    opts = ("MODEL.RESNETS.RES5_MULTI_GRID", "(1,1,1)", *LINEAR)
-    assert check(tmp_path, caplog, trained, opts) == []
+    assert check(tmp_path, caplog, trained, (*MULTI_GRID, *LINEAR)) == []
 
 
 def test_classes_of_the_training_are_no_unseen_ones(tmp_path, caplog):

@@ -66,14 +66,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@said_logs()
 def main(argv: Sequence[str] | None = None) -> int:
     """Segment all photos; 2 when one of them could not be read or its results not written."""
     args = parse_arguments(argv)
-    with said_logs():
-        return _segment(args)
-
-
-def _segment(args: argparse.Namespace) -> int:
     options, class_names = asked(args), None
     if args.class_names is not None:
         class_names = option_words(args.class_names)

@@ -53,14 +53,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
+@said_logs()
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the video, or show the camera; a UserError for what is wrong."""
     args = parse_arguments(argv)
-    with said_logs():
-        return _run(args)
-
-
-def _run(args: argparse.Namespace) -> int:
     if (args.video is None) == (args.webcam is None):
         raise UserError("give a video file, or --webcam 0, and not both: zsk video --help")
     if args.webcam is not None and args.output is not None:

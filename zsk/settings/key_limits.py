@@ -36,7 +36,7 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
-_SELF_TRAINING = "SELF_TRAINING."
+_SELF_TRAINING, _MODE = "SELF_TRAINING.", "MODEL.ENSEMBLE.MODE"
 _RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
 CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
@@ -78,21 +78,20 @@ CONDITIONS = (
     _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "not 0"),
     _read("MODEL.CRITERION.", "", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read(_CLIP, "REGION_ ONE_PASS_ MASK_ CROP_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
-    _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_", "MODEL.ENSEMBLE.MODE", "not head"),
-    _read(_CLIP, "MASK_ FURTHER_ CROP_", "MODEL.ENSEMBLE.MODE", "not head"),
+    _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_ MASK_ FURTHER_ CROP_", _MODE, "not head"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "REGION_MODE", "one_pass"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "NAME", "not embedded"),
     _read(_CLIP, "CROP_ANTIALIAS", _CLIP + "REGION_MODE", "crop"),
     _read(_CLIP, "PROMPT_WEIGHTS", _CLIP + "PROMPT", "learned"),
     _read(_CLIP, "REGION_PROMPT_WEIGHTS", _CLIP + "REGION_PROMPT", "learned"),
-    _read("MODEL.ENSEMBLE.", "LAMBDA EMPTY", "MODEL.ENSEMBLE.MODE", "ensemble"),
+    _read("MODEL.ENSEMBLE.", "LAMBDA EMPTY", _MODE, "ensemble"),
     _read("TEST.", "SIZE_DIV VOTES_AT", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
     _read("MODEL.PER_PIXEL.", "", "MODEL.META_ARCHITECTURE", "PerPixelNet"),
-    _read("MODEL.PER_PIXEL.", "ATTENTION", "MODEL.ENSEMBLE.MODE", "not head"),
-    _read("MODEL.PER_PIXEL.", "SCALES", "MODEL.ENSEMBLE.MODE", "not clip"),
-    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY", "MODEL.ENSEMBLE.MODE", "not clip"),
+    _read("MODEL.PER_PIXEL.", "ATTENTION", _MODE, "not head"),
+    _read("MODEL.PER_PIXEL.", "SCALES", _MODE, "not clip"),
+    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY", _MODE, "not clip"),
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.META_ARCHITECTURE", "PerPixelNet"),
-    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.ENSEMBLE.MODE", "head"),
+    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", _MODE, "head"),
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.ENSEMBLE.SEEN_PENALTY", "not 0.0 0"),
     _read(_SOLVER, "MOMENTUM NESTEROV", "SOLVER.OPTIMIZER", "SGD"),
     _read(_SOLVER, "STEPS GAMMA", "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"),
