@@ -74,14 +74,10 @@ class SelfTraining:
 
     def __iter__(self) -> Iterator[list[Record]]:
         for records in self.loader:
-            yield self.labelled(records)
-
-    def labelled(self, records: Sequence[Record]) -> list[Record]:
-        """The records with the teacher's labels."""
-        sizes = [record["unpadded"] for record in records]
-        images = [record["image"][:, :h, :w] for record, (h, w) in zip(records, sizes)]
-        views = [self._guesses(images, *view) for view in self.views]
-        return [self._labelled(*pair) for pair in zip(records, zip(*views))]
+            sizes = [record["unpadded"] for record in records]
+            images = [record["image"][:, :h, :w] for record, (h, w) in zip(records, sizes)]
+            views = [self._guesses(images, *view) for view in self.views]
+            yield [self._labelled(*pair) for pair in zip(records, zip(*views))]
 
     def _labelled(self, record: Record, views: Sequence[Guess]) -> Record:
         height, width = record["unpadded"]

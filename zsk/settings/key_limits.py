@@ -36,8 +36,10 @@ def _read(section: str, keys: str, switch: str, values: str) -> Condition:
 _PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
-_SELF_TRAINING, _MODE = "SELF_TRAINING.", "MODEL.ENSEMBLE.MODE"
-_RESNETS, _CLIP, _BACKBONE = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.BACKBONE.NAME"
+_RESNETS, _CLIP, _SYNTHESIS = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.SYNTHESIS."
+_SELF_TRAINING, _BACKBONE = "SELF_TRAINING.", "MODEL.BACKBONE.NAME"
+_NAME, _ARCHITECTURE = "MODEL.SEM_SEG_HEAD.NAME", "MODEL.META_ARCHITECTURE"
+_MODE = "MODEL.ENSEMBLE.MODE"
 CONDITIONS = (
     _read("MODEL.TIMM.", "", _BACKBONE, "build_timm_backbone"),
     _read("MODEL.BACKBONE.FREEZE_AT", "", _BACKBONE, f"not {_OWN_BACKBONES}"),
@@ -45,7 +47,7 @@ CONDITIONS = (
     _read(_RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone"),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
     _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
-    _read(_KERNELS, "", _HEAD + "NAME", f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
+    _read(_KERNELS, "", _NAME, f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
     _read(
         _KERNELS,
         "NUM_HEADS DIM_FEEDFORWARD GATE_ GATHER_ FEATURE_TRANSFORM MASK_UPDATE",
@@ -54,30 +56,27 @@ CONDITIONS = (
     ),
     _read(_KERNELS, "CLUSTER_", _KERNELS + "INIT", "clusters"),
     _read(_KERNELS, "INIT_BIAS", _KERNELS + "INIT", "learned"),
-    _read("MODEL.MASK_FORMER.", "", _HEAD + "NAME", f"not DynamicKernelHead {_PIXEL_HEADS}"),
-    _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "NAME", "not ZSMaskFormerHead"),
+    _read("MODEL.MASK_FORMER.", "", _NAME, f"not DynamicKernelHead {_PIXEL_HEADS}"),
+    _read(_HEAD, "ASPP_ FINE_FEATURE", _NAME, "not ZSMaskFormerHead"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "1"),
     _read(_HEAD, "NORM", _HEAD + "IN_FEATURES", "not 0"),
     _read(_HEAD, "NUM_CLASSES", _HEAD + "CLASSIFIER", "linear"),
-    _read(_HEAD, "TEMPERATURE", _HEAD + "CLASSIFIER", "text"),
-    _read(_HEAD, "CLASSIFIER CLASS_", _HEAD + "NAME", f"not {_PIXEL_HEADS}"),
-    _read(_HEAD, "ASPP_CH FINE_F NORM", _HEAD + "NAME", "not SPNetHead CaGNetHead JoEmHead"),
-    _read(_HEAD, "CONVS_DIM", _HEAD + "NAME", "not SPNetHead ZSMaskFormerHead"),
-    _read(_HEAD, "TEMPERATURE", _HEAD + "NAME", "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
-    _read("MODEL.SYNTHESIS.", "", _HEAD + "NAME", "ZS3Head CaGNetHead JoEmHead"),
-    _read(
-        "MODEL.SYNTHESIS.", "START HIDDEN DROPOUT UNSEEN SAMPLES", _HEAD + "NAME", "not JoEmHead"
-    ),
-    _read("MODEL.SYNTHESIS.", "GRAPH", _HEAD + "NAME", "ZS3Head"),
-    _read("DATASETS.", "LEAK_UNSEEN_LAYOUT", _HEAD + "NAME", "ZS3Head"),
-    _read("MODEL.SYNTHESIS.", "SAMPLES", "MODEL.SYNTHESIS.GRAPH", "False"),
-    _read("MODEL.SYNTHESIS.", "CLASSIFIER_LR", _HEAD + "NAME", "CaGNetHead"),
-    _read("MODEL.SYNTHESIS.", "PERIOD CONTEXT_ POSITION GENERATED_", _HEAD + "NAME", "CaGNetHead"),
-    _read(_HEAD, "CLASSIFIER CLASS_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read(_HEAD, "TEMPERATURE CLASS_HIDDEN_DIMS", _HEAD + "CLASSIFIER", "text"),
+    _read(_HEAD, "CLASSIFIER CLASS_", _NAME, f"not {_PIXEL_HEADS}"),
+    _read(_HEAD, "ASPP_CH FINE_F NORM", _NAME, "not SPNetHead CaGNetHead JoEmHead"),
+    _read(_HEAD, "CONVS_DIM", _NAME, "not SPNetHead ZSMaskFormerHead"),
+    _read(_HEAD, "TEMPERATURE", _NAME, "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
+    _read(_SYNTHESIS, "", _NAME, "ZS3Head CaGNetHead JoEmHead"),
+    _read(_SYNTHESIS, "START HIDDEN DROPOUT UNSEEN SAMPLES", _NAME, "not JoEmHead"),
+    _read(_SYNTHESIS, "GRAPH", _NAME, "ZS3Head"),
+    _read("DATASETS.", "LEAK_UNSEEN_LAYOUT", _NAME, "ZS3Head"),
+    _read(_SYNTHESIS, "SAMPLES", "MODEL.SYNTHESIS.GRAPH", "False"),
+    _read(_SYNTHESIS, "CLASSIFIER_LR PERIOD CONTEXT_ POSITION GENERATED_", _NAME, "CaGNetHead"),
+    _read(_HEAD, "CLASSIFIER CLASS_", _ARCHITECTURE, "not PerPixelNet"),
     _read(_HEAD, "CLASS_FEATURES", _HEAD + "CLASSIFIER", "not none"),
     _read(_HEAD, "CLASS_DROPOUT", _HEAD + "CLASS_FEATURES", "not 0"),
-    _read("MODEL.CRITERION.", "", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
-    _read(_CLIP, "REGION_ ONE_PASS_ MASK_ CROP_", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read("MODEL.CRITERION.", "", _ARCHITECTURE, "not PerPixelNet"),
+    _read(_CLIP, "REGION_ ONE_PASS_ MASK_ CROP_", _ARCHITECTURE, "not PerPixelNet"),
     _read(_CLIP, "TEMPERATURE REGION_ ONE_PASS_ MASK_ FURTHER_ CROP_", _MODE, "not head"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "REGION_MODE", "one_pass"),
     _read(_CLIP, "ONE_PASS_SIZE", _CLIP + "NAME", "not embedded"),
@@ -85,12 +84,12 @@ CONDITIONS = (
     _read(_CLIP, "PROMPT_WEIGHTS", _CLIP + "PROMPT", "learned"),
     _read(_CLIP, "REGION_PROMPT_WEIGHTS", _CLIP + "REGION_PROMPT", "learned"),
     _read("MODEL.ENSEMBLE.", "LAMBDA EMPTY", _MODE, "ensemble"),
-    _read("TEST.", "SIZE_DIV VOTES_AT", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
-    _read("MODEL.PER_PIXEL.", "", "MODEL.META_ARCHITECTURE", "PerPixelNet"),
+    _read("TEST.", "SIZE_DIV VOTES_AT", _ARCHITECTURE, "not PerPixelNet"),
+    _read("MODEL.PER_PIXEL.", "", _ARCHITECTURE, "PerPixelNet"),
     _read("MODEL.PER_PIXEL.", "ATTENTION", _MODE, "not head"),
     _read("MODEL.PER_PIXEL.", "SCALES", _MODE, "not clip"),
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY", _MODE, "not clip"),
-    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.META_ARCHITECTURE", "PerPixelNet"),
+    _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", _ARCHITECTURE, "PerPixelNet"),
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", _MODE, "head"),
     _read("MODEL.ENSEMBLE.", "SEEN_PENALTY_ON", "MODEL.ENSEMBLE.SEEN_PENALTY", "not 0.0 0"),
     _read(_SOLVER, "MOMENTUM NESTEROV", "SOLVER.OPTIMIZER", "SGD"),
@@ -99,10 +98,9 @@ CONDITIONS = (
     _read(_SOLVER, "POLY_", "SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR"),
     _read(_SOLVER, "CLIP_GRADIENTS.FULL_MODEL_NORM", "SOLVER.CLIP_GRADIENTS.ENABLED", "True"),
     _read("INPUT.", "CROP.S", "INPUT.CROP.ENABLED", "True"),
-    _read(_HEAD, "CLASS_HIDDEN_DIMS", _HEAD + "CLASSIFIER", "text"),
     _read(_HEAD, "CLASS_HIDDEN_DIMS", _HEAD + "CLASS_FEATURES", "0"),
     _read("TEST.", "TILES", "TEST.AUG.ENABLED", "False"),
-    _read("TEST.", "TILES", "MODEL.META_ARCHITECTURE", "not PerPixelNet"),
+    _read("TEST.", "TILES", _ARCHITECTURE, "not PerPixelNet"),
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
@@ -112,7 +110,7 @@ CONDITIONS = (
     _read(_SELF_TRAINING, "AMOUNT", _SELF_TRAINING + "FILTER", "share rank"),
     _read(_SELF_TRAINING, "VIEW_SCALES", _SELF_TRAINING + "FILTER", "agreement"),
     # heads whose losses take weights of labels
-    _read(_SELF_TRAINING, "ANNEAL", _HEAD + "NAME", _PIXEL_HEADS),
+    _read(_SELF_TRAINING, "ANNEAL", _NAME, _PIXEL_HEADS),
 )
 
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead
