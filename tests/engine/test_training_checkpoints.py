@@ -10,6 +10,7 @@ from torch import nn
 
 import zsk.engine.resume as resume
 from zsk.engine.resume import TrainingCheckpointer, checkpoint_to_resume
+from zsk.engine.solver import JointOptimizer
 from zsk.errors import UserError
 
 
@@ -118,6 +119,19 @@ def test_a_checkpoint_with_something_missing_is_named(folder: Path, edit, words:
     change(folder / "model_final.pth", edit)
     with pytest.raises(UserError, match=f"checkpoint .*model_final.pth .*{words}"):
         Training().resume(folder)
+
+
+def test_moments_of_a_generator_behind_sgds_groups_are_compared(tmp_path: Path) -> None:
+    training = Training()
+    head, generator = (stage.parameters() for stage in training.model.values())
+    parts = torch.optim.SGD(head, lr=0.1), torch.optim.Adam(generator, lr=0.1, fused=True)
+    training._trainer.optimizer = JointOptimizer(parts)
+    training.step()
+    training.checkpointer(tmp_path).save("model_final", iteration=0)
+    training.resume(tmp_path)
+    change(tmp_path / "model_final.pth", lambda c: optimizer_of(c)["state"][2].pop("exp_avg_sq"))
+    with pytest.raises(UserError, match="the optimizer lacks {'exp_avg_sq'} of stage1.weight"):
+        training.resume(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["halved", "empty", "garbage", "flipped"])

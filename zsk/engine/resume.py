@@ -187,9 +187,9 @@ def _check_optimizer(
         raise ValueError(f"the optimizer has {counts[0]} there and {counts[1]} here")
     # a fused optimizer reads and writes past the end of a state that is too short
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for number, parameter in enumerate(p for group in here for p in group["params"]):
+    for number, (group, parameter) in enumerate((g, p) for g in here for p in g["params"]):
         state, name = saved["state"].get(number, {}), names.get(id(parameter))
-        if state and kinds[0] == "AdamW" and not ADAM_MOMENTS <= state.keys():
+        if state and "betas" in group and not ADAM_MOMENTS <= state.keys():
             raise ValueError(f"the optimizer lacks {ADAM_MOMENTS - state.keys()} of {name}")
         for key, moment in state.items():
             wanted = () if key == "step" else tuple(parameter.shape)
