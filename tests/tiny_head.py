@@ -1,4 +1,4 @@
-"""A configuration of a head and backbone small enough for tests, and what both heads have to do."""
+"""A configuration of a head and backbone small enough for tests, and what they take."""
 
 import torch
 from detectron2.config import get_cfg
@@ -6,7 +6,6 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
 from torch import nn
 
 from zsk.config import add_zsk_config
-from zsk.data.targets import segments_from_sem_seg
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ScoredProposals
 
@@ -39,15 +38,11 @@ def tiny_config(*opts):
     return cfg
 
 
-def make_criterion():
-    """The method's weights."""
-    return SetCriterion(
-        class_weight=1.0,
-        focal_weight=20.0,
-        dice_weight=1.0,
-        no_object_weight=0.1,
-        ignore_aware=True,
-    )
+def make_criterion(**changes):
+    """The method's weights, and changes of them."""
+    settings = {"class_weight": 1.0, "focal_weight": 20.0, "dice_weight": 1.0}
+    settings |= {"no_object_weight": 0.1, "ignore_aware": True}
+    return SetCriterion(**(settings | changes))
 
 
 def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):
@@ -74,47 +69,3 @@ def photos(batch=2):
 def texts(num_classes=3):
     torch.manual_seed(2)
     return nn.functional.normalize(torch.randn(num_classes, EMBED_DIM), dim=1)
-
-
-def check_every_output(outputs, size, count):
-    """All N=6 masks of the given size, scores of 3 names, another mask in every stage."""
-    assert len(outputs) == count
-    for proposals in outputs:
-        assert proposals.pred_masks.shape == (2, 6, *size)
-        assert proposals.pred_logits.shape == (2, 6, 4)
-        assert proposals.pred_logits.dtype == torch.float32
-    for before, after in zip(outputs, outputs[1:]):
-        assert not torch.allclose(before.pred_masks, after.pred_masks, atol=1e-3)
-
-
-def check_a_batch_of_two_equals_two_singles(backbone, head):
-    images = photos()
-    with torch.no_grad():
-        both = scored(head, backbone(images), texts())
-        singles = [scored(head, backbone(image[None]), texts()) for image in images]
-    for i, single in enumerate(singles):
-        for stage, expected in zip(both, single, strict=True):
-            masks, expected_masks = stage.pred_masks[i].sigmoid(), expected.pred_masks[0].sigmoid()
-            torch.testing.assert_close(masks, expected_masks, rtol=0, atol=1e-5)
-            logits = stage.pred_logits[i]
-            torch.testing.assert_close(logits, expected.pred_logits[0], rtol=0, atol=1e-5)
-
-
-def check_that_every_parameter_gets_a_gradient(backbone, head, label):
-    """The same label everywhere; 255: no segment."""
-    segments = [segments_from_sem_seg(torch.full((64, 96), label))] * 2
-    losses = make_criterion()(scored(head, backbone(photos()), texts()), segments, ["a", "b"])
-    sum(losses.values()).backward()
-    for module in (backbone, head):
-        for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                assert parameter.grad is not None, name
-                assert torch.isfinite(parameter.grad).all(), name
-
-
-def check_half_precision(backbone, head, dtype):
-    with torch.no_grad(), torch.autocast("cpu", dtype):
-        features = {name: 200 * f for name, f in backbone(photos()).items()}
-        for proposals in scored(head, features, texts()):
-            assert torch.isfinite(proposals.pred_masks).all()
-            assert torch.isfinite(proposals.pred_logits).all()

@@ -45,7 +45,6 @@ def one_network(weights, *opts):
 
 
 def build(weights, *opts):
-    torch.manual_seed(0)
     return ZSKNet(tiny_config(*one_network(weights, *opts)))
 
 

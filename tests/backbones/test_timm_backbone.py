@@ -15,7 +15,6 @@ FIVE_LEVELS = ("MODEL.TIMM.NAME", "test_efficientnet")  # strides 2 to 32
 
 
 def build(*opts):
-    torch.manual_seed(0)
     return build_backbone(tiny_config(*opts))
 
 

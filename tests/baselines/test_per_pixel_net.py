@@ -211,7 +211,6 @@ def test_strips_change_nothing(monkeypatch):
 
 
 def tiny_model(mode):
-    torch.manual_seed(0)
     backbone, head = build_backbone_and_head(tiny_config(*FCN), embed_dim=3)
     return build(mode, backbone, head, window=32)
 

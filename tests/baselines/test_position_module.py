@@ -38,7 +38,6 @@ def test_the_module_adds_to_the_maps():
 
 def test_places_are_told_apart():
     """A map of one value: cells differ by their places alone."""
-    torch.manual_seed(0)
     out = PositionModule(8, 6)(torch.zeros(1, 8, 40, 40)) - 0
     inner = out[0, :, 10:30, 10:30].flatten(1)  # away from the border's zeros
     assert (inner[:, :, None] - inner[:, None]).abs().amax(dim=0).fill_diagonal_(1).min() > 0

@@ -13,7 +13,6 @@ OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead", "MODEL.SEM_SEG_HEAD.CONVS_DIM"
 
 
 def build(*opts):
-    torch.manual_seed(0)
     return build_backbone_and_head(tiny_config(*OPTS, *opts))
 
 

@@ -73,7 +73,6 @@ def losses_at(iteration, head, features, text, sem_seg):
 
 
 def test_layouts_have_one_other_class_for_each_class_of_an_image():
-    torch.manual_seed(0)
     layout = torch.tensor([[[0, 0, 2, -1]], [[2, 2, 0, -1]]])
     drawn = torch.stack([drawn_layout(layout, 3) for _ in range(200)])
     assert torch.equal(drawn[..., 0], drawn[..., 1]) and (drawn[..., 3] == -1).all()
@@ -142,7 +141,6 @@ def test_with_the_true_layout_an_image_with_unseen_classes_is_generated_as_a_who
 
 def test_before_start_the_true_labels_of_unseen_classes_are_ignored():
     """The losses are those of labels and words of seen classes, unseen columns or not."""
-    torch.manual_seed(0)
     heads = [make_head(true_layout=leak) for leak in (True, False)]
     for head in heads:
         head.classifier.weight.data = torch.arange(9.0).view(3, 3)
@@ -215,7 +213,6 @@ class Convolved(FeatureOfOne):
     ],
 )
 def test_what_learns_in_which_phase(iteration, columns, learning, leak):
-    torch.manual_seed(0)
     head = make_head(feature_map=Convolved(), true_layout=leak)
     nn.init.normal_(head.classifier.weight)
     labels = torch.randint(0, len(columns), (2, 4, 4))
@@ -242,7 +239,6 @@ class ConvolvedPixels(nn.Module):
 
 def test_the_trunk_stays_as_it_is_to_the_bit():
     """Though SGD has gathered momentum in the first phase, and there is weight decay."""
-    torch.manual_seed(0)
     words = ("a", "b")
     net = PerPixelNet(
         backbone=ConvolvedPixels(),
@@ -275,7 +271,6 @@ def test_the_trunk_stays_as_it_is_to_the_bit():
 
 def test_an_unseen_class_is_learned_from_its_vector():
     """A cell's feature is three times its class vector; the unseen one lies among the others."""
-    torch.manual_seed(0)
     angles = torch.tensor([0.0, 0.5, 1.0, 1.6, 2.2])
     vectors = torch.stack([angles.cos(), angles.sin()], dim=1)
     seen = torch.tensor([True, True, False, True, True])
@@ -327,7 +322,6 @@ def build(*opts, seen=SEEN):
     ],
 )
 def test_built_from_a_configuration_every_parameter_has_a_gradient(opts, size):
-    torch.manual_seed(0)
     backbone, head = build(*opts)
     for start in (1, 0):
         head.start = start

@@ -2,21 +2,10 @@
 
 import pytest
 import torch
+from tiny_head import make_criterion
 
 from zsk.data.targets import segments_from_sem_seg
-from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ScoredProposals
-
-
-def build_criterion(**changes):
-    settings = {
-        "class_weight": 1.0,
-        "focal_weight": 1.0,
-        "dice_weight": 1.0,
-        "no_object_weight": 0.1,
-        "ignore_aware": True,
-    }
-    return SetCriterion(**(settings | changes))
 
 
 def proposals(batch=1, count=1, classes=1, size=(1, 2)):
@@ -40,7 +29,7 @@ def values(losses):
 def test_an_image_without_a_segment_has_mask_losses_of_zero_in_the_graph(ignore_aware):
     stages = [proposals(2, 3), proposals(2, 3)]
     nothing = [[255, 255]]
-    losses = run(build_criterion(ignore_aware=ignore_aware), stages, nothing, nothing)
+    losses = run(make_criterion(ignore_aware=ignore_aware), stages, nothing, nothing)
     for name, loss in losses.items():
         assert loss.requires_grad
         assert (loss.item() == 0.0) == ("class" not in name)
@@ -56,17 +45,16 @@ def test_costs_that_are_not_finite_name_the_image(part):
     with torch.no_grad():
         getattr(stage, part)[1].view(-1)[0] = float("nan")
     with pytest.raises(FloatingPointError, match="matching costs are not finite for image 1.jpg"):
-        run(build_criterion(), [stage], [[0, 0]], [[0, 0]])
+        run(make_criterion(), [stage], [[0, 0]], [[0, 0]])
 
 
 def test_losses_are_float32_under_autocast():
-    torch.manual_seed(0)
     stage = ScoredProposals(torch.randn(1, 3, 3), torch.randn(1, 3, 4, 4).bfloat16())
     labels = [[0, 0, 1, 1]] * 4
     with torch.autocast("cpu", torch.bfloat16):
-        under = values(run(build_criterion(), [stage], labels))
+        under = values(run(make_criterion(), [stage], labels))
     stage = ScoredProposals(stage.pred_logits, stage.pred_masks.float())
-    assert under == values(run(build_criterion(), [stage], labels))
+    assert under == values(run(make_criterion(), [stage], labels))
 
 
 def test_half_precision_counts_pixels_exactly():
@@ -75,5 +63,5 @@ def test_half_precision_counts_pixels_exactly():
     stage = ScoredProposals(logits, torch.full((1, 2, 257, 256), 9.0))
     labels = [[0] * 256] * 257
     with torch.autocast("cpu", torch.float16):
-        under = values(run(build_criterion(region_purity=0.7), [stage], labels))
-    assert under == values(run(build_criterion(region_purity=0.7), [stage], labels))
+        under = values(run(make_criterion(region_purity=0.7), [stage], labels))
+    assert under == values(run(make_criterion(region_purity=0.7), [stage], labels))

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
+from tiny_head import make_criterion
 
 from zsk.data.targets import segments_from_sem_seg
-from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ScoredProposals
 
 N, K = 5, 4
@@ -66,20 +66,15 @@ def random_stage(size):
 
 @pytest.mark.parametrize("ignore_aware", [True, False])
 def test_losses_and_gradients(ignore_aware):
-    torch.manual_seed(0)
     stages = [random_stage(size) for size in ((4, 6), (3, 3), (4, 6))]
     labels = torch.randint(0, K, (3, 8, 12))
     labels[torch.rand(labels.shape) > 0.7] = 255
     labels[0][labels[0] > 1] = 255  # fewer segments than the third has
     labels[1] = 255  # none
     segments = [segments_from_sem_seg(image) for image in labels]
-    criterion = SetCriterion(
-        class_weight=CLASS,
-        focal_weight=FOCAL,
-        dice_weight=DICE,
-        no_object_weight=NO_OBJECT,
-        ignore_aware=ignore_aware,
-    )
+    weights = {"class_weight": CLASS, "focal_weight": FOCAL, "dice_weight": DICE}
+    weights |= {"no_object_weight": NO_OBJECT}
+    criterion = make_criterion(ignore_aware=ignore_aware, **weights)
     losses = criterion(stages, segments, ["a.jpg", "b.jpg", "c.jpg"])
     assert len(losses) == 9
     if not ignore_aware:

@@ -9,7 +9,6 @@ from zsk.proposals.image_clusters import ClusterKernels, cluster_masks, farthest
 
 def halves(height=4, width=6):
     """(1,3,height,width): left and right half point in different directions, with some noise."""
-    torch.manual_seed(0)
     features = 0.05 * torch.randn(1, 3, height, width)
     features[:, 0, :, : width // 2] += 1.0
     features[:, 1, :, width // 2 :] += 1.0

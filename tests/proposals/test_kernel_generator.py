@@ -1,33 +1,12 @@
 """Kernel generator: K_0 as a convolution, and clusters."""
 
+from operator import itemgetter
+
 import torch
 import torch.nn.functional as F
-from detectron2.layers import ShapeSpec
 
-from zsk.proposals.aspp_features import AsppFeatures
 from zsk.proposals.image_clusters import ClusterKernels
 from zsk.proposals.kernel_generator import KernelGenerator, StaticKernels
-
-SHAPES = {"res2": ShapeSpec(channels=6, stride=4), "res5": ShapeSpec(channels=10, stride=16)}
-
-
-def build_generator(kernels, fine_feature, cluster_features=()):
-    torch.manual_seed(0)
-    features = AsppFeatures(
-        SHAPES,
-        in_feature="res5",
-        fine_feature=fine_feature,
-        aspp_dilations=[1, 2, 3],
-        aspp_channels=32,
-        dim=32,
-        norm="GN",
-    )
-    return KernelGenerator(features, kernels, cluster_features).eval()
-
-
-def image_features(batch=2):
-    torch.manual_seed(1)
-    return {"res2": torch.randn(batch, 6, 12, 16), "res5": torch.randn(batch, 10, 3, 4)}
 
 
 def test_static_kernels_are_the_weights_of_a_last_convolution():
@@ -40,12 +19,11 @@ def test_static_kernels_are_the_weights_of_a_last_convolution():
 
 
 def test_clusters_are_those_of_the_features_named():
-    kernels = ClusterKernels((2,), 32)
-    generator = build_generator(kernels, "res2", ["res5"])
-    features = image_features(1)
-    features["res5"] = torch.zeros(1, 10, 3, 4)
+    """F, of which all cells are alike, comes from res2."""
+    generator = KernelGenerator(itemgetter("res2"), ClusterKernels((2,), 6), ["res5"])
+    features = {"res2": torch.ones(1, 6, 12, 16), "res5": torch.zeros(1, 10, 3, 4)}
     features["res5"][:, 0, :, :2], features["res5"][:, 1, :, 2:] = 1.0, 1.0
-    feature_map, _, masks = generator(features)
+    _, _, masks = generator(features)
     assert masks.shape == (1, 2, 12, 16)  # resized to F
     left, right = masks[0, :, 0, 0], masks[0, :, 0, -1]
     assert sorted(left.tolist()) == [-2.0, 2.0] and torch.equal(left, -right)

@@ -9,7 +9,6 @@ from zsk.proposals.masks import region_means
 
 @pytest.mark.parametrize("size", [(4, 6), (9, 7), (2, 3)])
 def test_means_under_masks_are_those_of_resized_features(size):
-    torch.manual_seed(0)
     features, masks = torch.randn(2, 5, 4, 6), torch.rand(2, 3, *size)
     masks[0, 1] = 0
     resized = F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from tiny_head import make_criterion
 
 from zsk.data.targets import UNNAMED, segments_from_sem_seg, with_unnamed
-from zsk.proposals.criterion import SetCriterion, region_classes
+from zsk.proposals.criterion import region_classes
 from zsk.proposals.outputs import ScoredProposals
 
 LABELS = torch.tensor([[3, 3, 3, 7, 255, 255]])
@@ -55,14 +56,7 @@ def test_the_criterion_uses_them_for_unmatched_proposals_alone():
     logits = torch.zeros(1, 2, 3)
     losses = {}
     for purity in (0.0, 0.7):
-        criterion = SetCriterion(
-            class_weight=1.0,
-            focal_weight=20.0,
-            dice_weight=1.0,
-            no_object_weight=0.1,
-            ignore_aware=True,
-            region_purity=purity,
-        )
+        criterion = make_criterion(region_purity=purity)
         graded = logits.clone().requires_grad_()
         segments = [segments_from_sem_seg(torch.tensor([[0, 0, 0, 255, 255, 255]]))]
         criterion([ScoredProposals(graded, masks)], segments, ["a.jpg"])["loss_class"].backward()
