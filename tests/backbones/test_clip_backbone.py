@@ -60,12 +60,8 @@ def test_levels_have_the_announced_shapes(weights):
     for scale, factor in ((1.0, 1), (0.5, 2)):
         backbone = ClipBackbone(build_encoder(weights), out_features=FEATURES, scale=scale).eval()
         shapes = backbone.output_shape()
-        assert [shapes[name].stride for name in FEATURES] == [
-            4 * factor,
-            8 * factor,
-            16 * factor,
-            32 * factor,
-        ]
+        strides = [factor * stride for stride in (4, 8, 16, 32)]
+        assert [shapes[name].stride for name in FEATURES] == strides
         with torch.no_grad():
             levels = backbone(torch.randn(2, 3, 64, 128))
         for name, level in levels.items():

@@ -284,19 +284,8 @@ def test_four_images_are_learned_and_then_an_unseen_class():
     assert right(both < 5) > 0.7 and right(both == 5) > 0.7
 
 
-OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "CaGNetHead")
-
-
-@pytest.mark.parametrize(
-    "opts, words",
-    [
-        (
-            ("MODEL.SEM_SEG_HEAD.CONVS_DIM", 30, "MODEL.SYNTHESIS.POSITION", True),
-            "CONVS_DIM is 30, but has to be a multiple of 4",
-        ),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(opts, words):
+def test_a_width_that_the_positions_cannot_part_is_refused():
+    cfg = tiny_config("MODEL.SEM_SEG_HEAD.CONVS_DIM", 30, "MODEL.SYNTHESIS.POSITION", True)
     shape = {"res5": ShapeSpec(channels=3, stride=32)}
-    with pytest.raises(UserError, match=words):
-        CaGNetHead(tiny_config(*OPTS, *opts), shape, 5, KnownClasses(VECTORS, SEEN))
+    with pytest.raises(UserError, match="CONVS_DIM is 30, but has to be a multiple of 4"):
+        CaGNetHead(cfg, shape, 5, KnownClasses(VECTORS, SEEN))

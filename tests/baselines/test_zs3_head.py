@@ -50,20 +50,18 @@ class Recorder(Zeros):
         return generated
 
 
-def make_head(
-    seen=SEEN, feature_map=None, generator=None, unseen_factor=3.0, dim=3, true_layout=False
-):
-    """K classes, whose vectors are the axes."""
-    width = len(seen)
+def make_head(seen=SEEN, feature_map=None, generator=None, dim=3, vectors=None, **settings):
+    """K classes, whose vectors are the axes if none are given."""
+    vectors = torch.eye(len(seen)) if vectors is None else vectors
+    width = vectors.shape[1]
     network = FeatureGenerator(width, width, [8], dim, [0.5])
     return ZS3Head(
         feature_map or FeatureOfOne(),
         generator or CellGenerator(network, samples=4),
-        KnownClasses(torch.eye(width), seen),
+        KnownClasses(vectors, seen),
         dim=dim,
         start=START,
-        unseen_factor=unseen_factor,
-        true_layout=true_layout,
+        **{"unseen_factor": 3.0, **settings},
     )
 
 
@@ -222,16 +220,11 @@ def test_what_learns_in_which_phase(iteration, columns, learning, leak):
     assert not any(losses.values()) and not any(one.any() for one in found.values())
 
 
-class ConvolvedPixels(nn.Module):
+class ConvolvedPixels(Convolved):
     """A backbone with parameters."""
 
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 1)
-        self.norm = nn.BatchNorm2d(3)
-
     def forward(self, images):
-        return {"pixels": self.norm(self.conv(images))}
+        return {"pixels": super().forward({"pixels": images})}
 
     def output_shape(self):
         return {"pixels": ShapeSpec(channels=3, stride=1)}
@@ -275,14 +268,7 @@ def test_an_unseen_class_is_learned_from_its_vector():
     vectors = torch.stack([angles.cos(), angles.sin()], dim=1)
     seen = torch.tensor([True, True, False, True, True])
     network = FeatureGenerator(2, 2, [32], 2, [0.0])
-    head = ZS3Head(
-        FeatureOfOne(),
-        CellGenerator(network, samples=16),
-        KnownClasses(vectors, seen),
-        dim=2,
-        start=0,
-        unseen_factor=3.0,
-    )
+    head = make_head(seen, generator=CellGenerator(network, samples=16), dim=2, vectors=vectors)
     truth = torch.tensor([[0, 1], [3, 4], [1, 2], [4, 2]]).repeat_interleave(4, 1)
     truth = truth[:, None].repeat(1, 8, 1)  # two halves
     features = (3 * vectors[truth] + 0.05 * torch.randn(4, 8, 8, 2)).permute(0, 3, 1, 2)
@@ -290,7 +276,7 @@ def test_an_unseen_class_is_learned_from_its_vector():
     optimizer = torch.optim.Adam(head.parameters(), lr=0.03)
     for _ in range(200):
         optimizer.zero_grad()
-        sum(losses_at(1, head, [features], vectors[seen], to_seen[truth]).values()).backward()
+        sum(losses_at(START, head, [features], vectors[seen], to_seen[truth]).values()).backward()
         optimizer.step()
     named = head.class_logits(features, vectors).argmax(dim=1)
     assert (named == truth).float().mean() > 0.97
