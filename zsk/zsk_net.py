@@ -33,7 +33,7 @@ from zsk.looks.batched_inputs import (
     shared_vocabulary,
 )
 from zsk.looks.true_scale import feature_strides, photo_box, resize_rows, whole_cells
-from zsk.proposals.criterion import SetCriterion, build_criterion
+from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ProposalHead, Proposals, ScoredProposals
 from zsk.regions import Ensemble, Regions, RegionScores, name_regions
 from zsk.vocabulary import Vocabulary, ignore_label
@@ -108,7 +108,9 @@ class ZSKNet(PhotoModel):
         return {
             "backbone": backbone,
             "sem_seg_head": build_head(cfg, backbone.output_shape(), encoder.embed_dim),
-            "criterion": build_criterion(cfg.MODEL.CRITERION),
+            "criterion": SetCriterion(
+                **{k.lower(): value for k, value in cfg.MODEL.CRITERION.items()}
+            ),
             "text_classifier": build_text_classifier(clip, encoder),
             "region_text_classifier": regional,
             "region_encoder": build_region_encoder(
@@ -146,7 +148,7 @@ class ZSKNet(PhotoModel):
             "photo_box", the image on them: a `Box`, or None where they cover it alone.
         """
         if not self.training:
-            return self.inference(batched_inputs)
+            return super().forward(batched_inputs)
         text = self.text_classifier(shared_vocabulary(batched_inputs))
         proposals, _ = self.propose([record["image"] for record in batched_inputs])
         scored = [

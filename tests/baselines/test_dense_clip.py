@@ -8,12 +8,7 @@ import torch.nn.functional as F
 from dense_colours import DenseColours
 from tiny_clip import ColourEncoder
 
-from zsk.baselines.per_pixel.dense_clip import (
-    DenseClip,
-    Windows,
-    build_dense_clip,
-    window_positions,
-)
+from zsk.baselines.per_pixel.dense_clip import DenseClip, Windows, window_positions
 from zsk.errors import UserError
 
 RED, GREEN = torch.eye(3)[:2]
@@ -61,7 +56,7 @@ def photo(height, width, *columns):
 
 def test_a_photo_of_two_colours():
     encoder = DenseColours(input_size=4)
-    scores = DenseClip(encoder, 4)(photo(6, 8, 4)).probabilities(TEXT, 2.0)
+    scores = DenseClip(encoder)(photo(6, 8, 4)).probabilities(TEXT, 2.0)
     assert encoder.seen == [(3, 4, 4)] * 6  # two rows of windows at columns 0, 2, 4
     assert scores.maps.shape == (2, 3, 2, 2, 2)
     # cosines 1 and 0, times the encoder's scale of 2
@@ -77,7 +72,7 @@ def test_a_photo_of_two_colours():
 def test_pixels_are_normalised_as_the_encoder_wants():
     encoder = DenseColours(input_size=4)
     encoder.pixel_mean, encoder.pixel_std = (0.0, 255.0, 0.0), (1.0, -1.0, 1.0)
-    scores = DenseClip(encoder, 4)(photo(4, 4)).probabilities(TEXT, 2.0)
+    scores = DenseClip(encoder)(photo(4, 4)).probabilities(TEXT, 2.0)
     # (255, 0, 0) becomes (255, 255, 0): as red as green
     torch.testing.assert_close(scores.maps, torch.full_like(scores.maps, 0.5))
 
@@ -93,13 +88,12 @@ def test_pixels_are_normalised_as_the_encoder_wants():
     ],
 )
 def test_small_photos_are_enlarged_to_the_window(height, width, size):
-    scores = DenseClip(DenseColours(), 4)(photo(height, width)).probabilities(TEXT, 2.0)
+    scores = DenseClip(DenseColours())(photo(height, width)).probabilities(TEXT, 2.0)
     assert scores.size == size
     labels = scores.rows((height, width), 0, height).argmax(dim=0)
     assert labels.tolist() == [[0] * width] * height
 
 
-def test_windows_have_the_input_size_of_an_encoder_with_dense_features():
-    assert build_dense_clip(DenseColours(input_size=6)).window == 6
+def test_an_encoder_without_dense_features_is_refused():
     with pytest.raises(UserError, match="MODEL.CLIP.NAME .* without dense features"):
-        build_dense_clip(ColourEncoder())
+        DenseClip(ColourEncoder())

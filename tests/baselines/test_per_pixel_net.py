@@ -53,11 +53,11 @@ class LogitsOfEveryPixel(PixelHead):
 
 
 def build(mode, backbone=None, head=None, window=4, scales=(1.0,), **ensemble):
-    encoder = DenseColours()
+    encoder = DenseColours(window)
     parts = {
         "backbone": None if mode == "clip" else backbone or Pixels(),
         "sem_seg_head": None if mode == "clip" else head or LogitsOfEveryPixel(),
-        "dense_clip": None if mode == "head" else DenseClip(encoder, window),
+        "dense_clip": None if mode == "head" else DenseClip(encoder),
         "text_classifier": TextClassifier(encoder, get_templates("single")),
         "ensemble": Ensemble(mode, **ensemble),
         "scales": scales,

@@ -6,7 +6,7 @@ from detectron2.modeling import build_model
 from tiny_head import tiny_config
 from torch.nn import functional as F
 
-from zsk.baselines.per_pixel.dense_clip import build_dense_clip
+from zsk.baselines.per_pixel.dense_clip import DenseClip
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
@@ -108,7 +108,7 @@ def test_queries_attend_to_queries_and_keys_to_keys_by_hand():
 def test_self_self_attention_is_for_transformers(encoder):
     if is_resnet(encoder):
         with pytest.raises(UserError, match="ATTENTION is qq_kk, but .* with value only"):
-            build_dense_clip(encoder, "qq_kk")
+            DenseClip(encoder, "qq_kk")
     else:
         photo = random_photo(SIDE, SIDE)
         other = encoder.encode_dense(photo, "qq_kk")

@@ -34,11 +34,7 @@ class PhotoModel(nn.Module):
         return self.answer(look, vocabulary, size).label().labels
 
     def forward(self, batched_inputs: list[Record]) -> Any:
-        """In evaluation `inference`."""
-        return self.inference(batched_inputs)
-
-    def inference(self, batched_inputs: list[Record]) -> list[dict[str, Any]]:
-        """Look, name, label: one `result` per record."""
+        """Look, name, label: one `result` per record. Models that are trained add their losses."""
         looks = self.look([record["image"] for record in batched_inputs])
         return [self.result(*pair) for pair in zip(looks, batched_inputs)]
 

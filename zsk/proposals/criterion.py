@@ -7,7 +7,6 @@ h x w masks, H x W labels.
 from collections.abc import Sequence
 
 import torch
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -71,7 +70,7 @@ class SetCriterion(nn.Module):
         batch = SegmentBatch.from_images(segments)
         if not self.ignore_aware:
             batch = batch._replace(valid=torch.ones_like(batch.valid))
-        num_segments = _mean_over_processes(len(batch.labels), stages[-1])
+        num_segments = _mean_over_processes(len(batch.labels), batch.labels.device)
         sizes = [proposals.pred_masks.shape[-2:] for proposals in stages]
         resized = {size: batch.resized(size) for size in set(sizes)}
         small = [resized[size] for size in sizes]
@@ -108,7 +107,7 @@ class SetCriterion(nn.Module):
         segments: SegmentBatch,
         matches: Matches,
         classes: Tensor,
-        num_segments: float | Tensor,
+        num_segments: Tensor,
     ) -> dict[str, Tensor]:
         """Unweighted losses of one stage, by name; `classes` (B,N) as from `unmatched_classes`."""
         classes = classes.index_put(
@@ -142,11 +141,6 @@ class SetCriterion(nn.Module):
         return focal.sum(), dice.sum()
 
 
-def build_criterion(settings: CfgNode) -> SetCriterion:
-    """The criterion that MODEL.CRITERION describes: its keys are the arguments."""
-    return SetCriterion(**{key.lower(): value for key, value in settings.items()})
-
-
 def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:
     """The class that each proposal's mask lies on: masks (N,h,w) logits -> (N,) int64.
 
@@ -167,12 +161,11 @@ def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: 
     return classes.masked_fill(mostly_unlabelled, ignore_label(no_object + 1))
 
 
-def _mean_over_processes(count: int, like: ScoredProposals) -> float | Tensor:
+def _mean_over_processes(count: int, device: torch.device) -> Tensor:
     """The number of segments per process, at least 1: what mask losses are divided by."""
-    processes = comm.get_world_size()
-    if processes == 1:
-        return max(float(count), 1.0)
     # on the device, so that a GPU is not waited for
-    total = torch.tensor(float(count), device=like.pred_masks.device)
-    torch.distributed.all_reduce(total)
-    return (total / processes).clamp(min=1.0)
+    total = torch.full((), float(count), device=device)
+    processes = comm.get_world_size()
+    if processes > 1:
+        torch.distributed.all_reduce(total)
+    return (total / processes).clamp(min=1)

@@ -52,19 +52,34 @@ class Windows(NamedTuple):
 
 
 class DenseClip(nn.Module):
-    """Embeddings of the places of a photo, in windows that overlap by half."""
+    """Embeddings of the places of a photo, in windows that overlap by half.
 
-    def __init__(self, encoder: VisionLanguageEncoder, window: int, attention: str = "value"):
+    The windows have the encoder's input size.
+    """
+
+    def __init__(self, encoder: VisionLanguageEncoder, attention: str = "value"):
         """
         Args:
-            encoder: one that `takes_dense`.
-            window: side of the windows in pixels, at least 1.
             attention: one of the encoder's `dense_attentions`.
+
+        Raises:
+            UserError: the encoder has no dense features, or not with MODEL.PER_PIXEL.ATTENTION.
         """
         super().__init__()
+        if not encoder.takes_dense:
+            raise UserError(
+                "MODEL.CLIP.NAME stands for an encoder without dense features, which "
+                "MODEL.ENSEMBLE.MODE clip and ensemble need: choose another one, or the mode head"
+            )
+        if attention not in encoder.dense_attentions:
+            raise UserError(
+                f"MODEL.PER_PIXEL.ATTENTION is {attention}, but MODEL.CLIP.NAME stands for an "
+                f"encoder with {' and '.join(encoder.dense_attentions)} only, as all but CLIP's "
+                "plain vision transformers: choose that, or a ViT"
+            )
         self.encoder = encoder
-        self.window = window
         self.attention = attention
+        self.window = encoder.input_size
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Windows:
@@ -85,26 +100,6 @@ class DenseClip(nn.Module):
         ]
         grid = torch.stack(maps).unflatten(0, (len(tops), len(lefts)))
         return Windows(grid, tops, lefts, self.window, (height, width))
-
-
-def build_dense_clip(encoder: VisionLanguageEncoder, attention: str = "value") -> DenseClip:
-    """With windows of the encoder's input size.
-
-    Raises:
-        UserError: the encoder has no dense features, or not with MODEL.PER_PIXEL.ATTENTION.
-    """
-    if not encoder.takes_dense:
-        raise UserError(
-            "MODEL.CLIP.NAME stands for an encoder without dense features, which "
-            "MODEL.ENSEMBLE.MODE clip and ensemble need: choose another one, or the mode head"
-        )
-    if attention not in encoder.dense_attentions:
-        raise UserError(
-            f"MODEL.PER_PIXEL.ATTENTION is {attention}, but MODEL.CLIP.NAME stands for an encoder "
-            f"with {' and '.join(encoder.dense_attentions)} only, as all but CLIP's plain vision "
-            "transformers: choose that, or a ViT"
-        )
-    return DenseClip(encoder, encoder.input_size, attention)
 
 
 def window_positions(length: int, window: int) -> list[int]:

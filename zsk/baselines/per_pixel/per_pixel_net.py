@@ -38,7 +38,7 @@ from zsk.vocabulary import Vocabulary
 
 from .build_per_pixel import build_fcn, check_options
 from .calibration import calibrated_logits, calibrated_scores
-from .dense_clip import DenseClip, Windows, build_dense_clip
+from .dense_clip import DenseClip, Windows
 from .pixel_head import PixelHead, no_gradient
 
 TENSORS_AT_ONCE = 8  # of K values per pixel, that the ensemble of a strip makes
@@ -115,7 +115,7 @@ class PerPixelNet(PhotoModel):
         if ensemble.mode != "clip":
             backbone, head = build_fcn(cfg, encoder.embed_dim, text_classifier)
         if ensemble.mode != "head":
-            dense_clip = build_dense_clip(encoder, cfg.MODEL.PER_PIXEL.ATTENTION)
+            dense_clip = DenseClip(encoder, cfg.MODEL.PER_PIXEL.ATTENTION)
         return {
             "backbone": backbone,
             "sem_seg_head": head,
@@ -139,7 +139,7 @@ class PerPixelNet(PhotoModel):
                 float32 (H,W) in all records or in none (`zsk.engine.self_training`).
         """
         if not self.training:
-            return self.inference(batched_inputs)
+            return super().forward(batched_inputs)
         if self.sem_seg_head is None:
             raise ValueError("mode clip has nothing to train: call it in evaluation mode")
         text = self.text_classifier(shared_vocabulary(batched_inputs))
