@@ -13,6 +13,7 @@ from zsk.baselines.per_pixel.joem_head import (
     semantic_consistency,
 )
 from zsk.baselines.per_pixel.known_classes import KnownClasses
+from zsk.baselines.per_pixel.text_fcn_head import TextFCNHead
 
 
 class Convolved(nn.Conv2d):
@@ -53,12 +54,16 @@ def test_boundary_aware_regression_by_hand():
 
 
 def test_the_cross_entropy_is_of_pixels():
-    """Two cells score 0 and 4 for class 0, which enlarged are 0 1 3 4; class 1 scores 0."""
-    head = head_of(torch.eye(2), [True, True], 3)
+    """That of the FCN, too.
+
+    Two cells score 0 and 4 for class 0, which enlarged are 0 1 3 4; class 1 scores 0.
+    """
+    fcn = TextFCNHead(nn.Identity(), dim=3, embed_dim=2, temperature=1.0)
     logits = torch.tensor([[0.0, 4.0], [0.0, 0.0]])[None, :, None]
     expected = (math.log(2) + math.log(1 + math.e**-1) + math.log(1 + math.e**3)) / 3
-    loss = head.map_loss(logits, torch.tensor([[[0, 0, 1, 255]]]))
-    assert loss.item() == pytest.approx(expected)
+    for head in (head_of(torch.eye(2), [True, True], 3), fcn):
+        loss = head.map_loss(logits, torch.tensor([[[0, 0, 1, 255]]]))
+        assert loss.item() == pytest.approx(expected)
 
 
 def test_semantic_consistency_by_hand():

@@ -1,11 +1,9 @@
-"""The FCN on text embeddings: its scores, its loss, and what is ignored."""
-
-import math
+"""The FCN on text embeddings: its scores and gradients. Its loss: see test_joem_head.py."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_head import EMBED_DIM, build_backbone_and_head, tiny_config
+from tiny_head import build_backbone_and_head, texts, tiny_config
 
 from zsk.errors import UserError
 
@@ -14,10 +12,6 @@ OPTS = ("MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead", "MODEL.SEM_SEG_HEAD.CONVS_DIM"
 
 def build(*opts):
     return build_backbone_and_head(tiny_config(*OPTS, *opts))
-
-
-def texts(count):
-    return F.normalize(torch.randn(count, EMBED_DIM), dim=1)
 
 
 @pytest.mark.parametrize("fine, size", [("", (2, 3)), ("res2", (16, 24))])
@@ -44,15 +38,6 @@ def test_gradients_reach_every_parameter_even_when_nothing_is_labelled(fine, lab
     assert [name for name, grad in trained if grad is None] == []
     reached = [bool(grad.any()) for _, grad in trained]
     assert any(reached) == (label == 1)
-
-
-def test_loss_by_hand():
-    _, head = build()
-    logits = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 0.0]])[None, :, None]  # (1,2,1,4)
-    sem_seg = torch.tensor([[[0, 1, 255, 0]]])
-    wrong, right = math.log(1 + math.e), math.log(1 + math.e**-3)
-    expected = (math.log(2) + wrong + right) / 3
-    assert head.map_loss(logits, sem_seg).item() == pytest.approx(expected)
 
 
 def test_a_feature_that_the_backbone_lacks_is_refused():

@@ -82,7 +82,7 @@ class HungarianMatcher:
 
 def _assign(costs: Tensor, counts: Sequence[int], image_names: Sequence[str]) -> Tensor:
     """One stage's costs (B,N,G) on the CPU -> (3,M) int64: images, proposals, segments."""
-    from scipy.optimize import linear_sum_assignment  # only training needs scipy
+    from scipy.optimize import linear_sum_assignment  # only training needs it
 
     pairs, first = [torch.empty((3, 0), dtype=torch.int64)], 0
     for i, (cost, count, name) in enumerate(zip(costs, counts, image_names, strict=True)):

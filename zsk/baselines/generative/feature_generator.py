@@ -32,10 +32,9 @@ class FeatureGenerator(nn.Module):
             squash: features are sigmoids, as CaGNet's real ones are.
         """
         super().__init__()
-        assert len(dropout) == len(hidden_dims)
         layers: list[nn.Module] = []
         width = vector_dim + noise_dim
-        for hidden, share in zip(hidden_dims, dropout):
+        for hidden, share in zip(hidden_dims, dropout, strict=True):
             layers += [nn.Linear(width, hidden), nn.LeakyReLU(NEGATIVE_SLOPE), nn.Dropout(share)]
             width = hidden
         layers.append(nn.Linear(width, feature_dim))
