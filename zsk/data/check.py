@@ -107,9 +107,10 @@ def _check_labels(
         if decoded >= len(chosen) and (problems or not doubt_of(metadata, values)):
             break
         found = attempt(problems, _count_ids, record, count, skip_unreadable=skip_unreadable)
-        pixels += 0 if found is None else found
-        values = set(np.flatnonzero(pixels).tolist())
-        decoded += 1
+        if found is not None:
+            pixels += found
+            values = set(np.flatnonzero(pixels).tolist())
+            decoded += 1
     uncertain = doubt_of(metadata, values)
     if uncertain:
         told = f"of {decoded} labels that were read: {uncertain.told}"
