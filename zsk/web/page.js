@@ -7,11 +7,10 @@ const shown = { key: "", width: 0, height: 0, stem: "photo", grey: null, labels:
 let model = { ready: false };
 let busy = false, wanted = false, timer = 0, pointed = -1, cross = null, stream = null;
 
-async function ask(address, body, type = "application/json") {
+async function ask(address, body) {
   let answer;
   try {
-    answer = await fetch(address, body === undefined ? {} :
-      { method: "POST", body, headers: { "Content-Type": type } });
+    answer = await fetch(address, body === undefined ? {} : { method: "POST", body });
   } catch {
     throw new Error("zsk web does not answer: look whether it is still running in its terminal");
   }
@@ -60,7 +59,7 @@ async function look(file) {
   say(`Looking at ${file.name} …`);
   try {
     const query = new URLSearchParams({ name: file.name, instead: shown.key });
-    const found = await (await ask(`look?${query}`, file, "application/octet-stream")).json();
+    const found = await (await ask(`look?${query}`, file)).json();
     const stored = await (await ask(`photo.jpg?photo=${found.photo}`)).blob();
     await show(found, await createImageBitmap(stored));
     shown.stem = file.name.replace(/\.[^.]*$/, "") || "photo";
@@ -75,15 +74,14 @@ async function look(file) {
 }
 
 async function show(found, bitmap) {
-  Object.assign(shown, { key: found.photo, width: found.width, height: found.height });
-  Object.assign(shown, { labels: null, names: [], photo: bitmap });
+  const { photo: key, width, height } = found;
+  Object.assign(shown, { key, width, height, labels: null, names: [] });
   const canvas = $("picture"), pen = canvas.getContext("2d", { willReadFrequently: true });
-  canvas.width = found.width;
-  canvas.height = found.height;
-  canvas.style.width = `min(100%, ${70 * found.width / found.height}vh)`;
+  Object.assign(canvas, { width, height });
+  canvas.style.width = `min(100%, ${70 * width / height}vh)`;
   pen.drawImage(bitmap, 0, 0);
-  const { data } = pen.getImageData(0, 0, found.width, found.height);
-  shown.grey = new Uint8Array(found.width * found.height);
+  const { data } = pen.getImageData(0, 0, width, height);
+  shown.grey = new Uint8Array(width * height);
   for (let i = 0; i < shown.grey.length; i++)
     shown.grey[i] = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];
   cross = null;
@@ -289,11 +287,15 @@ function snap() {
 
 // what the user does
 
+function pixel(x, y) {
+  const within = (value, size) => Math.min(Math.max(0, Math.floor(value)), size - 1);
+  return [within(x, shown.width), within(y, shown.height)];
+}
+
 function pixelOf(event) {
   const box = $("picture").getBoundingClientRect();
-  const at = (value, size) => Math.min(Math.max(0, Math.floor(value)), size - 1);
-  return [at((event.clientX - box.left) / box.width * shown.width, shown.width),
-    at((event.clientY - box.top) / box.height * shown.height, shown.height)];
+  return pixel((event.clientX - box.left) / box.width * shown.width,
+    (event.clientY - box.top) / box.height * shown.height);
 }
 
 $("picture").addEventListener("click", (event) => askAt(...pixelOf(event)));
@@ -311,8 +313,7 @@ $("picture").addEventListener("keydown", (event) => {
   cross ??= [shown.width >> 1, shown.height >> 1];
   if (event.key === "Enter") return askAt(...cross);
   const [dx, dy] = move[event.key];
-  cross = [Math.min(Math.max(0, cross[0] + dx), shown.width - 1),
-    Math.min(Math.max(0, cross[1] + dy), shown.height - 1)];
+  cross = pixel(cross[0] + dx, cross[1] + dy);
   draw();
 });
 for (const id of ["words", "background", "threshold", "lam"]) $(id).addEventListener("input", changed);
