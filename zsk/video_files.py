@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -77,25 +78,19 @@ class VideoReader:
 
         A place without a frame is one that cannot be read, or that the camera left out.
         """
-        position, next_place = 0.0, 0
-        frame, time = self._first
-        while True:
+        position, next_place, before = -1.0, 0, self._first[1]
+        for frame, time in chain([self._first], self._frames):
+            seconds, before = time - before, time
+            step = seconds * self.rate
+            fits = seconds <= _LONGEST_GAP or position + step < (self.announced or 0)
+            # the first frame, and those without time stamps, follow at the rate
+            position += step if 0 < seconds and fits else 1
             place = round(position)
             if place >= next_place:  # else two frames have one place
                 next_place = place + 1
                 if (frame.shape[1], frame.shape[0]) != self.size:
                     frame = cv2.resize(frame, self.size)
                 yield place, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            before = time
-            try:
-                frame, time = next(self._frames)
-            except StopIteration:
-                return
-            seconds = time - before
-            step = seconds * self.rate
-            fits = seconds <= _LONGEST_GAP or position + step < (self.announced or 0)
-            # without time stamps, frames follow each other at the rate
-            position += step if 0 < seconds and fits else 1
 
     def _measured_rate(self) -> float:
         """That of most of the first frames, where it is clearly over the mean; else 0."""
