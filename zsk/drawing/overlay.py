@@ -60,7 +60,7 @@ def draw_overlay(
     if confidence is not None:
         diagonals = np.add.outer(np.arange(photo.height), np.arange(photo.width))
         stripes = diagonals // max(2, round(detail / 150)) % 2 == 1
-        coloured &= ~(stripes & resample(is_unsure(confidence, dim_below), photo.size))
+        coloured &= ~(stripes & (resample(is_unsure(confidence, dim_below), photo.size) > 0))
     panel = Image.composite(tinted, grey, Image.fromarray(coloured))
     if outline:
         panel.paste(_LINE, mask=_borders(ids, round(detail / 1000)))

@@ -16,13 +16,9 @@ _LETTERS, _HALO = (255, 255, 255), (20, 20, 20)
 
 
 def resample(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H,W) values at (width, height) `size`, by nearest neighbour."""
-    width, height = size
-    if values.shape == (height, width):
-        return values
-    rows = (np.arange(height) + 0.5) * values.shape[0] // height
-    columns = (np.arange(width) + 0.5) * values.shape[1] // width
-    return values[rows.astype(int)[:, None], columns.astype(int)]
+    """(H,W) integers at (width, height) `size`, by nearest neighbour: int32."""
+    image = Image.fromarray(values.astype(np.int32))
+    return np.asarray(image.resize(size, Image.Resampling.NEAREST))
 
 
 def write_names(
