@@ -113,8 +113,7 @@ class Vocabulary:
         if not self.aliases:
             return self
         words = tuple(itertools.chain(*self._words()))
-        counts = map(len, self._words())
-        seen = (flag for flag, count in zip(self.seen, counts) for _ in range(count))
+        seen = (flag for flag, of_class in zip(self.seen, self._words()) for _ in of_class)
         return Vocabulary(words, words, tuple(seen))
 
     def add_aliases(self, scores: torch.Tensor, dim: int = -1) -> torch.Tensor:
