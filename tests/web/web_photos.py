@@ -25,6 +25,8 @@ def serving(app: App) -> Iterator[Server]:
     with Server("127.0.0.1", 0, app) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:  # or a test that fails would never end
+            server.shutdown()
+            thread.join()
