@@ -49,12 +49,25 @@ def draw_overlay(
     Raises:
         UserError: an argument is outside its range, or of another shape.
     """
-    _check(labels, names, colours, opacity, confidence, dim_below)
+    for what, value in (("opacity", opacity), ("dim_below", dim_below)):
+        if not 0 <= value <= 1:
+            raise UserError(f"{what} is {value}: give a number from 0 to 1")
+    if confidence is not None and confidence.shape != labels.shape:
+        raise UserError(f"confidence is of shape {confidence.shape}, but labels of {labels.shape}")
     known = has_class(labels, len(names))
+    outside = labels[known & (labels >= len(names))]
+    if outside.size:
+        raise UserError(f"labels hold {outside[0]}, which is no position in {len(names)} names")
+    if colours is None:
+        colours = colours_for(labels, len(names))
+    elif colours.shape != (len(names), 3) or colours.dtype != np.uint8:
+        raise UserError(
+            f"colours must be uint8 of shape ({len(names)}, 3), one row for each name, but are "
+            f"{colours.dtype} of shape {colours.shape}"
+        )
     ids = resample(np.where(known, labels.astype(np.int64), -1), photo.size)
-    table = colours_for(labels, len(names)) if colours is None else colours
     grey = photo.convert("L").convert("RGB")
-    tinted = Image.blend(grey, Image.fromarray(table[np.maximum(ids, 0)]), opacity)
+    tinted = Image.blend(grey, Image.fromarray(colours[np.maximum(ids, 0)]), opacity)
     detail = (photo.width * photo.height) ** 0.5  # what lines and letters are measured by
     coloured = ids >= 0
     if confidence is not None:
@@ -87,27 +100,3 @@ def has_class(labels: np.ndarray, num_names: int) -> np.ndarray:
 def is_unsure(confidence: np.ndarray, dim_below: float) -> np.ndarray:
     """(H,W) bool, also true for NaN."""
     return ~(confidence >= dim_below)
-
-
-def _check(
-    labels: np.ndarray,
-    names: Sequence[str],
-    colours: np.ndarray | None,
-    opacity: float,
-    confidence: np.ndarray | None,
-    dim_below: float,
-) -> None:
-    """Refuse what `draw_overlay` cannot draw."""
-    for what, value in (("opacity", opacity), ("dim_below", dim_below)):
-        if not 0 <= value <= 1:
-            raise UserError(f"{what} is {value}: give a number from 0 to 1")
-    if confidence is not None and confidence.shape != labels.shape:
-        raise UserError(f"confidence is of shape {confidence.shape}, but labels of {labels.shape}")
-    if colours is not None and (colours.shape != (len(names), 3) or colours.dtype != np.uint8):
-        raise UserError(
-            f"colours must be uint8 of shape ({len(names)}, 3), one row for each name, but are "
-            f"{colours.dtype} of shape {colours.shape}"
-        )
-    outside = labels[has_class(labels, len(names)) & (labels >= len(names))]
-    if outside.size:
-        raise UserError(f"labels hold {outside[0]}, which is no position in {len(names)} names")
