@@ -112,6 +112,6 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"weights file {args.source} is not converted: {error}") from error
     files = outputs(conversion, args.target)
     check_outputs(files, _inputs(args), args.overwrite)
-    write(conversion, args.target)
+    write(files)
     print(table(conversion, missing))
     print(f"written: {', '.join(map(str, files))}")

@@ -94,17 +94,15 @@ def check_outputs(files: Iterable[Path], inputs: Mapping[str, Path], overwrite: 
             raise UserError(f"{file} exists: give another TARGET, or --overwrite to replace it")
 
 
-def write(conversion: Conversion, target: Path) -> None:
-    """Write the weights, and beside them the configuration, prompts and classes that they need.
-
-    They get their names when all of them are written.
+def write(files: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write what `outputs` gives; the files get their names when all of them are written.
 
     Raises:
         UserError: a file cannot be written.
     """
+    target = next(iter(files))
     try:
         with TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
-            files = outputs(conversion, target)
             for file, save in files.items():
                 save(Path(folder, file.name))
             for file in files:
