@@ -72,13 +72,9 @@ def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
     "change, status, sentence",
     [
         ({"words": " , ;"}, 400, "there are no words: type some"),
-        (
-            {"words": ", ".join(f"word {n}" for n in range(5000))},
-            400,
-            "there are 5,000 words, and the page takes",
-        ),
         ({"words": "cat, " * 30_000}, 400, "over 100,000 characters"),
         ({"words": ", ".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
+        ({"words": ", ".join(f"w{n}" for n in range(5000))}, 400, "there are 5,000 words, and"),
         ({"words": "cat, cat"}, 400, "'cat' occurs twice"),
         ({"words": "@/etc/passwd"}, 400, "looks like a file"),
         ({"words": "a" * 61}, 400, "has 61 characters, more than 60"),
