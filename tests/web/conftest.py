@@ -7,12 +7,11 @@ from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
-from detectron2.config import get_cfg
 from halves import Halves
 from web_photos import serving
 
 from zsk import segmenter as module
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.segmenter import Segmenter
 from zsk.web.app import App
 from zsk.web.server import Server
@@ -21,8 +20,7 @@ from zsk.web.server import Server
 @pytest.fixture(scope="session")
 def segmenter() -> Segmenter:
     def load_config(config_file, opts):
-        cfg = get_cfg()
-        add_zsk_config(cfg)
+        cfg = default_config()
         cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "halves.pth", "cpu"
         cfg.MODEL.ENSEMBLE.MODE = "ensemble"
         return cfg
