@@ -146,7 +146,8 @@ def test_another_page_in_the_same_browser_is_kept_out(client) -> None:
         assert client("/model", headers={"Host": host}).status == 403
     for host in (f"localhost:{client.port}", "192.168.0.7:8321", "[::1]:8321"):
         assert client("/model", headers={"Host": host}).status == 200
-    for origin in ("http://attacker.example", "null", f"http://127.0.0.1:{client.port + 1}"):
+    other_port = f"http://127.0.0.1:{client.port + 1}"
+    for origin in ("http://attacker.example", "null", "http://[", other_port):
         assert client("/look", photo_file(8, 4), {"Origin": origin}).status == 403
     own = f"http://127.0.0.1:{client.port}"
     assert client("/look", photo_file(8, 4), {"Origin": own}).status == 200
