@@ -1,9 +1,14 @@
 """A model of three lines, without configuration or weights."""
 
+from typing import Any
+
+import pytest
 import torch
 from torch import nn
 
+from zsk import segmenter
 from zsk.answer import PixelAnswer
+from zsk.config import default_config
 
 
 class Halves(nn.Module):
@@ -28,3 +33,31 @@ class Halves(nn.Module):
         scores[0, :, : size[1] // 2] = 0.9
         scores[-1, :, size[1] // 2 :] = 0.4
         return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
+
+
+def use_halves(patch: pytest.MonkeyPatch, *trained: str) -> dict[str, Any]:
+    """Give every new `Segmenter` the model `Halves`, which had masks of the `trained` names.
+
+    Returns:
+        what the last one asked for: config_file, weights, whether the model was in training, and
+        its model.
+    """
+    asked: dict[str, Any] = {}
+
+    def load_config(config_file, opts):
+        cfg = default_config()
+        cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 64, 128
+        cfg.MODEL.WEIGHTS = "default.pth"
+        cfg.merge_from_list(list(opts))
+        asked["config_file"] = config_file
+        return cfg
+
+    def load_weights(model, path):
+        asked.update(weights=path, training=model.training, model=model)
+        return {}
+
+    patch.setattr(segmenter, "load_config", load_config)
+    patch.setattr(segmenter, "build_model", lambda cfg: Halves())
+    patch.setattr(segmenter, "load_weights", load_weights)
+    patch.setattr(segmenter, "trained_names", lambda cfg: trained)
+    return asked

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
-from detectron2.modeling import META_ARCH_REGISTRY
-from halves import Halves
+from detectron2.modeling import build_model
+from halves import use_halves
 from PIL import ExifTags, Image
 from pycocotools import mask as mask_util
 from tiny_clip import save_tiny_clip
@@ -19,7 +18,6 @@ from tiny_head import tiny_config
 from torch import nn
 
 from zsk import segmenter as module
-from zsk.config import add_zsk_config
 from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
 from zsk.load import config_path
@@ -30,28 +28,13 @@ from zsk.vocabulary import Vocabulary
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Stands in for configuration, model and weights; returns what they were asked for."""
-    asked = {}
+    """See `use_halves`."""
+    return use_halves(monkeypatch, "Cat")
 
-    def load_config(config_file, opts):
-        asked["config_file"], asked["opts"] = config_file, list(opts)
-        cfg = get_cfg()
-        add_zsk_config(cfg)
-        cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = 64, 128
-        cfg.MODEL.WEIGHTS = "default.pth"
-        cfg.merge_from_list(asked["opts"])
-        return cfg
 
-    monkeypatch.setattr(module, "load_config", load_config)
-    monkeypatch.setattr(module, "trained_names", lambda cfg: ("Cat",))
-    monkeypatch.setattr(module, "build_model", lambda cfg: Halves())
-
-    def load_weights(model, path):
-        asked.update(weights=path, mode=model.training)
-        return {}
-
-    monkeypatch.setattr(module, "load_weights", load_weights)
-    return asked
+@pytest.fixture
+def segmenter(calls):
+    return Segmenter(device="cpu")
 
 
 def photo(height, width):
@@ -61,7 +44,7 @@ def photo(height, width):
 def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls, tmp_path, monkeypatch):
     segmenter = Segmenter()
     assert calls["config_file"] == str(DEFAULT_CONFIG)
-    assert (calls["weights"], calls["mode"]) == ("default.pth", False)
+    assert (calls["weights"], calls["training"]) == ("default.pth", False)
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert segmenter.cfg.MODEL.DEVICE == expected
     opts = ["MODEL.WEIGHTS", "theirs.pth", "MODEL.DEVICE", "cuda:9"]  # arguments win over them
@@ -76,8 +59,7 @@ def test_defaults_are_the_embedded_model_and_the_weights_it_names(calls, tmp_pat
     assert config_path(calls["config_file"]) == str(DEFAULT_CONFIG)
 
 
-def test_a_photo_with_words(calls):
-    segmenter = Segmenter(device="cpu")
+def test_a_photo_with_words(segmenter):
     segmentation = segmenter(photo(50, 100), "cat, sofa")
     assert segmentation.labels.shape == (50, 100) and segmentation.labels.dtype == np.int64
     assert segmentation.shares() == {"cat": 0.5, "sofa": 0.5}
@@ -89,9 +71,9 @@ def test_a_photo_with_words(calls):
     assert segmenter(photo(4, 4), vocabulary).vocabulary is vocabulary
 
 
-def test_other_spellings_of_a_trained_name_are_seen_and_logged(calls, caplog):
+def test_other_spellings_of_a_trained_name_are_seen_and_logged(segmenter, caplog):
     with caplog.at_level(logging.INFO, logger="zsk.segmenter"):
-        vocabulary = Segmenter(device="cpu").vocabulary(["cats", "sofa"])
+        vocabulary = segmenter.vocabulary(["cats", "sofa"])
     assert vocabulary.seen == (True, False) and vocabulary.spellings == (("cats", "Cat"),)
     assert '"cats" counts as the trained class "Cat"' in caplog.text
 
@@ -111,7 +93,7 @@ def test_threads_may_share_it(calls, monkeypatch, tmp_path, many_switches, mode)
     opts += ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt")), "MODEL.WEIGHTS", "x"]
     opts += ["INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96]
     monkeypatch.setattr(module, "load_config", lambda *_: tiny_config(*opts))
-    monkeypatch.setattr(module, "build_model", lambda cfg: META_ARCH_REGISTRY.get("ZSKNet")(cfg))
+    monkeypatch.setattr(module, "build_model", build_model)
     images = [photo(20 + 9 * number, 40) for number in range(3)]
     torch.manual_seed(0)
     shared = Segmenter(device="cpu")
@@ -143,8 +125,7 @@ def test_a_linear_classifier_takes_its_own_names_only(calls, monkeypatch):
             segmenter.vocabulary(names)
 
 
-def test_several_photos_in_one_call(calls):
-    segmenter = Segmenter(device="cpu")
+def test_several_photos_in_one_call(segmenter):
     one, other = segmenter.together([photo(5, 10), photo(8, 4)], "cat, sofa, wall")
     assert segmenter.model.calls == [2]
     assert one.labels.shape == (5, 10) and other.labels.shape == (8, 4)
@@ -152,29 +133,10 @@ def test_several_photos_in_one_call(calls):
     assert segmenter.together([], "cat") == []
 
 
-def test_a_photo_that_was_looked_at_takes_any_words(calls):
-    segmenter = Segmenter(device="cpu")
-    looked_at = segmenter.look(photo(6, 8))
-    assert looked_at.segment("cat, sofa").shares() == {"cat": 0.5, "sofa": 0.5}
-    assert looked_at.segment(["wall"]).labels.shape == (6, 8)
-    assert segmenter.model.calls == [1]
-
-
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 3000), (3000, 1)])
-def test_one_pixel_is_enough(calls, height, width):
-    segmenter = Segmenter(device="cpu")
+def test_one_pixel_is_enough(segmenter, height, width):
     assert segmenter(photo(height, width), "cat").labels.shape == (height, width)
     assert min(segmenter.model.images[0].shape) >= 1
-
-
-def test_a_grey_image_equals_its_rgb_copy(calls):
-    segmenter = Segmenter(device="cpu")
-    grey = photo(8, 8)[:, :, 0]
-    segmenter(grey, "cat")
-    from_grey = segmenter.model.images[0]
-    segmenter(np.stack([grey] * 3, axis=2), "cat")
-    assert torch.equal(from_grey, segmenter.model.images[0])
-    assert torch.equal(from_grey[0], from_grey[2])
 
 
 @pytest.mark.parametrize(
@@ -193,14 +155,14 @@ def test_a_grey_image_equals_its_rgb_copy(calls):
         (Image.new("RGB", (0, 5)), "PIL image has no pixel"),
     ],
 )
-def test_other_images_are_refused(calls, image, message):
+def test_other_images_are_refused(segmenter, image, message):
     with pytest.raises(UserError, match=message):
-        Segmenter(device="cpu")(image, "cat")
+        segmenter(image, "cat")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "no-such-device"])
-def test_a_device_that_is_not_there_is_refused(calls, device):
-    with pytest.raises(UserError, match=device):
+@pytest.mark.parametrize("device", ["mps", "xpu", "cuda:99", "no-such-device"])
+def test_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(UserError, match=f"device '{device}' cannot be used"):
         Segmenter(device=device)
 
 
@@ -213,14 +175,15 @@ def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monk
         Segmenter(device="cpu", weights="")
 
 
-def test_photos_of_all_kinds_are_one(calls, tmp_path):
+def test_photos_of_all_kinds_are_one(segmenter, tmp_path):
     array = photo(6, 8)
     Image.fromarray(array).save(tmp_path / "a.png")
-    segmenter = Segmenter(device="cpu")
     kinds = [array, array / 255, (array / 255).astype(np.float32), Image.fromarray(array)]
     kinds += [tmp_path / "a.png", str(tmp_path / "a.png")]
     for found in segmenter(kinds, "cat"):
         assert np.array_equal(found.image, array)
+    grey = array[:, :, 0]
+    assert np.array_equal(segmenter.look(grey).image, np.stack([grey] * 3, axis=2))
     reused = array.copy()
     looked_at = segmenter.look(reused)
     reused[:] = 0
@@ -230,8 +193,8 @@ def test_photos_of_all_kinds_are_one(calls, tmp_path):
     assert np.array_equal(segmenter.look(turned).image, array[::-1, ::-1])
 
 
-def test_background_by_threshold_and_by_name(calls):
-    looked_at = Segmenter(device="cpu").look(photo(2, 4))
+def test_background_by_threshold_and_by_name(segmenter):
+    looked_at = segmenter.look(photo(2, 4))
     found = looked_at.segment("cat, sofa", threshold=0.5)
     assert found.labels.tolist() == [[0, 0, 255, 255]] * 2 and found.background == 255
     assert found.shares() == {"cat": 0.5, "sofa": 0.0} and len(found.segments) == 1
@@ -241,6 +204,7 @@ def test_background_by_threshold_and_by_name(calls):
     np.testing.assert_allclose(named.probabilities(), [[[0.9, 0.9, 0.0, 0.0]] * 2], rtol=1e-6)
     assert named.at(3, 0) == (Opinion("cat", 0.0, None, None),)
     everything = looked_at.segment("cat", threshold=1.0)
+    assert segmenter.model.calls == [1]
     assert everything.segments == () and everything.shares() == {"cat": 0.0}
     assert everything.picture().mode == "RGB" and "background" in repr(everything)
 
@@ -259,13 +223,12 @@ def test_background_by_threshold_and_by_name(calls):
         ({"background": " "}, "the background ' ': a vocabulary needs at least one class"),
     ],
 )
-def test_options_that_cannot_be_meant(calls, options, message):
+def test_options_that_cannot_be_meant(segmenter, options, message):
     with pytest.raises(UserError, match=message):
-        Segmenter(device="cpu")(photo(4, 4), "cat", **options)
+        segmenter(photo(4, 4), "cat", **options)
 
 
-def test_lambda_is_passed_on_where_there_is_an_ensemble(calls):
-    segmenter = Segmenter(device="cpu")
+def test_lambda_is_passed_on_where_there_is_an_ensemble(segmenter):
     segmenter(photo(4, 4), "cat", lam=0.25)
     assert segmenter.model.lam == 0.25
     alone = Segmenter(device="cpu", opts=["MODEL.ENSEMBLE.MODE", "clip"])
@@ -273,8 +236,8 @@ def test_lambda_is_passed_on_where_there_is_an_ensemble(calls):
         alone(photo(4, 4), "cat", lam=0.25)
 
 
-def test_segments_files_and_coco(calls, tmp_path):
-    found = Segmenter(device="cpu")(photo(4, 6), "cat, dog, sofa")
+def test_segments_files_and_coco(segmenter, tmp_path):
+    found = segmenter(photo(4, 6), "cat, dog, sofa")
     cat, sofa = found.segments
     assert (cat.name, cat.label, cat.area, cat.box) == ("cat", 0, 12, (0, 0, 3, 4))
     assert (sofa.name, sofa.box) == ("sofa", (3, 0, 6, 4)) and sofa.score == pytest.approx(0.4)
@@ -307,8 +270,8 @@ def test_segments_files_and_coco(calls, tmp_path):
             found.save(tmp_path, stem)
 
 
-def test_a_pixel_outside_of_the_photo_is_refused(calls):
-    found = Segmenter(device="cpu")(photo(4, 6), "cat, sofa")
+def test_a_pixel_outside_of_the_photo_is_refused(segmenter):
+    found = segmenter(photo(4, 6), "cat, sofa")
     assert found.at(5, 3)[0].name == "sofa"
     with pytest.raises(UserError, match=r"\(6, 0\) is not on the photo of 6x4 pixels"):
         found.at(6, 0)
@@ -320,7 +283,7 @@ def test_a_pixel_outside_of_the_photo_is_refused(calls):
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -3), (5.0, 5.0), (5,)])
-def test_a_size_that_none_can_have_is_refused(calls, size):
-    look = Segmenter(device="cpu").look(photo(4, 6))
+def test_a_size_that_none_can_have_is_refused(segmenter, size):
+    look = segmenter.look(photo(4, 6))
     with pytest.raises(UserError, match="is not two whole numbers"):
         look.probabilities("cat, sofa", size=size)
