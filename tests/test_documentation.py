@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from detectron2.config import get_cfg
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "datasets/README.md", *CHECKOUT.glob("docs/*.md")]
@@ -34,8 +33,7 @@ def test_what_a_page_names_exists(page: Path) -> None:
     if page.parent.name != "datasets":  # which shows the folders of data sets
         files = {name.rstrip(".") for name in FILE.findall(text)}
         missing += [file for file in files if not any(CHECKOUT.glob(file))]
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     for key in set(KEY.findall(text)):
         try:
             functools.reduce(getattr, key.split("."), cfg)

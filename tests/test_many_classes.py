@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.check import check_at_start
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.label_files import read_label
@@ -37,8 +36,7 @@ def cfg(tmp_path: Path, empty_catalogs: None):
     Image.fromarray(LABEL.repeat(10, 0).repeat(10, 1)).save(tmp_path / "labels" / "a.png")
     folders = tmp_path / "photos", tmp_path / "labels"
     register_zero_shot_split("many", *folders, CLASSES, training=True)
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.DATASETS.TRAIN, cfg.OUTPUT_DIR = ("many",), str(tmp_path / "out")
     return cfg
 

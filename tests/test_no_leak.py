@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.utils.events import EventStorage
 from PIL import Image
@@ -26,7 +26,7 @@ from zsk.baselines.per_pixel.aspp_sum import AsppSum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.baselines.per_pixel.spnet_head import SPNetHead
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.data.builtin import register_all
 from zsk.data.labels import read_joint_label
 from zsk.data.loader import build_train_loader
@@ -119,8 +119,7 @@ def register_joint(folder: Path, vocabulary: Vocabulary) -> None:
 
 def train_config(dataset: str, height: int, width: int, batch: int) -> CfgNode:
     """Training on whole images as they are."""
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.DATASETS.TRAIN = (dataset,)
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN = (height,), width
     cfg.INPUT.RANDOM_FLIP, cfg.INPUT.COLOR_AUG_SSD = "none", False

@@ -1,11 +1,10 @@
 """A configuration of a head and backbone small enough for tests, and what they take."""
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
 from torch import nn
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ScoredProposals
 
@@ -23,8 +22,7 @@ QUERIES = (
 
 def tiny_config(*opts):
     """N=6, D=32, S=2 on a timm network of 0.1 million parameters; `opts`: KEY, VALUE, …"""
-    cfg = get_cfg()
-    add_zsk_config(cfg)
+    cfg = default_config()
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.BACKBONE.NAME = "build_timm_backbone"
     cfg.MODEL.TIMM.NAME = "test_efficientnet"
