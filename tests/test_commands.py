@@ -1,8 +1,6 @@
 """The command line `zsk`: which command runs, with which arguments, and what is refused."""
 
-import os
 import re
-import subprocess
 import sys
 from types import ModuleType
 
@@ -11,10 +9,10 @@ from detectron2.data import MetadataCatalog
 
 import zsk
 from zsk import cli
-from zsk.cli import evaluate, train
+from zsk.cli import train
+from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.load import load_config
-from zsk.resources import find_resource
 
 
 @pytest.fixture
@@ -70,16 +68,6 @@ def test_help_of_a_command_has_an_example(call, capsys, name: str) -> None:
     assert re.search(rf"^(example: |  )zsk {name}\b", shown, re.MULTILINE)
 
 
-def test_a_configuration_of_the_package_from_any_folder(monkeypatch, tmp_path) -> None:
-    started = []
-    monkeypatch.setattr(train, "run_in_processes", lambda _, args: started.append(args))
-    monkeypatch.chdir(tmp_path)
-    config = "configs/embedded/zsk_lite2.yaml"
-    monkeypatch.setattr(sys, "argv", ["zsk train", "--config-file", config])
-    train.main()
-    assert started[0].config_file == str(find_resource(config))
-
-
 def test_a_program_may_change_its_working_directory(monkeypatch, tmp_path, empty_catalogs) -> None:
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
     first = load_config("configs/embedded/zsk_lite2.yaml")
@@ -89,31 +77,34 @@ def test_a_program_may_change_its_working_directory(monkeypatch, tmp_path, empty
     assert MetadataCatalog.get("voc_zs_val").image_root == place
 
 
-def test_evaluate_is_train_without_training(monkeypatch) -> None:
+def test_evaluate_is_train_without_training(call, monkeypatch) -> None:
     started = []
     monkeypatch.setattr(train, "run_in_processes", lambda run, args: started.append((run, args)))
-    monkeypatch.setattr(sys, "argv", ["zsk evaluate", "--config-file", "a.yaml", "SEED", "1"])
-    evaluate.main()
-    monkeypatch.setattr(sys, "argv", ["train_net.py", "--eval-only", *sys.argv[1:]])
-    train.main()
+    call("evaluate", "--config-file", "a.yaml", "SEED", "1")
+    call("train", "--eval-only", "--config-file", "a.yaml", "SEED", "1")
     (run, args), (same, as_train) = started
     assert run is same and vars(args) == vars(as_train) and args.eval_only
-    monkeypatch.setattr(sys, "argv", ["zsk evaluate", "--resume"])
     with pytest.raises(SystemExit):
-        evaluate.main()
+        call("evaluate", "--resume")
+
+
+def test_an_evaluation_is_of_the_weights_that_are_named(call, capsys) -> None:
+    """Detectron2 would evaluate the last checkpoint of OUTPUT_DIR."""
+    with pytest.raises(SystemExit):
+        call("train", "--eval-only", "--resume")
+    assert "--resume: not allowed with argument --eval-only" in capsys.readouterr().err
+
+
+def test_an_evaluation_on_nothing() -> None:
+    with pytest.raises(UserError, match="DATASETS.TEST is empty: name a registered data set"):
+        train.evaluate(default_config())
 
 
 @pytest.mark.slow
-def test_processes_of_python_m_zsk_import_it_before_detectron2(checkout, tmp_path) -> None:
+def test_processes_of_python_m_zsk_import_it_before_detectron2(run_program, tmp_path) -> None:
     """They get as far as Detectron2's own check, which finds no GPU."""
     two = "import torch\ntorch.cuda.device_count = lambda: 2\n"
     (tmp_path / "sitecustomize.py").write_text(two)
-    config = "configs/embedded/overfit_4_photos.yaml"
-    done = subprocess.run(
-        [sys.executable, "-m", "zsk", "train", "--config-file", config, "--num-gpus", "2"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-    )
+    words = ("-m", "zsk", "train", "--config-file", "configs/embedded/overfit_4_photos.yaml")
+    done = run_program(*words, "--num-gpus", 2, PYTHONPATH=tmp_path)
     assert done.returncode and "cuda is not available" in done.stderr, done.stderr[-2000:]

@@ -80,9 +80,6 @@ def test_pillow_gets_linear_only_where_it_is_missing(run: Run, pillow: str, line
     assert run(script, pillow=pillow, detectron2=None).stdout == f"{linear}\n"
 
 
-def test_importing_prints_no_warnings_that_users_cannot_act_on() -> None:
-    command = "import zsk, clip, detectron2.engine, detectron2.model_zoo"
-    done = subprocess.run(
-        [sys.executable, "-c", command], capture_output=True, text=True, timeout=120
-    )
+def test_importing_prints_no_warnings_that_users_cannot_act_on(run_program) -> None:
+    done = run_program("-c", "import zsk, clip, detectron2.engine, detectron2.model_zoo")
     assert (done.returncode, done.stderr) == (0, "")

@@ -164,10 +164,9 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_a_tool_without_the_clip_package_says_how_to_install_it(checkout: Path) -> None:
+def test_a_tool_without_the_clip_package_says_how_to_install_it(checkout, run_program) -> None:
     run = "import runpy, sys; sys.modules['clip'] = None; runpy.run_path(sys.argv[1])"
-    command = [sys.executable, "-c", run, "train_clip.py"]
-    folder = checkout / "tools"  # on sys.path, as a program's own folder is
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    path = checkout / "tools"  # as a program's own folder is
+    done = run_program("-c", run, path / "train_clip.py", PYTHONPATH=path)
     assert done.returncode == 2
     assert "pip install openai-clip" in done.stderr and "Traceback" not in done.stderr

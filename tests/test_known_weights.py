@@ -117,7 +117,7 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are():
         load_weights(torch.nn.Linear(1, 1), "zsk_lite3")
 
 
-def test_the_option_of_zsk_train_goes_before_model_weights(monkeypatch):
+def test_the_option_of_zsk_train_goes_before_model_weights(monkeypatch, tmp_path):
     def options(*arguments):
         got = []
         monkeypatch.setattr(train, "run_in_processes", lambda _, args: got.append(args))
@@ -133,6 +133,8 @@ def test_the_option_of_zsk_train_goes_before_model_weights(monkeypatch):
     given = ("--config-file", "a.yaml", "--weights", "hf://user/repository/a.pth")
     assert options(*given) == ("a.yaml", ["MODEL.WEIGHTS", "hf://user/repository/a.pth"])
     assert options("--config-file", "a.yaml") == ("a.yaml", [])
+    monkeypatch.chdir(tmp_path)  # a configuration of the package needs no path to it
+    assert options("--config-file", "configs/embedded/zsk_lite2.yaml") == (config, [])
 
 
 def test_a_file_of_the_hub_is_asked_for_once_where_it_is_read(hub, tmp_path):
