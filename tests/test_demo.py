@@ -13,19 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from detectron2.config import CfgNode
+from halves import use_halves
 from PIL import Image
 from tiny_clip import save_tiny_clip
 
-from zsk.answer import PixelAnswer
 from zsk.cli import segment
 from zsk.cli.photo_files import find_photos
 from zsk.cli.results import name_results
 from zsk.cli.said_logs import said_logs
 from zsk.errors import UserError
-from zsk.segmentation import Segmentation
-from zsk.segmenter import DEFAULT_CONFIG
+from zsk.segmenter import DEFAULT_CONFIG, Segmenter
 from zsk.vocabulary import Vocabulary
 
 DEMO = Path(__file__).resolve().parents[1] / "demo" / "demo.py"
@@ -38,39 +35,15 @@ def save_photo(path, size=(8, 6)):
     return path
 
 
-class FakeSegmenter:
-    """Labels everything with the first name."""
-
-    encoder = "ViT-B/16"  # what it says that the text encoder is
-
-    def __init__(self, config_file=None, weights=None, device=None, opts=()):
-        clip = {"NAME": FakeSegmenter.encoder}
-        model = {"WEIGHTS": weights or "w.pth", "CLIP": clip, "ENSEMBLE": {"MODE": "ensemble"}}
-        self.cfg = CfgNode({"MODEL": model})
-        FakeSegmenter.batches = []
-
-    def vocabulary(self, class_names):
-        if isinstance(class_names, Vocabulary):
-            return class_names
-        return Vocabulary.from_words(class_names, trained=["diningtable"])
-
-    def together(self, images, class_names, **asked):
-        FakeSegmenter.batches.append(len(images))
-        FakeSegmenter.asked = asked
-        return [self.segmentation(image, class_names) for image in images]
-
-    def segmentation(self, image, names):
-        scores = torch.zeros(len(names), *image.shape[:2])
-        scores[0] = 1.0
-        answer = PixelAnswer(lambda top, bottom: scores[:, top:bottom], image.shape[:2], len(names))
-        labels, confidence = answer.label()
-        return Segmentation(labels.numpy(), confidence.numpy(), names, image, answer)
+@pytest.fixture
+def asked(monkeypatch):
+    """See `use_halves`: the first name on the left, the last one on the right."""
+    return use_halves(monkeypatch, "diningtable")
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(asked, monkeypatch, tmp_path):
     """Runs the demo's main in this process with the stand-in; results go to tmp_path/out."""
-    monkeypatch.setattr(segment, "Segmenter", FakeSegmenter)
     vocabulary = Vocabulary.from_words("sky, ground")
     monkeypatch.setattr(segment, "default_vocabulary", lambda cfg: vocabulary)
     return lambda *arguments: segment.main(
@@ -94,35 +67,38 @@ def test_three_files_per_photo(run, tmp_path, capsys):
     assert run("--input", photo, "--class-names", "cat, sofa", *opts) == 0
     assert_written(tmp_path / "out", "one")
     found = summary(tmp_path, "one")
-    assert [segment["name"] for segment in found.pop("segments")] == ["cat"]
+    assert [segment["name"] for segment in found.pop("segments")] == ["cat", "sofa"]
     assert found == {
         "image": str(photo),
         "width": 8,
         "height": 6,
         "names": ["cat", "sofa"],
-        "shares": {"cat": 1.0, "sofa": 0.0},
+        "shares": {"cat": 0.5, "sofa": 0.5},
         "config": str(DEFAULT_CONFIG),
-        "weights": "w.pth",
+        "weights": "default.pth",
         "clip": "ViT-B/16",
         "opts": ["MODEL.CLIP.TEMPERATURE", "9.0"],
     }
     out = capsys.readouterr().out
-    assert "[1/1] one.png: cat 100%" in out and "note:" not in out
+    assert "[1/1] one.png: cat 50%, sofa 50%" in out and "note:" not in out
     named = ("--weights", "zsk_lite2", "--overwrite", "--class-names", "cat, sofa")
     assert run("--input", photo, *named) == 0
     origin = summary(tmp_path, "one")
     assert (origin["config"], origin["weights"]) == (str(DEFAULT_CONFIG), "zsk_lite2")
 
 
-def test_how_to_ask_and_to_draw(run, tmp_path, capsys):
+def test_how_to_ask_and_to_draw(run, asked, tmp_path, capsys):
     photo = save_photo(tmp_path / "in" / "one.png")
-    named = ("--words", "cat", "--background", "wall|floor", "--threshold", "0.25", "--lam", "0.5")
     drawn = ("--coco", "--opacity", "0.3", "--dim-below", "0.5")
-    assert run(photo, *named, *drawn) == 0
-    assert FakeSegmenter.asked == {"background": "wall|floor", "threshold": 0.25, "lam": 0.5}
+    assert run(photo, "--words", "cat", "--background", "wall|floor", *drawn) == 0
+    assert summary(tmp_path, "one")["shares"] == {"cat": 0.5}
     coco = json.loads((tmp_path / "out" / "one_coco.json").read_text())
     assert coco["images"][0]["file_name"] == "one.png" and len(coco["annotations"]) == 1
     assert "is the only name" not in capsys.readouterr().out
+    numbers = ("--threshold", "0.5", "--lam", "0.25")
+    assert run(photo, "--words", "cat, sofa", *numbers, "--overwrite") == 0
+    assert summary(tmp_path, "one")["shares"] == {"cat": 0.5, "sofa": 0.0}
+    assert asked["model"].lam == 0.25
     with pytest.raises(SystemExit):
         run(photo, "--threshold", "1.5")
     assert "--threshold: invalid number from 0 to 1 value: '1.5'" in capsys.readouterr().err
@@ -149,15 +125,15 @@ def test_names_from_a_file_and_what_they_count_as(run, tmp_path, capsys):
         run("--input", photo, "--class-names", "names.csv")
 
 
-def test_the_configurations_names_and_a_weak_model(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(FakeSegmenter, "encoder", "embedded")
-    run("--input", save_photo(tmp_path / "one.png", (1, 1)))
+def test_the_configurations_names_and_a_weak_model(run, tmp_path, capsys):
+    photo = save_photo(tmp_path / "one.png", (1, 1))
+    run("--input", photo, "--opts", "MODEL.CLIP.NAME", "embedded")
     assert summary(tmp_path, "one")["names"] == ["sky", "ground"]
     (note,) = [line for line in capsys.readouterr().out.splitlines() if "weak" in line]
     assert "--weights" in note
 
 
-def test_what_cannot_be_read_is_named_and_the_others_are_done(run, tmp_path, capsys):
+def test_what_cannot_be_read_is_named_and_the_others_are_done(run, asked, tmp_path, capsys):
     """Five photos, two at a time, two of them damaged, and a path that is not there."""
     for number in range(5):
         save_photo(tmp_path / "in" / f"{number}.png", (4 + number, 3))
@@ -166,7 +142,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_done(run, tmp_path, cap
     (tmp_path / "in" / "5.jpg").write_bytes(whole[: len(whole) // 2])
     options = ("--batch-size", 2, "--class-names", "cat")
     assert run("--input", tmp_path / "none", tmp_path / "in", *options) == 2
-    assert FakeSegmenter.batches == [2, 1, 1]
+    assert asked["model"].calls == [2, 1, 1]
     captured = capsys.readouterr()
     lines = [line.split(":")[0] for line in captured.out.splitlines() if line.startswith("[")]
     assert lines == ["[1/6] 0.png", "[2/6] 1.png", "[4/6] 3.png", "[5/6] 4.png"]
@@ -256,14 +232,14 @@ def test_what_is_no_photo_is_a_line_each(run, tmp_path, capsys):
     assert len(captured.err.splitlines()) == captured.err.count("error: ") == 9
 
 
-def test_results_are_no_photos_and_are_kept(run, tmp_path, capsys):
+def test_results_are_no_photos_and_are_kept(run, asked, tmp_path, capsys):
     """Photos and results in one folder: a second run asks first, and reads the photo alone."""
     folder = save_photo(tmp_path / "out" / "one.png").parent
     call = ("--input", folder, "--class-names")
     assert run(*call, "cat") == 0
     with pytest.raises(UserError, match="result .*one_overlay.png exists: give --overwrite"):
         run(*call, "dog")
-    assert summary(tmp_path, "one")["names"] == ["cat"] and FakeSegmenter.batches == [1]
+    assert summary(tmp_path, "one")["names"] == ["cat"] and asked["model"].calls == [1]
     capsys.readouterr()
     assert run(*call, "dog", "--overwrite", "--input", f"{folder}/*") == 0
     assert summary(tmp_path, "one")["names"] == ["dog"] and len(list(folder.iterdir())) == 4
@@ -324,14 +300,14 @@ def test_wrong_words_are_refused_before_the_model_is_loaded(run, tmp_path, monke
 def test_a_photo_that_needs_too_much_memory(run, tmp_path, monkeypatch, capsys):
     for name, width in (("a", 8), ("b", 9), ("c", 8)):
         save_photo(tmp_path / "in" / f"{name}.png", (width, 6))
-    together = FakeSegmenter.together
+    together = Segmenter.together
 
     def limited(self, images, class_names, **asked):
         if sum(image.shape[1] for image in images) > 8:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return together(self, images, class_names, **asked)
 
-    monkeypatch.setattr(FakeSegmenter, "together", limited)
+    monkeypatch.setattr(Segmenter, "together", limited)
     assert run("--input", tmp_path / "in", "--batch-size", 3, "--class-names", "cat") == 2
     assert_written(tmp_path / "out", "a", "c")
     assert "b.png (9x6 pixels) needs more memory" in capsys.readouterr().err
@@ -360,7 +336,8 @@ def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
     found = fuzz.judge_folder(odd, tmp_path / "out", code, capsys.readouterr().err)
     assert set(found) == {"done", "refused with a line", "sound, done"}
     assert min(found["done"], found["refused with a line"]) > 8
-    monkeypatch.chdir(tmp_path)  # which fuzz_names leaves
+    monkeypatch.chdir(tmp_path)  # fuzz_names goes elsewhere and replaces Segmenter
+    monkeypatch.setattr(segment, "Segmenter", Segmenter)
     found = fuzz.fuzz_names(tmp_path, 15, rng)
     assert set(found) == {"names, done", "names, refused with a sentence"}
 
