@@ -1,48 +1,15 @@
 """Views of a photo and their averaged scores, around a model that answers what the test says."""
 
 import torch
-from detectron2.config import get_cfg
+from scripted import Scripted, record
 
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.looks.test_time_augmentation import ZSKNetWithTTA, with_test_time_augmentation
 from zsk.looks.true_scale import Box
-from zsk.regions import Regions, RegionScores
-from zsk.vocabulary import Vocabulary
-from zsk.zsk_net import ZSKNet
-
-NAMES = Vocabulary(("a", "b"), ("a", "b"), (True, False))
-
-
-class Scripted(ZSKNet):
-    """Two proposals, one per name, with the mask logits of `masks`; remembers its inputs."""
-
-    def __init__(self, *masks):
-        torch.nn.Module.__init__(self)
-        self.masks = [torch.tensor(m) for m in masks]
-        self.images = []
-        self.mask_softmax, self.votes_at = 0.0, "result"
-        self.box = None
-
-    def look(self, images):
-        (image,) = images
-        assert image.dtype == torch.uint8
-        self.images.append(image)
-        masks = self.masks[(len(self.images) - 1) % len(self.masks)]
-        return [Regions(masks, torch.zeros(2, 1), box=self.box)]
-
-    def name(self, regions, vocabulary, lam=None):
-        assert vocabulary is NAMES
-        return RegionScores(torch.eye(2), torch.eye(2), None)
-
-
-def record(height=2, width=4):
-    # brighter from left to right, so that mirroring shows
-    image = torch.arange(width, dtype=torch.uint8).mul(10).expand(3, height, width).contiguous()
-    return {"image": image, "height": height, "width": width, "vocabulary": NAMES}
 
 
 def labels(model, min_sizes, max_size, flip, given=None):
-    output = ZSKNetWithTTA(model, min_sizes, max_size, flip)([given or record()])
+    output = ZSKNetWithTTA(model, min_sizes, max_size, flip)([given or record(2, 4)])
     assert len(output) == 1 and set(output[0]) == {"pred_labels"}
     return output[0]["pred_labels"].tolist()
 
@@ -53,7 +20,7 @@ def test_each_size_is_seen_as_it_is_and_mirrored():
     sizes = [tuple(image.shape[1:]) for image in model.images]
     # 4 would be 4x8: the longest side may be 6
     assert sizes == [(2, 4), (2, 4), (3, 6), (3, 6), (1, 2), (1, 2)]
-    assert model.images[0][0, 0].tolist() == [0, 10, 20, 30]
+    assert model.images[0][0, 0].tolist() == [0, 1, 2, 3]
     for plain, mirrored in zip(model.images[::2], model.images[1::2]):
         assert torch.equal(mirrored, plain.flip(2))
 
@@ -94,10 +61,9 @@ def test_each_photo_has_its_own_views():
 
 
 def test_the_configuration_decides():
-    cfg, model = get_cfg(), Scripted([[[0.0]], [[1.0]]])
-    add_zsk_config(cfg)
+    cfg, model = default_config(), Scripted([[[0.0]], [[1.0]]])
     assert with_test_time_augmentation(cfg, model) is model
     cfg.TEST.AUG.ENABLED, cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE = True, (2, 3), 5
-    with_test_time_augmentation(cfg, model)([record()])
+    with_test_time_augmentation(cfg, model)([record(2, 4)])
     assert [tuple(image.shape[1:]) for image in model.images[::2]] == [(2, 4), (3, 5)]
     assert len(model.images) == 4

@@ -1,41 +1,17 @@
 """Photos in tiles and their merged scores, around a model that answers what the test says."""
 
-import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
+from scripted import NAMES, Scripted, record
 
 from zsk import label_map
-from zsk.config import add_zsk_config
+from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.looks.tiles import ZSKNetInTiles
 from zsk.looks.true_scale import Box
-from zsk.regions import Regions, RegionScores
-from zsk.vocabulary import Vocabulary
+from zsk.regions import Regions
 from zsk.zsk_net import ZSKNet
-
-NAMES = Vocabulary(("a", "b"), ("a", "b"), (True, False))
-
-
-class Scripted(ZSKNet):
-    """Two proposals, one per name; each look has the next of `answers`, (2,h,w) mask logits."""
-
-    def __init__(self, *answers):
-        torch.nn.Module.__init__(self)
-        self.answers = [torch.tensor(answer) for answer in answers]
-        self.images = []
-        self.mask_softmax, self.votes_at = 0.0, "result"
-        self.box = None
-
-    def look(self, images):
-        (image,) = images
-        self.images.append(image)
-        masks = self.answers[(len(self.images) - 1) % len(self.answers)]
-        return [Regions(masks, torch.eye(2), box=self.box)]
-
-    def name(self, regions, vocabulary, lam=None):
-        return RegionScores(torch.eye(2), torch.eye(2), None)
 
 
 class Brightness(Scripted):
@@ -49,12 +25,6 @@ class Brightness(Scripted):
 
 def all_over(logit_a, logit_b):
     return [[[logit_a]], [[logit_b]]]
-
-
-def record(height, width, result=None):
-    image = torch.arange(width).expand(3, height, width).to(torch.uint8)
-    height, width = result or (height, width)
-    return {"image": image, "height": height, "width": width, "vocabulary": NAMES}
 
 
 def labels(model, given):
@@ -133,27 +103,16 @@ def test_masks_compete_within_their_tile():
     assert set(labels(model, record(64, 112))[0, 48:64].tolist()) == {1}  # 0.9276 against 1.0724
 
 
-def test_one_look_serves_other_words():
-    model = Scripted(all_over(2.0, -2.0), all_over(-1.0, 1.0))
-    tiled = ZSKNetInTiles(model, 64)
-    (look,) = tiled.look([record(64, 112)["image"]])
-    for size in ((64, 112), (7, 9)):
-        assert np.unique(tiled.label(look, NAMES, size)).tolist() == [0, 1]
-    assert len(model.images) == 2
-
-
-def configured(**keys):
-    cfg = get_cfg()
-    add_zsk_config(cfg)
-    for key, value in keys.items():
-        cfg.merge_from_list([key.replace("__", "."), value])
+def configured(*opts):
+    cfg = default_config()
+    cfg.merge_from_list(list(opts))
     return cfg
 
 
 def test_the_configuration_decides():
     model = Scripted(all_over(1.0, 0.0))
     assert with_test_time_augmentation(configured(), model) is model
-    tiled = with_test_time_augmentation(configured(TEST__TILES=100), model)
+    tiled = with_test_time_augmentation(configured("TEST.TILES", 100), model)
     tiled([record(64, 150)])
     assert [tuple(image.shape[1:]) for image in model.images] == [(64, 100)] * 2
 
@@ -161,10 +120,10 @@ def test_the_configuration_decides():
 @pytest.mark.parametrize("side", [-1, 1, 63])
 def test_tiles_too_small_for_a_network_are_refused(side):
     with pytest.raises(UserError, match=f"TEST.TILES is {side}, .* at least 64"):
-        with_test_time_augmentation(configured(TEST__TILES=side), Scripted())
+        with_test_time_augmentation(configured("TEST.TILES", side), Scripted())
 
 
 def test_tiles_of_views_are_refused():
-    cfg = configured(TEST__TILES=64, TEST__AUG__ENABLED=True)
+    cfg = configured("TEST.TILES", 64, "TEST.AUG.ENABLED", True)
     with pytest.raises(UserError, match="TEST.TILES is 64 and TEST.AUG.ENABLED is True"):
         with_test_time_augmentation(cfg, Scripted())
