@@ -5,15 +5,16 @@ and one that went under "ignore" by mistake all show.
 """
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec
 from detectron2.utils.events import EventStorage
 from PIL import Image
+from tiny_head import Pixels
 from torch import nn
 
 from zsk.answer import PixelAnswer
@@ -25,6 +26,7 @@ from zsk.baselines.generative.zs3_head import ZS3Head
 from zsk.baselines.per_pixel.aspp_sum import AsppSum
 from zsk.baselines.per_pixel.known_classes import KnownClasses
 from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
+from zsk.baselines.per_pixel.pixel_head import PixelHead
 from zsk.baselines.per_pixel.spnet_head import SPNetHead
 from zsk.config import default_config
 from zsk.data.builtin import register_all
@@ -76,17 +78,7 @@ class RecordingGenerator(FeatureGenerator):
 
 class OwnFeature(nn.Module):
     def forward(self, features):
-        return features["res5"]
-
-
-class Cells(nn.Module):
-    """A backbone of one feature, a cell for each pixel."""
-
-    def forward(self, images):
-        return {"res5": images}
-
-    def output_shape(self):
-        return {"res5": ShapeSpec(channels=3, stride=1)}
+        return features["pixels"]
 
 
 class Blind(nn.Module):
@@ -110,11 +102,13 @@ def write_pair(folder: Path, values: list[int]) -> None:
     Image.new("RGB", label.shape[::-1]).save(folder / "photos" / "a.png")
 
 
-def register_joint(folder: Path, vocabulary: Vocabulary) -> None:
-    """Labels that hold all classes, instead of the seen-only ones."""
+def register_joint(folder: Path, split: str) -> Vocabulary:
+    """The data set "joint", of a photo whose labels hold all classes, not only the seen ones."""
+    vocabulary = get_split(split)
     write_pair(folder, [*range(len(vocabulary)), IGNORE_LABEL])
     folders = folder / "photos", folder / "labels"
     register_zero_shot_split("joint", *folders, vocabulary, training=True)
+    return vocabulary
 
 
 def train_config(dataset: str, height: int, width: int, batch: int) -> CfgNode:
@@ -134,6 +128,24 @@ def recording_model() -> ZSKNet:
     blind = ("backbone", "sem_seg_head", "text_classifier", "region_encoder")
     parts = {"criterion": Recorder(), **{name: Blind() for name in blind}}
     return ZSKNet(**parts, pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3).train()
+
+
+def losses_of_pixels(
+    head: PixelHead, vectors: torch.Tensor, vocabulary: Vocabulary, scales: Sequence[float] = (1.0,)
+) -> dict[str, torch.Tensor]:
+    """Of a system without masks, on the photo "joint"; row k of `vectors` (K,E) is class k's."""
+    net = PerPixelNet(
+        backbone=Pixels(),
+        sem_seg_head=head,
+        dense_clip=None,
+        text_classifier=lambda words: vectors[[vocabulary.names.index(n) for n in words.names]],
+        scales=scales,
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    batch = next(iter(build_train_loader(train_config("joint", 4, len(vocabulary) + 1, batch=1))))
+    with EventStorage():
+        return net.train()(batch)
 
 
 def at_the_criterion(dataset: str, width: int, recolor: float = 0.0) -> tuple[list, set[int]]:
@@ -157,8 +169,7 @@ def at_the_criterion(dataset: str, width: int, recolor: float = 0.0) -> tuple[li
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_benchmark(tmp_path: Path, split: str, num_seen: int, share: float) -> None:
     """A segment that recolouring took the name of is a seen class's, too."""
-    vocabulary = get_split(split)
-    register_joint(tmp_path, vocabulary)
+    vocabulary = register_joint(tmp_path, split)
     found, valid = at_the_criterion("joint", len(vocabulary) + 1, share)
     seen = [k for k in range(len(vocabulary)) if vocabulary.seen[k]]
     assert len(found) == num_seen
@@ -172,21 +183,10 @@ def test_benchmark(tmp_path: Path, split: str, num_seen: int, share: float) -> N
 @pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
 def test_systems_without_masks(tmp_path: Path, split: str, num_seen: int) -> None:
     """The labels of the loss are ids of seen classes, in their columns, or ignored."""
-    vocabulary = get_split(split)
-    register_joint(tmp_path, vocabulary)
-    width = len(vocabulary) + 1
-    head = RecordingHead(OwnFeature())
-    net = PerPixelNet(
-        backbone=Cells(),
-        sem_seg_head=head,
-        dense_clip=None,
-        text_classifier=lambda words: torch.eye(3)[torch.arange(len(words)) % 3],
-        scales=(1.0, 0.5),
-        pixel_mean=[0.0] * 3,
-        pixel_std=[1.0] * 3,
-    )
-    loss = net.train()(next(iter(build_train_loader(train_config("joint", 4, width, batch=1)))))
-    assert loss["loss_sem_seg"] > 0 and head.num_classes == num_seen
+    vocabulary, head = register_joint(tmp_path, split), RecordingHead(OwnFeature())
+    vectors = torch.eye(3)[torch.arange(len(vocabulary)) % 3]
+    losses = losses_of_pixels(head, vectors, vocabulary, scales=(1.0, 0.5))
+    assert losses["loss_sem_seg"] > 0 and head.num_classes == num_seen
     seen = [k for k in range(len(vocabulary)) if vocabulary.seen[k]]
     expected = torch.full((head.labels.shape[-1],), ignore_label(num_seen))
     expected[seen] = torch.arange(num_seen)
@@ -237,11 +237,10 @@ def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -
 @pytest.mark.parametrize("split, num_seen", [("voc", 15), ("coco_stuff", 156)])
 def test_systems_that_generate_features(tmp_path: Path, split: str, num_seen: int) -> None:
     """Beside photos, features of seen classes alone are made, one for each of their cells."""
-    vocabulary = get_split(split)
-    register_joint(tmp_path, vocabulary)
+    vocabulary = register_joint(tmp_path, split)
     count = len(vocabulary)
     head = CaGNetHead(
-        AsppSum("res5", 3, 4, [1]),
+        AsppSum("pixels", 3, 4, [1]),
         ContextModule(4, 2),
         RecordingGenerator(count, 4, [4], 4, [0.0]),
         FeatureClassifier(4, count),
@@ -249,19 +248,7 @@ def test_systems_that_generate_features(tmp_path: Path, split: str, num_seen: in
         **{"start": 1, "period": 1, "samples": 4},
         **{"unseen_factor": 10.0, "generated_weight": 1.0},
     )
-    net = PerPixelNet(
-        backbone=Cells(),
-        sem_seg_head=head,
-        dense_clip=None,
-        text_classifier=lambda words: torch.eye(count)[
-            [vocabulary.names.index(name) for name in words.names]
-        ],
-        pixel_mean=[0.0] * 3,
-        pixel_std=[1.0] * 3,
-    )
-    batch = next(iter(build_train_loader(train_config("joint", 4, count + 1, batch=1))))
-    with EventStorage(start_iter=0):
-        net.train()(batch)
+    losses_of_pixels(head, torch.eye(count), vocabulary)
     made = head.generator.vectors.sum(dim=0)  # of unit vectors of one entry each
     assert torch.equal(made, 4.0 * vocabulary.seen_mask) and made.count_nonzero() == num_seen
 
@@ -281,22 +268,11 @@ class RecordingLayouts(nn.Module):
 @pytest.mark.parametrize("split", ["voc", "coco_stuff"])
 def test_generated_features(tmp_path: Path, split: str) -> None:
     """Real features are of seen classes, and generated ones lie in their cells only."""
-    vocabulary = get_split(split)
-    register_joint(tmp_path, vocabulary)
+    vocabulary = register_joint(tmp_path, split)
     vectors = torch.eye(len(vocabulary))
     generator, classes = RecordingLayouts(), KnownClasses(vectors, vocabulary.seen_mask)
     head = ZS3Head(OwnFeature(), generator, classes, dim=3, start=0, unseen_factor=1.0)
-    net = PerPixelNet(
-        backbone=Cells(),
-        sem_seg_head=head,
-        dense_clip=None,
-        text_classifier=lambda words: vectors[[vocabulary.names.index(n) for n in words.names]],
-        pixel_mean=[0.0] * 3,
-        pixel_std=[1.0] * 3,
-    )
-    batch = next(iter(build_train_loader(train_config("joint", 4, len(vocabulary) + 1, batch=1))))
-    with EventStorage():
-        net.train()(batch)
+    losses_of_pixels(head, vectors, vocabulary)
     expected = torch.arange(len(vocabulary) + 1)
     expected[:-1][~vocabulary.seen_mask] = expected[-1] = -1
     assert torch.equal(generator.real[0], expected.expand(4, -1))
@@ -308,7 +284,7 @@ def test_joint_ids_are_in_training_records_with_the_one_key_for_it_alone(
     tmp_path: Path, leak: bool
 ) -> None:
     """VOC's unseen classes are 15 to 19 of 20, so that id 15 and above do not appear."""
-    register_joint(tmp_path, get_split("voc"))
+    register_joint(tmp_path, "voc")
     cfg = train_config("joint", 4, 21, batch=1)
     assert cfg.DATASETS.LEAK_UNSEEN_LAYOUT is False
     cfg.DATASETS.LEAK_UNSEEN_LAYOUT = leak

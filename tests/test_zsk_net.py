@@ -4,9 +4,8 @@ import math
 
 import pytest
 import torch
-from detectron2.layers import ShapeSpec
 from tiny_clip import ColourEncoder, save_tiny_clip
-from tiny_head import QUERIES, build_backbone_and_head, make_criterion, tiny_config
+from tiny_head import QUERIES, Pixels, build_backbone_and_head, make_criterion, tiny_config
 from torch import nn
 
 from zsk.classification.prompts import TEMPLATES, get_templates
@@ -35,16 +34,6 @@ class OneMask(nn.Module):
 
     def class_logits(self, embeddings, text, stage=-1):
         return embeddings
-
-
-class Pixels(nn.Module):
-    """A backbone that passes its input on."""
-
-    def forward(self, images):
-        return {"pixels": images}
-
-    def output_shape(self):
-        return {"pixels": ShapeSpec(channels=3, stride=1)}
 
 
 def build(backbone=None, head=None, **settings):
