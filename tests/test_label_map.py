@@ -22,6 +22,10 @@ def whole_scores(views, size):
     return total
 
 
+def labels_of(probs, masks, size, **options):
+    return label_map([View(probs, masks)], size, **options).labels.tolist()
+
+
 def test_scores_are_the_probabilities_weighed_by_the_masks():
     probs = torch.tensor([[0.9, 0.1], [0.4, 0.6]])
     masks = torch.tensor([[[LN3, -LN3, -LN3]], [[-LN3, -LN3, LN3]]])
@@ -30,18 +34,18 @@ def test_scores_are_the_probabilities_weighed_by_the_masks():
     labels = label_map([View(probs, masks)], (1, 3)).labels
     assert labels.tolist() == [[0, 0, 0]] and labels.dtype == torch.int64
     probs[1] = torch.tensor([0.3, 0.7])  # pixel 2: 0.225 + 0.225 against 0.025 + 0.525
-    assert label_map([View(probs, masks)], (1, 3)).labels.tolist() == [[0, 0, 1]]
+    assert labels_of(probs, masks, (1, 3)) == [[0, 0, 1]]
 
 
 def test_a_proposal_without_scores_takes_no_part():
     probs = torch.tensor([[0.0, 0.0], [0.0, 0.1]])
     masks = torch.tensor([[[50.0]], [[-9.0]]])
-    assert label_map([View(probs, masks)], (2, 2)).labels.tolist() == [[1, 1], [1, 1]]
+    assert labels_of(probs, masks, (2, 2)) == [[1, 1], [1, 1]]
 
 
 def test_the_lowest_class_wins_a_tie():
     probs = torch.tensor([[0.1, 0.4, 0.4]])
-    assert label_map([View(probs, torch.zeros(1, 2, 2))], (1, 1)).labels.tolist() == [[1]]
+    assert labels_of(probs, torch.zeros(1, 2, 2), (1, 1)) == [[1]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -55,7 +59,7 @@ def test_a_cell_that_is_not_finite_changes_its_surroundings_only(value):
 
 def test_masks_are_resized_to_the_image():
     masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
-    assert label_map([View(torch.eye(2), masks)], (2, 4)).labels.tolist() == [[0, 0, 1, 1]] * 2
+    assert labels_of(torch.eye(2), masks, (2, 4)) == [[0, 0, 1, 1]] * 2
 
 
 def test_scores_are_averaged_over_views_of_any_size():
@@ -75,10 +79,8 @@ def test_competing_masks_share_one_vote_per_pixel():
     """Two half-sure masks of name 0 outvote a sure one of name 1, unless masks compete."""
     probs = torch.eye(2)[[0, 0, 1]]
     masks = torch.tensor([0.0, 0.0, LN3]).view(3, 1, 1)  # 0.5 + 0.5 against 0.75
-    assert label_map([View(probs, masks)], (1, 1)).labels.tolist() == [[0]]
-    assert label_map([View(probs, masks)], (1, 1), mask_softmax=1.0).labels.tolist() == [
-        [1]
-    ]  # 2/5, 3/5
+    assert labels_of(probs, masks, (1, 1)) == [[0]]
+    assert labels_of(probs, masks, (1, 1), mask_softmax=1.0) == [[1]]  # 2/5, 3/5
 
 
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1), (70, 90)])
@@ -143,9 +145,7 @@ def test_votes_are_resized_where_they_are_asked_for():
     masks = torch.tensor([[[8.0, -8.0]], [[0.0, 0.0]]])
     probs = torch.tensor([[0.5, 0.0], [0.0, 0.45]])
     # of 4 pixels, the second has logit 4 (a vote of 0.98) or the vote 0.75
-    assert label_map([View(probs, masks)], (1, 4)).labels.tolist() == [[0, 0, 1, 1]]
+    assert labels_of(probs, masks, (1, 4)) == [[0, 0, 1, 1]]
     probs[1, 1] = 0.8
-    assert label_map([View(probs, masks)], (1, 4)).labels.tolist() == [[0, 0, 1, 1]]
-    assert label_map([View(probs, masks)], (1, 4), resize_votes=True).labels.tolist() == [
-        [0, 1, 1, 1]
-    ]
+    assert labels_of(probs, masks, (1, 4)) == [[0, 0, 1, 1]]
+    assert labels_of(probs, masks, (1, 4), resize_votes=True) == [[0, 1, 1, 1]]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
+from tiny_head import Pixels, colour_net
 
 from zsk.config import default_config
 from zsk.data.check import check_at_start
@@ -19,7 +20,6 @@ from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.proposals.criterion import region_classes
 from zsk.proposals.losses import class_loss
 from zsk.vocabulary import Vocabulary
-from zsk.zsk_net import ZSKNet
 
 NAMES = tuple(f"class {k}" for k in range(300))
 # joint ids 0–298 are seen and keep their id, 299 is unseen
@@ -66,8 +66,7 @@ def test_the_model_pads_and_splits_with_the_wide_label() -> None:
     wide = {"vocabulary": CLASSES.seen_only(), "image": torch.zeros(3, 2, 4)}
     labels = torch.from_numpy(LABEL.astype(np.int64))
     small = {**wide, "image": torch.zeros(3, 1, 2), "sem_seg": labels[:1, :2]}
-    model = type("Stub", (), {"device": torch.device("cpu"), "stride": 1})()
-    large, padded = ZSKNet.segments(model, [{**wide, "sem_seg": labels}, small])
+    large, padded = colour_net(Pixels(), None).segments([{**wide, "sem_seg": labels}, small])
     assert large.labels.tolist() == [7, 255, 256, 298, 299]
     assert large.valid.tolist() == [[True] * 4, [False, True, True, True]]
     assert padded.labels.tolist() == [7, 255] and padded.valid.sum() == 2
@@ -81,10 +80,9 @@ def test_class_255_counts_in_the_class_loss(count: int) -> None:
     loss = class_loss(logits, torch.tensor([255, 255]), 1.0)
     torch.testing.assert_close(loss, expected)
     assert class_loss(logits, torch.tensor([NONE, NONE]), 1.0) == 0
-    model = type("Stub", (), {"device": torch.device("cpu"), "stride": 1})()
     unlabelled = {"vocabulary": CLASSES, "image": torch.zeros(3, 1, 2)}
     unlabelled["sem_seg"] = torch.full((1, 2), NONE)
-    (segments,) = ZSKNet.segments(model, [unlabelled])
+    (segments,) = colour_net(Pixels(), None).segments([unlabelled])
     assert region_classes(torch.ones(1, 1, 2), segments, 0.5, count).tolist() == [NONE]
 
 

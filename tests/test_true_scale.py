@@ -6,12 +6,11 @@ import torch.nn.functional as F
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone import Backbone
 from tiny_clip import ColourEncoder
-from tiny_head import make_criterion
+from tiny_head import colour_net
 from torch import nn
 
 from zsk.baselines.per_pixel.per_pixel_net import PerPixelNet
 from zsk.classification.prompts import get_templates
-from zsk.classification.region_encoder import CropEncoder
 from zsk.classification.text_classifier import TextClassifier
 from zsk.evaluation.proposal_recall import best_overlaps
 from zsk.label_map import View, label_map
@@ -19,7 +18,6 @@ from zsk.looks.true_scale import Box, photo_box, resize_rows, whole_cells
 from zsk.proposals.outputs import Proposals
 from zsk.regions import Ensemble
 from zsk.vocabulary import Vocabulary
-from zsk.zsk_net import ZSKNet
 
 STRIDE = 16
 WORDS = ("red", "green")
@@ -92,17 +90,8 @@ class Perfect(nn.Module):
 
 
 def model(mode="head"):
-    encoder = ColourEncoder()
-    return ZSKNet(
-        backbone=Cells(),
-        sem_seg_head=Perfect(),
-        criterion=make_criterion(),
-        text_classifier=TextClassifier(encoder, get_templates("single")),
-        region_encoder=CropEncoder(encoder),
-        ensemble=Ensemble(mode),
-        pixel_mean=[127.5] * 3,
-        pixel_std=[127.5] * 3,
-    ).eval()
+    pixels = {"pixel_mean": [127.5] * 3, "pixel_std": [127.5] * 3}
+    return colour_net(Cells(), Perfect(), ensemble=Ensemble(mode), **pixels).eval()
 
 
 def record():
@@ -160,20 +149,14 @@ def test_masks_are_trained_at_true_scale():
     assert losses["loss_dice"] < 0.05
 
 
-class Sizes(Cells):
-    """Keeps the sizes of what it is given."""
-
-    def forward(self, images):
-        self.padded = images.clone()
-        return super().forward(images)
-
-
 def test_photos_may_be_padded_with_the_mean_as_published():
-    net = model()
-    net.backbone, net.size_divisibility = Sizes(), 32
+    net, given = model(), []
+    net.size_divisibility = 32
+    net.backbone.register_forward_pre_hook(lambda _, inputs: given.extend(inputs))
     (result,) = net([record()])
-    assert net.backbone.padded.shape == (1, 3, 64, 64)
-    assert not net.backbone.padded[:, :, 40:].any() and not net.backbone.padded[..., 59:].any()
+    (padded,) = given
+    assert padded.shape == (1, 3, 64, 64)
+    assert not padded[:, :, 40:].any() and not padded[..., 59:].any()
     assert torch.equal(result["pred_labels"], chequers())
     assert result["photo_box"] == Box(0.0, 0.0, 59 / 16, 40 / 16)
 

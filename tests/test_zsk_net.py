@@ -4,13 +4,11 @@ import math
 
 import pytest
 import torch
-from tiny_clip import ColourEncoder, save_tiny_clip
-from tiny_head import QUERIES, Pixels, build_backbone_and_head, make_criterion, tiny_config
+from tiny_clip import save_tiny_clip
+from tiny_head import QUERIES, Pixels, build_backbone_and_head, colour_net, tiny_config
 from torch import nn
 
-from zsk.classification.prompts import TEMPLATES, get_templates
-from zsk.classification.region_encoder import CropEncoder
-from zsk.classification.text_classifier import TextClassifier
+from zsk.classification.prompts import TEMPLATES
 from zsk.proposals.outputs import Proposals
 from zsk.regions import Ensemble
 from zsk.vocabulary import Vocabulary
@@ -37,18 +35,7 @@ class OneMask(nn.Module):
 
 
 def build(backbone=None, head=None, **settings):
-    encoder = ColourEncoder()
-    parts = {
-        "backbone": backbone or Pixels(),
-        "sem_seg_head": head or OneMask(),
-        "criterion": make_criterion(),
-        "text_classifier": TextClassifier(encoder, get_templates("single")),
-        "region_encoder": CropEncoder(encoder),
-        "ensemble": Ensemble("head", 0.5),
-        "pixel_mean": [0.0] * 3,
-        "pixel_std": [255.0] * 3,
-    }
-    return ZSKNet(**{**parts, **settings})
+    return colour_net(backbone or Pixels(), head or OneMask(), **settings)
 
 
 def record(height=32, width=48, colour=(0, 0, 0)):

@@ -3,11 +3,17 @@
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_backbone
+from tiny_clip import ColourEncoder
 from torch import nn
 
+from zsk.classification.prompts import get_templates
+from zsk.classification.region_encoder import CropEncoder
+from zsk.classification.text_classifier import TextClassifier
 from zsk.config import default_config
 from zsk.proposals.criterion import SetCriterion
 from zsk.proposals.outputs import ScoredProposals
+from zsk.regions import Ensemble
+from zsk.zsk_net import ZSKNet
 
 EMBED_DIM = 12
 FEATURES = ["res2", "res3", "res4", "res5"]
@@ -52,6 +58,20 @@ def make_criterion(**changes):
     settings = {"class_weight": 1.0, "focal_weight": 20.0, "dice_weight": 1.0}
     settings |= {"no_object_weight": 0.1, "ignore_aware": True}
     return SetCriterion(**(settings | changes))
+
+
+def colour_net(backbone, head, **settings):
+    """ZSK-Net of these parts, in which `ColourEncoder` names; `settings`: of its constructor."""
+    encoder = ColourEncoder()
+    parts = {
+        "criterion": make_criterion(),
+        "text_classifier": TextClassifier(encoder, get_templates("single")),
+        "region_encoder": CropEncoder(encoder),
+        "ensemble": Ensemble("head", 0.5),
+        "pixel_mean": [0.0] * 3,
+        "pixel_std": [255.0] * 3,
+    }
+    return ZSKNet(backbone=backbone, sem_seg_head=head, **{**parts, **settings})
 
 
 def build_backbone_and_head(cfg, embed_dim=EMBED_DIM):
