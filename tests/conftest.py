@@ -14,6 +14,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from prepare_synthetic import render_world
+from tiny_clip import save_tiny_clip
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -26,9 +27,12 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def empty_catalogs() -> Iterator[None]:
-    """No data set is registered when the test starts; afterwards the catalogs are as before."""
+    """No data set is registered when the test starts; afterwards the catalogs are as before.
+
+    Reading a configuration registers data sets.
+    """
     saved = [(catalog, dict(catalog)) for catalog in (DatasetCatalog, MetadataCatalog)]
     for catalog, _ in saved:
         catalog.clear()
@@ -55,6 +59,12 @@ def ctrl_c() -> None:
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of an OpenAI CLIP of two layers; no test may change the file."""
+    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny_clip.pt")
 
 
 @pytest.fixture(scope="session")

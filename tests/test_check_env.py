@@ -42,7 +42,7 @@ def test_without_the_clip_package_the_row_tells_how_to_install_it(monkeypatch) -
 
 
 def test_a_machine_without_data_gets_a_full_report_and_nothing_is_downloaded(
-    tmp_path, monkeypatch, capsys, empty_catalogs
+    tmp_path, monkeypatch, capsys
 ):
     for folder in ("JPEGImages", "zsk/val"):
         (tmp_path / "VOC2012" / folder).mkdir(parents=True)

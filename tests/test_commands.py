@@ -68,7 +68,7 @@ def test_help_of_a_command_has_an_example(call, capsys, name: str) -> None:
     assert re.search(rf"^(example: |  )zsk {name}\b", shown, re.MULTILINE)
 
 
-def test_a_program_may_change_its_working_directory(monkeypatch, tmp_path, empty_catalogs) -> None:
+def test_a_program_may_change_its_working_directory(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
     first = load_config("configs/embedded/zsk_lite2.yaml")
     place = MetadataCatalog.get("voc_zs_val").image_root

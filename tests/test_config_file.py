@@ -10,8 +10,6 @@ from zsk.errors import UserError
 from zsk.files import user_path
 from zsk.load import load_config
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
 
 def write(folder: Path, text: str | bytes, name: str = "config.yaml") -> Path:
     path = folder / name

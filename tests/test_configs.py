@@ -26,7 +26,7 @@ FILES = sorted(set(CONFIGS.rglob("*.yaml")) - {TABLES, COMPARED, PHOTO_TABLES, F
 
 
 @pytest.fixture(autouse=True)
-def no_data(tmp_path: Path, empty_catalogs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
 
 

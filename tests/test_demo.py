@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from halves import use_halves
 from PIL import Image
-from tiny_clip import save_tiny_clip
 
 from zsk.cli import segment
 from zsk.cli.photo_files import find_photos
@@ -350,7 +349,7 @@ TRAINING_FREE = (
 
 
 @pytest.mark.parametrize("config", TRAINING_FREE)
-def test_a_model_without_training(monkeypatch, tmp_path, capsys, config):
+def test_a_model_without_training(monkeypatch, tmp_path, capsys, tiny_clip, config):
     """With a file of CLIP's weights there are overlays, without one a sentence says where it is."""
     words = ["--input", str(save_photo(tmp_path / "in" / "one.png", (40, 30))), "--device", "cpu"]
     words += ["--output", str(tmp_path / "out"), "--class-names", "cats, sofa"]
@@ -359,8 +358,7 @@ def test_a_model_without_training(monkeypatch, tmp_path, capsys, config):
     monkeypatch.delenv("ZSK_CLIP_DIR", raising=False)
     with pytest.raises(UserError, match=r"ViT-B-16.pt.* are not in .*clip.load\('ViT-B/16'\)"):
         segment.main(words)
-    clip = save_tiny_clip(tmp_path / "clip.pt")
-    assert segment.main([*words, "--opts", "MODEL.CLIP.NAME", str(clip)]) == 0
+    assert segment.main([*words, "--opts", "MODEL.CLIP.NAME", str(tiny_clip)]) == 0
     assert_written(tmp_path / "out", "one")
     assert "1 of 1 photos segmented" in (said := capsys.readouterr().out)
     assert "counts as the trained class" not in said  # nothing was trained

@@ -55,7 +55,6 @@ def test_the_code_of_a_page_runs(
     page: Path,
     folder_of_photos: Path,
     load_once: Callable[..., zsk.Segmenter],
-    empty_catalogs: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(folder_of_photos)

@@ -13,8 +13,6 @@ from zsk.settings.key_checks import all_keys, check_training_size
 from zsk.settings.key_limits import CONDITIONS, FIXED
 from zsk.settings.key_table import RULES
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
 KEYS = all_keys(default_config())
 SELF_TRAINING = ("SELF_TRAINING.ENABLED", True)
 RANK = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0)

@@ -6,7 +6,6 @@ import sys
 import huggingface_hub
 import pytest
 import torch
-from tiny_clip import save_tiny_clip
 
 from zsk.classification.build import build_encoder
 from zsk.cli import train
@@ -137,7 +136,7 @@ def test_the_option_of_zsk_train_goes_before_model_weights(monkeypatch, tmp_path
     assert options("--config-file", "configs/embedded/zsk_lite2.yaml") == (config, [])
 
 
-def test_a_file_of_the_hub_is_asked_for_once_where_it_is_read(hub, tmp_path):
+def test_a_file_of_the_hub_is_asked_for_once_where_it_is_read(hub, tiny_clip, tmp_path):
     model = torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 3)})
     save_file(tmp_path / "a.safetensors", {"model": model.state_dict()})
     address = "hf://user/repository@v1/sub/a.safetensors"
@@ -146,7 +145,7 @@ def test_a_file_of_the_hub_is_asked_for_once_where_it_is_read(hub, tmp_path):
         load(other, address)
         assert torch.equal(other["backbone"].weight, model["backbone"].weight)
     assert hub == [("user/repository", "sub/a.safetensors", "v1")] * 2
-    shutil.copy(save_tiny_clip(tmp_path / "clip.pt"), tmp_path / "a.safetensors")
+    shutil.copy(tiny_clip, tmp_path / "a.safetensors")
     assert build_encoder("hf://user/repository/sub/a.safetensors").embed_dim == 32
 
 

@@ -29,7 +29,7 @@ NONE = 65535
 
 
 @pytest.fixture
-def cfg(tmp_path: Path, empty_catalogs: None):
+def cfg(tmp_path: Path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "labels").mkdir()
     Image.new("RGB", (40, 20)).save(tmp_path / "photos" / "a.png")

@@ -41,8 +41,6 @@ from zsk.engine.self_training import SelfTraining
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary, ignore_label
 from zsk.zsk_net import ZSKNet
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
 OWN = """
 name: own
 train: {images: photos, labels: labels}

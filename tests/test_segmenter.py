@@ -13,7 +13,6 @@ from detectron2.modeling import build_model
 from halves import use_halves
 from PIL import ExifTags, Image
 from pycocotools import mask as mask_util
-from tiny_clip import save_tiny_clip
 from tiny_head import tiny_config
 from torch import nn
 
@@ -88,9 +87,9 @@ def many_switches():
 
 
 @pytest.mark.parametrize("mode", ["one_pass", pytest.param("crop", marks=pytest.mark.slow)])
-def test_threads_may_share_it(calls, monkeypatch, tmp_path, many_switches, mode):
+def test_threads_may_share_it(calls, monkeypatch, tiny_clip, many_switches, mode):
     opts = ["MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.REGION_MODE", mode]
-    opts += ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt")), "MODEL.WEIGHTS", "x"]
+    opts += ["MODEL.CLIP.NAME", str(tiny_clip), "MODEL.WEIGHTS", "x"]
     opts += ["INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96]
     monkeypatch.setattr(module, "load_config", lambda *_: tiny_config(*opts))
     monkeypatch.setattr(module, "build_model", build_model)

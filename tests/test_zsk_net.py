@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from tiny_clip import save_tiny_clip
 from tiny_head import QUERIES, Pixels, build_backbone_and_head, colour_net, tiny_config
 from torch import nn
 
@@ -75,8 +74,8 @@ def test_masks_that_are_not_finite_become_so():
     assert torch.equal(regions.masks, expected)
 
 
-def test_the_keys_of_naming_reach_the_model(tmp_path):
-    clip = ["MODEL.CLIP.NAME", str(save_tiny_clip(tmp_path / "clip.pt"))]
+def test_the_keys_of_naming_reach_the_model(tiny_clip):
+    clip = ["MODEL.CLIP.NAME", str(tiny_clip)]
     clip += ["MODEL.CLIP.TEMPERATURE", 25.0, "MODEL.CLIP.MASK_THRESHOLD", 0.25]
     clip += ["MODEL.CLIP.FURTHER_THRESHOLDS", [0.75], "MODEL.CLIP.REGION_PROMPT", "vild"]
     clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.ENSEMBLE.EMPTY", "one"]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from detectron2.utils.logger import setup_logger
 from PIL import Image
-from tiny_clip import save_tiny_clip
 
 from zsk.cli import train as program
 
@@ -80,13 +79,6 @@ def ade_root(voc_root: Path, run_program) -> Path:
     done = run_program("datasets/prepare_ade20k.py", "--root", ade)
     assert done.returncode == 0, done.stderr
     return voc_root
-
-
-@pytest.fixture(scope="session")
-def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clip") / "tiny_clip.pt"
-    save_tiny_clip(path)
-    return path
 
 
 @pytest.fixture(scope="session")
