@@ -18,8 +18,6 @@ from tiny_clip import save_tiny_clip
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
@@ -100,7 +98,7 @@ def program_server() -> Iterator["subprocess.Popen[str]"]:
 @pytest.fixture(scope="session")
 def run_program(
     program_server: "subprocess.Popen[str]", tmp_path_factory: pytest.TempPathFactory
-) -> RunProgram:
+) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a program of the checkout as a user would; output is captured, nothing is asserted."""
     folder = tmp_path_factory.mktemp("programs")
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from label_files import write_pairs
 from PIL import Image
 
 NAMES = ("cat", "cow", "dog")
-STEMS = ("a", "b", "c", "d")
 
 FAULTS = {
     "colours": r"label .*labels/b.png holds colours",
@@ -29,14 +29,9 @@ IN_PIXELS = {"truncated"}
 
 def write_data(folder: Path) -> tuple[Path, Path]:
     """photos/{a,b,c,d}.jpg and labels/{a,b,c,d}.png, all 8×5; a cat, b cow, c dog, d nothing."""
-    photos, labels = folder / "photos", folder / "labels"
-    photos.mkdir(parents=True)
-    labels.mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (5, 8, 3), np.uint8)
-    for stem, label_id in zip(STEMS, (0, 1, 2, 255)):
-        Image.fromarray(noise).save(photos / f"{stem}.jpg")
-        Image.new("L", (8, 5), label_id).save(labels / f"{stem}.png")
-    return photos, labels
+    ids = {"a": 0, "b": 1, "c": 2, "d": 255}
+    labels = {stem: np.full((5, 8), label_id, np.uint8) for stem, label_id in ids.items()}
+    return write_pairs(folder, labels, photo_suffix=".jpg")
 
 
 def plant(fault: str, photos: Path, labels: Path) -> None:

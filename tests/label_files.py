@@ -1,4 +1,4 @@
-"""Label files as the benchmarks publish them, and grey TIFFs that Pillow does not write."""
+"""Photos with labels, labels as the benchmarks publish them, TIFFs that Pillow does not write."""
 
 import struct
 from collections.abc import Mapping
@@ -9,6 +9,20 @@ import scipy.io
 from PIL import Image
 
 Values = list[list[int]]
+
+
+def write_pairs(
+    folder: Path, labels: Mapping[str, np.ndarray], photo_suffix: str = ".png"
+) -> tuple[Path, Path]:
+    """Noise in photos/ and `labels` (H,W), 8 or 16 bits, in labels/, by stem; gives the folders."""
+    folders = folder / "photos", folder / "labels"
+    for path in folders:
+        path.mkdir(parents=True, exist_ok=True)
+    for stem, label in labels.items():
+        noise = np.random.default_rng(0).integers(0, 256, (*label.shape, 3), np.uint8)
+        Image.fromarray(noise).save(folders[0] / f"{stem}{photo_suffix}")
+        Image.fromarray(label).save(folders[1] / f"{stem}.png")
+    return folders
 
 
 def write_label_png(path: Path, values: Values) -> Path:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ WRAPPED = (
     "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):"
     '\n  File "x.py", line 1\nzsk.errors.UserError: the file a.jpg is empty\n'
 )
+
+
+def exit_code(main: Callable[[], object]) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        run_cli(main)
+    return stopped.value.code
 
 
 @pytest.mark.parametrize(
@@ -41,9 +48,7 @@ def test_a_mistake_and_an_interrupt_are_one_line(capsys, error, code, line) -> N
     def main() -> None:
         raise error
 
-    with pytest.raises(SystemExit) as stopped:
-        run_cli(main)
-    assert stopped.value.code == code
+    assert exit_code(main) == code
     assert capsys.readouterr() == ("", line)
 
 
@@ -56,9 +61,7 @@ def test_sigterm_is_one_line_after_clean_up(capsys) -> None:
         finally:
             done.append("cleaned up")
 
-    with pytest.raises(SystemExit) as stopped:
-        run_cli(main)
-    assert (stopped.value.code, done) == (143, ["cleaned up"])
+    assert (exit_code(main), done) == (143, ["cleaned up"])
     assert capsys.readouterr() == ("", "terminated\n")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -72,9 +75,7 @@ def test_a_handler_of_main_comes_first(capsys) -> None:
         signal.signal(signal.SIGTERM, earlier)
         return 143
 
-    with pytest.raises(SystemExit) as stopped:
-        run_cli(main)
-    assert stopped.value.code == 143 and capsys.readouterr() == ("saved\n", "")
+    assert exit_code(main) == 143 and capsys.readouterr() == ("saved\n", "")
 
 
 def closed_pipe() -> io.TextIOWrapper:
@@ -90,9 +91,7 @@ def test_a_closed_and_a_full_output(capsys, monkeypatch, output, reason: str) ->
     """The line comes once, also for what was printed, but not yet written."""
     with output() as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
-        with pytest.raises(SystemExit) as stopped:
-            run_cli(lambda: print("result"))
-        assert stopped.value.code == 2
+        assert exit_code(lambda: print("result")) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: the output or a file cannot be written: ") and reason in line
     with output() as stream, monkeypatch.context() as patch:
@@ -105,8 +104,7 @@ def test_a_closed_and_a_full_output(capsys, monkeypatch, output, reason: str) ->
 def test_characters_that_the_output_lacks(capsys, monkeypatch) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", output)
-    with pytest.raises(SystemExit):
-        run_cli(lambda: print("Saucière"))
+    exit_code(lambda: print("Saucière"))
     assert output.buffer.getvalue() == b"Sauci\\xe8re\n"  # type: ignore[attr-defined]
     say("a line\nbreak, \x1b[31mred, \udcff", error=True)
     assert capsys.readouterr().err == "a line\\nbreak, \\x1b[31mred, \\udcff\n"

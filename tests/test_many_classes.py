@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.utils.env import seed_all_rng
-from PIL import Image
+from label_files import write_pairs
 from tiny_head import Pixels, colour_net
 
 from zsk.config import default_config
@@ -30,11 +30,7 @@ NONE = 65535
 
 @pytest.fixture
 def cfg(tmp_path: Path):
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "labels").mkdir()
-    Image.new("RGB", (40, 20)).save(tmp_path / "photos" / "a.png")
-    Image.fromarray(LABEL.repeat(10, 0).repeat(10, 1)).save(tmp_path / "labels" / "a.png")
-    folders = tmp_path / "photos", tmp_path / "labels"
+    folders = write_pairs(tmp_path, {"a": LABEL.repeat(10, 0).repeat(10, 1)})
     register_zero_shot_split("many", *folders, CLASSES, training=True)
     cfg = default_config()
     cfg.DATASETS.TRAIN, cfg.OUTPUT_DIR = ("many",), str(tmp_path / "out")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
-from PIL import Image
+from label_files import write_pairs
 from tiny_head import Pixels
 from torch import nn
 
@@ -91,20 +91,15 @@ class Blind(nn.Module):
         return {}
 
 
-def write_pair(folder: Path, values: list[int]) -> None:
+def write_pair(folder: Path, values: list[int]) -> tuple[Path, Path]:
     """One photo and its label, four rows high; column i holds values[i]."""
-    for name in ("photos", "labels"):
-        (folder / name).mkdir()
-    label = np.tile(np.array(values, dtype=np.uint8), (4, 1))
-    Image.fromarray(label).save(folder / "labels" / "a.png")
-    Image.new("RGB", label.shape[::-1]).save(folder / "photos" / "a.png")
+    return write_pairs(folder, {"a": np.tile(np.array(values, dtype=np.uint8), (4, 1))})
 
 
 def register_joint(folder: Path, split: str) -> Vocabulary:
     """The data set "joint", of a photo whose labels hold all classes, not only the seen ones."""
     vocabulary = get_split(split)
-    write_pair(folder, [*range(len(vocabulary)), IGNORE_LABEL])
-    folders = folder / "photos", folder / "labels"
+    folders = write_pair(folder, [*range(len(vocabulary)), IGNORE_LABEL])
     register_zero_shot_split("joint", *folders, vocabulary, training=True)
     return vocabulary
 
