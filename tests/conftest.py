@@ -23,6 +23,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 def seeded() -> None:
     np.random.seed(0)  # random views
     torch.manual_seed(0)
+    np.random.seed(0)  # of Detectron2's augmentations
 
 
 @pytest.fixture(autouse=True)
