@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog
 from detectron2.utils.env import seed_all_rng
 from label_files import write_pairs
 from tiny_head import Pixels, colour_net
@@ -37,20 +38,15 @@ def cfg(tmp_path: Path):
     return cfg
 
 
-def record(folder: Path) -> dict:
-    files = {"file_name": str(folder / "photos/a.png"), "image_id": "a"}
-    return {**files, "sem_seg_file_name": str(folder / "labels/a.png")}
-
-
-def test_training_views_hold_the_ids_of_the_file(cfg, tmp_path: Path) -> None:
+def test_training_views_hold_the_ids_of_the_file(cfg) -> None:
     check_at_start(["many"])
     cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.SIZE, cfg.INPUT.SIZE_DIVISIBILITY = True, [48, 48], 16
     cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.RECOLOR = (10, 30), 0.5
-    mapper = ZeroShotMapper(cfg, True, "many")
+    mapper, (record,) = ZeroShotMapper(cfg, True, "many"), DatasetCatalog.get("many")
     shown: set[int] = set()
     for seed in range(9):
         seed_all_rng(seed)
-        mapped = mapper(record(tmp_path))
+        mapped = mapper(record)
         named, unnamed = mapped["sem_seg"], mapped["unnamed"]
         assert named.shape == (48, 48) and (named[-10:] == NONE).all()  # 30 rows at most
         assert ((named == NONE) | (unnamed == NONE)).all()
@@ -84,7 +80,8 @@ def test_class_255_counts_in_the_class_loss(count: int) -> None:
 
 def test_evaluation_scores_every_id_and_dumps_16_bits(cfg, tmp_path: Path) -> None:
     cfg.TEST.DUMP = ["png"]
-    given = ZeroShotMapper(cfg, False, "many")(record(tmp_path))
+    (record,) = DatasetCatalog.get("many")
+    given = ZeroShotMapper(cfg, False, "many")(record)
     pred = torch.from_numpy(LABEL.repeat(10, 0).repeat(10, 1).astype(np.int64))
     pred[pred == NONE] = 0
     pred[:10, 10:20] = 256  # half of class 255
