@@ -21,9 +21,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    np.random.seed(0)  # random views
+    np.random.seed(0)  # of Detectron2's augmentations and of random views
     torch.manual_seed(0)
-    np.random.seed(0)  # of Detectron2's augmentations
 
 
 @pytest.fixture(autouse=True)
