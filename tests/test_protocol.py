@@ -54,7 +54,7 @@ def test_an_unknown_protocol_is_not_taken_for_an_inductive_one(value) -> None:
         protocol_of_weights(default_config(), {"protocol": value})
 
 
-def test_a_training_with_a_leak_says_so(tmp_path, empty_catalogs, caplog) -> None:
+def test_a_training_with_a_leak_says_so(tmp_path, caplog) -> None:
     cfg = default_config()
     for name, unseen in (("pets", ["cow"]), ("all seen", [])):
         classes = make_vocabulary(["cat", "cow"], unseen=unseen)

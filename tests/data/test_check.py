@@ -17,7 +17,7 @@ from zsk.vocabulary import Vocabulary
 
 
 @pytest.fixture(autouse=True)
-def pets(tmp_path: Path, empty_catalogs: None) -> tuple[Path, Path]:
+def pets(tmp_path: Path) -> tuple[Path, Path]:
     folders = write_data(tmp_path)
     vocabulary = Vocabulary(NAMES, NAMES, (True, False, True))
     register_zero_shot_split("pets", *folders, vocabulary, training=True)
@@ -117,7 +117,7 @@ def test_pairs_in_sub_folders_are_told(pets, caplog) -> None:
     assert "1 photos with a label lie in sub-folders of" in caplog.text
 
 
-def test_ids_that_a_program_has_prepared_are_not_doubted(tmp_path, empty_catalogs) -> None:
+def test_ids_that_a_program_has_prepared_are_not_doubted(tmp_path) -> None:
     """Few photos show an accordion, the first of Pascal Context's 459 classes."""
     register_all(tmp_path)
     assert doubt_of(MetadataCatalog.get("pascal_context_459_val"), {5, 8, 65535}) is None

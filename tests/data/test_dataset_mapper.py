@@ -45,7 +45,7 @@ def cfg() -> CfgNode:
 
 
 @pytest.fixture
-def pets(tmp_path: Path, empty_catalogs: None) -> str:
+def pets(tmp_path: Path) -> str:
     register_zero_shot_split("pets", tmp_path, tmp_path, JOINT, training=True)
     return "pets"
 

@@ -155,7 +155,7 @@ def test_labels_of_stored_pixels_are_turned_as_their_photo(tmp_path, orientation
     ],
 )
 def test_a_photo_with_an_orientation_needs_a_word(
-    tmp_path: Path, empty_catalogs: None, orientation: int, shape: tuple, message: str | None
+    tmp_path: Path, orientation: int, shape: tuple, message: str | None
 ) -> None:
     write_pair(tmp_path, np.zeros(shape, np.uint8), orientation)
     classes = Vocabulary(("cat", "dog"), ("cat", "dog"), (True, False))

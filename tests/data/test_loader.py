@@ -23,7 +23,7 @@ LABELS = {"a": 0, "b": 1, "c": 2, "d": 255, "e": 0}
 
 
 @pytest.fixture(autouse=True)
-def pets(tmp_path: Path, empty_catalogs: None) -> None:
+def pets(tmp_path: Path) -> None:
     """The data sets pets, pets_again and, with other seen classes, pets_other."""
     photos, labels = tmp_path / "photos", tmp_path / "labels"
     photos.mkdir()

@@ -20,8 +20,6 @@ FARM = Vocabulary(("cow", "car", "sofa"), ("cattle", "car", "sofa"), (True, True
 STREET = make_vocabulary(["Cattle", "auto", "sofa", "road"], (), {"auto": "car"})
 ONLY = {"training": False, "evaluation_only": True}
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:

@@ -23,9 +23,6 @@ label_values: {dog: 3, cat: 1, cow: 2}
 """
 
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
-
 def write(folder: Path, text: str) -> Path:
     path = folder / "split.yaml"
     path.write_text(text, encoding="utf-8")

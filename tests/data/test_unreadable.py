@@ -22,7 +22,7 @@ CLASSES = Vocabulary(("cat", "dog"), ("cat", "dog"), (True, False))
 
 
 @pytest.fixture
-def cfg(tmp_path: Path, empty_catalogs: None) -> CfgNode:
+def cfg(tmp_path: Path) -> CfgNode:
     """Ten photos a … j of the data set pets; the photo d and the label of e are damaged."""
     for stem in "abcdefghij":
         for folder, mode in (("photos", "RGB"), ("labels", "L")):

@@ -223,7 +223,7 @@ def test_broken_labels_of_the_larger_vocabularies_are_one_line(tmp_path: Path, r
     ],
 )
 def test_cityscapes_pairs_photos_and_labels_by_relative_links(
-    tmp_path: Path, run_main, empty_catalogs, ending: str, values: list, ids: list
+    tmp_path: Path, run_main, ending: str, values: list, ids: list
 ) -> None:
     for city, stem in (("ulm", "ulm_1"), ("bonn", "bonn_1")):
         photo = tmp_path / "a" / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png"

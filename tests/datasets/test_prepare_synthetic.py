@@ -47,7 +47,7 @@ def test_no_scene_at_all_is_one_sentence(run_main, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stuff", "objects"])
-def test_the_registered_data_sets(small_world: Path, kind: str, empty_catalogs: None) -> None:
+def test_the_registered_data_sets(small_world: Path, kind: str) -> None:
     register_all(small_world)
     vocabulary = get_split(f"synthetic_{kind}")
     names = [f"synthetic_{kind}_{end}" for end in ("zs_train", "supervised_train", "zs_val")]

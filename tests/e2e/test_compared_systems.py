@@ -39,7 +39,6 @@ def test_deeplab_v2_as_configured_on_photos(
     run_program,
     train_net,
     real_data: Path,
-    empty_catalogs,
     tmp_path: Path,
     config: str,
     own: dict[str, int],

@@ -26,7 +26,7 @@ LINEAR = (HEAD + "CLASSIFIER", "linear")
 
 
 @pytest.fixture(autouse=True)
-def registered(empty_catalogs, tmp_path):
+def registered(tmp_path):
     register_all(tmp_path)
 
 

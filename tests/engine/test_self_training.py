@@ -85,7 +85,7 @@ def test_padding_and_recoloured_segments_are_not_labelled() -> None:
     assert found["label_weights"].tolist() == [[1.0] * 3] * 3
 
 
-def test_the_mapper_tells_the_size_without_padding(tmp_path, empty_catalogs) -> None:
+def test_the_mapper_tells_the_size_without_padding(tmp_path) -> None:
     """A photo of 20 x 30, crops of 16 x 40: the crop is 16 x 30 and its padding 10 wide."""
     Image.new("RGB", (30, 20), RED).save(tmp_path / "a.png")
     (tmp_path / "labels").mkdir()

@@ -20,7 +20,7 @@ NAME = "build_test"
 
 
 @pytest.fixture
-def cfg(tmp_path, empty_catalogs):
+def cfg(tmp_path):
     register_zero_shot_split(NAME, tmp_path, tmp_path, VOCABULARY, training=False)
     cfg = default_config()
     cfg.OUTPUT_DIR = str(tmp_path / "out")

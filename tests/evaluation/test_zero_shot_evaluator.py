@@ -144,7 +144,7 @@ def test_a_package_inside_another_repository_does_not_claim_its_revision(checkou
     assert git_revision(checkout / "zsk") == "unknown"
 
 
-def test_all_metrics_are_in_a_line_to_copy(tmp_path, empty_catalogs, caplog):
+def test_all_metrics_are_in_a_line_to_copy(tmp_path, caplog):
     """Detectron2's own line drops names with "-", such as mIoU-seen; so may those of classes."""
     names = ("wall-brick", "dog", "cow")
     vocabulary = Vocabulary(names, names, (True, True, False))

@@ -39,8 +39,6 @@ from zsk.settings.key_checks import all_keys
 
 SIDES = ("MIN_SIZE_TEST", "MAX_SIZE_TEST")
 
-pytestmark = pytest.mark.usefixtures("empty_catalogs")
-
 
 class Golden:
     """One case: the manifest's settings, arrays by name, and the weights as published."""
