@@ -25,11 +25,10 @@ FCN = (*DENSE[:3], "ensemble", "MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead")
 
 
 @pytest.fixture
-def load(monkeypatch, tmp_path):
+def load(monkeypatch, tiny_clip):
     """A segmenter of the tiny network with seeded weights; counts its looks."""
-    clip = save_tiny_clip(tmp_path / "clip.pt")
 
-    def load(*opts, seed=0, clip=clip):
+    def load(*opts, seed=0, clip=tiny_clip):
         small = ("INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96, "MODEL.CLIP.NAME", str(clip))
         cfg = tiny_config(*small, *opts)
         monkeypatch.setattr(module, "load_config", lambda *_: cfg)

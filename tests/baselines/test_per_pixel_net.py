@@ -7,7 +7,6 @@ import torch
 from dense_colours import DenseColours
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
-from tiny_clip import save_tiny_clip
 from tiny_head import build_backbone_and_head, tiny_config
 from torch import nn
 
@@ -242,21 +241,16 @@ def test_records_of_two_vocabularies_are_no_batch_of_a_training():
         tiny_model("head").train()(records)
 
 
-@pytest.fixture(scope="module")
-def clip_file(tmp_path_factory):
-    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt")
+def configured(tiny_clip, *opts):
+    return tiny_config(*FCN, "MODEL.CLIP.NAME", str(tiny_clip), *opts)
 
 
-def configured(clip_file, *opts):
-    return tiny_config(*FCN, "MODEL.CLIP.NAME", str(clip_file), *opts)
-
-
-def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weights(clip_file):
-    model = build_model(configured(clip_file, "MODEL.ENSEMBLE.MODE", "clip"))
+def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weights(tiny_clip):
+    model = build_model(configured(tiny_clip, "MODEL.ENSEMBLE.MODE", "clip"))
     assert model.backbone is None and model.sem_seg_head is None and not model.state_dict()
     with pytest.raises(ValueError, match="nothing to train"):
         model.train()([noisy(64, 64, 0)])
-    model = build_model(configured(clip_file, "MODEL.ENSEMBLE.MODE", "head"))
+    model = build_model(configured(tiny_clip, "MODEL.ENSEMBLE.MODE", "head"))
     assert model.dense_clip is None
     assert {key.split(".")[0] for key in model.state_dict()} == {"backbone", "sem_seg_head"}
     with pytest.raises(UserError, match="no weights are given: give a checkpoint"):
@@ -276,6 +270,6 @@ def test_clip_alone_has_no_head_and_a_head_alone_has_no_windows_but_needs_weight
         (("MODEL.ENSEMBLE.MASK_SOFTMAX", 2.0), "MASK_SOFTMAX is about mask proposals"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_before_any_image(clip_file, opts, words):
+def test_settings_that_cannot_work_are_refused_before_any_image(tiny_clip, opts, words):
     with pytest.raises(UserError, match=words):
-        build_model(configured(clip_file, *opts))
+        build_model(configured(tiny_clip, *opts))

@@ -31,8 +31,8 @@ class Evil:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")
+def weights(tiny_clip):
+    return tiny_clip
 
 
 def test_same_numbers_as_the_model_it_holds(weights):

@@ -17,8 +17,8 @@ NAMES = ("cat", "hot dog", "potted plant", "x")
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return ClipEncoder(str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")))
+def encoder(tiny_clip):
+    return ClipEncoder(str(tiny_clip))
 
 
 def photo_prompts(encoder):

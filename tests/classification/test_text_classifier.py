@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_clip import ColourEncoder, save_tiny_clip
+from tiny_clip import ColourEncoder
 
 from zsk.classification import text_cache
 from zsk.classification import text_classifier as module
@@ -83,8 +83,8 @@ def test_rows_made_in_inference_mode_can_serve_in_training(cached, tmp_path, mon
     assert encoder.texts == ([] if cached else ["red"])
 
 
-def test_a_class_that_is_too_long_is_named(tmp_path):
-    encoder = ClipEncoder(str(save_tiny_clip(tmp_path / "tiny.pt")))
+def test_a_class_that_is_too_long_is_named(tiny_clip):
+    encoder = ClipEncoder(str(tiny_clip))
     long = Vocabulary(("cat", "endless"), ("cat", "very " * 80 + "long"), (True, True))
     with pytest.raises(UserError, match="'endless'.*77 tokens"):
         TextClassifier(encoder, TEMPLATES["vild"])(long)

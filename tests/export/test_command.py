@@ -10,7 +10,6 @@ import pytest
 import skimage
 from PIL import Image
 from test_fixed_look import build_tiny
-from tiny_clip import save_tiny_clip
 from torch import nn
 
 from zsk.cli import export as command
@@ -39,8 +38,8 @@ class TinySegmenter:
 
 
 @pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory):
-    return build_tiny("kernels", str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt")))
+def tiny_model(tiny_clip):
+    return build_tiny("kernels", str(tiny_clip))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny_clip import save_tiny_clip
 from tiny_head import QUERIES, tiny_config
 from torch.nn import functional as F
 
@@ -13,8 +12,8 @@ from zsk.zsk_net import ZSKNet
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    return str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt"))
+def clip(tiny_clip):
+    return str(tiny_clip)
 
 
 @pytest.mark.parametrize("mode, antialias", [("crop", True), ("crop", False), ("one_pass", True)])

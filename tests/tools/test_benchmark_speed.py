@@ -10,7 +10,6 @@ import torch
 from benchmark.speed import cases, measure, subjects
 from benchmark.speed.pages import markdown
 from benchmark.speed.reference import masked_crop, published_labels
-from tiny_clip import save_tiny_clip
 from tiny_head import QUERIES, tiny_config
 
 from zsk.errors import UserError
@@ -46,10 +45,9 @@ def test_a_crop_by_hand() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.5, 1e-9])
-def test_the_reference_gives_nearly_our_labels(tmp_path, threshold) -> None:
+def test_the_reference_gives_nearly_our_labels(tiny_clip, threshold) -> None:
     """Labels, not scores: the resizing filters differ."""
-    clip = save_tiny_clip(tmp_path / "clip.pt")
-    opts = ("MODEL.CLIP.NAME", str(clip), "MODEL.CLIP.MASK_THRESHOLD", threshold)
+    opts = ("MODEL.CLIP.NAME", str(tiny_clip), "MODEL.CLIP.MASK_THRESHOLD", threshold)
     model = ZSKNet(tiny_config(*QUERIES, *opts, "MODEL.ENSEMBLE.MODE", "clip")).eval()
     image = torch.randint(0, 256, (3, 96, 128), dtype=torch.uint8)
     vocabulary = Vocabulary.from_words("cat, dog, sheep", trained=["cat", "dog"])

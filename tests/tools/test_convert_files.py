@@ -65,9 +65,8 @@ def test_models_of_other_classes_stand_side_by_side(tmp_path):
     assert default_vocabulary(cfg).names == ("cat", "dog", "horse")
 
 
-def test_zsseg_takes_prompt_names_of_a_split_and_says_what_it_assumes(tmp_path, capsys):
-    clip = save_tiny_clip(tmp_path / "clip.pt")
-    file = converted(tmp_path, zsseg(make_tiny_clip().state_dict()), "--clip", clip)
+def test_zsseg_takes_prompt_names_of_a_split_and_says_what_it_assumes(tmp_path, tiny_clip, capsys):
+    file = converted(tmp_path, zsseg(make_tiny_clip().state_dict()), "--clip", tiny_clip)
     printed = capsys.readouterr().out
     for key in ("TEST.VOTES_AT photo", "MIN_SIZE_TEST 512", "ENSEMBLE.EMPTY one", "CROP_ANTIALIAS"):
         assert f"{key}" in printed
@@ -127,17 +126,16 @@ def test_nothing_is_replaced(tmp_path):
     assert "TARGET /proc/k.pth cannot be written" in said
 
 
-def test_prompts_of_regions(tmp_path, capsys):
-    clip = str(save_tiny_clip(tmp_path / "clip.pt"))
+def test_prompts_of_regions(tmp_path, tiny_clip, capsys):
     both = {}
     for value, adapter in ((1.0, "clip_adapter."), (2.0, "_region_clip_adapter.")):
         both |= zsseg_adapter(adapter, make_tiny_clip().state_dict())
         both[f"{adapter}prompt_learner.prefix_prompt"] = torch.full((2, 64), value)
         both[f"{adapter}prompt_learner.dot_signal"] = zeros(1, 64)
-    converted(tmp_path, both, "--clip", clip, name="both")
+    converted(tmp_path, both, "--clip", tiny_clip, name="both")
     assert "2 vectors before, 0 after the name, and the dot" in capsys.readouterr().out
     regions = {name: tensor for name, tensor in both.items() if name.startswith("_region")}
-    converted(tmp_path, regions, "--clip", clip, name="regions")
+    converted(tmp_path, regions, "--clip", tiny_clip, name="regions")
     for name, value in {"both": 1, "both_region_prompt": 2, "regions": 2}.items():
         prompts = load_prompts("learned", str(tmp_path / f"{name}.pth"), ClipEncoder(clip))
         assert (prompts.prefix == value).all()

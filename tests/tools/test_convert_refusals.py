@@ -3,7 +3,7 @@
 import pytest
 import torch
 from published_states import maskformer, zeros, zsseg, zsseg_adapter
-from tiny_clip import make_tiny_clip, save_tiny_clip
+from tiny_clip import make_tiny_clip
 
 from zsk.cli import convert as convert_program
 from zsk.conversion.conversion import Options
@@ -127,8 +127,8 @@ def test_tensors_of_another_rank(name):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    return str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "clip.pt"))
+def clip(tiny_clip):
+    return str(tiny_clip)
 
 
 def zsseg_cases():

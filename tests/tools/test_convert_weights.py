@@ -21,7 +21,7 @@ from published_states import (
     zsseg_adapter,
 )
 from safetensors.torch import load_file
-from tiny_clip import make_tiny_clip, save_tiny_clip
+from tiny_clip import make_tiny_clip
 
 from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.learned_prompts import load_prompts
@@ -233,11 +233,10 @@ def test_the_configuration_follows_the_weights(tmp_path, capsys):
     ],
 )
 def test_the_configurations_of_trainings_build_the_published_network(
-    tmp_path, checkout, seen, file
+    tiny_clip, checkout, seen, file
 ):
-    clip = str(save_tiny_clip(tmp_path / "clip.pt"))
     state = zsseg(make_tiny_clip().state_dict(), seen)
-    written = convert(state, Options(clip=clip)).config
+    written = convert(state, Options(clip=str(tiny_clip))).config
     ours = load_config(str(checkout / "configs" / file))
     sections = ("BACKBONE", "RESNETS", "SEM_SEG_HEAD", "MASK_FORMER", "PIXEL_MEAN", "PIXEL_STD")
     for parts, value in flat({part: written["MODEL"][part] for part in sections}):
@@ -247,8 +246,8 @@ def test_the_configurations_of_trainings_build_the_published_network(
         assert all(all_keys(ours)[f"{section}.{key}"] == written[section][key] for key in keys)
 
 
-def test_separate_prompts_and_context_of_coop(tmp_path):
-    clip_file = str(save_tiny_clip(tmp_path / "clip.pt"))
+def test_separate_prompts_and_context_of_coop(tiny_clip):
+    clip_file = str(tiny_clip)
     state = make_tiny_clip().state_dict()
     whole = zsseg(state, seen=156) | zsseg_adapter("_region_clip_adapter.", state)
     learner = "_region_clip_adapter.prompt_learner."

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_clip import ColourEncoder, save_tiny_clip
+from tiny_clip import ColourEncoder
 from torch.nn import functional as F
 from training import prompts
 from training.prompts import (
@@ -24,8 +24,8 @@ RED, GREEN, BLUE = (100.0, 0.0, 0.0), (0.0, 100.0, 0.0), (0.0, 0.0, 100.0)
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return ClipEncoder(str(save_tiny_clip(tmp_path_factory.mktemp("clip") / "tiny.pt")))
+def encoder(tiny_clip):
+    return ClipEncoder(str(tiny_clip))
 
 
 def photo_prompts(encoder):
