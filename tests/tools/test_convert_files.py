@@ -137,5 +137,7 @@ def test_prompts_of_regions(tmp_path, tiny_clip, capsys):
     regions = {name: tensor for name, tensor in both.items() if name.startswith("_region")}
     converted(tmp_path, regions, "--clip", tiny_clip, name="regions")
     for name, value in {"both": 1, "both_region_prompt": 2, "regions": 2}.items():
-        prompts = load_prompts("learned", str(tmp_path / f"{name}.pth"), ClipEncoder(clip))
+        prompts = load_prompts(
+            "learned", str(tmp_path / f"{name}.pth"), ClipEncoder(str(tiny_clip))
+        )
         assert (prompts.prefix == value).all()
