@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.evaluation.chart import UNSEEN_COLOUR, plain
@@ -92,7 +91,6 @@ def draw_confusion(conf: np.ndarray, vocabulary: Vocabulary, path: Path, title: 
     cell = _CELL_INCHES * (3 if len(ids) <= _NUMBERED_CLASSES else 1)
     side = max(_MIN_INCHES, cell * len(ids)) + _FRAME_INCHES
     figure = Figure(figsize=(side + 0.6, side), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     # the square root shows what 5 % of a class became, which a linear scale leaves white
     image = axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=10, aspect="auto")

@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmark.accuracy.results import Result, by_row, spread
 from benchmark.accuracy.rows import CURVES, Definition, Table, describe, identity
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.errors import UserError
@@ -120,7 +119,6 @@ def _name(system: str, protocol: str) -> str:
 def _draw(table: Table, lines: Lines, ticks: dict[Any, float], path: Path) -> None:
     """A panel for each score: means over seeds, with a band of a standard deviation."""
     figure = Figure(figsize=(3.6 * len(_SCORES), 3.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display
     figure.suptitle(table.title.replace("$", r"\$"), fontsize=11)
     panels = figure.subplots(1, len(_SCORES))
     for position, (panel, title) in enumerate(zip(panels, _SCORES.values())):

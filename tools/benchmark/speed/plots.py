@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zsk.files import replacing
@@ -66,6 +65,5 @@ def _save(figure: Figure, path: Path) -> None:
     for panel in figure.axes:
         panel.grid(color="#dddddd")
         panel.set_axisbelow(True)
-    FigureCanvasAgg(figure)  # draws without a display
     with replacing(path) as unfinished:
         figure.savefig(unfinished)
