@@ -32,7 +32,7 @@ from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import replacing  # noqa: E402
+from zsk.files import replacing, writable_folder  # noqa: E402
 
 
 def write_output(
@@ -85,10 +85,7 @@ def main() -> int:
     )
     work = Path(args.work)
     output = Path(args.output) if args.output else work / "quick" if args.quick else work
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
+    writable_folder(output, f"the folder {output} for tables and plots")
     for read in (read_results, read_curves):  # a damaged file is reported before the hours
         read(output)
     plan = Plan(definition, work)

@@ -30,6 +30,7 @@ from tqdm import tqdm  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.evaluation.report import git_revision  # noqa: E402
+from zsk.files import writable_folder  # noqa: E402
 
 QUICK_NOTE = "**A quick run of tiny models: the numbers mean nothing.**"
 
@@ -66,10 +67,7 @@ def main() -> None:
     args = parse_args()
     output, groups, failures = Path(args.output), args.only or list(GROUPS), []
     references: dict[str, float] = {}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {output} cannot be made a folder: {error.strerror}") from error
+    writable_folder(output, f"--output {output}")
     renewed = {GROUPS[group] for group in groups}
     results = [result for result in measure.read_results(output) if result.measure not in renewed]
     with tempfile.TemporaryDirectory() as folder:

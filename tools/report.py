@@ -28,7 +28,7 @@ from tqdm import tqdm  # noqa: E402
 from zsk.data.builtin import register_builtin  # noqa: E402
 from zsk.data.vocabularies import split_metadata  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import user_path  # noqa: E402
+from zsk.files import user_path, writable_folder  # noqa: E402
 
 
 def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, dict[str, Any]]:
@@ -99,12 +99,9 @@ def main() -> None:
     args = parser.parse_args()
     evaluations = read_evaluations(args.metrics)
     rows = grid_rows(args, evaluations)
-    output: Path = args.output
-    try:
-        page = write_page(evaluations, rows, output, datetime.now(timezone.utc).date().isoformat())
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror}): give a folder") from error
-    print(page)
+    writable_folder(args.output, f"--output {args.output}")
+    today = datetime.now(timezone.utc).date().isoformat()
+    print(write_page(evaluations, rows, args.output, today))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ def make(tmp_path):
     """Write a page about these metrics.json; gives its source, its tables' rows and its text."""
 
     def run(*paths, rows=()):
-        page = write_page(read_evaluations(paths), rows, tmp_path / "page", "2026-01-31")
+        folder = tmp_path / "page"
+        folder.mkdir(exist_ok=True)
+        page = write_page(read_evaluations(paths), rows, folder, "2026-01-31")
         source = page.read_text()
         cells = [
             [plain_text(cell) for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", row, re.DOTALL)]

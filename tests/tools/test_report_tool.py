@@ -101,7 +101,7 @@ def test_ground_truth_with_values_of_its_own_is_read_as_the_data_set_is(run, fil
             for name in ("{0}/photos/one", "../photos/one", "")
         ),
         (["--images", "one", "--predictions", "x"], "'pets' is not registered.*both --photos and"),
-        (["-o", "{0}/photos/one.jpg"], r"photos/one.jpg cannot be written \(File exists\)"),
+        (["-o", "{0}/photos/one.jpg"], "--output .*photos/one.jpg cannot be written: File exists"),
         (["{0}/seen/metrics.json", "--images", "one", "--predictions", "x", "y"], "of all names"),
         (
             ["{0}/birds/metrics.json", "--images", "one", "--predictions", "x", "y"],

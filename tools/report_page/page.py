@@ -41,11 +41,10 @@ def write_page(
     Args:
         evaluations: at least one.
         rows: photos whose panels are photo, ground truth, then one prediction per evaluation.
-        folder: where the page goes, with per_class_iou_<n>.png, confusion_<n>.png (n counts
-            evaluations from 1) and grid_<name>.png; made where it is missing.
+        folder: exists; gets the page, per_class_iou_<n>.png, confusion_<n>.png (n counts
+            evaluations from 1) and grid_<name>.png.
         today: the date that the page carries.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tasks: dict[object, list[tuple[int, SavedEvaluation]]] = {}
     for numbered in enumerate(evaluations, start=1):
         tasks.setdefault(numbered[1].task, []).append(numbered)
