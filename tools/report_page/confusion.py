@@ -1,12 +1,8 @@
-"""The confusion matrix: its largest confusions by name, and a picture of it.
-
-Letter: K classes.
-"""
+"""A picture of the confusion matrix. Letter: K classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,38 +17,6 @@ _MIN_INCHES = 2.0  # of the square of cells, however few they are
 _MOST_CLASSES = 200  # in the picture: thousands take hours and cannot be read
 _NUMBERED_CLASSES = 25  # more cells have no room for their number
 _ELSEWHERE = "(all others)"  # classes without ground truth, and those that are left out
-
-
-class Confusion(NamedTuple):
-    """Pixels of one class that were taken for another one, both by label id.
-
-    `share`: percent of the true class's pixels.
-    """
-
-    truth: int
-    taken_for: int
-    pixels: int
-    share: float
-
-
-def top_confusions(conf: np.ndarray, count: int) -> list[Confusion]:
-    """The confusions of the most pixels, largest first; equal ones by label ids.
-
-    Args:
-        conf: (K+1,K+1) int64, rows are ground truth; row K holds ignored pixels.
-        count: at most so many; fewer where fewer classes were confused.
-    """
-    counts = conf[:-1, :-1]
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    totals = counts.sum(axis=1)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:count]
-    pairs = zip(*np.unravel_index(order, wrong.shape))
-    return [
-        Confusion(int(i), int(j), int(wrong[i, j]), float(100.0 * wrong[i, j] / totals[i]))
-        for i, j in pairs
-        if wrong[i, j]
-    ]
 
 
 def shares_of_truth(conf: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

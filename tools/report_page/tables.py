@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
-from report_page.confusion import top_confusions
 from report_page.reported import Benchmark
 from report_page.saved import SavedEvaluation
 
@@ -73,13 +72,22 @@ def per_class_table(evaluations: Sequence[SavedEvaluation]) -> Table:
 
 
 def confusion_table(conf: np.ndarray, evaluation: SavedEvaluation) -> Table:
-    """The largest confusions by name."""
-    total = conf[:-1].sum()
+    """The confusions of the most pixels, largest first; equal ones by label ids.
+
+    `conf`: (K+1,K+1) int64, rows are ground truth; row K holds ignored pixels.
+    """
+    counts = conf[:-1, :-1]
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
     rows = []
-    for c in top_confusions(conf, _NAMED_CONFUSIONS):
-        shares = [f"{c.share:.1f} %", f"{100.0 * c.pixels / total:.1f} %"]
-        truth, taken_for = (class_name(evaluation, k) for k in (c.truth, c.taken_for))
-        rows.append(Row(truth, [taken_for, *shares]))
+    for place in np.argsort(-wrong, axis=None, kind="stable")[:_NAMED_CONFUSIONS]:
+        truth, taken_for = np.unravel_index(place, wrong.shape)
+        pixels = wrong[truth, taken_for]
+        if pixels:
+            wholes = (counts[truth].sum(), conf[:-1].sum())
+            shares = [f"{100.0 * pixels / whole:.1f} %" for whole in wholes]
+            name, other = (class_name(evaluation, label) for label in (truth, taken_for))
+            rows.append(Row(name, [other, *shares]))
     head = ["class", "taken for", "of the class's pixels", "of all labelled pixels"]
     return Table(head, rows)
 
