@@ -60,6 +60,10 @@ class Training:
     def kind(self) -> str:
         return f"{self.processes} processes, {self.workers} loader workers"
 
+    def sibling(self, name: str) -> Training:
+        """One with as many processes and workers, not started."""
+        return Training(self.output.with_name(name), self.processes, self.workers)
+
     @property
     def log(self) -> Path:
         return self.output.with_suffix(".txt")
@@ -113,17 +117,18 @@ class Training:
         for process in self.started:
             process.wait()
 
-    def until(self, happened: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    def until(self, happened: Callable[[], bool]) -> bool:
         """Wait until something happened; False when the training ended before."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while all(process.poll() is None for process in self.started) and time.monotonic() < end:
             if happened():
                 return True
             time.sleep(0.0005)
         return False
 
-    def training_began(self) -> bool:
-        return "Starting training" in self.printed()
+    def reach_training(self) -> None:
+        self.until(lambda: "Starting training" in self.printed())
+        time.sleep(1.0)
 
     def printed(self) -> str:
         return self.log.read_text(errors="replace")
@@ -160,8 +165,7 @@ def finish(training: Training, reference: Training, report: Report, fault: str) 
 
 def killed(reference: Training, kills: int, report: Report, rng: random.Random) -> None:
     """kill -9 at random moments of start-up, training, evaluation and end."""
-    name = f"killed-{reference.processes}-{reference.workers}"
-    training = Training(reference.output.with_name(name), reference.processes, reference.workers)
+    training = reference.sibling(f"killed-{reference.processes}-{reference.workers}")
     done, equal = 0, True
     while done < kills:
         training.start("--resume")
@@ -181,7 +185,7 @@ def killed(reference: Training, kills: int, report: Report, rng: random.Random) 
 
 def killed_while_writing(reference: Training, kills: int, report: Report) -> None:
     """kill -9 while a checkpoint is being written."""
-    training = Training(reference.output.with_name("killed-writing"), workers=reference.workers)
+    training = reference.sibling("killed-writing")
     done = 0
     for _ in range(kills):
         training.start("--resume")
@@ -193,13 +197,9 @@ def killed_while_writing(reference: Training, kills: int, report: Report) -> Non
 def stopped(reference: Training, report: Report, number: signal.Signals, code: int) -> None:
     """A polite signal in the middle of training: a checkpoint, a sentence, an exit code."""
     fault = f"{number.name}, {reference.kind}"
-    training = Training(
-        reference.output.with_name(f"{number.name}-{reference.processes}-{reference.workers}"),
-        reference.processes,
-        reference.workers,
-    ).start()
-    training.until(training.training_began)
-    time.sleep(1.0)
+    name = f"{number.name}-{reference.processes}-{reference.workers}"
+    training = reference.sibling(name).start()
+    training.reach_training()
     for process in training.started:
         process.send_signal(number)
     codes = training.wait()
@@ -226,8 +226,7 @@ def faults_that_end_training(root: Path, report: Report) -> None:
     ends_in_a_sentence("a full disk", full, report)
 
     starved = Training(root / "worker-killed", workers=2).start()
-    starved.until(starved.training_began)
-    time.sleep(1.0)
+    starved.reach_training()
     children = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(starved.started[0].pid)], capture_output=True, text=True
     )
@@ -239,8 +238,7 @@ def faults_that_end_training(root: Path, report: Report) -> None:
         ("one of two processes is suspended", signal.SIGSTOP, ["--process-timeout", "0.3"]),
     ):
         pair = Training(root / f"peer-{number.name}", processes=2).start(*flags)
-        pair.until(pair.training_began)
-        time.sleep(1.0)
+        pair.reach_training()
         pair.started[1].send_signal(number)
         ends_in_a_sentence(fault, pair, report, PEER_PATIENCE)
         pair.kill()
