@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from benchmark.accuracy.options import as_words, fill, training_settings
 from benchmark.accuracy.rows import Commands, Definition, Row, Settings, Start, describe
 from benchmark.accuracy.runs import Job, Kind
 from detectron2.config import CfgNode
@@ -98,21 +99,18 @@ class Plan:
         protocol = loosest(protocol, protocol_of(cfg))
         folder = self._folder(row.config, cfg)
         name = f"{row.system} {describe(row.settings)}".rstrip() + f", seed {seed}"
-        if row.trained:
-            train = evaluate = self._job("train", name, folder, row.config, options, needs)
-            options = options + as_words(row.evaluate, places)
-            cfg = load_config(row.config, options)
-            if config_hash(cfg) != training:  # else the training ends with this evaluation
-                options += ["MODEL.WEIGHTS", str(folder / WEIGHTS_FILE)]
-                needs = (folder, *needs)
-                folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
-                name += f", {describe(row.evaluate)}"
-                evaluate = self._job("evaluate", name, folder, row.config, options, needs)
-        else:
-            train = None
+        kind: Kind = "train" if row.trained else "evaluate"
+        first = evaluate = self._job(kind, name, folder, row.config, options, needs)
+        options = options + as_words(row.evaluate, places)  # nothing more of an untrained row
+        cfg = load_config(row.config, options)
+        if config_hash(cfg) != training:  # else the training ends with this evaluation
+            options += ["MODEL.WEIGHTS", str(folder / WEIGHTS_FILE)]
+            needs = (folder, *needs)
+            folder = folder / "evaluations" / config_hash(cfg)[:_DIGITS]
+            name += f", {describe(row.evaluate)}"
             evaluate = self._job("evaluate", name, folder, row.config, options, needs)
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
-        return Trial(row, seed, train, evaluate, cfg, vocabulary, protocol)
+        return Trial(row, seed, first if row.trained else None, evaluate, cfg, vocabulary, protocol)
 
     def _start(self, row: Row, start: Start, seed: int) -> tuple[Job, CfgNode]:
         """Plan the training that a row starts from; one that other rows have is shared."""
@@ -129,7 +127,7 @@ class Plan:
         self, row: Row, settings: Settings, seed: int, places: Mapping[str, str]
     ) -> list[str]:
         """The command line of a training for a row, whose own settings are `settings`."""
-        options = as_words(training_settings(self._definition, row.common, settings), places)
+        options = as_words(self._definition.training_settings(row, settings), places)
         return [*options, "SEED", str(seed), "TEST.DUMP", "['png']"]
 
     def _folder(self, config: str, cfg: CfgNode) -> Path:
@@ -178,24 +176,40 @@ class Plan:
         return needs
 
 
+def as_words(settings: Settings, places: Mapping[str, str]) -> list[str]:
+    """Configuration keys and values as words of a command line."""
+    return [word for key, value in settings.items() for word in (key, fill(str(value), places))]
+
+
+def fill(text: str, places: Mapping[str, str]) -> str:
+    """Replace {name} by `places[name]`."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in places:
+            raise UserError(
+                f"{text!r} has the placeholder {match[0]}: known are {', '.join(places)}"
+            )
+        return places[match[1]]
+
+    return re.sub(r"\{(\w+)\}", value, text)
+
+
 def supervised_systems(definition: Definition) -> set[str]:
     """Names of the systems that are trained on masks of every class of a split with unseen ones."""
-    known: dict[tuple[str, ...], bool] = {}
     found = set()
     for row in (row for table in definition.tables for row in table.rows if row.trained):
         # keys of the data alone decide it
-        settings = training_settings(definition, row.common, row.settings)
+        settings = definition.training_settings(row, row.settings)
         data = {key: value for key, value in settings.items() if key.startswith("DATASETS.")}
         with _named(row):
-            options = tuple(as_words(data, {"seed": str(definition.seeds[0])}))
-            if (row.config, *options) not in known:
-                known[row.config, *options] = _is_supervised(load_config(row.config, options))
-        if known[row.config, *options]:
-            found.add(row.system)
+            if _is_supervised(row.config, *as_words(data, {"seed": str(definition.seeds[0])})):
+                found.add(row.system)
     return found
 
 
-def _is_supervised(cfg: CfgNode) -> bool:
+@lru_cache(maxsize=None)
+def _is_supervised(config: str, *options: str) -> bool:
+    cfg = load_config(config, options)
     own = get_vocabulary(cfg.DATASETS.TEST[0])
     trained = Vocabulary.from_trained(own.names, own.prompt_names, trained_names(cfg))
     return not all(own.seen) and all(trained.seen)

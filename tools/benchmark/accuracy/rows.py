@@ -127,6 +127,11 @@ class Definition:
     def selected_rows(self) -> list[Row]:
         return [row for table in self.tables if table.name in self.selected for row in table.rows]
 
+    def training_settings(self, row: Row, settings: Settings) -> Settings:
+        """Configuration keys of a training for a row, whose own are `settings`."""
+        budget = {} if self.iterations is None else {"SOLVER.MAX_ITER": self.iterations}
+        return {**self.settings, **budget, **row.common, **settings}
+
 
 def describe(settings: Settings) -> str:
     """Settings on one line, "" for none."""
