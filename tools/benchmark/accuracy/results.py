@@ -114,18 +114,16 @@ def read_results(folder: Path) -> list[Result]:
         return []
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return [Result(**_with_protocol(entry)) for entry in entries]
+        for entry in entries:
+            entry[PROTOCOL] = noted_protocol(entry)
+            entry.pop("transductive", None)  # which older files note instead
+        return [Result(**entry) for entry in entries]
     except (OSError, ValueError, TypeError, AttributeError, UserError) as error:
         names = ", ".join(field.name for field in fields(Result))
         raise UserError(
             f"{path} cannot be read ({error}): it has to be a list of objects with {names}; "
             "mend it, or move it away"
         ) from error
-
-
-def _with_protocol(entry: dict[str, Any]) -> dict[str, Any]:
-    others = {key: value for key, value in entry.items() if key != "transductive"}
-    return {**others, PROTOCOL: noted_protocol(entry)}
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:

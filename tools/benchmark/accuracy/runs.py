@@ -119,12 +119,9 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> list[str]:
 
 def _to_run(jobs: Sequence[Job]) -> list[Job]:
     """What is not finished; a job whose results lie elsewhere, where one of these needs it."""
-    needed = {
-        folder for job in jobs if not job.elsewhere and not job.finished() for folder in job.needs
-    }
-    return [
-        job for job in jobs if not job.finished() and (not job.elsewhere or job.folder in needed)
-    ]
+    unfinished = [job for job in jobs if not job.finished()]
+    needed = {folder for job in unfinished if not job.elsewhere for folder in job.needs}
+    return [job for job in unfinished if not job.elsewhere or job.folder in needed]
 
 
 def _failure(job: Job, code: int) -> str:
