@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 # a checkout works as it is, without being installed
@@ -19,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
+from tabulate import tabulate  # noqa: E402
 
 from zsk.data.splits import EVALUATION_SETS, get_split  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
@@ -61,7 +61,9 @@ def main() -> None:
         [f"{system} (reported)", *("-" if value is None else f"{value:.1f}" for value in values)]
         for system, values in REPORTED.items()
     ]
-    print("\n".join(markdown(["system", *COLUMNS], rows)))
+    sides = ["left", *("right" for _ in COLUMNS)]
+    head = ["system", *COLUMNS]
+    print(tabulate(rows, head, tablefmt="pipe", colalign=sides, disable_numparse=True))
     print(f"\n{NOTE}")
 
 
@@ -101,12 +103,6 @@ def cell(column: str, evaluation: SavedEvaluation, folder: Path) -> str:
     value = evaluation.metrics.get("mIoU")
     text = "-" if value is None else f"{value:.1f}"
     return f"{text} ({', '.join(notes)})" if notes else text
-
-
-def markdown(header: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """The lines of a table in Markdown."""
-    lines = [header, ["---", *("--:" for _ in header[1:])], *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 if __name__ == "__main__":
