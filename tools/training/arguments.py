@@ -33,10 +33,6 @@ def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]
         raise UserError(f"--lr is {args.lr}: give a number over 0")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no GPU that torch can use, give cpu")
-    _check_output(args)
-
-
-def _check_output(args: argparse.Namespace) -> None:
     if args.output.suffix == REPORT_SUFFIX:
         raise UserError(
             f"--output {args.output} ends as the report beside it does: end it in .pt, for instance"

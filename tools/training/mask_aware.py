@@ -10,7 +10,7 @@ Letters: H×W photo, R regions, G segments, K classes, E width of the shared spa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -137,11 +137,8 @@ def naming(
             found = (rows @ text.T).argmax(dim=1).cpu()
             for name, true in zip(found.tolist(), segments.labels.tolist()):
                 right[bool(held_out[true])].append(name == true)
-    return Naming(*(_share(right[kind]) for kind in (False, True)))
-
-
-def _share(flags: Sequence[bool]) -> float:
-    return sum(flags) / len(flags) if flags else float("nan")
+    shares = (torch.tensor(right[kind], dtype=torch.float64).mean() for kind in (False, True))
+    return Naming(*(share.item() for share in shares))
 
 
 def true_masks(record: Record, segments: Segments) -> Tensor:

@@ -170,15 +170,10 @@ def train_step(model: Any, optimizer: torch.optim.Optimizer, batch: Batch) -> tu
     return loss.item(), right.float().mean().item()
 
 
-def normalise(images: Tensor) -> Tensor:
-    """(R,3,P,P) uint8 RGB -> float32 as the image tower takes it."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return (images.float() - mean) / std
-
-
 def encode_images(model: Any, images: Tensor) -> Tensor:
     """(R,3,P,P) uint8 RGB, on any device -> (R,E) unit rows."""
-    pixels = normalise(images).to(model.logit_scale.device)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    pixels = ((images.float() - mean) / std).to(model.logit_scale.device)
     return F.normalize(model.encode_image(pixels), dim=1)
 
 
