@@ -51,7 +51,7 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "queries": (QUERIES,),
     "queries-one-pass": (QUERIES, *ONE_PASS),
 }
-SIZES = ("96x128", "160x96")
+SIZES = ((96, 128), (160, 96))
 WORDS = "cat, person, motorcycle, cup, saucer, spoon, table, bench, rocket, sky"
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare exported models with their originals.")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--formats", nargs="*", choices=FILES, default=list(FILES))
-    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="HxW", type=str)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="HxW", type=parse_size)
     args = parser.parse_args()
     for format in args.formats:
         check_packages(format, check=True)
@@ -68,7 +68,7 @@ def main() -> None:
         for system in args.systems:
             model, vocabulary = build(SYSTEMS[system], Path(folder))
             words = words_of(model, vocabulary)
-            for size in map(parse_size, args.sizes):
+            for size in args.sizes:
                 control = compare(
                     model, partial(one_thread, model), words, vocabulary, size, sample_photos()
                 )
@@ -136,7 +136,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """ "192x256" → (192, 256). Raises UserError."""
     height, cross, width = text.partition("x")
     if not (cross and height.isdigit() and width.isdigit()):
-        raise UserError(f"--sizes {text} is no size: give HxW, such as {SIZES[0]}")
+        raise UserError(f"--sizes {text} is no size: give HxW, such as 96x128")
     return int(height), int(width)
 
 

@@ -166,10 +166,8 @@ def _one_network(sizes: Sizes, vit: str, resnet: str) -> list[Case]:
         given = (*_random(clip), *_ALL_MASKS, *sizes.opts.get(config, ()), *opts)
         for names in sizes.names[:2] if config == ZSK_VIT else sizes.names[:1]:
             settings = {**image, "names": names}
-            case = Case(
-                ONE_NETWORK, variant, settings, "inference", config, given, sizes.one_network
-            )
-            cases.append(replace(case, names=names, cached=True, count_flops=True))
+            place = (ONE_NETWORK, variant, settings, "inference", config, given, sizes.one_network)
+            cases.append(Case(*place, names=names, cached=True, count_flops=True))
     return cases
 
 
