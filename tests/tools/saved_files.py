@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from zsk.vocabulary import Vocabulary
+
+PETS = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
 # cat 6 of 10, 4 taken for dog; dog 5 of 5; cow (unseen) 1 of 5, 3 taken for cat, 1 for dog
 CONFUSION = np.array([[6, 4, 0, 0], [0, 5, 0, 0], [3, 1, 1, 0], [2, 0, 0, 0]], dtype=np.int64)
 

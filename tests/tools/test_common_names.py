@@ -33,7 +33,6 @@ def pets(tmp_path: Path) -> str:
 
 def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
     folder = tmp_path / "subset"
-    folder.mkdir()
     name = register_subset(pets, 1, folder)
     assert name == "pets_val_1_names" and MetadataCatalog.get(name).vocabulary.names == ("dog",)
     kept = np.asarray(Image.open(folder / "a.png"))
@@ -45,9 +44,7 @@ def test_names_across_data_sets_stay_so(pets: str, tmp_path: Path) -> None:
     names = ("dog", "sky")
     vocabulary = Vocabulary(names, names, (True, True))
     register_zero_shot_split("other", tmp_path, tmp_path, vocabulary, training=True)
-    folder = tmp_path / "subset"
-    folder.mkdir()
-    name = register_subset(pets, 2, folder, ["other"])
+    name = register_subset(pets, 2, tmp_path / "subset", ["other"])
     assert is_cross_dataset(pets, ["other"]) and is_cross_dataset(name, ["other"])
 
 

@@ -12,14 +12,13 @@ from report_page.page import write_page
 from report_page.photo_grid import GridRow, LegendEntry, make_row
 from report_page.reported import BENCHMARKS, find_benchmark
 from report_page.saved import read_evaluations
-from saved_files import save_evaluation
+from saved_files import PETS, save_evaluation
 
 from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.protocol import LEAK
 from zsk.vocabulary import Vocabulary
 
-PETS = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
 BLUE = (0, 116, 185)  # class 0 in every picture
 
 

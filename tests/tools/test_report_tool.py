@@ -10,13 +10,13 @@ import report
 from PIL import Image
 from report_page.photo_grid import make_row
 from report_page.saved import read_evaluations
-from saved_files import a_report, save_evaluation
+from saved_files import PETS, a_report, save_evaluation
 
 from zsk.data.register import register_zero_shot_split
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
 
 METRICS = "{0}/a/inference/pets/metrics.json"
+PHOTO = ("--images", "one", "--predictions", "{0}/b/inference/pets")
 
 
 @pytest.fixture
@@ -62,29 +62,27 @@ def run(monkeypatch, files):
 
 
 def test_photos_and_ground_truth_are_the_data_sets(run, files):
-    vocabulary = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
-    register_zero_shot_split("pets", files / "photos", files / "labels", vocabulary, training=False)
-    run(METRICS, "--images", "one", "--predictions", files / "b" / "inference" / "pets")
+    register_zero_shot_split("pets", files / "photos", files / "labels", PETS, training=False)
+    run(METRICS, *PHOTO)
     assert (files / "out" / "grid_one.png").exists()
 
 
 def test_ground_truth_with_values_of_its_own_is_read_as_the_data_set_is(run, files):
     """A file value is no joint id: 7 is a cat, 0 a dog."""
-    vocabulary = Vocabulary(("cat", "dog", "cow"), ("cat", "dog", "cow"), (True, True, False))
     values = {"label_values": {"cat": 7, "dog": 0, "cow": 9}, "label_orientation": "displayed"}
     folders = files / "photos", files / "labels"
-    register_zero_shot_split("pets", *folders, vocabulary, training=False, **values)
+    register_zero_shot_split("pets", *folders, PETS, training=False, **values)
     Image.fromarray(np.array([[7, 0], [9, 3]], dtype=np.uint8)).save(files / "labels" / "one.png")
-    run(METRICS, "--images", "one", "--predictions", files / "b" / "inference" / "pets")
+    run(METRICS, *PHOTO)
     how = {"label_values": (7, 0, 9), "label_orientation": "displayed"}
-    row = make_row("one", *folders, [files / "b" / "inference" / "pets"], vocabulary, how)
+    row = make_row("one", *folders, [files / "b" / "inference" / "pets"], PETS, how)
     shares = {entry.label: entry.shares[0] for entry in row.legend}
     assert shares == {0: 25.0, 1: 25.0, 2: 25.0}
     # the same files in a folder that is given
     page = files / "out" / "report.html"
     named = page.read_text()
     labels = ("--labels", files / "labels", "--photos", files / "photos")
-    run(METRICS, "--images", "one", "--predictions", files / "b" / "inference" / "pets", *labels)
+    run(METRICS, *PHOTO, *labels)
     assert page.read_text() == named
 
 

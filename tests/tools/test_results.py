@@ -153,11 +153,17 @@ def test_at_least_two_points_are_drawn(tmp_path: Path, plot, values, points, dra
         assert np.ptp(np.asarray(Image.open(path).convert("RGB")).astype(int), axis=2).max() > 90
 
 
-def test_each_learning_curve_has_a_look_of_its_own(tmp_path: Path, monkeypatch) -> None:
-    """One point, as after a short training that goes on from another one, is no curve."""
-    drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file: drawn.append(figure))
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are drawn, in place of their files."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file: figures.append(figure))
     monkeypatch.setattr("benchmark.accuracy.plots.replacing", nullcontext)
+    return figures
+
+
+def test_each_learning_curve_has_a_look_of_its_own(tmp_path: Path, drawn) -> None:
+    """One point, as after a short training that goes on from another one, is no curve."""
     curves = [curve(system=f"system {i}") for i in range(15)]
     curves.append(curve(system="short", points=((10, 1.0, 2.0, 3.0),)))
     draw_plots(define(plot=CURVES), [], curves, tmp_path)
@@ -167,20 +173,12 @@ def test_each_learning_curve_has_a_look_of_its_own(tmp_path: Path, monkeypatch) 
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])
-def test_each_system_is_a_line_over_the_values(tmp_path: Path, monkeypatch, logarithmic) -> None:
+def test_each_system_is_a_line_over_the_values(tmp_path: Path, drawn, logarithmic) -> None:
     """On a logarithmic axis, 1 to 10 is as far as 10 to 100."""
-    drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file: drawn.append(figure))
-    monkeypatch.setattr("benchmark.accuracy.plots.replacing", nullcontext)
     values = {"A": (1, 10, 100), "B": (1, 100)}
+    protocols = {"A": INDUCTIVE, "B": LEAK}
     results = [
-        result(
-            system,
-            seed,
-            hiou=10.0 * seed,
-            settings={"K": value},
-            protocol=LEAK if system == "B" else INDUCTIVE,
-        )
+        result(system, seed, 10.0 * seed, settings={"K": value}, protocol=protocols[system])
         for system in values
         for value in values[system]
         for seed in (1, 2)
