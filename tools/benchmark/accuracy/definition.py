@@ -149,13 +149,8 @@ def _config(values: Mapping[str, Any], prefix: str, folder: Path) -> str:
 
 def _grid(section: Any, tables: Sequence[Table]) -> Grid:
     values = read_section(section, "grid.", GRID, required=("table", "images"))
-    grid = Grid(**{**values, "systems": tuple(values.get("systems", ()))})
-    _check_names([grid.table], tables, "key grid.table")
-    known = [row.system for table in tables if table.name == grid.table for row in table.rows]
-    for system in grid.systems:
-        if system not in known:
-            raise UserError(f"key grid.systems: {system!r} is not in the table {grid.table}")
-    return grid
+    _check_names([values["table"]], tables, "key grid.table")
+    return Grid(**values)
 
 
 def _seeds(seeds: list[Any], where: str) -> tuple[int, ...]:

@@ -21,12 +21,11 @@ _BACKGROUND, _INK = (255, 255, 255), (20, 20, 20)
 
 
 def grid_trials(grid: Grid, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials whose predictions are shown: of each chosen system its first row and seed."""
+    """The trials whose predictions are shown: of each system its first row and seed."""
     first: dict[str, Trial] = {}
     for trial in trials:
         if trial.row.table == grid.table and trial.evaluate.finished():
-            if not grid.systems or trial.row.system in grid.systems:
-                first.setdefault(trial.row.system, trial)
+            first.setdefault(trial.row.system, trial)
     # all on the images and classes of the first
     return [t for t in first.values() if t.dataset == next(iter(first.values())).dataset]
 

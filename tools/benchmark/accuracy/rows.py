@@ -93,11 +93,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Grid:
-    """A picture of the predictions of a table's systems, () for all, on the first images."""
+    """A picture of the predictions of a table's systems on the first images."""
 
     table: str
     images: int
-    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ ROW: dict[str, type] = {
 ROW |= {"prepare": dict, "seeds": int, "from": dict, "reported": dict}
 START = {"config": str, "settings": dict}
 _REPORTED = ("hIoU", "seen", "unseen")
-GRID = {"table": str, "images": int, "systems": list}
+GRID = {"table": str, "images": int}
 QUICK = {"tables": list, "seeds": list, "iterations": int, "settings": dict, "prepare": dict}
 TOP = {**QUICK, "tables": dict, "grid": dict, "quick": dict}
 
