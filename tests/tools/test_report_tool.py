@@ -61,12 +61,6 @@ def run(monkeypatch, files):
     return call
 
 
-def test_photos_and_ground_truth_are_the_data_sets(run, files):
-    register_zero_shot_split("pets", files / "photos", files / "labels", PETS, training=False)
-    run(METRICS, *PHOTO)
-    assert (files / "out" / "grid_one.png").exists()
-
-
 def test_ground_truth_with_values_of_its_own_is_read_as_the_data_set_is(run, files):
     """A file value is no joint id: 7 is a cat, 0 a dog."""
     values = {"label_values": {"cat": 7, "dog": 0, "cow": 9}, "label_orientation": "displayed"}
