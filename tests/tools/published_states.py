@@ -92,23 +92,3 @@ def zsseg_adapter(prefix, clip):
     state |= {name: zeros(1, 3, 1, 1) for name in ("pixel_mean", "pixel_std")}
     state |= {f"clip_model.{name}": tensor for name, tensor in clip.items()}
     return {prefix + name: tensor for name, tensor in state.items()}
-
-
-def in_hugging_faces_names(state):
-    """A MaskFormer's backbone under the names of transformers."""
-    encoder = "model.pixel_level_module.encoder."
-    renamed = {}
-    for name, tensor in state.items():
-        _, place, *rest = name.split(".")
-        if place == "stem":
-            part, *rest = rest
-            ours = f"{encoder}embedder.embedder."
-        elif place.startswith("res"):
-            block, part, *rest = rest
-            ours = f"{encoder}encoder.stages.{int(place[3]) - 2}.layers.{block}."
-            ours += "shortcut." if part == "shortcut" else f"layer.{int(part[4]) - 1}."
-        else:
-            continue
-        kind = "normalization." if rest[0] == "norm" else "convolution."
-        renamed[ours + kind + rest[-1]] = tensor
-    return renamed
