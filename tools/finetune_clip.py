@@ -216,7 +216,6 @@ def by_masks(
 def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
     """The model of MODEL.WEIGHTS, whose masks are proposals; CLIP does not look."""
     cfg = cfg.clone()
-    cfg.defrost()
     cfg.MODEL.ENSEMBLE.MODE, cfg.MODEL.DEVICE = "head", device
     model = build_model(cfg).eval()
     if not isinstance(model, ZSKNet):
@@ -245,7 +244,6 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     """The configuration's CLIP on the CPU, where it has full precision."""
     cfg = cfg.clone()
-    cfg.defrost()
     cfg.MODEL.CLIP.ONE_PASS_SIZE = size or cfg.MODEL.CLIP.ONE_PASS_SIZE
     encoder = encoder_of(cfg.MODEL.CLIP)
     if not isinstance(encoder, ClipEncoder):
@@ -264,7 +262,6 @@ def training_views(
     Their sides are those of testing before INPUT.SIDE_MULTIPLE_TEST rounds them.
     """
     cfg = cfg.clone()
-    cfg.defrost()
     cfg.SEED = args.seed
     cfg.SOLVER.IMS_PER_BATCH = args.batch_size
     cfg.INPUT.MIN_SIZE_TRAIN = [cfg.INPUT.MIN_SIZE_TEST]
