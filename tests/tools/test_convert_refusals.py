@@ -20,16 +20,16 @@ def changed(**others):
     return maskformer() | {name.replace("__", "."): tensor for name, tensor in others.items()}
 
 
-def per_pixel():
-    return {k: v for k, v in maskformer().items() if ".class_embed." not in k}
-
-
 STATES = {
-    "those of no model": lambda: dict(enumerate_names(maskformer())),
+    "those of no model": lambda: {
+        f"layers.{i}.weight": tensor for i, tensor in enumerate(maskformer().values())
+    },
     "Swin": lambda: changed(backbone__layers__0__blocks__0__attn__qkv__weight=zeros(3, 3)),
     "has a transformer": lambda: maskformer() | {PIXELS + "input_proj.weight": zeros(3, 3, 1, 1)},
     "MaskFormer for panoptic": lambda: changed(sem_seg_head__transformer__encoder__norm=zeros(3)),
-    "as per-pixel models": per_pixel,
+    "as per-pixel models": lambda: {
+        k: v for k, v in maskformer().items() if ".class_embed." not in k
+    },
     "a changed network": lambda: changed(sem_seg_head__predictor__extra__weight=zeros(3)),
     "stem of its backbone has the parts conv1, conv2": lambda: maskformer(stem=("conv1", "conv2")),
     "this project's names already": lambda: {
@@ -64,11 +64,6 @@ STATES = {
     "1 tensor of a backbone or head": lambda: dict(list(maskformer().items())[:1]),
     "two contexts that differ": lambda: {"ctx": zeros(4, 64), "prompt_learner.ctx": zeros(4, 3)},
 }
-
-
-def enumerate_names(state):
-    """The same shapes in the same order, under other names."""
-    return ((f"layers.{i}.weight", tensor) for i, tensor in enumerate(state.values()))
 
 
 @pytest.mark.parametrize("said, state", STATES.items(), ids=list(STATES))
