@@ -28,6 +28,7 @@ their labels; of masks the share of true segments of training photos that get th
 import argparse
 import itertools
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -156,8 +157,8 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "first_loss": round(losses[0], 4),
         "last_loss": round(losses[-1], 4),
-        "before": before,
-        "after": after,
+        "before": without_nan(before),
+        "after": without_nan(after),
     }
     text = json.dumps(report, indent=2) + "\n"
     write_atomically(args.output.with_suffix(REPORT_SUFFIX), text.encode())
@@ -165,6 +166,11 @@ def main() -> None:
     for when, measured in (("before", before), ("after", after)):
         print(f"{when:6s} " + objective.sentence.format(**measured))
     print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
+
+
+def without_nan(measured: dict[str, float]) -> dict[str, float | None]:
+    """None for a mean of nothing: JSON has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in measured.items()}
 
 
 def by_crops(

@@ -1,6 +1,7 @@
 """`tools/train_clip.py`, `finetune_clip.py` and `train_prompts.py` as a user calls them."""
 
 import json
+import math
 import runpy
 import sys
 from pathlib import Path
@@ -33,6 +34,13 @@ def test_train_clip_writes_weights_and_a_report_and_adapts_them(run_program, tmp
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("visual.") for name in changed)
     assert all(name.startswith("visual.") or name == "logit_scale" for name in changed)
+
+
+def test_the_mean_of_nothing_is_null_in_a_report(checkout) -> None:
+    """No photo that measures a fine-tuning shows a class held out: JSON has no NaN."""
+    tool = runpy.run_path(str(checkout / "tools" / "finetune_clip.py"))
+    found = tool["without_nan"]({"learned": 0.5, "held_out": math.nan})
+    assert found == {"learned": 0.5, "held_out": None}
 
 
 CLIP = ("train_clip", ())

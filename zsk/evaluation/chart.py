@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -51,7 +50,6 @@ def draw_per_class_iou(
     rows = math.ceil(len(ranked) / columns)
     size = (_COLUMN_INCHES * columns + 0.8, _BAR_INCHES * rows + _FRAME_INCHES)
     figure = Figure(figsize=size, dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)  # draws without a display, whatever backend the process uses elsewhere
     for column, axis in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         names = ranked[column * rows : (column + 1) * rows]
         _draw_column(axis, {name: iou[name] for name in names}, colours)
