@@ -14,7 +14,8 @@ from zsk.config import default_config
 class Halves(nn.Module):
     """Sure of the first name in the left half, less so of the last one in the right half.
 
-    It remembers the images that it looked at last, how many they were in each call, and λ.
+    It remembers the images that it looked at last, how many they were in each call, the vocabulary
+    and λ.
     """
 
     def __init__(self):
@@ -28,7 +29,7 @@ class Halves(nn.Module):
 
     def answer(self, look, vocabulary, size, lam=None):
         assert look == "what was seen"
-        self.lam = lam
+        self.vocabulary, self.lam = vocabulary, lam
         scores = torch.zeros(len(vocabulary), *size)
         scores[0, :, : size[1] // 2] = 0.9
         scores[-1, :, size[1] // 2 :] = 0.4

@@ -16,6 +16,7 @@ import pytest
 from halves import use_halves
 from PIL import Image
 
+from zsk import segmentation
 from zsk.cli import segment
 from zsk.cli.photo_files import find_photos
 from zsk.cli.results import name_results
@@ -72,11 +73,15 @@ def test_three_files_per_photo(run, tmp_path, capsys):
         "width": 8,
         "height": 6,
         "names": ["cat", "sofa"],
+        "aliases": {},
         "shares": {"cat": 0.5, "sofa": 0.5},
         "config": str(DEFAULT_CONFIG),
         "weights": "default.pth",
         "clip": "ViT-B/16",
         "opts": ["MODEL.CLIP.TEMPERATURE", "9.0"],
+        "background": None,
+        "threshold": 0.0,
+        "lam": 0.7,
     }
     out = capsys.readouterr().out
     assert "[1/1] one.png: cat 50%, sofa 50%" in out and "note:" not in out
@@ -89,14 +94,18 @@ def test_three_files_per_photo(run, tmp_path, capsys):
 def test_how_to_ask_and_to_draw(run, asked, tmp_path, capsys):
     photo = save_photo(tmp_path / "in" / "one.png")
     drawn = ("--coco", "--opacity", "0.3", "--dim-below", "0.5")
-    assert run(photo, "--words", "cat", "--background", "wall|floor", *drawn) == 0
-    assert summary(tmp_path, "one")["shares"] == {"cat": 0.5}
+    assert run(photo, "--words", "cat|kitten", "--background", "wall|floor", *drawn) == 0
+    found = summary(tmp_path, "one")
+    assert found["shares"] == {"cat": 0.5} and found["aliases"] == {"cat": ["kitten"]}
+    assert found["background"] == "wall|floor"
     coco = json.loads((tmp_path / "out" / "one_coco.json").read_text())
     assert coco["images"][0]["file_name"] == "one.png" and len(coco["annotations"]) == 1
     assert "is the only name" not in capsys.readouterr().out
     numbers = ("--threshold", "0.5", "--lam", "0.25")
     assert run(photo, "--words", "cat, sofa", *numbers, "--overwrite") == 0
-    assert summary(tmp_path, "one")["shares"] == {"cat": 0.5, "sofa": 0.0}
+    found = summary(tmp_path, "one")
+    assert found["shares"] == {"cat": 0.5, "sofa": 0.0}
+    assert (found["threshold"], found["lam"]) == (0.5, 0.25)
     assert asked["model"].lam == 0.25
     with pytest.raises(SystemExit):
         run(photo, "--threshold", "1.5")
@@ -246,6 +255,12 @@ def test_results_are_no_photos_and_are_kept(run, asked, tmp_path, capsys):
     assert "1 of 1 photos" in captured.out and "note: 3 files are results" in captured.err
     with pytest.raises(UserError, match="only results of an earlier run"):
         run("--input", folder / "one_labels.png")
+    # those of Python are, too, also of a photo that was no file
+    Segmenter()(np.zeros((2, 4, 3), np.uint8), "cat").save(folder, "array")
+    assert run(*call, "dog", "--overwrite") == 0
+    assert "1 of 1 photos" in capsys.readouterr().out
+    for file in folder.glob("array*"):
+        file.unlink()
     # somebody's annotations are no results
     (folder / "one.json").write_text('{"image": "one.png"}')
     save_photo(folder / "two.png")
@@ -306,10 +321,37 @@ def test_a_photo_that_needs_too_much_memory(run, tmp_path, monkeypatch, capsys):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return together(self, images, class_names, **asked)
 
-    monkeypatch.setattr(Segmenter, "together", limited)
-    assert run("--input", tmp_path / "in", "--batch-size", 3, "--class-names", "cat") == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "together", limited)
+        assert run("--input", tmp_path / "in", "--batch-size", 3, "--class-names", "cat") == 2
     assert_written(tmp_path / "out", "a", "c")
     assert "b.png (9x6 pixels) needs more memory" in capsys.readouterr().err
+    find_segments = segmentation.find_segments
+
+    def limited_too(labels, *args):
+        if labels.shape[1] > 8:
+            raise MemoryError
+        return find_segments(labels, *args)
+
+    monkeypatch.setattr(segmentation, "find_segments", limited_too)
+    assert run("--input", tmp_path / "in", "--class-names", "cat", "--overwrite") == 2
+    assert_written(tmp_path / "out", "a", "c")
+    assert "b.png (9x6 pixels) needs more memory" in capsys.readouterr().err
+
+
+def test_photos_of_a_kind_that_is_not_read(run, tmp_path, capsys):
+    folder = save_photo(tmp_path / "in" / "one.JFIF").parent
+    (folder / "two.HEIC").touch()
+    assert run(folder, "--words", "cat") == 0
+    assert_written(tmp_path / "out", "one")
+    found = capsys.readouterr()
+    assert f"note: 1 photos are of a kind that is not read and are left out, such as {folder}" in (
+        found.err
+    )
+    assert run(folder / "one.JFIF", folder / "two.HEIC", "--words", "cat", "--overwrite") == 2
+    assert "two.HEIC cannot be read (no image of a known format): convert it to JPEG" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_closed_pipe_does_not_end_the_run(run, tmp_path, monkeypatch, capsys):

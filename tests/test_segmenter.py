@@ -202,6 +202,9 @@ def test_background_by_threshold_and_by_name(segmenter):
     assert named.names == ("cat",) and named.labels.tolist() == [[0, 0, 255, 255]] * 2
     np.testing.assert_allclose(named.probabilities(), [[[0.9, 0.9, 0.0, 0.0]] * 2], rtol=1e-6)
     assert named.at(3, 0) == (Opinion("cat", 0.0, None, None),)
+    assert segmenter.model.vocabulary.seen == (True, False)
+    looked_at.segment("tree", background="wall|cats")  # a trained word counts as such here, too
+    assert segmenter.model.vocabulary.seen == (False, True)
     everything = looked_at.segment("cat", threshold=1.0)
     assert segmenter.model.calls == [1]
     assert everything.segments == () and everything.shares() == {"cat": 0.0}
@@ -264,6 +267,15 @@ def test_segments_files_and_coco(segmenter, tmp_path):
     with pytest.raises(UserError, match="origin cannot be written as JSON"):
         found.save(tmp_path / "new", "a", {"t": np.float32(1)})
     assert (tmp_path / "new/a.json").is_file()
+    with pytest.raises(UserError, match='COCO.s format needs the name .* origin={"image"'):
+        found.save(tmp_path / "new", "a", coco=True)
+    Image.fromarray(photo(4, 6)).save(tmp_path / "file.png")
+    of_file = segmenter(tmp_path / "file.png", "cat")
+    of_file.save(tmp_path / "new", "b", coco=True)
+    coco = json.loads((tmp_path / "new" / "b_coco.json").read_text())
+    assert coco["images"][0]["file_name"] == "file.png"
+    saved = json.loads((tmp_path / "new" / "b.json").read_text())
+    assert saved["image"] == str(tmp_path / "file.png") and saved["weights"] == "default.pth"
     for stem in ("a/b", "a\0b"):
         with pytest.raises(UserError, match="is no name of a file"):
             found.save(tmp_path, stem)

@@ -41,10 +41,17 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
 def outlines(mask: np.ndarray) -> list[list[float]]:
     """(H,W) bool → the outer outline of each part, [x, y, x, y, …] in pixels; holes are filled.
 
+    A part inside a hole of another part has an outline, too.
+
     The outlines run a quarter of a pixel inside of the pixels' edges.
     """
     # OpenCV draws through the centres of pixels: of each pixel's four quarters here, so that a part
     # one pixel wide has an area, too
     quarters = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
-    found, _ = cv2.findContours(quarters, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [((contour.reshape(-1) + 0.5) / 2).tolist() for contour in found]
+    found, tree = cv2.findContours(quarters, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [
+        contour
+        for contour, (*_, parent) in zip(found, [] if tree is None else tree[0])
+        if parent < 0
+    ]
+    return [((contour.reshape(-1) + 0.5) / 2).tolist() for contour in outer]

@@ -48,6 +48,11 @@ def rgb_array(image: ImageLike) -> np.ndarray:
     return _eight_bits(image)
 
 
+def file_of(image: ImageLike) -> str | None:
+    """The path of a photo that is given as one."""
+    return str(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else None
+
+
 def _eight_bits(image: np.ndarray[Any, Any]) -> np.ndarray:
     if image.dtype == np.uint8:
         return image.copy()  # the caller may use the array for the next photo

@@ -81,8 +81,8 @@ def to_label_studio(
 ) -> dict[str, Any]:
     """A task of Label Studio with predictions: polygons, for `label_studio_config`.
 
-    A polygon for each part of a segment, large segments first, so that others lie on top of them;
-    holes are filled.
+    A polygon for each part of a segment. Holes are filled, and large polygons come first, so that
+    what lies in a hole lies on top.
 
     Args:
         image: where Label Studio finds the photo: an address, or "/data/local-files/?d=…".
@@ -94,14 +94,17 @@ def to_label_studio(
         **{"from_name": _NAME, "to_name": _IMAGE, "type": "polygonlabels"},
         **{"original_width": width, "original_height": height, "image_rotation": 0},
     }
+    parts = [
+        (segment, np.array(outline, np.float32).reshape(-1, 2))
+        for segment in segmentation.segments
+        for outline in outlines(segment.mask)
+    ]
+    parts.sort(key=lambda part: -cv2.contourArea(part[1]))
     result: list[dict[str, Any]] = []
-    for segment in segmentation.segments:
-        for outline in outlines(segment.mask):
-            points = _simplified(np.array(outline, np.float32).reshape(-1, 2), tolerance)
-            percent = points.astype(float) * [100 / width, 100 / height]
-            value = {"points": percent.tolist(), "closed": True, "polygonlabels": [segment.name]}
-            region = {"id": f"region{len(result)}", "score": segment.score, "value": value}
-            result.append({**region, **shared})
+    for number, (segment, outline) in enumerate(parts):
+        percent = _simplified(outline, tolerance).astype(float) * [100 / width, 100 / height]
+        value = {"points": percent.tolist(), "closed": True, "polygonlabels": [segment.name]}
+        result.append({"id": f"region{number}", "score": segment.score, "value": value, **shared})
     scores = [segment.score * segment.area for segment in segmentation.segments]
     areas = sum(segment.area for segment in segmentation.segments)
     prediction = {"model_version": model, "score": sum(scores) / max(1, areas), "result": result}

@@ -24,7 +24,7 @@ from zsk.baselines.per_pixel.per_pixel_net import HeadMap, Places
 from zsk.engine.network_settings import encoder_of, weights_key
 from zsk.errors import UserError
 from zsk.files import writable_folder
-from zsk.input_image import ImageLike, rgb_array
+from zsk.input_image import ImageLike, file_of, rgb_array
 from zsk.looks.tiles import Tile
 from zsk.looks.true_scale import Box
 from zsk.regions import Regions
@@ -70,16 +70,16 @@ class LookCache:
 
     def look(self, image: ImageLike) -> Photo:
         """As `Segmenter.look`; the networks run where no file has the look."""
-        rgb = rgb_array(image)
+        rgb, name = rgb_array(image), file_of(image)
         key = hashlib.sha256(f"{self._model_key} {rgb.shape} ".encode())
         key.update(np.ascontiguousarray(rgb).data)
         file = self.folder / f"{key.hexdigest()}{SUFFIX}"
         kept = _read(file, torch.device(self.segmenter.cfg.MODEL.DEVICE))
         if kept is not None:
-            return Photo(self.segmenter, rgb, kept)
-        photo = self.segmenter.look(rgb)
-        self._write(file, photo.seen)
-        return photo
+            return Photo(self.segmenter, rgb, kept, name)
+        seen = self.segmenter.look(rgb).seen
+        self._write(file, seen)
+        return Photo(self.segmenter, rgb, seen, name)
 
     def together(
         self, images: Sequence[ImageLike], class_names: ClassNames, **options: Any

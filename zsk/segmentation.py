@@ -41,6 +41,8 @@ class Segmentation:
             low where no proposal claims the pixel.
         vocabulary: the K names that competed for each pixel.
         image: (H,W,3) uint8 RGB, the photo.
+        origin: what it was made of, for the JSON file: "image" (a path, where the photo was one),
+            "config", "weights", "clip", "opts", "background", "threshold" and "lam".
     """
 
     labels: np.ndarray
@@ -48,6 +50,7 @@ class Segmentation:
     vocabulary: Vocabulary
     image: np.ndarray
     _answer: Answer = field(repr=False)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -163,25 +166,33 @@ class Segmentation:
             self.label_png().save(unfinished, format="PNG")
 
     def to_coco(
-        self, polygons: bool = False, file_name: str = "", image_id: int = 1
+        self, polygons: bool = False, file_name: str | None = None, image_id: int = 1
     ) -> dict[str, Any]:
         """A dictionary in COCO's format: an annotation for each segment, with its score.
 
         Args:
             polygons: outlines instead of run lengths. Run lengths are exact; polygons have no
                 holes.
-            file_name, image_id: of the photo, in "images".
+            file_name, image_id: of the photo, in "images"; None takes the name of its file, ""
+                where it was none.
 
         Returns:
             "images", "annotations" and "categories"; the category of label k has the id k + 1.
         """
+        if file_name is None:
+            file_name = Path(str(self.origin.get("image", ""))).name
         return coco_dictionary(self, polygons, file_name, image_id)
 
     def summary(self) -> dict[str, Any]:
-        """Size, names, shares and segments without their masks, for JSON."""
+        """Origin, size, names, shares and segments without their masks, for JSON."""
         height, width = self.labels.shape
-        found = {"width": width, "height": height, "names": self.names, "shares": self.shares()}
-        return found | {"segments": [segment.summary() for segment in self.segments]}
+        aliases = dict(zip(self.names, map(list, self.vocabulary.aliases)))
+        return {
+            **{**self.origin, "width": width, "height": height, "names": self.names},
+            **{"aliases": {name: further for name, further in aliases.items() if further}},
+            **{"shares": self.shares()},
+            **{"segments": [segment.summary() for segment in self.segments]},
+        }
 
     def to_supervision(self) -> Any:
         """See `zsk.interop.to_supervision`."""
@@ -206,7 +217,8 @@ class Segmentation:
 
         Args:
             folder: is made where it is missing.
-            origin: further entries of the JSON file; "image" is the file name in COCO's format.
+            origin: entries of the JSON file, beside or in place of those of the attribute; "image"
+                is the file name in COCO's format.
             coco: also write `<stem>_coco.json`.
             drawn: arguments of `picture`.
 
@@ -214,16 +226,21 @@ class Segmentation:
             the paths of the files.
 
         Raises:
-            UserError: a file cannot be written, `stem` is no name of a file, or `origin` holds what
-                JSON cannot.
+            UserError: a file cannot be written, `stem` is no name of a file, `origin` holds what
+                JSON cannot, or COCO's format lacks the name of the photo.
         """
-        target, origin = Path(folder), dict(origin or {})
+        target, summary = Path(folder), self.summary() | dict(origin or {})
         if Path(stem).name != stem or "\0" in stem:
             raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:
-            json.dumps(origin)
+            json.dumps(summary)
         except (TypeError, ValueError) as error:
             raise UserError(f"origin cannot be written as JSON: {error}") from error
+        if coco and not (file_name := Path(str(summary.get("image", ""))).name):
+            raise UserError(
+                "COCO's format needs the name of the photo, which was no file here: give it as "
+                'origin={"image": "photo.jpg"}'
+            )
         try:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -236,9 +253,8 @@ class Segmentation:
         with replacing(overlay) as unfinished:
             self.picture(**drawn).save(unfinished)
         if coco:
-            file_name = Path(str(origin.get("image", ""))).name
             _write_json(coco_file, self.to_coco(file_name=file_name))
-        _write_json(mark, origin | self.summary())
+        _write_json(mark, summary)
         return [overlay, labels, *([coco_file] if coco else []), mark]
 
 

@@ -25,7 +25,7 @@ from zsk.data.vocabularies import unseen_names
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
-from zsk.input_image import ImageLike, rgb_array
+from zsk.input_image import ImageLike, file_of, rgb_array
 from zsk.known_weights import by_name
 from zsk.load import (
     check_device,
@@ -78,7 +78,8 @@ class Segmenter:
         config_file, weights = by_name(config_file, weights)
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        self.cfg = load_config(str(config_file or DEFAULT_CONFIG), merged)
+        config_file = str(config_file or DEFAULT_CONFIG)
+        self.cfg = load_config(config_file, merged)
         check_device(self.cfg.MODEL.DEVICE)
         self.model: Any = build_model(self.cfg).eval()
         trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
@@ -91,6 +92,10 @@ class Segmenter:
         self.model = with_test_time_augmentation(self.cfg, self.model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
+        self.origin: dict[str, Any] = {
+            **{"config": config_file, "weights": self.cfg.MODEL.WEIGHTS},
+            **{"clip": self.cfg.MODEL.CLIP.NAME, "opts": [str(word) for word in opts]},
+        }
 
     def __repr__(self) -> str:
         weights = self.cfg.MODEL.WEIGHTS or "no weights"
@@ -179,7 +184,7 @@ class Segmenter:
     def _look(self, images: Sequence[ImageLike]) -> list[Photo]:
         rgb = [rgb_array(image) for image in images]
         looks = self.model.look([self._resized(image) for image in rgb])
-        return [Photo(self, *pair) for pair in zip(rgb, looks)]
+        return [Photo(self, *parts) for parts in zip(rgb, looks, map(file_of, images))]
 
     def _resized(self, rgb: np.ndarray) -> torch.Tensor:
         """(3,H,W) uint8, as the model takes it."""
@@ -194,12 +199,16 @@ class Photo:
     Attributes:
         image: (H,W,3) uint8 RGB.
         seen: what the model's `look` gave, see `zsk.zsk_net.ZSKNet.look`.
+        file: the path that it was read from, None of an image that was no file.
     """
 
-    def __init__(self, segmenter: Segmenter, image: np.ndarray, seen: Any) -> None:
+    def __init__(
+        self, segmenter: Segmenter, image: np.ndarray, seen: Any, file: str | None = None
+    ) -> None:
         self.image = image
         self._segmenter = segmenter
         self.seen = seen
+        self.file = file
 
     def __repr__(self) -> str:
         return f"<Photo {self.size[1]}x{self.size[0]}>"
@@ -222,7 +231,7 @@ class Photo:
         Args:
             class_names: as for `Segmenter.__call__`.
             background: words for what has none of the names, such as "wall|floor|sky": pixels where
-                they fit best are background.
+                they fit best are background. They count as seen as names do.
             threshold: in [0,1]; pixels whose confidence is below are background.
             lam: λ in [0,1], in place of MODEL.ENSEMBLE.LAMBDA: the weight of the head for seen
                 classes, and of CLIP for unseen ones.
@@ -238,8 +247,16 @@ class Photo:
         labels, confidence = answer.label()
         none = (labels == len(vocabulary)) | (confidence < threshold)
         labels = labels.masked_fill(none, ignore_label(len(vocabulary)))
+        ensemble = segmenter.cfg.MODEL.ENSEMBLE
+        if lam is None and ensemble.MODE == "ensemble":
+            lam = ensemble.LAMBDA
+        origin = {
+            **({} if self.file is None else {"image": self.file}),
+            **{**segmenter.origin, "background": background, "threshold": float(threshold)},
+            **{"lam": None if lam is None else float(lam)},
+        }
         return Segmentation(
-            labels.cpu().numpy(), confidence.cpu().numpy(), vocabulary, self.image, answer
+            labels.cpu().numpy(), confidence.cpu().numpy(), vocabulary, self.image, answer, origin
         )
 
     def probabilities(
@@ -275,5 +292,6 @@ class Photo:
         """With the background as a further class, where there is one."""
         segmenter = self._segmenter
         if background is not None:
-            vocabulary = segmenter.vocabulary(vocabulary.with_last(background))
+            known = segmenter._trained, segmenter._untrained
+            vocabulary = segmenter.vocabulary(vocabulary.with_last(background, *known))
         return segmenter.model.answer(self.seen, vocabulary, size, lam)

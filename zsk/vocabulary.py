@@ -126,15 +126,20 @@ class Vocabulary:
         shape[dim] = len(self)
         return scores.new_zeros(shape).index_add(dim, classes, scores)
 
-    def with_last(self, words: str) -> Vocabulary:
-        """With one more class, which counts as unseen: `words` is a name, "|" before its aliases.
+    def with_last(
+        self, words: str, trained: Iterable[str] = (), untrained: Iterable[str] = ()
+    ) -> Vocabulary:
+        """With one more class: `words` is a name, "|" before its aliases.
+
+        Args:
+            trained, untrained: as for `from_words`, which decide whether the class counts as seen.
 
         Raises:
             UserError: as for `from_words`; `words` are several names, or one of them spells a word
                 that is there.
         """
         try:
-            last = Vocabulary.from_words(words)
+            last = Vocabulary.from_words(words, trained, untrained)
         except UserError as error:
             raise UserError(f"the background {words!r}: {error}") from error
         if len(last) != 1:
@@ -150,7 +155,7 @@ class Vocabulary:
             )
         names, prompts = self.names + last.names, self.prompt_names + last.prompt_names
         aliases = tuple(words[1:] for words in self._words() + last._words())
-        return Vocabulary(names, prompts, (*self.seen, False), aliases)
+        return Vocabulary(names, prompts, self.seen + last.seen, aliases)
 
     def notes(self) -> list[str]:
         """A line for each name that counts as another one, for the user who typed it."""

@@ -65,6 +65,15 @@ def test_colour_alpha_and_palette(tmp_path: Path, mode: str) -> None:
     image[0, 0, 0] = 1  # a read-only array would raise
 
 
+@pytest.mark.parametrize("alpha", [255, 0])
+def test_colours_under_transparent_parts_are_told(tmp_path: Path, caplog, alpha: int) -> None:
+    path = tmp_path / f"{alpha}.png"
+    Image.new("RGBA", (4, 4), (200, 0, 0, alpha)).save(path)
+    assert read_image(path)[0, 0].tolist() == [200, 0, 0]
+    told = [f"image {path} has transparent parts: the colours that they hide are used"]
+    assert caplog.messages == ([] if alpha == 255 else told)
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "1"])
 def test_grey(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "x.png"

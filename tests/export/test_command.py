@@ -65,9 +65,10 @@ def test_words_alone(tiny, tmp_path, capsys):
     with pytest.raises(UserError, match=r"words\.npz exists: .* --overwrite"):
         run(tmp_path / "a/b", "--words-only")
     run(tmp_path / "a/b", "--words-only", "--overwrite")
-    np.savez(tmp_path / "a/b/words.npz", **{**words, "network": "of another model"})
-    with pytest.raises(UserError, match=r"words\.npz is of another model than the one given"):
-        run(tmp_path / "a/b", "--words-only", "--overwrite")
+    for key, other in {"network": "of another model", "mode": "clip"}.items():
+        np.savez(tmp_path / "a/b/words.npz", **{**words, key: other})
+        with pytest.raises(UserError, match=r"words\.npz is of another model than the one given"):
+            run(tmp_path / "a/b", "--words-only", "--overwrite")
     with pytest.raises(UserError, match="'cat' has kitten beside it"):
         command.main(["--output", str(tmp_path), "--words", "cat|kitten, dog", "--words-only"])
 

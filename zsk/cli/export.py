@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     vocabulary = segmenter.vocabulary(words)
     arrays = words_of(model, vocabulary)  # first, for it may refuse the words
     if args.words_only:
-        _check_network(args.output, arrays["network"])
+        _check_network(args.output, arrays)
     if not args.words_only:
         size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
         say(f"exporting as {args.format}, which takes some minutes")
@@ -142,14 +142,16 @@ def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
         raise UserError(f"--output {folder} cannot be a folder ({error.strerror})") from error
 
 
-def _check_network(folder: Path, network: np.ndarray) -> None:
+def _check_network(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse words of another model than that of the network in the folder, where it is known."""
     file = folder / WORDS_FILE
     if not file.is_file():
         return
     try:
         with np.load(file, allow_pickle=False) as earlier:
-            same = "network" not in earlier or earlier["network"] == network
+            # the others decide what the network gives beside its masks, and at which size
+            keys = ("network", "mode", "classifier", "votes_at")
+            same = all(key not in earlier or earlier[key] == arrays[key] for key in keys)
     except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile):
         return  # it is replaced
     if not same:

@@ -16,6 +16,8 @@ from zsk.terminal import say
 
 # beginnings of files beside photos: macOS's notes on them, and what `replacing` is writing
 _NO_PHOTOS = ("._", ".unfinished-")
+# photos that Pillow does not read, or not as they are meant to look
+_UNREAD = (".heic", ".heif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2")
 # stem of the results → file inside the scikit-image package
 _SAMPLES = {
     "chelsea": "chelsea.png",
@@ -76,10 +78,14 @@ def find_photos(pattern: str) -> list[Path]:
     if os.path.isdir(path):
         problem = "the folder holds no photo"
         try:
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = sorted(p for p in path.iterdir() if not p.name.startswith(_NO_PHOTOS))
         except OSError as error:
             raise UserError(f"photos {pattern}: {error.strerror}") from error
-        photos = [p for p in inside if not p.name.startswith(_NO_PHOTOS)]
+        photos = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES]
+        unread = [p for p in inside if p.suffix.lower() in _UNREAD]
+        if unread:
+            note = f"note: {len(unread)} photos are of a kind that is not read and are left out"
+            say(f"{note}, such as {unread[0]}: convert them to JPEG", error=True)
     elif os.path.lexists(path):
         photos = [path]
     else:

@@ -25,7 +25,7 @@ def is_result(photo: Path) -> bool:
                 content = json.loads(summary.read_bytes()) if summary.is_file() else None
             except (OSError, ValueError, RecursionError):
                 return False
-            return isinstance(content, dict) and {"image", "names", "shares"} <= content.keys()
+            return isinstance(content, dict) and {"names", "shares", "segments"} <= content.keys()
     return False
 
 

@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zsk.cli.options import add_asking_options, add_model_options, asked, share
 from zsk.cli.photo_files import collect_photos, sample_words
 from zsk.cli.results import name_results, prepare_output
@@ -21,7 +23,7 @@ from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
 from zsk.look_cache import LookCache
 from zsk.segmentation import Segmentation
-from zsk.segmenter import DEFAULT_CONFIG, ClassNames, Segmenter
+from zsk.segmenter import ClassNames, Segmenter
 from zsk.terminal import say
 from zsk.vocabulary import Vocabulary
 from zsk.words import option_words
@@ -97,22 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     names_by_embedded = model.ENSEMBLE.MODE != "head" and model.CLIP.NAME.startswith("embedded")
     if args.config_file is None and names_by_embedded:
         say(EMBEDDED_NOTE)
-    origin = {
-        "config": str(config_file or DEFAULT_CONFIG),
-        "weights": model.WEIGHTS,
-        "clip": model.CLIP.NAME,
-        "opts": args.opts,
-    }
     drawn = {"coco": args.coco, "opacity": args.opacity, "dim_below": args.dim_below}
     failed = missing
     numbered = {
-        photo: (f"[{number}/{len(jobs)}] {photo.name}", target)
+        photo: (f"[{number}/{len(jobs)}] {_title(photo, target)}", target)
         for number, (photo, target) in enumerate(jobs.items(), 1)
     }
     for names, group in batches_of(vocabularies, args.batch_size):
-        failed += segment_batch(
-            looks, names, options, {p: numbered[p] for p in group}, origin, drawn
-        )
+        failed += segment_batch(looks, names, options, {p: numbered[p] for p in group}, drawn)
     wanted = missing + len(jobs)
     say(f"{wanted - failed} of {wanted} photos segmented, results in {output}")
     return USER_ERROR_EXIT_CODE if failed else 0
@@ -147,7 +141,6 @@ def segment_batch(
     vocabulary: Vocabulary,
     options: Mapping[str, Any],
     jobs: Mapping[Path, tuple[str, Path]],
-    origin: Mapping[str, Any],
     drawn: Mapping[str, Any],
 ) -> int:
     """Segment photos, write their results, print a line each; returns how many were not done.
@@ -157,7 +150,6 @@ def segment_batch(
     Args:
         options: those of `Photo.segment`.
         jobs: photo → its title in the lines, and the path of its results without their endings.
-        origin: further entries of the JSON files.
         drawn: options of `Segmentation.save`.
     """
     start, failed = time.perf_counter(), 0
@@ -176,19 +168,22 @@ def segment_batch(
     # not in the handler above, where the traceback holds the tensors
     if len(found) < len(images) == 1:
         ((photo, image),) = images.items()
-        size = f"{image.shape[1]}x{image.shape[0]} pixels"
-        failed += _failure(UserError(f"{photo} ({size}) needs more memory: scale it down"))
+        failed += _failure(_too_large(photo, image))
     elif len(found) < len(images):
         alone = ({photo: jobs[photo]} for photo in images)
         same = segmenter, vocabulary, options
-        return failed + sum(segment_batch(*same, job, origin, drawn) for job in alone)
+        return failed + sum(segment_batch(*same, job, drawn) for job in alone)
     seconds = (time.perf_counter() - start) / max(1, len(images))
     for photo, segmentation in zip(images, found):
+        title, target = jobs[photo]
         try:
-            (title, target), notes = jobs[photo], {"image": str(photo), **origin}
-            segmentation.save(target.parent, target.name, notes, **drawn)
+            segmentation.save(target.parent, target.name, {"image": str(photo)}, **drawn)
         except UserError as error:
             failed += _failure(error)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            failed += _failure(_too_large(photo, images[photo]))
         else:
             say(f"{title}: {_largest(segmentation)} ({seconds:.1f} s)")
     return failed
@@ -198,6 +193,16 @@ def _failure(error: UserError) -> int:
     """Say what happened to one photo; 1, to be added up."""
     say(f"error: {error}", error=True)
     return 1
+
+
+def _too_large(photo: Path, image: np.ndarray) -> UserError:
+    size = f"{image.shape[1]}x{image.shape[0]} pixels"
+    return UserError(f"{photo} ({size}) needs more memory: scale it down")
+
+
+def _title(photo: Path, target: Path) -> str:
+    """The photo's name, and that of its results where another photo has the plain one."""
+    return photo.name if target.name == photo.stem else f"{photo.name} ({target.name})"
 
 
 def _largest(segmentation: Segmentation) -> str:

@@ -18,7 +18,18 @@ from zsk.terminal import printable
 
 PathLike = str | os.PathLike[str]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif")
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".avif",
+)
 """Of the files that are taken for photos; compared without letter case."""
 
 logger = logging.getLogger(__name__)
@@ -61,7 +72,10 @@ def explained(name: str) -> Iterator[None]:
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
-            reason = "no image of a known format"
+            raise UnreadableFile(
+                f"{name} cannot be read (no image of a known format): convert it to JPEG or PNG, "
+                "or replace the file"
+            ) from error
         raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error
 
 
@@ -101,10 +115,10 @@ def read_image(path: PathLike) -> np.ndarray:
 def read_oriented_image(path: PathLike) -> tuple[np.ndarray, int]:
     """Read a photo as (H,W,3) uint8 RGB with EXIF rotation applied, and its EXIF orientation, 1–8.
 
-    Grey, palette and CMYK images are converted, an alpha channel is dropped. 16-bit values are
-    scaled to 8 bits; 32-bit integers (of a TIFF, or of an image without a file) count as 8 bits
-    where all lie in 0..255, else as 16 bits. Of several pages the first one is read, with a line in
-    the log.
+    Grey, palette and CMYK images are converted, an alpha channel is dropped, with a line in the log
+    where it hides something. 16-bit values are scaled to 8 bits; 32-bit integers (of a TIFF, or of
+    an image without a file) count as 8 bits where all lie in 0..255, else as 16 bits. Of several
+    pages the first one is read, with a line in the log.
 
     Raises:
         UserError: naming the file, when it is missing, no regular file, damaged, truncated, no
@@ -125,6 +139,8 @@ def displayed(stored: Image.Image, name: str) -> tuple[np.ndarray, int]:
             f"{name} stores floating-point values of unknown range: convert it to 8-bit RGB"
         )
     rgb = turn(np.array(image.convert("RGB")), left)
+    if image.has_transparency_data and np.array(image.convert("RGBA").getchannel("A")).min() < 255:
+        _warn_once(f"{name} has transparent parts: the colours that they hide are used")
     pages = count_pages(stored)
     if pages > 1:
         _warn_once(f"{name} has {pages} pages or frames: the first one is used")

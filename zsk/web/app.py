@@ -143,7 +143,7 @@ class App:
                 return _encoded(entry.found.label_png(), "PNG")
             if ending == coco:
                 return _json(entry.found.to_coco(file_name=entry.file_name))
-            return _json({"image": entry.file_name} | entry.found.summary())
+            return _json(entry.found.summary() | {"image": entry.file_name})
 
     def _ready(self) -> Segmenter:
         if self.segmenter is None:
