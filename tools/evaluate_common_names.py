@@ -122,7 +122,7 @@ def main() -> None:
         model = build_model(cfg)
         settings = load_weights(model, cfg.MODEL.WEIGHTS)
         check_network_settings(cfg, settings, model)
-        Trainer.test(cfg, model, protocol_of_weights(cfg, settings))
+        Trainer.test(cfg, model, protocol_of_weights(cfg, settings), settings.get("SEED"))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ def test_names_of_the_evaluation_are_known_before_the_training():
     model.text_classifier = lambda words: torch.eye(21)[1:, 1:].roll(1, 0) - 1
     with pytest.raises(UserError, match="20 of the 20 names given are none of them"):
         check_test_names(cfg, model)
+    cfg.TEST.PROPOSAL_RECALL, cfg.TEST.TILES = True, 64
+    with pytest.raises(UserError, match="TEST.PROPOSAL_RECALL is about one look"):
+        check_test_names(cfg, model)
+    cfg.TEST.PROPOSAL_RECALL, cfg.TEST.TILES = False, 0
     cfg.TEST.VOCABULARY, cfg.DATASETS.TEST = "seen", ("voc_20b_val",)
     with pytest.raises(UserError, match="classes of voc_20b_val stand for several words"):
         check_test_names(cfg, SimpleNamespace())

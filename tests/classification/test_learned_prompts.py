@@ -8,9 +8,11 @@ from zsk.classification.clip_encoder import ClipEncoder
 from zsk.classification.encoder import TextTooLongError
 from zsk.classification.learned_prompts import LearnedPrompts, load_prompts, save_prompts
 from zsk.classification.prompts import TEMPLATES
-from zsk.classification.text_classifier import TextClassifier, warn_of_leaks
+from zsk.classification.text_classifier import TextClassifier
+from zsk.engine.trainer import protocol_with_prompts
 from zsk.errors import UserError
 from zsk.load import load_config
+from zsk.protocol import INDUCTIVE, LEAK
 from zsk.vocabulary import Vocabulary
 
 NAMES = ("cat", "hot dog", "potted plant", "x")
@@ -81,12 +83,13 @@ def test_classes_learned_from_and_called_unseen_are_reported(encoder, caplog):
     prompts.trained_on = ("cat", "cow")
     classifier = TextClassifier(encoder, prompts)
     with caplog.at_level(logging.WARNING):
-        warn_of_leaks(classifier, Vocabulary(("Cow", "dog"), ("Cow", "dog"), (True, False)))
+        seen = Vocabulary(("Cow", "dog"), ("Cow", "dog"), (True, False))
+        assert protocol_with_prompts(classifier, seen, INDUCTIVE) == INDUCTIVE
         assert not caplog.records
         names = ("Cat", "cow", "dog")
-        warn_of_leaks(
-            torch.nn.Sequential(classifier), Vocabulary(names, names, (False, True, False))
-        )
+        unseen = Vocabulary(names, names, (False, True, False))
+        model = torch.nn.Sequential(classifier)
+        assert protocol_with_prompts(model, unseen, INDUCTIVE) == LEAK
     assert [message.split(": ")[-1] for message in caplog.messages] == ["Cat"]
 
 

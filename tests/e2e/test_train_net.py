@@ -50,11 +50,13 @@ def test_test_time_options(train, straight: Path, tmp_path: Path) -> None:
         *("--eval-only", "MODEL.WEIGHTS", straight / "model_final.pth"),
         *("TEST.PROPOSAL_RECALL", "False", "TEST.VOCABULARY", "seen", "TEST.DUMP", "['png','rle']"),
         *("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(32,48)", "TEST.AUG.MAX_SIZE", 64),
+        *("INPUT.MIN_SIZE_TEST", 800, "SEED", 7),  # 800: the default
     )
     assert not (tmp_path / METRICS).exists()
     folder = (tmp_path / METRICS).parent / "seen_only"
     report = json.loads((folder / "metrics.json").read_text())
     assert set(report["metrics"]) == {f"{m}-seen-only" for m in ("mIoU", "pAcc", "mAcc", "fwIoU")}
+    assert report["provenance"]["seed"] == 1  # of the training
     assert {path.name for path in (folder / "predictions").iterdir()} == {
         "drawn_4.png",
         "drawn_5.png",

@@ -9,6 +9,8 @@ from torch import nn
 
 from zsk.config import default_config
 from zsk.data.builtin import register_all
+from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import (
     NETWORK_KEYS,
@@ -85,12 +87,15 @@ def test_a_checkpoint_without_notes_is_taken_as_it_is(tmp_path, caplog, trained)
     assert check(tmp_path, caplog, trained, (*MULTI_GRID, *LINEAR)) == []
 
 
-def test_classes_of_the_training_are_no_unseen_ones(tmp_path, caplog):
-    """They would count as unseen in hIoU, which would be no zero-shot number."""
-    unseen = ("DATASETS.TRAIN", ("voc_zs_train",))
-    with pytest.raises(UserError, match="trained on 5 of the classes .* voc_zs_train, such as"):
-        check(tmp_path, caplog, notes(), unseen)
-    assert check(tmp_path, caplog, notes(*unseen), ()) == []
+def test_classes_of_the_training_are_the_seen_ones(tmp_path, caplog):
+    """Or others would count as seen or unseen in hIoU and in the ensemble."""
+    zero_shot = ("DATASETS.TRAIN", ("voc_zs_train",))
+    with pytest.raises(UserError, match=r"was trained on .* is unseen in .* voc_zs_train \(5 cla"):
+        check(tmp_path, caplog, notes(), zero_shot)
+    with pytest.raises(UserError, match=r"was not trained on .* is seen in .*vised_train \(5 cla"):
+        check(tmp_path, caplog, notes(*zero_shot), ())
+    for same in ((), zero_shot):
+        assert check(tmp_path, caplog, notes(*same), same) == []
 
 
 def model_with_texts(row):
@@ -142,3 +147,8 @@ def test_a_linear_classifier_of_other_classes_is_refused(tmp_path, caplog):
     with pytest.raises(UserError, match="classes bicycle, aeroplane, .* has aeroplane, bicycle,"):
         check(tmp_path, caplog, trained, LINEAR)
     assert check(tmp_path, caplog, trained, ()) == []  # a text classifier reads no order
+    names[0], names[1] = names[1], names[0]
+    reverse = make_vocabulary(names[::-1])
+    register_zero_shot_split("reverse", tmp_path, tmp_path, reverse, training=False)
+    with pytest.raises(UserError, match="but the data set reverse has tvmonitor"):
+        check(tmp_path, caplog, trained, (*LINEAR, "DATASETS.TEST", ("voc_zs_val", "reverse")))

@@ -8,10 +8,12 @@ from PIL import Image
 
 from zsk.answer import PixelAnswer
 from zsk.config import default_config
+from zsk.data.builtin import register_builtin
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.pseudo_labels import Rule
 from zsk.data.register import register_zero_shot_split
 from zsk.engine.self_training import SelfTraining, build_self_training
+from zsk.engine.settings import changes, training_settings
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -83,6 +85,19 @@ def test_padding_and_recoloured_segments_are_not_labelled() -> None:
     assert [tuple(image.shape) for image in teacher.images] == [(3, 2, 2)]
     assert found["label_weights"].dtype == torch.float32
     assert found["label_weights"].tolist() == [[1.0] * 3] * 3
+
+
+def test_settings_of_the_teachers_labels_are_those_of_a_training() -> None:
+    """Without a teacher they belong to the evaluation."""
+    register_builtin()
+    for enabled in (True, False):
+        before, after = default_config(), default_config()
+        for cfg in (before, after):
+            cfg.DATASETS.TRAIN, cfg.SELF_TRAINING.ENABLED = ("voc_zs_train",), enabled
+        after.MODEL.ENSEMBLE.LAMBDA, after.TEST.VOTES_AT = 0.9, "masks"
+        told = changes(training_settings(before, 1), training_settings(after, 1))
+        wanted = "MODEL.ENSEMBLE.LAMBDA 0.9 (was 0.7), TEST.VOTES_AT masks (was result)"
+        assert told == (wanted if enabled else "")
 
 
 def test_the_mapper_tells_the_size_without_padding(tmp_path) -> None:

@@ -78,6 +78,13 @@ def test_a_training_starts_from_the_weights_of_another(config: str, tmp_path: Pa
         assert words[words.index("SOLVER.MAX_ITER") + 1] == "7"
 
 
+def test_a_row_as_trained_and_as_it_is_are_not_mixed_up(config: str, tmp_path: Path) -> None:
+    rows = Row("t", "after", config), Row("t", "before", config, trained=False)
+    for order in (rows, rows[::-1]):
+        with pytest.raises(UserError, match=f"row '{order[1].system}'.*same settings.* other not"):
+            Plan(define(*order), tmp_path)
+
+
 def test_what_starts_from_another_training_has_no_stricter_protocol(
     checkout: Path, tmp_path: Path
 ) -> None:

@@ -121,8 +121,8 @@ def build_text_classifier(
     return TextClassifier(encoder, prompts, cache_folder())
 
 
-def warn_of_leaks(model: nn.Module, vocabulary: Vocabulary) -> None:
-    """Warn of unseen classes that learned prompts of the model were trained on."""
+def warn_of_leaks(model: nn.Module, vocabulary: Vocabulary) -> bool:
+    """Warn of unseen classes that learned prompts were trained on; whether there are any."""
     leaked: set[str] = set()
     for part in model.modules():
         if isinstance(part, TextClassifier) and part.learned:
@@ -132,3 +132,4 @@ def warn_of_leaks(model: nn.Module, vocabulary: Vocabulary) -> None:
             "the learned prompts were trained on classes that count as unseen here, so scores of "
             f"unseen classes are no zero-shot scores: {', '.join(sorted(leaked))}"
         )
+    return bool(leaked)

@@ -131,7 +131,7 @@ def evaluate(cfg: CfgNode) -> None:
     model = Trainer.build_model(cfg)
     trained = load_weights(model, cfg.MODEL.WEIGHTS)
     check_network_settings(cfg, trained, model)
-    Trainer.test(cfg, model, protocol_of_weights(cfg, trained))
+    Trainer.test(cfg, model, protocol_of_weights(cfg, trained), trained.get("SEED"))
 
 
 def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:

@@ -6,7 +6,7 @@ notes the values of its training.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,8 @@ from torch.nn import functional as F
 
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
-from zsk.data.vocabularies import unseen_names
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
-from zsk.load import default_vocabulary
 from zsk.settings.key_checks import all_keys
 
 logger = logging.getLogger(__name__)
@@ -91,10 +90,11 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
     Each setting that differs is logged as a warning. One without a note is not compared.
 
     Raises:
-        UserError: the checkpoint was trained on classes that DATASETS.TRAIN calls unseen; its
-            linear classifier has other classes, or another order of them; its head compares
-            with texts, and the encoder's are of another space than in its training, so that all its
-            names would be wrong; or the same of CLIP's image tower as the backbone.
+        UserError: the checkpoint was trained on classes that DATASETS.TRAIN calls unseen, or not
+            on some that it calls seen; its linear classifier has other classes, or another order of
+            them; its head compares with texts, and the encoder's are of another space than in its
+            training, so that all its names would be wrong; or the same of CLIP's image tower as the
+            backbone.
     """
     _check_towers(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
@@ -105,24 +105,38 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
                 f"has {values[key]}: the scores will be wrong"
             )
     classes = trained.get(CLASSES)
-    unseen = unseen_names(cfg.DATASETS.TRAIN)
-    known = [name for name in unseen if isinstance(classes, list) and name in classes]
-    if known:
+    if isinstance(classes, list) and classes:
+        _check_classes(cfg, classes)
+
+
+def _check_classes(cfg: CfgNode, classes: Sequence[str]) -> None:
+    """`classes`: those that the weights were trained on."""
+    path, training = cfg.MODEL.WEIGHTS, cfg.DATASETS.TRAIN
+    vocabularies = [get_vocabulary(name) for name in training]
+    flags = [pair for each in vocabularies for pair in zip(each.names, each.seen)]
+    wrong = [(name, seen) for name, seen in flags if seen != (name in classes)]
+    if wrong:
+        name, seen = wrong[0]
         raise UserError(
-            f"weights file {path} was trained on {len(known)} of the classes that are unseen in "
-            f"DATASETS.TRAIN {', '.join(cfg.DATASETS.TRAIN)}, such as {known[0]}: give the data "
-            "set of its training there, which tells seen from unseen"
+            f"weights file {path} was {'not ' if seen else ''}trained on {name}, which is "
+            f"{'seen' if seen else 'unseen'} in DATASETS.TRAIN {', '.join(training)} ({len(wrong)} "
+            "classes differ): give the data set of its training there, which tells seen from unseen"
         )
-    if isinstance(classes, list) and classes and cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
-        names = list(default_vocabulary(cfg).names)
-        # another number of classes is refused by the classifier itself
-        if len(classes) == len(names) and classes != names:
-            raise UserError(
-                f"weights file {path} has a linear classifier of the classes "
-                f"{', '.join(map(str, classes))}, "
-                f"but the data set has {', '.join(names)}: evaluate it on the classes of its "
-                "training"
-            )
+    if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
+        for name in cfg.DATASETS.TEST or training[:1]:
+            check_order(f"weights file {path}", classes, name)
+
+
+def check_order(what: str, classes: Sequence[str], dataset: str) -> None:
+    """Refuse a data set whose classes a linear classifier of `what` would mistake."""
+    names = get_vocabulary(dataset).names
+    # another number of classes is refused by the classifier itself
+    if len(classes) == len(names) and tuple(classes) != names:
+        raise UserError(
+            f"{what} has a linear classifier of the classes {', '.join(map(str, classes))}, "
+            f"but the data set {dataset} has {', '.join(names)}: evaluate it on the classes of its "
+            "training"
+        )
 
 
 def _check_towers(cfg: CfgNode, trained: Mapping[str, Any], model: nn.Module) -> None:

@@ -34,6 +34,8 @@ NOT_OF_TRAINING = (
     "SOLVER.CHECKPOINT_PERIOD",
     "TEST.",
 )
+# but the labels of a self-training's teacher depend on these
+OF_A_TEACHER = ("MODEL.ENSEMBLE.", "MODEL.TEST_DTYPE", "TEST.SIZE_DIV", "TEST.VOTES_AT")
 
 
 def checkpoints_in(output_dir: str) -> list[str]:
@@ -81,7 +83,12 @@ def check_equal_settings(cfg: CfgNode) -> None:
 
 def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
     """Flat key → value of what decides a training, as plain values, with processes and classes."""
-    kept = {k: v for k, v in all_keys(cfg).items() if not k.startswith(NOT_OF_TRAINING)}
+    decide = OF_A_TEACHER if cfg.SELF_TRAINING.ENABLED else ()
+    kept = {
+        key: value
+        for key, value in all_keys(cfg).items()
+        if key.startswith(decide) or not key.startswith(NOT_OF_TRAINING)
+    }
     classes = list(get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names)
     return {"processes": processes, **kept, PROTOCOL: protocol_of(cfg), CLASSES: classes}
 

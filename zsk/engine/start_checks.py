@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
 
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.vocabularies import get_vocabulary
+from zsk.engine.network_settings import check_order
 from zsk.errors import UserError
-from zsk.evaluation.labelled import LabelledEvaluator
+from zsk.evaluation.build import build_evaluators
+from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.looks.true_scale import feature_strides
-from zsk.settings.key_checks import check_training_size
+from zsk.settings.key_checks import check_together, check_training_size, check_values
 
 GENERATIVE_HEADS = ("ZS3Head", "CaGNetHead", "JoEmHead")
 MOSTLY_UNLABELLED = 0.6  # between COCO-Stuff without unseen classes and VOC without background
@@ -31,9 +34,37 @@ def check_start(cfg: CfgNode, model: Any) -> None:
     check_test_names(cfg, model)
 
 
+def scaled(cfg: CfgNode, processes: int) -> CfgNode:
+    """The configuration with SOLVER.REFERENCE_WORLD_SIZE applied, as Detectron2 does.
+
+    Raises:
+        UserError: what it gives for so many processes cannot be trained with.
+    """
+    found = DefaultTrainer.auto_scale_workers(cfg, processes)
+    try:
+        check_values(found)
+        check_together(found)
+        if cfg.TEST.EVAL_PERIOD and not found.TEST.EVAL_PERIOD:
+            raise UserError(
+                f"TEST.EVAL_PERIOD {cfg.TEST.EVAL_PERIOD} becomes 0, which is no evaluation before "
+                "the end: give a larger one, or 0"
+            )
+    except UserError as error:
+        raise UserError(
+            f"SOLVER.REFERENCE_WORLD_SIZE {cfg.SOLVER.REFERENCE_WORLD_SIZE} with {processes} "
+            f"processes: {error}"
+        ) from error
+    return found
+
+
 def check_solver(cfg: CfgNode) -> None:
     """Raise a UserError for keys that would do nothing, or not what they do for others."""
     solver = cfg.SOLVER
+    if solver.WARMUP_ITERS >= solver.MAX_ITER:
+        logger.warning(
+            f"the learning rate never reaches SOLVER.BASE_LR: SOLVER.WARMUP_ITERS is "
+            f"{solver.WARMUP_ITERS} and SOLVER.MAX_ITER {solver.MAX_ITER}"
+        )
     if solver.WARMUP_ITERS and solver.WARMUP_FACTOR == 1.0:
         raise UserError(
             f"SOLVER.WARMUP_ITERS is {solver.WARMUP_ITERS}, but SOLVER.WARMUP_FACTOR 1.0 begins "
@@ -103,13 +134,17 @@ def warn_of_phases(cfg: CfgNode) -> None:
 def check_test_names(cfg: CfgNode, model: Any) -> None:
     """Raise UserError now, not after hours, for DATASETS.TEST that cannot be evaluated.
 
-    The head has no columns for its names, or TEST.VOCABULARY seen has no meaning for it.
+    Its names have no text embedding or no column in the head, or keys of TEST have no meaning for
+    it.
     """
-    for name in cfg.DATASETS.TEST if cfg.TEST.VOCABULARY == "seen" else ():
-        LabelledEvaluator(name, cfg.DATASETS.TRAIN, seen_only=True)
     head: Any = getattr(model, "sem_seg_head", None)
-    if not getattr(head, "names_known_classes", False):
-        return
     for name in cfg.DATASETS.TEST:
+        build_evaluators(cfg, name)
+        if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
+            classes = get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names
+            check_order("the model", classes, name)
         vocabulary = ZeroShotMapper(cfg, is_train=False, dataset_name=name).vocabulary
-        head.classes.columns(model.text_classifier(vocabulary.one_class_per_word()))
+        text = model.text_classifier(vocabulary.one_class_per_word())
+        if getattr(head, "names_known_classes", False):
+            head.classes.columns(text)
+    with_test_time_augmentation(cfg, model)

@@ -29,11 +29,12 @@ from zsk.engine.self_training import SelfTraining, build_self_training
 from zsk.engine.settings import changes, training_settings
 from zsk.engine.signals import Stopped, StopSignals
 from zsk.engine.solver import build_optimizer, restore_moments, set_iteration
-from zsk.engine.start_checks import check_start
+from zsk.engine.start_checks import check_start, scaled
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators
 from zsk.looks.test_time_augmentation import with_test_time_augmentation
-from zsk.protocol import PROTOCOL, loosest, noted_protocol
+from zsk.protocol import LEAK, PROTOCOL, loosest, noted_protocol
+from zsk.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Trainer(DefaultTrainer):
         self.trained = -1  # the last iteration in the weights
         self.signals = StopSignals()
         self.writers: list[Any] = []  # of the main process
-        super().__init__(cfg)
+        super().__init__(scaled(cfg, comm.get_world_size()))
         model: Any = getattr(self.model, "module", self.model)  # of several processes
         self.settings = {**training_settings(self.cfg, comm.get_world_size()), **towers(model)}
         if self.self_training is not None:
@@ -98,7 +99,9 @@ class Trainer(DefaultTrainer):
 
     def note_of_start(self, trained: Mapping[str, Any]) -> None:
         """Weights keep a looser protocol than this training's, however they go on."""
-        self.settings[PROTOCOL] = loosest(self.settings[PROTOCOL], noted_protocol(trained))
+        protocol = loosest(self.settings[PROTOCOL], noted_protocol(trained))
+        vocabulary = get_vocabulary(self.cfg.DATASETS.TRAIN[0])
+        self.settings[PROTOCOL] = protocol_with_prompts(self.model, vocabulary, protocol)
 
     def train(self) -> Any:
         """Train and evaluate; a training that has finished is evaluated only.
@@ -156,13 +159,14 @@ class Trainer(DefaultTrainer):
             self.checkpointer.save(f"model_{self.trained:07d}", iteration=self.trained)
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module, protocol: str) -> Any:
-        """Evaluate on DATASETS.TEST; `protocol` is that of the weights."""
+    def test(cls, cfg: CfgNode, model: nn.Module, protocol: str, seed: int | None = None) -> Any:
+        """Evaluate on DATASETS.TEST; `protocol` and `seed` are those of the weights."""
+        evaluators = []
         for name in cfg.DATASETS.TEST:
-            warn_of_leaks(model, get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN))
-        model = with_test_time_augmentation(cfg, model)
-        evaluators = [build_evaluators(cfg, name, protocol) for name in cfg.DATASETS.TEST]
-        return super().test(cfg, model, evaluators)
+            vocabulary = get_vocabulary(name, trained_on=cfg.DATASETS.TRAIN)
+            its_protocol = protocol_with_prompts(model, vocabulary, protocol)
+            evaluators.append(build_evaluators(cfg, name, its_protocol, seed))
+        return super().test(cfg, with_test_time_augmentation(cfg, model), evaluators)
 
     def _evaluate(self) -> Any:
         try:
@@ -206,3 +210,8 @@ def _stop_if_asked(trainer: Trainer) -> None:
         trainer.save_before_stop()
         comm.synchronize()
         raise Stopped(signals[0])
+
+
+def protocol_with_prompts(model: nn.Module, vocabulary: Vocabulary, protocol: str) -> str:
+    """That of weights with `protocol` whose prompts may have learned from unseen classes."""
+    return loosest(protocol, LEAK) if warn_of_leaks(model, vocabulary) else protocol

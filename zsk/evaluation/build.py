@@ -20,13 +20,16 @@ from zsk.protocol import INDUCTIVE
 
 
 def build_evaluators(
-    cfg: CfgNode, dataset_name: str, protocol: str = INDUCTIVE
+    cfg: CfgNode, dataset_name: str, protocol: str = INDUCTIVE, seed: int | None = None
 ) -> DatasetEvaluators:
     """Metrics, and what TEST.PROPOSAL_RECALL and TEST.DUMP add.
 
     They write to OUTPUT_DIR/inference/<dataset_name>; under TEST.VOCABULARY seen to the folder
-    "seen_only" therein, so that neither kind of numbers replaces the other. `protocol`: see
-    `ZeroShotEvaluator`.
+    "seen_only" therein, so that neither kind of numbers replaces the other.
+
+    Args:
+        protocol: see `ZeroShotEvaluator`.
+        seed: that of the weights' training; None: SEED.
 
     Raises:
         UserError: the data set is not registered, or keys do not go together.
@@ -36,7 +39,8 @@ def build_evaluators(
     if seen_only:
         folder = os.path.join(folder, "seen_only")
     trained_on = cfg.DATASETS.TRAIN
-    run_info = {"config_hash": config_hash(cfg), "seed": cfg.SEED, "trained_on": list(trained_on)}
+    seed = cfg.SEED if seed is None else seed
+    run_info = {"config_hash": config_hash(cfg), "seed": seed, "trained_on": list(trained_on)}
     evaluators: list[Any] = [
         ZeroShotEvaluator(
             dataset_name,

@@ -146,7 +146,14 @@ class Plan:
         flags = ["--eval-only"] if kind == "evaluate" else []
         arguments = ("--config-file", config, *flags, *options, "OUTPUT_DIR", str(folder))
         job = Job(f"{kind} {name}", kind, folder, _ROOT / "train_net.py", arguments, needs)
-        return self._jobs.setdefault(folder, job)
+        planned = self._jobs.setdefault(folder, job)
+        if planned.kind != kind:
+            raise UserError(
+                "another row has the same settings, and one of the two is trained and the other "
+                "not: they would share a folder of results; give the untrained one a key that "
+                "changes it, such as MODEL.WEIGHTS"
+            )
+        return planned
 
     def _prepare(
         self, commands: Commands, places: dict[str, str], what: str, needs: tuple[Path, ...]
