@@ -168,3 +168,13 @@ def test_a_tool_without_the_clip_package_says_how_to_install_it(checkout, run_pr
     done = run_program("-c", run, path / "train_clip.py", PYTHONPATH=path)
     assert done.returncode == 2
     assert "pip install openai-clip" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_package_that_is_missing_is_a_line_in_a_program_and_an_error_in_others() -> None:
+    block = "import sys; sys.modules['detectron2'] = None; sys.argv = [{!r}, 'env']; import zsk"
+    for program, code in (("/somewhere/zsk", 2), ("/somewhere/other.py", 1)):
+        command = [sys.executable, "-c", block.format(program)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code
+        assert "the package detectron2 is missing: docs/install.md has the" in done.stderr
+        assert ("Traceback" in done.stderr) == (code == 1)

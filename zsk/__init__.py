@@ -16,6 +16,7 @@ from . import compat, errors  # noqa: E402
 __version__ = "0.1.0"
 
 errors.end_quietly()  # before torch is imported, which takes seconds
+errors.require("detectron2", "docs/install.md has the command that installs it")
 compat.prepare()  # before anything imports Detectron2
 
 from . import baselines  # noqa: E402, F401  (registers)

@@ -56,8 +56,7 @@ def package_row(item: str, distributions: Sequence[str]) -> Row:
             return Row(item, version(name))
         except PackageNotFoundError:
             continue
-    remedy = "make setup" if item == "Detectron2" else f"pip install {distributions[0]}"
-    return Row(item, MISSING, remedy)
+    return Row(item, MISSING, f"pip install {distributions[0]}")
 
 
 def device_row() -> Row:

@@ -51,7 +51,7 @@ def prepare() -> None:
     """Make `detectron2` importable; safe to call any number of times.
 
     Has to run before the first import of `detectron2.data` or `detectron2.layers`: `import zsk`
-    does that. Without Detectron2 it does nothing, so that the environment report can say so.
+    does that. Without Detectron2 it does nothing.
     """
     for message, category, module in _OTHERS_DEPRECATIONS:
         # Appended, so that a request for warnings (python -W, pytest) comes first.

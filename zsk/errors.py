@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -104,13 +105,32 @@ def end_quietly() -> None:
     Called before torch is imported, which takes seconds. A program that merely imports zsk keeps
     its own ways.
     """
+    if _is_ours():
+        _install(dict.fromkeys(_ENDINGS, _end_at_once))
+
+
+def require(package: str, remedy: str) -> None:
+    """End a program of this project with a line where a package is missing.
+
+    Raises:
+        ModuleNotFoundError: in other programs.
+    """
+    if find_spec(package) is None:
+        text = f"the package {package} is missing: {remedy}"
+        if _is_ours():
+            say(f"error: {text}", error=True)
+            sys.exit(USER_ERROR_EXIT_CODE)
+        raise ModuleNotFoundError(text, name=package)
+
+
+def _is_ours() -> bool:
+    """Whether the process is a program of this project, not one that imports zsk."""
     program = getattr(sys, "argv", [""])[0]
     path = Path(program).resolve()
     known = any(path.is_relative_to(_ROOT / ours) for ours in _PROGRAMS)
     # a command of the console script, "zsk train" in the processes that a training starts
     command = path.stem.partition(" ")[0] == "zsk"
-    if known or command or program == "-m":  # "-m": python -m zsk.…, at its start
-        _install(dict.fromkeys(_ENDINGS, _end_at_once))
+    return known or command or program == "-m"  # "-m": python -m zsk.…, at its start
 
 
 def _install(handlers: dict[signal.Signals, Any]) -> dict[signal.Signals, Any]:

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,28 @@ _KEY = "zsk"  # of the metadata: {"notes": {name: value}, "crc32": int}
 
 # how the old format of torch.save begins, before torch 1.6: a pickled number
 _OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+
+
+class Unread:
+    """Stands for an object of a training that nobody reads; keeps none of its parts."""
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+LEFTOVERS: tuple[Any, ...] = (
+    *((Unread, f"torch.optim.{name}") for name in ("lr_scheduler.CosineAnnealingLR", "sgd.SGD")),
+    (lambda *_: {}, "collections.defaultdict"),
+    dict,
+)
+"""For `read_file`: what Dassl's trainer, which CoOp and POMP have, saves beside the prompts."""
 _LOCK = threading.Lock()  # torch's list of safe globals belongs to the process
 
 
 def read_file(
-    path: str | os.PathLike[str], what: str = "weights file", also: Sequence[type] = ()
+    path: str | os.PathLike[str],
+    what: str = "weights file",
+    also: Sequence[Callable[..., Any] | tuple[Callable[..., Any], str]] = (),
 ) -> Any:
     """The content, on the CPU, of a file of torch.save, of safetensors or of a pickle.
 
@@ -50,7 +67,8 @@ def read_file(
 
     Args:
         also: further classes that a file of torch.save may hold, of which making an object does
-            nothing else, such as named tuples.
+            nothing else, such as named tuples; or pairs of such a class and the name of the one
+            that it stands for.
 
     Raises:
         UserError: naming `what` and `path`: the file is missing, damaged or holds something else.

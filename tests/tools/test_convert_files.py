@@ -65,6 +65,19 @@ def test_models_of_other_classes_stand_side_by_side(tmp_path):
     assert default_vocabulary(cfg).names == ("cat", "dog", "horse")
 
 
+@pytest.mark.parametrize(
+    "classes, sides", [(19, (1024, 2048)), (65, (2048, 2048)), (7, (512, 2048))]
+)
+def test_photos_have_the_size_of_the_published_tests(tmp_path, capsys, classes, sides):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"class {number}\n" for number in range(classes)))
+    file = converted(tmp_path, maskformer(classes=classes, head=SMALL), "--names", names)
+    inputs = yaml.safe_load(file.read_text())["INPUT"]
+    assert (inputs["MIN_SIZE_TEST"], inputs["MAX_SIZE_TEST"]) == sides
+    unknown = "which one a model of 7 classes was published with is not known here"
+    assert (unknown in capsys.readouterr().out) == (classes == 7)
+
+
 def test_zsseg_takes_prompt_names_of_a_split_and_says_what_it_assumes(tmp_path, tiny_clip, capsys):
     file = converted(tmp_path, zsseg(make_tiny_clip().state_dict()), "--clip", tiny_clip)
     printed = capsys.readouterr().out
@@ -124,6 +137,30 @@ def test_nothing_is_replaced(tmp_path):
     assert source.read_bytes() == before
     said = refusal_of(source, "/proc/k.pth", "--names", names)
     assert "TARGET /proc/k.pth cannot be written" in said
+
+
+def test_a_file_of_coop_as_its_trainer_saves_it(tmp_path, tiny_clip, capsys):
+    """With the state of a schedule that holds its successor, and that its optimizer, as objects."""
+    context = torch.nn.Parameter(torch.randn(4, 64))
+    optimizer = torch.optim.SGD([context], 0.1, momentum=0.9)
+    context.sum().backward()
+    optimizer.step()
+    successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+    start = ClipEncoder(str(tiny_clip)).embed_start()
+    state = {"ctx": context.detach(), "token_prefix": start.half().expand(3, 1, -1)}
+    state["token_suffix"] = zeros(3, 72, 64)
+    saved = {"state_dict": state, "epoch": 50, "optimizer": optimizer.state_dict()}
+    saved["scheduler"] = {"successor": successor, "last_epoch": 50}
+    torch.save(saved, tmp_path / "model.pth.tar-50")
+    command = (tmp_path / "model.pth.tar-50", tmp_path / "prompts.pth", "--clip", tiny_clip)
+    convert.main([str(word) for word in command])
+    assert "4 vectors before, 0 after the name, and the dot" in capsys.readouterr().out
+    prompts = load_prompts("learned", str(tmp_path / "prompts.pth"), ClipEncoder(str(tiny_clip)))
+    assert torch.equal(prompts.prefix, context.detach())
+    state["token_prefix"] = start.expand(3, 1, -1) + 0.1
+    torch.save(saved, tmp_path / "model.pth.tar-50")
+    said = refusal_of(*command, "--overwrite")
+    assert "its start token (token_prefix) is not that of" in said and "another CLIP" in said
 
 
 def test_prompts_of_regions(tmp_path, tiny_clip, capsys):

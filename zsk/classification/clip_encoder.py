@@ -85,6 +85,12 @@ class ClipEncoder(VisionLanguageEncoder):
         tokens = _token_ids(text, model.context_length)[1:-1]  # without start and end
         return model.token_embedding(tokens.to(self.device)).float()
 
+    def embed_start(self) -> Tensor:
+        model = self.network("clip")
+        return model.token_embedding(
+            _token_ids("", model.context_length)[0].to(self.device)
+        ).float()
+
     def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         model = self.network("clip")
         prefix, suffix = prefix.to(model.dtype), suffix.to(model.dtype)

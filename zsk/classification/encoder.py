@@ -134,6 +134,14 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """
         raise NotImplementedError
 
+    def embed_start(self) -> Tensor:
+        """The vector (W,) float32 on `device` of the token before all texts; see `embed_tokens`.
+
+        Raises:
+            NotImplementedError: see `takes_context`.
+        """
+        raise NotImplementedError
+
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
         with self._frozen_arithmetic():

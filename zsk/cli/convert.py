@@ -14,10 +14,11 @@ from zsk.conversion.conversion import Conversion, Options, number
 from zsk.conversion.files import check_outputs, missing_weights, outputs, write
 from zsk.conversion.sources import convert
 from zsk.data.splits import SPLITS, get_split
-from zsk.engine.checkpoint import read_state_dict
+from zsk.engine.checkpoint import weights_in
 from zsk.errors import UserError
 from zsk.files import user_path
 from zsk.known_weights import SUFFIXES
+from zsk.safe_load import LEFTOVERS, read_file
 from zsk.words import option_words
 
 
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     options = read_options(args)
     print(f"reading {args.source}", flush=True)  # which may take a while
-    state = read_state_dict(str(args.source))
+    state = weights_in(read_file(args.source, also=LEFTOVERS), str(args.source))
     try:
         conversion = convert(state, options)
         missing = missing_weights(conversion) if conversion.config else []

@@ -55,6 +55,8 @@ _TESTED: dict[int, tuple[str, str, str, int, int]] = {
     150: ("ade20k_150", "ade20k_150", "ade20k_150_val", 512, 2048),
     19: ("cityscapes_19", "cityscapes_19", "cityscapes_19_val", 1024, 2048),
 }
+# shorter and longest side of the photos in the published tests, by the number of classes
+_SIDES = {classes: row[3:] for classes, row in _TESTED.items()} | {65: (2048, 2048)}  # 65: Vistas
 NUM_HEADS = 8
 
 
@@ -104,14 +106,25 @@ def supervised(
     model["ENSEMBLE"] = {"MODE": "head"}
     model["CLIP"] = {"NAME": "embedded"}  # whose answers play no part
     own_classes = options.names is not None or num_classes not in _TESTED
-    tests: tuple[Any, ...] = ([], [], 512, 2048)
+    train: list[str] = []
+    test: list[str] = []
     if own_classes:
         classes, data_set = _given_names(options, num_classes), "--names"
     else:
-        data_set, split, test, *sides = _TESTED[num_classes]
-        classes, tests = get_split(split).names, ([f"{split}_supervised_train"], [test], *sides)
+        data_set, split, tested, *_ = _TESTED[num_classes]
+        classes, train, test = get_split(split).names, [f"{split}_supervised_train"], [tested]
     assumed.append(f"{num_classes} classes in the order of {data_set}: the file has no names")
-    config = as_published(model, assumed, *tests)
+    if data_set == "COCO-Stuff":
+        assumed.append(
+            f"DATASETS.TEST {tested}, photos of COCO-Stuff-164k; the published models are of "
+            "COCO-Stuff-10k, and so are their scores"
+        )
+    config = as_published(model, assumed, train, test, *_SIDES.get(num_classes, (512, 2048)))
+    if num_classes not in _SIDES:
+        assumed.append(
+            f"the size of the photos is that of ADE20K's tests; which one a model of {num_classes} "
+            "classes was published with is not known here"
+        )
     licence = "MaskFormer's weights are CC BY-NC 4.0: no commercial use"
     return Conversion(
         source, weights, config, dropped, assumed, classes, own_classes, licence=licence
@@ -182,8 +195,9 @@ def as_published(
 def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:
     if options.names is None:
         raise UserError(
-            f"its classifier has {num_classes} classes, which no data set of this project has: "
-            "give their names in the order of the training with --names FILE"
+            f"its classifier has {num_classes} classes, whose order is known here for "
+            f"{', '.join(map(str, _TESTED))} classes only: give their names in the order of the "
+            "training with --names FILE"
         )
     if len(options.names) != num_classes:
         raise UserError(

@@ -16,6 +16,7 @@ from .conversion import NO_CLASSES, Conversion, Options, checked, translate
 SOURCE = "learned prompts (CoOp, POMP)"
 DEFAULT_CLIP = "ViT-B/16"
 _NAMES = ("prompt_learner.ctx", "ctx")
+_STARTS = ("prompt_learner.token_prefix", "token_prefix")
 _DROPS = {
     r"(prompt_learner\.)?ctx$": "learned prompts, in the file",
     r"(prompt_learner\.)?token_(prefix|suffix)$": "token embeddings of the class names",
@@ -53,6 +54,12 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
             f"its prompts have width {context.shape[1]}, but the text tower of {clip} (--clip) has "
             f"{dot.shape[1]}: they are of another CLIP"
         )
+    start = encoder.embed_start().cpu()
+    for name in _STARTS:
+        if name in state and not torch.allclose(checked(name, state[name])[0, 0], start, atol=1e-3):
+            raise UserError(
+                f"its start token ({name}) is not that of {clip} (--clip): they are of another CLIP"
+            )
     _, dropped = translate(state, {}, _DROPS, SOURCE)
     assumed = [
         f"learned with CLIP {clip} (--clip)",

@@ -33,8 +33,9 @@ _PUBLISHED_CLIP: dict[tuple[int, ...], str] = {
     (768, 3, 32, 32): "ViT-B/32",
 }  # by first layer
 CROSS_DATASET = (
-    "the published tests on other data sets have MODEL.ENSEMBLE.LAMBDA 0.5 (ADE20K) or 0.4 (Pascal "
-    "Context), INPUT.MIN_SIZE_TEST 512 and MAX_SIZE_TEST 2048: give these there"
+    "the published test on ADE20K has MODEL.ENSEMBLE.LAMBDA 0.5, INPUT.MIN_SIZE_TEST 512 and "
+    "MAX_SIZE_TEST 2048 (give these there), and Detectron2's names of the classes; that on Pascal "
+    "Context cannot be repeated: it weighs every class as an unseen one"
 )
 _QUERIES, _REGIONS = "clip_adapter.", "_region_clip_adapter."
 _KEYS = {_QUERIES: "PROMPT", _REGIONS: "REGION_PROMPT"}
