@@ -14,10 +14,15 @@ def column(*values):
 
 
 def test_a_penalty_on_probabilities():
-    """The order is that of 0.7 - 0.5, 0.1 - 0.5 and 0.2; no score is negative or over 1."""
+    """The order is that of 0.7 - 0.5, 0.1 - 0.5 and 0.2; no score is negative."""
     on = Ensemble("head", seen_penalty=0.5, penalty_on="probabilities")
     scores = calibrated_scores(column(0.7, 0.1, 0.2), SEEN, on)
-    torch.testing.assert_close(scores, column(0.7, 0.1, 0.7) / 1.5)
+    torch.testing.assert_close(scores, column(0.2, 0.0, 0.2))
+    # unseen classes keep their order, however small they are, and win where no seen one is over 0.5
+    flags, small = torch.tensor([True, True, False, False]), column(0.5, 0.5, 1e-9, 2e-9)
+    assert calibrated_scores(small, flags, on).argmax() == 3
+    assert calibrated_scores(column(0.5, 0.5, 0.0, 0.0), flags, on).argmax() == 2
+    assert torch.equal(calibrated_scores(small, flags | True, on), small)  # nothing to weigh
     assert torch.equal(calibrated_logits(column(1.0, 2.0, 3.0), SEEN, on), column(1.0, 2.0, 3.0))
 
 

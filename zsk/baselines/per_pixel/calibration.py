@@ -19,15 +19,20 @@ def calibrated_logits(logits: Tensor, seen: Tensor, ensemble: Ensemble) -> Tenso
 
 
 def calibrated_scores(probabilities: Tensor, seen: Tensor, ensemble: Ensemble) -> Tensor:
-    """Probabilities (K,…), seen (K,) bool -> scores in [0,1], the order of which has a penalty.
+    """Probabilities (K,…), seen (K,) bool -> scores in [0,1].
 
-    With a penalty on probabilities the order is that of the probabilities less the penalty of seen
-    classes (SPNet); else nothing changes.
+    A penalty on probabilities is taken from those of seen classes (SPNet), down to 0; an unseen
+    class is over 0, so that it wins where no seen one is over the penalty. Where all classes are
+    seen, or the penalty is on something else, nothing changes.
     """
-    if ensemble.penalty_on != "probabilities":
+    if ensemble.penalty_on != "probabilities" or bool(seen.all()):
         return probabilities
-    bonus = ensemble.seen_penalty * ~_column(seen, probabilities)
-    return (probabilities + bonus) / (1 + ensemble.seen_penalty)
+    # nothing is added to unseen ones: float32 would lose the order of small ones
+    return torch.where(
+        _column(seen, probabilities),
+        (probabilities - ensemble.seen_penalty).clamp(min=0),
+        probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny),
+    )
 
 
 def apollonius(distances: Tensor, seen: Tensor, factor: float) -> Tensor:
