@@ -25,7 +25,7 @@ Colour = tuple[int, int, int]
 
 VOC_BORDER = (224, 224, 192)
 COLOURS_TOLD = 5
-JPEG_SUFFIXES = (".jpg", ".jpeg")  # their compression changes colours
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")  # their compression changes colours
 MASK_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in JPEG_SUFFIXES)
 
 
