@@ -1,10 +1,11 @@
-"""The training criterion: images without a segment, costs that are not finite, autocast."""
+"""The training criterion: published numbers, images without a segment, bad costs, autocast."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_head import make_criterion
 
-from zsk.data.targets import segments_from_sem_seg
+from zsk.data.targets import SegmentBatch, segments_from_sem_seg
 from zsk.proposals.outputs import ScoredProposals
 
 
@@ -65,3 +66,38 @@ def test_half_precision_counts_pixels_exactly():
     with torch.autocast("cpu", torch.float16):
         under = values(run(make_criterion(region_purity=0.7), [stage], labels))
     assert under == values(run(make_criterion(region_purity=0.7), [stage], labels))
+
+
+def test_losses_and_matching_are_maskformers(real_data):
+    """Of the last layer: 100 masks of 32x40, labels of 128x160 with a padded border."""
+    file = real_data / "golden" / "maskformer_r50_ade.npz"
+    if not file.is_file():
+        pytest.skip(f"the published system's numbers are not there ({file})")
+    golden = np.load(file)
+    arrays = (torch.from_numpy(golden[f"out_pred_{name}"]) for name in ("logits", "masks"))
+    stage = ScoredProposals(*arrays)
+    labels = torch.from_numpy(golden["in_target_map"]).long()
+    segments = [segments_from_sem_seg(rows) for rows in labels]
+    criterion = make_criterion(ignore_aware=False)
+    found = values(criterion([stage], segments, ["a", "b"]))
+    expected = dict(zip(golden["out_loss_names"].tolist(), golden["out_losses"].tolist()))
+    assert found == {
+        "loss_class": pytest.approx(expected["loss_ce"], rel=1e-5),
+        "loss_focal": pytest.approx(20 * expected["loss_mask"], rel=1e-5),
+        "loss_dice": pytest.approx(expected["loss_dice"], rel=1e-5),
+    }
+    batch = SegmentBatch.from_images(segments)
+    batch = batch._replace(valid=torch.ones_like(batch.valid)).resized((32, 40))
+    (matches,) = criterion.matcher([stage], [batch], ["a", "b"])
+    classes = [golden["in_target_labels_0"], golden["in_target_labels_1"]]
+    theirs = {
+        (image, query, int(classes[image][target]))
+        for image in (0, 1)
+        for query, target in zip(
+            golden[f"out_matched_queries_{image}"][-1].tolist(),
+            golden[f"out_matched_targets_{image}"][-1].tolist(),
+        )
+    }
+    images, queries, found_segments = matches
+    ours = zip(images.tolist(), queries.tolist(), batch.labels[found_segments].tolist())
+    assert set(ours) == theirs and len(theirs) == 13
