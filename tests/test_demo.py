@@ -349,7 +349,7 @@ def test_photos_of_a_kind_that_is_not_read(run, tmp_path, capsys):
         found.err
     )
     assert run(folder / "one.JFIF", folder / "two.HEIC", "--words", "cat", "--overwrite") == 2
-    assert "two.HEIC cannot be read (no image of a known format): convert it to JPEG" in (
+    assert "two.HEIC cannot be read (no image of a known format): convert it to PNG" in (
         capsys.readouterr().err
     )
 

@@ -169,7 +169,6 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         (["MODEL.SYNTHESIS.GRAPH", True, "MODEL.SYNTHESIS.SAMPLES", 9, *ZS3], "GRAPH is False"),
         (["DATASETS.LEAK_UNSEEN_LAYOUT", True], "MODEL.SEM_SEG_HEAD.NAME is ZS3Head"),
         (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
-        (["TEST.AUG.ENABLED", True, "INPUT.MIN_SIZE_TEST", 9], "TEST.AUG.ENABLED is False"),
         (["TEST.TILES", 512, "TEST.VOTES_AT", "photo"], "TEST.VOTES_AT is result"),
         (["MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.NORM", "BN"], "has not 0 entr"),
         (

@@ -27,6 +27,7 @@ from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_wei
         ({"protocol": LEAK}, True, False, LEAK),
         ({"protocol": INDUCTIVE}, False, True, INDUCTIVE),
         # of a time before leaks, and before self-training
+        ({"protocol": "leak (in other words)"}, False, False, LEAK),
         ({"transductive": True}, False, False, TRANSDUCTIVE),
         ({"transductive": False}, True, False, INDUCTIVE),
         ({"SEED": 1}, True, False, INDUCTIVE),

@@ -267,6 +267,9 @@ def test_segments_files_and_coco(segmenter, tmp_path):
     with pytest.raises(UserError, match="origin cannot be written as JSON"):
         found.save(tmp_path / "new", "a", {"t": np.float32(1)})
     assert (tmp_path / "new/a.json").is_file()
+    found.save(tmp_path / "new", "c", {"names": ["x"], "who": "me"})
+    saved = json.loads((tmp_path / "new" / "c.json").read_text())
+    assert saved["names"] == ["cat", "dog", "sofa"] and saved["who"] == "me"  # results stay
     with pytest.raises(UserError, match='COCO.s format needs the name .* origin={"image"'):
         found.save(tmp_path / "new", "a", coco=True)
     Image.fromarray(photo(4, 6)).save(tmp_path / "file.png")

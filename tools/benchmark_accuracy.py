@@ -40,10 +40,15 @@ def write_output(
 ) -> None:
     """Merge the finished trials into a folder's results and draw everything anew."""
     finished = [trial for trial in trials if trial.evaluate.finished()]
-    results = merge(read_results(folder), [read_result(trial) for trial in finished])
+    new = [read_result(trial) for trial in finished]
+    results = merge(read_results(folder), new)
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)
-    curves = [learning_curve(trial) for trial in finished if trial.train is trial.evaluate]
+    curves = [
+        learning_curve(trial, result.protocol)
+        for trial, result in zip(finished, new)
+        if trial.train is trial.evaluate
+    ]
     draw_plots(definition, results, merge_curves(folder, curves, results), folder)
     shown = grid_trials(definition.grid, trials) if definition.grid else []
     if definition.grid and shown:

@@ -33,6 +33,7 @@ from zsk.evaluation.report import git_revision  # noqa: E402
 from zsk.files import writable_folder  # noqa: E402
 
 QUICK_NOTE = "**A quick run of tiny models: the numbers mean nothing.**"
+OUTPUT = "output/benchmark/speed"
 
 
 def measured(case: Case, references: dict[str, float]) -> measure.Result:
@@ -57,7 +58,7 @@ def measured(case: Case, references: dict[str, float]) -> measure.Result:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run the speed benchmark.")
-    parser.add_argument("--output", default="output/benchmark/speed", help="default: %(default)s")
+    parser.add_argument("--output", help=f"default: {OUTPUT}, with --quick {OUTPUT}/quick")
     parser.add_argument("--only", nargs="+", choices=GROUPS, help="measure these alone")
     parser.add_argument("--quick", action="store_true", help="tiny models: does everything work?")
     return parser.parse_args()
@@ -65,7 +66,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    output, groups, failures = Path(args.output), args.only or list(GROUPS), []
+    output = Path(args.output or (f"{OUTPUT}/quick" if args.quick else OUTPUT))
+    groups, failures = args.only or list(GROUPS), []
     references: dict[str, float] = {}
     writable_folder(output, f"--output {output}")
     renewed = {GROUPS[group] for group in groups}

@@ -113,8 +113,8 @@ def main() -> None:
     args = parser.parse_args()
     setup_logger(name="zsk")
     cfg = load_config(args.config_file, args.opts)
-    if not cfg.DATASETS.TEST:
-        raise UserError("DATASETS.TEST is empty: name a registered data set")
+    if len(cfg.DATASETS.TEST) != 1:
+        raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
     with tempfile.TemporaryDirectory() as folder:
         test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
         name = register_subset(test, args.count, Path(folder), trained)

@@ -16,7 +16,7 @@ PROTOCOL = "protocol"
 
 INDUCTIVE = "inductive"
 TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
-LEAK = "leak (trained with the true masks of unseen classes)"
+LEAK = "leak (trained with true masks or pictures of unseen classes)"
 PROTOCOLS = (INDUCTIVE, TRANSDUCTIVE, LEAK)
 """The strictest first; numbers of different protocols are not compared."""
 
@@ -36,12 +36,14 @@ def noted_protocol(notes: Mapping[str, Any]) -> str:
     """
     if PROTOCOL not in notes:
         return TRANSDUCTIVE if notes.get("transductive") else INDUCTIVE
-    if notes[PROTOCOL] not in PROTOCOLS:
+    noted = str(notes[PROTOCOL])
+    protocol = {short_name(each): each for each in PROTOCOLS}.get(short_name(noted or "none"))
+    if protocol is None:
         raise UserError(
             f'"{PROTOCOL}" is {notes[PROTOCOL]!r}, but has to be one of {", ".join(PROTOCOLS)}: '
             "take the version of this project that wrote it"
         )
-    return str(notes[PROTOCOL])
+    return protocol  # whose words in brackets an earlier version may have written otherwise
 
 
 def protocol_of_weights(cfg: CfgNode, trained: Mapping[str, Any]) -> str:

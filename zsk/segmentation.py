@@ -185,10 +185,13 @@ class Segmentation:
 
     def summary(self) -> dict[str, Any]:
         """Origin, size, names, shares and segments without their masks, for JSON."""
+        return {**self.origin, **self._results()}
+
+    def _results(self) -> dict[str, Any]:
         height, width = self.labels.shape
         aliases = dict(zip(self.names, map(list, self.vocabulary.aliases)))
         return {
-            **{**self.origin, "width": width, "height": height, "names": self.names},
+            **{"width": width, "height": height, "names": self.names},
             **{"aliases": {name: further for name, further in aliases.items() if further}},
             **{"shares": self.shares()},
             **{"segments": [segment.summary() for segment in self.segments]},
@@ -229,7 +232,7 @@ class Segmentation:
             UserError: a file cannot be written, `stem` is no name of a file, `origin` holds what
                 JSON cannot, or COCO's format lacks the name of the photo.
         """
-        target, summary = Path(folder), self.summary() | dict(origin or {})
+        target, summary = Path(folder), {**self.origin, **(origin or {}), **self._results()}
         if Path(stem).name != stem or "\0" in stem:
             raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:

@@ -23,6 +23,9 @@ def test_a_penalty_on_probabilities():
     assert calibrated_scores(small, flags, on).argmax() == 3
     assert calibrated_scores(column(0.5, 0.5, 0.0, 0.0), flags, on).argmax() == 2
     assert torch.equal(calibrated_scores(small, flags | True, on), small)  # nothing to weigh
+    # without a penalty a class of probability 0 has none: a teacher names it for nothing
+    off = Ensemble("head", seen_penalty=0.0, penalty_on="probabilities")
+    assert torch.equal(calibrated_scores(column(1.0, 0.0, 0.0), SEEN, off), column(1.0, 0.0, 0.0))
     assert torch.equal(calibrated_logits(column(1.0, 2.0, 3.0), SEEN, on), column(1.0, 2.0, 3.0))
 
 

@@ -47,6 +47,10 @@ def test_same_numbers_as_the_model_it_holds(weights):
     assert encoder.logit_scale == pytest.approx(1 / 0.07)  # CLIP's initial value
 
 
+def test_another_temperature_than_the_weights_own(weights):
+    assert build_encoder(str(weights), temperature=25.0).logit_scale == 25.0
+
+
 def test_the_input_size_comes_from_the_file(tmp_path):
     encoder = ClipEncoder(str(save_tiny_clip(tmp_path / "large.pt", input_size=96)))
     assert encoder.input_size == 96
@@ -236,6 +240,15 @@ def test_the_fingerprint_is_of_both_towers(weights, tmp_path):
         state[changed] += 1
         torch.save(state, tmp_path / "changed.pt")
         assert ClipEncoder(str(tmp_path / "changed.pt")).fingerprint() != whole
+
+
+def test_texts_of_a_test_serve_in_training(weights):
+    encoder = ClipEncoder(str(weights))
+    with torch.inference_mode():
+        encoder.encode_text(TEXTS)
+    prefix = torch.ones(1, 64, requires_grad=True)
+    encoder.encode_in_context(["cat"], prefix, torch.zeros(0, 64))[0, 0].backward()
+    assert prefix.grad.abs().sum() > 0
 
 
 def test_building_draws_no_random_numbers(weights):

@@ -268,6 +268,16 @@ def test_regions_neither_see_each_other_nor_stand_in_an_order(encoder):
     assert (rows @ rows.T - torch.eye(5)).max() < 0.9999  # they do differ
 
 
+def test_a_region_smaller_than_any_patch_sees_its_patch(encoder):
+    photo, patch = random_photo(SIDE, SIDE), 32 if is_resnet(encoder) else 16
+    masks = torch.zeros(2, SIDE, SIDE)
+    masks[0, 40, 3] = 1
+    masks[1, 40 // patch * patch :, :patch] = 1
+    masks[1, (40 // patch + 1) * patch :] = 0
+    dot, whole = encoder.encode_regions(photo, masks)
+    torch.testing.assert_close(dot, whole)
+
+
 def test_the_photo_is_brought_to_one_size_and_is_never_too_long():
     sizes = [(64, 64), (128, 170), (30, 20), (10, 1000), (1000, 10)]
     fitted = [tuple(fit_to_patches(torch.zeros(3, *s), 16, 64).shape[1:]) for s in sizes]

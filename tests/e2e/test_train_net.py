@@ -50,7 +50,7 @@ def test_test_time_options(train, straight: Path, tmp_path: Path) -> None:
         *("--eval-only", "MODEL.WEIGHTS", straight / "model_final.pth"),
         *("TEST.PROPOSAL_RECALL", "False", "TEST.VOCABULARY", "seen", "TEST.DUMP", "['png','rle']"),
         *("TEST.AUG.ENABLED", "True", "TEST.AUG.MIN_SIZES", "(32,48)", "TEST.AUG.MAX_SIZE", 64),
-        *("INPUT.MIN_SIZE_TEST", 800, "SEED", 7),  # 800: the default
+        *("SEED", 7),
     )
     assert not (tmp_path / METRICS).exists()
     folder = (tmp_path / METRICS).parent / "seen_only"

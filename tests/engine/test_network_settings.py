@@ -152,3 +152,10 @@ def test_a_linear_classifier_of_other_classes_is_refused(tmp_path, caplog):
     register_zero_shot_split("reverse", tmp_path, tmp_path, reverse, training=False)
     with pytest.raises(UserError, match="but the data set reverse has tvmonitor"):
         check(tmp_path, caplog, trained, (*LINEAR, "DATASETS.TEST", ("voc_zs_val", "reverse")))
+    # of a further class, which does not compete among the seen ones
+    more = make_vocabulary([*names[::-1], "zebra"], unseen=["zebra"])
+    register_zero_shot_split("more", tmp_path, tmp_path, more, training=False)
+    seen = (*LINEAR, "DATASETS.TEST", ("more",), "TEST.VOCABULARY", "seen")
+    with pytest.raises(UserError, match="but the data set more has tvmonitor"):
+        check(tmp_path, caplog, trained, seen)
+    assert check(tmp_path, caplog, trained, (*LINEAR, "DATASETS.TEST", ("voc_20b_val",))) == []

@@ -41,6 +41,12 @@ def test_what_rounding_leaves_is_checked(solver, evaluations, words):
         scaled(cfg, 8)
 
 
+def test_a_configuration_of_one_process_is_taken_as_it_is():
+    cfg = of_one_process()
+    cfg.INPUT.CROP.TYPE = "relative_range"  # Detectron2's own, in a file that a training wrote
+    assert scaled(cfg, 1) is cfg
+
+
 def test_a_warm_up_that_does_not_end_is_told(caplog):
     for warm_up in (9, 10):
         check_solver(of_one_process(WARMUP_ITERS=warm_up, MAX_ITER=10, REFERENCE_WORLD_SIZE=0))

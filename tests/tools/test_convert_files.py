@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,8 +17,10 @@ from zsk.data.splits import get_split
 from zsk.errors import UserError
 from zsk.load import default_vocabulary, load_config
 from zsk.proposals.build import build_stage
+from zsk.segmenter import Segmenter
 
 SMALL = (32, 1, 5, 48)  # width, layers, queries, feed-forward
+ADE = get_split("ade20k_150").names
 KNET = "decode_head.kernel_update_head.0."
 
 
@@ -76,6 +79,13 @@ def test_photos_have_the_size_of_the_published_tests(tmp_path, capsys, classes, 
     assert (inputs["MIN_SIZE_TEST"], inputs["MAX_SIZE_TEST"]) == sides
     unknown = "which one a model of 7 classes was published with is not known here"
     assert (unknown in capsys.readouterr().out) == (classes == 7)
+
+
+def test_maskformer_of_ade20k_is_loaded_and_labels(tmp_path):
+    file = converted(tmp_path, maskformer(head=SMALL))
+    segmenter = Segmenter(file, device="cpu", opts=["INPUT.MIN_SIZE_TEST", "64"])
+    found = segmenter(np.zeros((64, 64, 3), np.uint8), segmenter.vocabulary(ADE))
+    assert found.names == ADE
 
 
 def test_zsseg_takes_prompt_names_of_a_split_and_says_what_it_assumes(tmp_path, tiny_clip, capsys):
@@ -157,10 +167,11 @@ def test_a_file_of_coop_as_its_trainer_saves_it(tmp_path, tiny_clip, capsys):
     assert "4 vectors before, 0 after the name, and the dot" in capsys.readouterr().out
     prompts = load_prompts("learned", str(tmp_path / "prompts.pth"), ClipEncoder(str(tiny_clip)))
     assert torch.equal(prompts.prefix, context.detach())
-    state["token_prefix"] = start.expand(3, 1, -1) + 0.1
-    torch.save(saved, tmp_path / "model.pth.tar-50")
-    said = refusal_of(*command, "--overwrite")
-    assert "its start token (token_prefix) is not that of" in said and "another CLIP" in said
+    for other in (start.expand(3, 1, -1) + 0.1, zeros(3, 1, 512), zeros(0)):
+        state["token_prefix"] = other
+        torch.save(saved, tmp_path / "model.pth.tar-50")
+        said = refusal_of(*command, "--overwrite")
+        assert "its start token (token_prefix) is not that of" in said and "another CLIP" in said
 
 
 def test_prompts_of_regions(tmp_path, tiny_clip, capsys):

@@ -45,7 +45,9 @@ def test_merge_replaces_the_same_row_and_seed_alone() -> None:
     assert found == [*kept, ("C", 2, 1, 8.0), ("C", 0, 1, 50.0)]
 
 
-@pytest.mark.parametrize("change", [{"iterations": 900}, {"revision": "def"}])
+@pytest.mark.parametrize(
+    "change", [{"iterations": 900}, {"revision": "def"}, {"configuration": "x"}]
+)
 def test_merge_drops_a_row_of_another_length_or_code(change) -> None:
     """A mean over seeds of 300 and of 900 iterations would be of neither."""
     merged = merge([result(seed=1), result(seed=2), result("B")], [result(seed=1, **change)])

@@ -54,7 +54,7 @@ def main() -> None:
     encoder = build_encoder(args.encoder, args.device)
     features, labels, occurring = encode_regions(encoder, Path(args.data) / "coco")
     counts = torch.bincount(labels, minlength=IGNORE_LABEL)
-    commonest = counts.argsort(descending=True, stable=True)[:COMMONEST]
+    commonest = counts.argsort(descending=True, stable=True)[: min(COMMONEST, len(occurring))]
     print(f"{len(labels)} regions; right in % (among the five best in %)")
     for prompts in args.prompts:
         classifier = TextClassifier(encoder, get_templates(prompts))

@@ -56,7 +56,10 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         )
     start = encoder.embed_start().cpu()
     for name in _STARTS:
-        if name in state and not torch.allclose(checked(name, state[name])[0, 0], start, atol=1e-3):
+        if name not in state:
+            continue
+        theirs = checked(name, state[name]).flatten()[: len(start)]
+        if theirs.shape != start.shape or not torch.allclose(theirs, start, atol=1e-3):
             raise UserError(
                 f"its start token ({name}) is not that of {clip} (--clip): they are of another CLIP"
             )

@@ -73,8 +73,8 @@ def explained(name: str) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):  # whose text repeats the path
             raise UnreadableFile(
-                f"{name} cannot be read (no image of a known format): convert it to JPEG or PNG, "
-                "or replace the file"
+                f"{name} cannot be read (no image of a known format): convert it to PNG, or "
+                "replace the file"
             ) from error
         raise UnreadableFile(f"{name} cannot be read ({reason}): replace the file") from error
 

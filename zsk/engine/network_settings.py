@@ -124,12 +124,13 @@ def _check_classes(cfg: CfgNode, classes: Sequence[str]) -> None:
         )
     if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
         for name in cfg.DATASETS.TEST or training[:1]:
-            check_order(f"weights file {path}", classes, name)
+            check_order(cfg, f"weights file {path}", classes, name)
 
 
-def check_order(what: str, classes: Sequence[str], dataset: str) -> None:
+def check_order(cfg: CfgNode, what: str, classes: Sequence[str], dataset: str) -> None:
     """Refuse a data set whose classes a linear classifier of `what` would mistake."""
-    names = get_vocabulary(dataset).names
+    vocabulary = get_vocabulary(dataset, trained_on=cfg.DATASETS.TRAIN, words=True)
+    names = (vocabulary.seen_only() if cfg.TEST.VOCABULARY == "seen" else vocabulary).names
     # another number of classes is refused by the classifier itself
     if len(classes) == len(names) and tuple(classes) != names:
         raise UserError(

@@ -41,8 +41,10 @@ def scaled(cfg: CfgNode, processes: int) -> CfgNode:
         UserError: what it gives for so many processes cannot be trained with.
     """
     found = DefaultTrainer.auto_scale_workers(cfg, processes)
+    if found is cfg:
+        return cfg
     try:
-        check_values(found)
+        check_values(found, dumped=True)
         check_together(found)
         if cfg.TEST.EVAL_PERIOD and not found.TEST.EVAL_PERIOD:
             raise UserError(
@@ -142,9 +144,15 @@ def check_test_names(cfg: CfgNode, model: Any) -> None:
         build_evaluators(cfg, name)
         if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear":
             classes = get_vocabulary(cfg.DATASETS.TRAIN[0]).seen_only().names
-            check_order("the model", classes, name)
+            check_order(cfg, "the model", classes, name)
         vocabulary = ZeroShotMapper(cfg, is_train=False, dataset_name=name).vocabulary
         text = model.text_classifier(vocabulary.one_class_per_word())
+        classes_here = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear" and len(text) != classes_here:
+            raise UserError(
+                f"the linear classifier has {classes_here} classes (MODEL.SEM_SEG_HEAD.NUM_CLASSES)"
+                f", but {name} of DATASETS.TEST {len(text)}: it can be evaluated on its own only"
+            )
         if getattr(head, "names_known_classes", False):
             head.classes.columns(text)
     with_test_time_augmentation(cfg, model)

@@ -105,7 +105,6 @@ CONDITIONS = (
     _read("TEST.", "TILES", "TEST.VOTES_AT", "result"),
     _read("TEST.", "VOTES_AT", "TEST.TILES", "0"),
     _read("TEST.", "AUG.M AUG.FLIP", "TEST.AUG.ENABLED", "True"),
-    _read("INPUT.", "MIN_SIZE_TEST MAX_SIZE_TEST", "TEST.AUG.ENABLED", "False"),
     _read(_SELF_TRAINING, "ENABLED", _HEAD + "CLASSIFIER", "text"),
     _read(_SELF_TRAINING, "CANDI FILTER AMOUNT VIEW ANNEAL", _SELF_TRAINING + "ENABLED", "True"),
     _read(_SELF_TRAINING, "CANDIDATES", _SELF_TRAINING + "FILTER", "not rank"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.plan import Trial
+from benchmark.accuracy.plan import RUNS, Trial
 from benchmark.accuracy.plots import Curve
 from benchmark.accuracy.results import Result
 from benchmark.accuracy.runs import LOG_FILE, Job
@@ -19,6 +20,7 @@ from zsk.evaluation.metrics import harmonic_mean
 from zsk.evaluation.proposal_recall import PROPOSALS_FILE
 from zsk.evaluation.report import METRICS_FILE
 from zsk.protocol import PROTOCOL, loosest, noted_protocol
+from zsk.settings.key_checks import all_keys
 from zsk.vocabulary import Vocabulary
 
 _IOU_PREFIX = "sem_seg/IoU-"
@@ -64,7 +66,18 @@ def read_result(trial: Trial) -> Result:
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
         # the report knows of weights that a preparation trained, too
         protocol=loosest(trial.protocol, noted_protocol(report)),
+        configuration=configuration_key(trial),
     )
+
+
+def configuration_key(trial: Trial) -> str:
+    """12 hex digits of the configuration and of what it starts from, less seeds and places."""
+    places = ("SEED", "OUTPUT_DIR", "MODEL.WEIGHTS", "TEST.DUMP")
+    values = {key: value for key, value in all_keys(trial.cfg).items() if key not in places}
+    start = trial.row.start and [Path(trial.row.start.config).stem, dict(trial.row.start.settings)]
+    text = json.dumps([values, start], sort_keys=True)
+    works = (str(p.parent) for p in trial.evaluate.folder.parents if p.name == RUNS)
+    return hashlib.sha256(text.replace(next(works, ""), "").encode()).hexdigest()[:12]
 
 
 def split_scores(
@@ -81,8 +94,11 @@ def split_scores(
     return hiou, seen, unseen
 
 
-def learning_curve(trial: Trial) -> Curve:
-    """The scores of every evaluation during the training, the last one included."""
+def learning_curve(trial: Trial, protocol: str) -> Curve:
+    """The scores of every evaluation during the training, the last one included.
+
+    `protocol` is that of the result.
+    """
     assert trial.train is not None
     last = trial.cfg.SOLVER.MAX_ITER
     points = {}
@@ -97,7 +113,7 @@ def learning_curve(trial: Trial) -> Curve:
         "system": trial.row.system,
         "settings": trial.row.shown_settings,
         "seed": trial.seed,
-        PROTOCOL: trial.protocol,
+        PROTOCOL: protocol,
         "points": list(points.values()),
     }
 

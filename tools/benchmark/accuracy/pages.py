@@ -43,8 +43,8 @@ _STARTS = (
 _PROTOCOLS = {
     TRANSDUCTIVE: "Transductive: training photos had pseudo-labels of the unseen classes. Not "
     "comparable with inductive systems.\n",
-    LEAK: "Leak: the true masks of unseen classes were used in training. No zero-shot results, and "
-    "not comparable with any others.\n",
+    LEAK: "Leak: true masks or pictures of unseen classes were used in training. No zero-shot "
+    "results, and not comparable with any others.\n",
 }
 _SUPERVISED = (
     "\\* fully supervised, trained on masks of all classes: not zero-shot, and never the best.\n"
@@ -78,6 +78,9 @@ def markdown(results: Sequence[Result], definition: Definition, supervised: Coll
     revisions = ", ".join(sorted({result.revision for result in results}))
     seeds = ", ".join(map(str, sorted({result.seed for result in results})))
     parts.append(f"Definition: {definition.name}; seeds {seeds}; code {revisions}.")
+    for listed in by_row(results).values():
+        if len(found := sorted({result.revision for result in listed})) > 1:
+            parts.append(f"Seeds of {listed[0].system} are of several codes: {', '.join(found)}.")
     if definition.settings:
         parts.append(f"Settings of all rows: `{describe(definition.settings)}`.")
     return "\n".join(parts) + "\n"

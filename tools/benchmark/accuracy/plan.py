@@ -24,6 +24,8 @@ from zsk.vocabulary import Vocabulary
 _ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS_FILE = "model_final.pth"  # what a training leaves
 _DIGITS = 12  # of a hash in a folder's name
+RUNS = "runs"
+"""The folder of the runs in the work folder."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Plan:
         return [*options, "SEED", str(seed), "TEST.DUMP", "['png']"]
 
     def _folder(self, config: str, cfg: CfgNode) -> Path:
-        return self._work / "runs" / f"{Path(config).stem}-{config_hash(cfg)[:_DIGITS]}"
+        return self._work / RUNS / f"{Path(config).stem}-{config_hash(cfg)[:_DIGITS]}"
 
     def _job(
         self,

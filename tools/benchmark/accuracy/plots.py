@@ -98,13 +98,14 @@ def _over_iterations(curves: Sequence[Curve]) -> Lines:
 
 
 def _over_setting(results: Sequence[Result], key: str) -> tuple[Lines, dict[Any, float]]:
-    """A line for each system; and the values of the setting → x."""
+    """A line for each system and its other settings; and the values of the setting → x."""
     settings = [listed[0].settings[key] for listed in by_row(results).values()]
     numeric = all(isinstance(value, (int, float)) for value in settings)
     ticks = {value: value if numeric else i for i, value in enumerate(dict.fromkeys(settings))}
     lines: Lines = {}
     for result in results:
-        name = _name(result.system, result.protocol)
+        others = {k: value for k, value in result.settings.items() if k != key}
+        name = f"{_name(result.system, result.protocol)} {describe(others)}".rstrip()
         line = lines.setdefault(name, [{} for _ in _SCORES])
         for values, score in zip(line, _SCORES):
             x = ticks[result.settings[key]]

@@ -37,7 +37,8 @@ class Result:
 
     `settings` tell the row from others of its system, `params` counts trained parameters,
     `revision` is the commit and `date` the day (UTC) of the evaluation. `protocol`: what
-    the training used of unseen classes.
+    the training used of unseen classes. `configuration`: a hash of all that decides the result but
+    the seed and the code; "" of results from before it was noted.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Result:
     revision: str
     date: str
     protocol: str = INDUCTIVE
+    configuration: str = ""
 
     @property
     def row(self) -> RowKey:
@@ -94,11 +96,15 @@ def by_row(results: Iterable[Result]) -> dict[RowKey, list[Result]]:
 def merge(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
     """`old` with `new` instead of what has the same row and seed, sorted.
 
-    Old results of a row that was trained for another number of iterations, or by other code, are
-    dropped as well: their mean with the new ones would be of neither.
+    Old results of a row that was trained with another configuration, or by other code, are dropped
+    as well: their mean with the new ones would be of neither.
     """
-    made_by = {result.row: (result.iterations, result.revision) for result in new}
-    kept = [r for r in old if made_by.get(r.row) in (None, (r.iterations, r.revision))]
+
+    def made_by(result: Result) -> tuple[int | None, str, str]:
+        return result.iterations, result.revision, result.configuration
+
+    made = {result.row: made_by(result) for result in new}
+    kept = [result for result in old if made.get(result.row) in (None, made_by(result))]
     merged = {(result.row, result.seed): result for result in [*kept, *new]}
     return [merged[key] for key in sorted(merged)]
 

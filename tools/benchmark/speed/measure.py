@@ -81,8 +81,11 @@ def measure(case: Case) -> dict[str, Any]:
 
 def _gflops(step: Callable[[], Any]) -> float:
     # the counter does not know the attention kernels of a CPU, but the products that they stand for
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         step()
+    torch.backends.mha.set_fastpath_enabled(fast)
     return counter.get_total_flops() / 1e9
 
 

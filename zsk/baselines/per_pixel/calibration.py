@@ -23,9 +23,10 @@ def calibrated_scores(probabilities: Tensor, seen: Tensor, ensemble: Ensemble) -
 
     A penalty on probabilities is taken from those of seen classes (SPNet), down to 0; an unseen
     class is over 0, so that it wins where no seen one is over the penalty. Where all classes are
-    seen, or the penalty is on something else, nothing changes.
+    seen, or there is no penalty or one on something else, nothing changes.
     """
-    if ensemble.penalty_on != "probabilities" or bool(seen.all()):
+    penalised = ensemble.penalty_on == "probabilities" and ensemble.seen_penalty > 0
+    if not penalised or bool(seen.all()):
         return probabilities
     # nothing is added to unseen ones: float32 would lose the order of small ones
     return torch.where(
