@@ -51,13 +51,15 @@ from zsk.classification.build import encoder_of  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
-from zsk.data.vocabularies import get_vocabulary  # noqa: E402
+from zsk.data.vocabularies import get_vocabulary, split_metadata  # noqa: E402
 from zsk.engine.checkpoint import load_weights  # noqa: E402
 from zsk.engine.network_settings import check_network_settings  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 from zsk.load import config_hash, load_config  # noqa: E402
+from zsk.terminal import say  # noqa: E402
+from zsk.vocabulary import Vocabulary  # noqa: E402
 from zsk.zsk_net import ZSKNet  # noqa: E402
 
 with reported_mistakes():  # OpenAI's clip may not be installed
@@ -130,6 +132,7 @@ def main() -> None:
     student = OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
     encoder.to(args.device or cfg.MODEL.DEVICE)
     names = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()
+    warn_of_unseen(cfg, names)
     text = TextClassifier(encoder, get_templates("single"))(names)
     build = by_crops if args.objective == "crops" else by_masks
     objective = build(args, cfg, encoder, student, text)
@@ -138,7 +141,7 @@ def main() -> None:
     state_file = args.output.with_suffix(STATE_SUFFIX)
     if not args.resume:
         state_file.unlink(missing_ok=True)
-    start = time.perf_counter()
+    resumed, start = state_file.exists(), time.perf_counter()
     losses = train_student(
         student,
         objective.loss_of,
@@ -154,7 +157,7 @@ def main() -> None:
     after = objective.measure()
     report = {
         **noted,
-        "seconds": round(seconds, 1),
+        "seconds": None if resumed else round(seconds, 1),  # those before are not known
         "first_loss": round(losses[0], 4),
         "last_loss": round(losses[-1], 4),
         "before": without_nan(before),
@@ -166,6 +169,19 @@ def main() -> None:
     for when, measured in (("before", before), ("after", after)):
         print(f"{when:6s} " + objective.sentence.format(**measured))
     print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
+
+
+def warn_of_unseen(cfg: CfgNode, names: Vocabulary) -> None:
+    """Say which unseen classes of DATASETS.TEST are learned: nothing in the weights tells it."""
+    for dataset in cfg.DATASETS.TEST:
+        split = split_metadata(dataset).vocabulary  # one for evaluation only calls none unseen
+        learned = split.unseen_spellings([*names.names, *names.prompt_names])
+        if learned:
+            say(
+                f"warning: this CLIP learns {len(learned)} classes that are unseen in {dataset}, "
+                f"such as {min(learned)}: evaluations with it are no zero-shot evaluations there",
+                error=True,
+            )
 
 
 def without_nan(measured: dict[str, float]) -> dict[str, float | None]:
@@ -181,9 +197,11 @@ def by_crops(
     text: Tensor,
 ) -> Objective:
     """Regions are embedded as their crops are."""
-    held_out = one_pass.encode_held_out(encoder, held_out_photos(cfg, args.held_out), args.seed)
+    antialias = cfg.MODEL.CLIP.CROP_ANTIALIAS
+    photos = held_out_photos(cfg, args.held_out)
+    held_out = one_pass.encode_held_out(encoder, photos, args.seed, antialias)
     return Objective(
-        one_pass.loss_by_crops(student, encoder, text),
+        one_pass.loss_by_crops(student, encoder, text, antialias),
         lambda: one_pass.likeness(student, held_out, text)._asdict(),
         "cosine with crops {cosine:.3f}, named as crops are {agreement:.1%}",
         {"held_out_regions": sum(len(photo.masks) for photo in held_out)},

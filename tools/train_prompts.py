@@ -78,7 +78,7 @@ def main() -> None:
     trained_on = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
     vocabulary = trained_on.seen_only()  # as the loader's mapper has it
     records = (batch[0] for batch in tqdm(loader, desc="images"))
-    segments = encode_segments(encoder, records)
+    segments = encode_segments(encoder, records, cfg.MODEL.CLIP.CROP_ANTIALIAS)
     single = TextClassifier(encoder, get_templates("single"))(vocabulary)
     losses = train_prompts(
         prompts,

@@ -11,6 +11,9 @@ import torch
 
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_file import read_clip_file
+from zsk.config import default_config
+from zsk.data.builtin import register_builtin
+from zsk.data.vocabularies import get_vocabulary
 from zsk.resources import find_resource
 from zsk.safe_load import read_file, save_file
 
@@ -41,6 +44,18 @@ def test_the_mean_of_nothing_is_null_in_a_report(checkout) -> None:
     tool = runpy.run_path(str(checkout / "tools" / "finetune_clip.py"))
     found = tool["without_nan"]({"learned": 0.5, "held_out": math.nan})
     assert found == {"learned": 0.5, "held_out": None}
+
+
+def test_unseen_classes_that_a_fine_tuning_learns_are_told(checkout, capsys) -> None:
+    tool = runpy.run_path(str(checkout / "tools" / "finetune_clip.py"))
+    register_builtin()
+    cfg = default_config()
+    cfg.DATASETS.TEST = ("voc_zs_val",)
+    for name in ("voc_zs_train", "voc_supervised_train"):
+        cfg.DATASETS.TRAIN = (name,)
+        tool["warn_of_unseen"](cfg, get_vocabulary(name).seen_only())
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "learns 5 classes that are unseen in voc_zs_val, such" in told
 
 
 CLIP = ("train_clip", ())

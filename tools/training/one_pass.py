@@ -47,6 +47,7 @@ def teach(
     sem_seg: Tensor,
     generator: torch.Generator,
     ignore: int = IGNORE_LABEL,
+    antialias: bool = True,
 ) -> TaughtPhoto:
     """Draw at most REGIONS regions of a photo (maybe none) and encode their crops.
 
@@ -55,13 +56,14 @@ def teach(
         image: (3,H,W) RGB in 0–255.
         sem_seg, ignore: see `draw_regions`.
         generator: on the CPU.
+        antialias: see `masked_crops`.
     """
     pixels = encoder.normalised(image)
     masks = draw_regions(pixels, sem_seg, REGIONS, generator, ignore).to(encoder.device)
     pixels = pixels.to(encoder.device)
     if not len(masks):
         return TaughtPhoto(pixels, masks, pixels.new_zeros(0, encoder.embed_dim))
-    crops = masked_crops(pixels, masks, encoder)
+    crops = masked_crops(pixels, masks, encoder, antialias)
     return TaughtPhoto(pixels, masks, encoder.encode_image(crops))
 
 
@@ -81,17 +83,20 @@ def distillation_loss(student: Tensor, teacher: Tensor, text: Tensor, logit_scal
     return 1 - cosine + F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
-def loss_by_crops(student: OnePassStudent, encoder: ClipEncoder, text: Tensor) -> LossOf:
+def loss_by_crops(
+    student: OnePassStudent, encoder: ClipEncoder, text: Tensor, antialias: bool = True
+) -> LossOf:
     """The objective of `train_student`: regions are embedded as `encoder` embeds their crops.
 
     Args:
         encoder: the teacher, on the student's device.
         text: (K,E) unit rows, the seen classes' names.
+        antialias: see `masked_crops`.
     """
 
     def loss_of(record: Record, generator: torch.Generator) -> Tensor | None:
         ignore = ignore_label(len(record["vocabulary"]))
-        photo = teach(encoder, record["image"], record["sem_seg"], generator, ignore)
+        photo = teach(encoder, record["image"], record["sem_seg"], generator, ignore, antialias)
         if not len(photo.masks):
             return None
         rows = student(photo.pixels, photo.masks)
@@ -100,11 +105,19 @@ def loss_by_crops(student: OnePassStudent, encoder: ClipEncoder, text: Tensor) -
     return loss_of
 
 
-def encode_held_out(encoder: ClipEncoder, images: Iterable[Tensor], seed: int) -> list[TaughtPhoto]:
+def encode_held_out(
+    encoder: ClipEncoder, images: Iterable[Tensor], seed: int, antialias: bool = True
+) -> list[TaughtPhoto]:
     """Photos (3,H,W) RGB in 0–255 with regions that come from no label."""
     generator = torch.Generator().manual_seed(seed)
     return [
-        teach(encoder, image, torch.full(image.shape[-2:], IGNORE_LABEL), generator)
+        teach(
+            encoder,
+            image,
+            torch.full(image.shape[-2:], IGNORE_LABEL),
+            generator,
+            antialias=antialias,
+        )
         for image in tqdm(images, "held out")
     ]
 

@@ -41,7 +41,7 @@ class SegmentFeatures(NamedTuple):
 
 @torch.no_grad()
 def encode_segments(
-    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]]
+    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]], antialias: bool = True
 ) -> SegmentFeatures:
     """Encode a crop of every ground-truth segment.
 
@@ -49,11 +49,12 @@ def encode_segments(
         encoder: the frozen image side.
         records: mapped training records: "image" (3,H,W) RGB in 0–255, "sem_seg" (H,W)
             int64 and "vocabulary".
+        antialias: see `masked_crops`.
 
     Raises:
         UserError: there is no segment.
     """
-    segments = _segment_crops(encoder, records)
+    segments = _segment_crops(encoder, records, antialias)
     features: list[Tensor] = []
     labels: list[Tensor] = []
     while chunk := list(itertools.islice(segments, CHUNK_SIZE)):
@@ -66,7 +67,7 @@ def encode_segments(
 
 
 def _segment_crops(
-    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]]
+    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]], antialias: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The crop (3,S,S) and the label () of every segment."""
     for record in records:
@@ -74,7 +75,7 @@ def _segment_crops(
         if len(segments.labels):
             pixels = encoder.normalised(record["image"]).to(encoder.device)
             masks = segments.masks.to(encoder.device)
-            yield from zip(masked_crops(pixels, masks, encoder), segments.labels)
+            yield from zip(masked_crops(pixels, masks, encoder, antialias), segments.labels)
 
 
 def initial_prompts(
