@@ -27,7 +27,7 @@ from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_wei
         ({"protocol": LEAK}, True, False, LEAK),
         ({"protocol": INDUCTIVE}, False, True, INDUCTIVE),
         # of a time before leaks, and before self-training
-        ({"protocol": "leak (in other words)"}, False, False, LEAK),
+        ({"protocol": "leak (trained with the true masks of unseen classes)"}, False, False, LEAK),
         ({"transductive": True}, False, False, TRANSDUCTIVE),
         ({"transductive": False}, True, False, INDUCTIVE),
         ({"SEED": 1}, True, False, INDUCTIVE),
@@ -49,7 +49,9 @@ def test_a_leak_outlasts_everything() -> None:
     assert loosest(LEAK, TRANSDUCTIVE) == loosest(INDUCTIVE, LEAK) == LEAK
 
 
-@pytest.mark.parametrize("value", ["zero-shot", None, []])
+@pytest.mark.parametrize(
+    "value", ["zero-shot", " ", "inductive (but masks of unseen classes)", None, []]
+)
 def test_an_unknown_protocol_is_not_taken_for_an_inductive_one(value) -> None:
     with pytest.raises(UserError, match="has to be one of inductive, transductive"):
         protocol_of_weights(default_config(), {"protocol": value})

@@ -33,6 +33,7 @@ from benchmark.accuracy.runs import run_jobs  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import replacing, writable_folder  # noqa: E402
+from zsk.terminal import say  # noqa: E402
 
 
 def write_output(
@@ -40,8 +41,14 @@ def write_output(
 ) -> None:
     """Merge the finished trials into a folder's results and draw everything anew."""
     finished = [trial for trial in trials if trial.evaluate.finished()]
-    new = [read_result(trial) for trial in finished]
-    results = merge(read_results(folder), new)
+    old, new = read_results(folder), [read_result(trial) for trial in finished]
+    results = merge(old, new)
+    kept = {(result.row, result.seed) for result in results}
+    if lost := [result for result in old if (result.row, result.seed) not in kept]:
+        say(
+            f"{len(lost)} results in {folder} are dropped, such as {lost[0].system}, seed "
+            f"{lost[0].seed}: they are of another configuration or code than the new ones"
+        )
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)
     curves = [

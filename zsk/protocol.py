@@ -19,6 +19,7 @@ TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
 LEAK = "leak (trained with true masks or pictures of unseen classes)"
 PROTOCOLS = (INDUCTIVE, TRANSDUCTIVE, LEAK)
 """The strictest first; numbers of different protocols are not compared."""
+_EARLIER = {"leak (trained with the true masks of unseen classes)": LEAK}  # as it was written once
 
 
 def protocol_of(cfg: CfgNode) -> str:
@@ -37,13 +38,12 @@ def noted_protocol(notes: Mapping[str, Any]) -> str:
     if PROTOCOL not in notes:
         return TRANSDUCTIVE if notes.get("transductive") else INDUCTIVE
     noted = str(notes[PROTOCOL])
-    protocol = {short_name(each): each for each in PROTOCOLS}.get(short_name(noted or "none"))
-    if protocol is None:
+    if noted not in (*PROTOCOLS, *_EARLIER):
         raise UserError(
             f'"{PROTOCOL}" is {notes[PROTOCOL]!r}, but has to be one of {", ".join(PROTOCOLS)}: '
             "take the version of this project that wrote it"
         )
-    return protocol  # whose words in brackets an earlier version may have written otherwise
+    return _EARLIER.get(noted, noted)
 
 
 def protocol_of_weights(cfg: CfgNode, trained: Mapping[str, Any]) -> str:

@@ -220,8 +220,8 @@ class Segmentation:
 
         Args:
             folder: is made where it is missing.
-            origin: entries of the JSON file, beside or in place of those of the attribute; "image"
-                is the file name in COCO's format.
+            origin: entries of the JSON file, beside or in place of those of the attribute, not of
+                results ("names", "shares", …); "image" is the file name in COCO's format.
             coco: also write `<stem>_coco.json`.
             drawn: arguments of `picture`.
 

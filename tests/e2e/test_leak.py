@@ -35,7 +35,7 @@ def test_a_training_with_true_layouts_is_told_in_later_reports(
         return str(done.stdout + done.stderr)
 
     options = ["MODEL.SYNTHESIS.START", 1, "SOLVER.MAX_ITER", 3]
-    told = "leaky_val, leak (trained with the true masks of unseen classes)"
+    told = f"leaky_val, {LEAK}"
     printed = train(tmp_path / "out", "DATASETS.LEAK_UNSEEN_LAYOUT", True, *options)
     assert "THIS IS A LEAK" in printed and told in printed
     # with a configuration that knows nothing of it

@@ -35,7 +35,7 @@ def test_the_protocol_is_told_in_the_log_and_in_the_report(dataset, caplog):
     for protocol, words in (
         (INDUCTIVE, f"{NAME}\n|"),
         (TRANSDUCTIVE, f"{NAME}, transductive (self-training on pixels without labels)\n|"),
-        (LEAK, f"{NAME}, leak (trained with the true masks of unseen classes)\n|"),
+        (LEAK, f"{NAME}, {LEAK}\n|"),
     ):
         caplog.clear()
         evaluator = ZeroShotEvaluator(NAME, dataset / "out", protocol=protocol)

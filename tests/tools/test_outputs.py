@@ -1,11 +1,10 @@
 """Reading a run's files: scores by the test set's own split, times and the learning curve."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmark.accuracy.outputs import configuration_key, learning_curve, read_result, split_scores
+from benchmark.accuracy.outputs import learning_curve, read_result, split_scores
 from benchmark.accuracy.plan import Trial
 from benchmark.accuracy.rows import Row
 from benchmark.accuracy.runs import Job
@@ -87,18 +86,6 @@ def test_learning_curve(trial: Trial) -> None:
     curve = learning_curve(trial, LEAK)
     assert curve["protocol"] == LEAK
     assert curve["points"] == [(20, 10, 10, 10), (40, pytest.approx(18), 90, 10)]  # 2*90*10 / 100
-
-
-def test_the_key_of_a_configuration_has_neither_seed_nor_place(trial: Trial) -> None:
-    def key(work: str, **changed: object) -> str:
-        trial.cfg.merge_from_list([w for pair in changed.items() for w in pair])
-        folder = Path(work, "runs", "a")
-        trial.cfg.CLIP = f"{work}/prepared/clip.pt"
-        return configuration_key(replace(trial, evaluate=replace(trial.evaluate, folder=folder)))
-
-    trial.cfg.SEED, trial.cfg.LR = 1, 0.1
-    first = key("/here")
-    assert key("/there", SEED=2) == first != key("/there", LR=0.2)
 
 
 def test_a_missing_file_is_named(trial: Trial) -> None:

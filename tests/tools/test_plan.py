@@ -85,6 +85,26 @@ def test_a_row_as_trained_and_as_it_is_are_not_mixed_up(config: str, tmp_path: P
             Plan(define(*order), tmp_path)
 
 
+def test_the_key_of_a_configuration_has_neither_seed_nor_place(config: str, tmp_path: Path) -> None:
+    """But all that decides a training, the one that it starts from, and the evaluation."""
+
+    def key(work: str, row: Row | None = None, **changes) -> set[str]:
+        row = row or Row("t", "A", config, settings={"OUTPUT_DIR": "{work}/{seed}"})
+        plan = Plan(define(row, **{"iterations": 8, **changes}), tmp_path / work)
+        return {trial.configuration for trial in plan.trials}
+
+    first = key("ä")
+    assert len(first) == 1 and key("b") == first  # two seeds each
+    start = Row("t", "A", config, settings={"SOLVER.MAX_ITER": 2}, start=Start(config))
+    prepared = Row("t", "A", config, prepare={"x": (PROGRAM, "{output}")})
+    others = [
+        *(key("a", iterations=9), key("a", settings={"SOLVER.BASE_LR": 0.5})),
+        *(key("a", Row("t", "A", config, evaluate={MODE: "head"})), key("a", prepared)),
+        *(key("a", start), key("a", start, iterations=9)),
+    ]
+    assert len({tuple(one) for one in [first, *others]}) == 7
+
+
 def test_what_starts_from_another_training_has_no_stricter_protocol(
     checkout: Path, tmp_path: Path
 ) -> None:

@@ -151,7 +151,8 @@ def check_test_names(cfg: CfgNode, model: Any) -> None:
         if cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER == "linear" and len(text) != classes_here:
             raise UserError(
                 f"the linear classifier has {classes_here} classes (MODEL.SEM_SEG_HEAD.NUM_CLASSES)"
-                f", but {name} of DATASETS.TEST {len(text)}: it can be evaluated on its own only"
+                f", but {name} {len(text)}: take {name} out of DATASETS.TEST, or set "
+                "TEST.VOCABULARY seen where these are its seen classes"
             )
         if getattr(head, "names_known_classes", False):
             head.classes.columns(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.plan import RUNS, Trial
+from benchmark.accuracy.plan import Trial
 from benchmark.accuracy.plots import Curve
 from benchmark.accuracy.results import Result
 from benchmark.accuracy.runs import LOG_FILE, Job
@@ -20,7 +19,6 @@ from zsk.evaluation.metrics import harmonic_mean
 from zsk.evaluation.proposal_recall import PROPOSALS_FILE
 from zsk.evaluation.report import METRICS_FILE
 from zsk.protocol import PROTOCOL, loosest, noted_protocol
-from zsk.settings.key_checks import all_keys
 from zsk.vocabulary import Vocabulary
 
 _IOU_PREFIX = "sem_seg/IoU-"
@@ -66,18 +64,8 @@ def read_result(trial: Trial) -> Result:
         date=datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat(),
         # the report knows of weights that a preparation trained, too
         protocol=loosest(trial.protocol, noted_protocol(report)),
-        configuration=configuration_key(trial),
+        configuration=trial.configuration,
     )
-
-
-def configuration_key(trial: Trial) -> str:
-    """12 hex digits of the configuration and of what it starts from, less seeds and places."""
-    places = ("SEED", "OUTPUT_DIR", "MODEL.WEIGHTS", "TEST.DUMP")
-    values = {key: value for key, value in all_keys(trial.cfg).items() if key not in places}
-    start = trial.row.start and [Path(trial.row.start.config).stem, dict(trial.row.start.settings)]
-    text = json.dumps([values, start], sort_keys=True)
-    works = (str(p.parent) for p in trial.evaluate.folder.parents if p.name == RUNS)
-    return hashlib.sha256(text.replace(next(works, ""), "").encode()).hexdigest()[:12]
 
 
 def split_scores(

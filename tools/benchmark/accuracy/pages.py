@@ -78,9 +78,13 @@ def markdown(results: Sequence[Result], definition: Definition, supervised: Coll
     revisions = ", ".join(sorted({result.revision for result in results}))
     seeds = ", ".join(map(str, sorted({result.seed for result in results})))
     parts.append(f"Definition: {definition.name}; seeds {seeds}; code {revisions}.")
-    for listed in by_row(results).values():
-        if len(found := sorted({result.revision for result in listed})) > 1:
-            parts.append(f"Seeds of {listed[0].system} are of several codes: {', '.join(found)}.")
+    several = {
+        f"{listed[0].table}: {listed[0].system} {describe(listed[0].settings)}".rstrip()
+        for listed in by_row(results).values()
+        if len({result.revision for result in listed}) > 1
+    }
+    if several:
+        parts.append(f"Seeds of several codes: {'; '.join(sorted(several))}.")
     if definition.settings:
         parts.append(f"Settings of all rows: `{describe(definition.settings)}`.")
     return "\n".join(parts) + "\n"

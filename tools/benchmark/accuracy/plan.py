@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ from zsk.vocabulary import Vocabulary
 _ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS_FILE = "model_final.pth"  # what a training leaves
 _DIGITS = 12  # of a hash in a folder's name
-RUNS = "runs"
-"""The folder of the runs in the work folder."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Trial:
         cfg: the configuration of `evaluate`.
         vocabulary: of the test data set's own split, whatever the row was trained on.
         protocol: what the training, or the one that it starts from, used of unseen classes.
+        configuration: see `configuration_key`.
     """
 
     row: Row
@@ -48,6 +48,7 @@ class Trial:
     cfg: CfgNode
     vocabulary: Vocabulary
     protocol: str = INDUCTIVE
+    configuration: str = ""
 
     @property
     def dataset(self) -> str:
@@ -112,7 +113,8 @@ class Plan:
             name += f", {describe(row.evaluate)}"
             evaluate = self._job("evaluate", name, folder, row.config, options, needs)
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
-        return Trial(row, seed, first if row.trained else None, evaluate, cfg, vocabulary, protocol)
+        train, key = first if row.trained else None, configuration_key(self._definition, row)
+        return Trial(row, seed, train, evaluate, cfg, vocabulary, protocol, key)
 
     def _start(self, row: Row, start: Start, seed: int) -> tuple[Job, CfgNode]:
         """Plan the training that a row starts from; one that other rows have is shared."""
@@ -133,7 +135,7 @@ class Plan:
         return [*options, "SEED", str(seed), "TEST.DUMP", "['png']"]
 
     def _folder(self, config: str, cfg: CfgNode) -> Path:
-        return self._work / RUNS / f"{Path(config).stem}-{config_hash(cfg)[:_DIGITS]}"
+        return self._work / "runs" / f"{Path(config).stem}-{config_hash(cfg)[:_DIGITS]}"
 
     def _job(
         self,
@@ -183,6 +185,24 @@ class Plan:
             places[name] = output
             needs = (*needs, folder)
         return needs
+
+
+def configuration_key(definition: Definition, row: Row) -> str:
+    """12 hex digits of all that a definition says of a row's training and evaluation.
+
+    Placeholders stay as they are written, so that the key is of all seeds and work folders; what
+    files of the checkout hold is the revision's.
+    """
+    trainings = [(row.config, definition.training_settings(row, row.settings))]
+    if row.start:
+        start = definition.training_settings(row, row.start.settings)
+        trainings.append((row.start.config, start))
+    content = [
+        *(["/".join(Path(config).parts[-2:]), dict(settings)] for config, settings in trainings),
+        *([row.trained, dict(row.evaluate)], dict(definition.prepare), dict(row.prepare)),
+    ]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def as_words(settings: Settings, places: Mapping[str, str]) -> list[str]:
