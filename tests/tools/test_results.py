@@ -92,6 +92,18 @@ def test_markdown() -> None:
     assert "## Title" in page and "## gone" in page and "## Nothing" not in page
 
 
+def test_rows_of_several_codes_or_of_another_definition_are_named() -> None:
+    row = Row("t", "A", "a")
+    definition = define(row)
+    own = {"configuration": definition.configuration_key(row)}
+    assert "rows were made by" not in markdown([result(**own)], definition, set())
+    assert "Seeds of several codes" not in markdown([result(**own)], definition, set())
+    mixed = [result(**own), result(seed=2, revision="def", **own), result("B", settings={"K": 1})]
+    page = markdown(mixed, definition, set())
+    assert "Seeds of several codes: t: A." in page
+    assert "1 rows were made by another definition than today's" in page and ": t: B K 1." in page
+
+
 def test_protocols_and_reported_numbers_stand_apart() -> None:
     """A table for each protocol, with its own best; reported columns where a row has some."""
     reported = {"hIoU": 26.1, "seen": 78.0, "unseen": 15.64}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.accuracy.results import MEASURES, Result, Spread, by_row, spreads
@@ -37,6 +37,7 @@ _REPORTED = (
     "Reported: what the papers print for the published system on {}. Not measured here, and not "
     "comparable with the other columns.\n"
 )
+_MOST_NAMED = 5  # rows in a sentence
 _STARTS = (
     "Training that starts from the weights of another one, whose iterations and time come on top: "
 )
@@ -78,16 +79,34 @@ def markdown(results: Sequence[Result], definition: Definition, supervised: Coll
     revisions = ", ".join(sorted({result.revision for result in results}))
     seeds = ", ".join(map(str, sorted({result.seed for result in results})))
     parts.append(f"Definition: {definition.name}; seeds {seeds}; code {revisions}.")
-    several = {
-        f"{listed[0].table}: {listed[0].system} {describe(listed[0].settings)}".rstrip()
-        for listed in by_row(results).values()
-        if len({result.revision for result in listed}) > 1
-    }
-    if several:
-        parts.append(f"Seeds of several codes: {'; '.join(sorted(several))}.")
     if definition.settings:
         parts.append(f"Settings of all rows: `{describe(definition.settings)}`.")
+    parts += _doubts(results, definition)
     return "\n".join(parts) + "\n"
+
+
+def _doubts(results: Sequence[Result], definition: Definition) -> Iterator[str]:
+    """Sentences about rows of several codes, and of another definition than today's."""
+    keys = {
+        row.identity: definition.configuration_key(row)
+        for table in definition.tables
+        for row in table.rows
+    }
+    codes, others = [], []
+    for row, listed in by_row(results).items():
+        name = f"{listed[0].table}: {listed[0].system} {describe(listed[0].settings)}".rstrip()
+        if len({result.revision for result in listed}) > 1:
+            codes.append(name)
+        if any(result.configuration != keys.get(row) for result in listed):
+            others.append(name)
+    if codes:
+        yield f"Seeds of several codes: {'; '.join(codes)}."
+    if others:
+        shown = "; ".join(others[:_MOST_NAMED]) + ("; …" if len(others) > _MOST_NAMED else "")
+        yield (
+            f"{len(others)} rows were made by another definition than today's, or before this was "
+            f"noted, so the settings named here may not be theirs: {shown}."
+        )
 
 
 def as_csv(results: Sequence[Result]) -> str:

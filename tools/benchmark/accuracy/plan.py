@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +37,7 @@ class Trial:
         cfg: the configuration of `evaluate`.
         vocabulary: of the test data set's own split, whatever the row was trained on.
         protocol: what the training, or the one that it starts from, used of unseen classes.
-        configuration: see `configuration_key`.
+        configuration: see `Definition.configuration_key`.
     """
 
     row: Row
@@ -113,7 +112,7 @@ class Plan:
             name += f", {describe(row.evaluate)}"
             evaluate = self._job("evaluate", name, folder, row.config, options, needs)
         vocabulary = get_vocabulary(cfg.DATASETS.TEST[0])
-        train, key = first if row.trained else None, configuration_key(self._definition, row)
+        train, key = first if row.trained else None, self._definition.configuration_key(row)
         return Trial(row, seed, train, evaluate, cfg, vocabulary, protocol, key)
 
     def _start(self, row: Row, start: Start, seed: int) -> tuple[Job, CfgNode]:
@@ -185,24 +184,6 @@ class Plan:
             places[name] = output
             needs = (*needs, folder)
         return needs
-
-
-def configuration_key(definition: Definition, row: Row) -> str:
-    """12 hex digits of all that a definition says of a row's training and evaluation.
-
-    Placeholders stay as they are written, so that the key is of all seeds and work folders; what
-    files of the checkout hold is the revision's.
-    """
-    trainings = [(row.config, definition.training_settings(row, row.settings))]
-    if row.start:
-        start = definition.training_settings(row, row.start.settings)
-        trainings.append((row.start.config, start))
-    content = [
-        *(["/".join(Path(config).parts[-2:]), dict(settings)] for config, settings in trainings),
-        *([row.trained, dict(row.evaluate)], dict(definition.prepare), dict(row.prepare)),
-    ]
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def as_words(settings: Settings, places: Mapping[str, str]) -> list[str]:

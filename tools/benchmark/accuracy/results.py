@@ -38,7 +38,7 @@ class Result:
     `settings` tell the row from others of its system, `params` counts trained parameters,
     `revision` is the commit and `date` the day (UTC) of the evaluation. `protocol`: what
     the training used of unseen classes. `configuration`: that of
-    `benchmark.accuracy.plan.configuration_key`, "" of results from before it was noted.
+    `Definition.configuration_key`, "" of results from before it was noted.
     """
 
     table: str

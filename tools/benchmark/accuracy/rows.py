@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Settings = Mapping[str, Any]
@@ -130,6 +132,25 @@ class Definition:
         """Configuration keys of a training for a row, whose own are `settings`."""
         budget = {} if self.iterations is None else {"SOLVER.MAX_ITER": self.iterations}
         return {**self.settings, **budget, **row.common, **settings}
+
+    def configuration_key(self, row: Row) -> str:
+        """12 hex digits of all that the definition says of a row's training and evaluation.
+
+        Placeholders stay as they are written, so that the key is of all seeds and work folders;
+        what files of the checkout hold is the revision's.
+        """
+        trainings = [(row.config, self.training_settings(row, row.settings))]
+        if row.start:
+            start = self.training_settings(row, row.start.settings)
+            trainings.append((row.start.config, start))
+        content = [
+            *(
+                ["/".join(Path(config).parts[-2:]), dict(settings)]
+                for config, settings in trainings
+            ),
+            *([row.trained, dict(row.evaluate)], dict(self.prepare), dict(row.prepare)),
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def describe(settings: Settings) -> str:
