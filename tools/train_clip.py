@@ -53,7 +53,7 @@ DEFAULT_SCENES = 3000  # each shows its segments in many ways: cut out or not, m
 PORTRAITS_PER_SCENE = 2  # of one class alone
 CLEAN_CROPS = 640  # 20 of each class
 WARMUP = 0.1  # of the steps
-REPORTED = ("tower", "steps", "lr", "seed")
+REPORTED = ("tower", "steps", "lr", "seed", "batch_size", "text_steps", "scenes", "device")
 
 
 def parse_arguments() -> argparse.Namespace:
