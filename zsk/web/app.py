@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,7 @@ class App:
         words = ", ".join(default_vocabulary(self.segmenter.cfg).names) if fixed else ""
         ensemble = model.ENSEMBLE.MODE == "ensemble"
         title = ", ".join(
-            filter(None, [Path(model.WEIGHTS).stem, f"CLIP {Path(model.CLIP.NAME).name}"])
+            filter(None, [Path(model.WEIGHTS).stem, f"CLIP {_without_place(model.CLIP.NAME)}"])
         )
         return {
             **{"ready": True, "title": title, "words": words},
@@ -143,7 +144,11 @@ class App:
                 return _encoded(entry.found.label_png(), "PNG")
             if ending == coco:
                 return _json(entry.found.to_coco(file_name=entry.file_name))
-            return _json(entry.found.summary() | {"image": entry.file_name})
+            summary = entry.found.summary()
+            for key in ("config", "weights", "clip"):
+                summary[key] = _without_place(summary[key])
+            summary["opts"] = [_without_place(word) for word in summary["opts"]]
+            return _json(summary | {"image": entry.file_name})
 
     def _ready(self) -> Segmenter:
         if self.segmenter is None:
@@ -171,6 +176,11 @@ def _read_photo(content: bytes, name: str) -> tuple[np.ndarray, tuple[int, int] 
     size = image.size
     image.thumbnail((MAX_SIDE, MAX_SIDE))
     return np.asarray(image), size if size != image.size else None
+
+
+def _without_place(text: str) -> str:
+    """A name with the folders of this machine cut off, which are no matter of a browser."""
+    return re.sub(r"(^|[:,])/(?!/)[^:,]*/", r"\1", text)
 
 
 def _plain(file_name: str) -> str:
