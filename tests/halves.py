@@ -9,6 +9,7 @@ from torch import nn
 from zsk import segmenter
 from zsk.answer import PixelAnswer
 from zsk.config import default_config
+from zsk.engine import trained_model
 
 
 class Halves(nn.Module):
@@ -58,7 +59,7 @@ def use_halves(patch: pytest.MonkeyPatch, *trained: str) -> dict[str, Any]:
         return {}
 
     patch.setattr(segmenter, "load_config", load_config)
-    patch.setattr(segmenter, "build_model", lambda cfg: Halves())
-    patch.setattr(segmenter, "load_weights", load_weights)
+    patch.setattr(trained_model, "build_model", lambda cfg: Halves())
+    patch.setattr(trained_model, "load_weights", load_weights)
     patch.setattr(segmenter, "trained_names", lambda cfg: trained)
     return asked

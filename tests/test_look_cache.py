@@ -13,6 +13,7 @@ from tiny_head import tiny_config
 
 from zsk import segmenter as module
 from zsk.cli import segment
+from zsk.engine import trained_model
 from zsk.errors import UserError
 from zsk.look_cache import LookCache, on_tensors
 from zsk.segmenter import Segmenter
@@ -32,9 +33,9 @@ def load(monkeypatch, tiny_clip):
         small = ("INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96, "MODEL.CLIP.NAME", str(clip))
         cfg = tiny_config(*small, *opts)
         monkeypatch.setattr(module, "load_config", lambda *_: cfg)
-        monkeypatch.setattr(module, "load_weights", lambda model, path: {})
+        monkeypatch.setattr(trained_model, "load_weights", lambda model, path: {})
         monkeypatch.setattr(
-            module,
+            trained_model,
             "build_model",
             lambda cfg: META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)(cfg),
         )

@@ -17,6 +17,7 @@ from tiny_head import tiny_config
 from torch import nn
 
 from zsk import segmenter as module
+from zsk.engine import trained_model
 from zsk.engine.checkpoint import load_weights
 from zsk.errors import UserError
 from zsk.load import config_path
@@ -92,7 +93,7 @@ def test_threads_may_share_it(calls, monkeypatch, tiny_clip, many_switches, mode
     opts += ["MODEL.CLIP.NAME", str(tiny_clip), "MODEL.WEIGHTS", "x"]
     opts += ["INPUT.MIN_SIZE_TEST", 48, "INPUT.MAX_SIZE_TEST", 96]
     monkeypatch.setattr(module, "load_config", lambda *_: tiny_config(*opts))
-    monkeypatch.setattr(module, "build_model", build_model)
+    monkeypatch.setattr(trained_model, "build_model", build_model)
     images = [photo(20 + 9 * number, 40) for number in range(3)]
     torch.manual_seed(0)
     shared = Segmenter(device="cpu")
@@ -168,8 +169,8 @@ def test_a_device_that_is_not_there_is_refused(device):
 def test_no_weights_are_refused_unless_the_model_has_none_of_its_own(calls, monkeypatch):
     assert Segmenter(device="cpu", weights="")(photo(4, 4), "cat").shares() == {"cat": 1.0}
     assert Segmenter(device="cpu", weights="").vocabulary("cat").seen == (False,)
-    monkeypatch.setattr(module, "build_model", lambda cfg: nn.Linear(1, 1))
-    monkeypatch.setattr(module, "load_weights", load_weights)
+    monkeypatch.setattr(trained_model, "build_model", lambda cfg: nn.Linear(1, 1))
+    monkeypatch.setattr(trained_model, "load_weights", load_weights)
     with pytest.raises(UserError, match="no weights"):
         Segmenter(device="cpu", weights="")
 

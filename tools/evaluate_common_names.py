@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 import numpy as np  # noqa: E402
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
-from detectron2.modeling import build_model  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -29,8 +28,7 @@ from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.listing import files_by_stem  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset  # noqa: E402
-from zsk.engine.checkpoint import load_weights  # noqa: E402
-from zsk.engine.network_settings import check_network_settings  # noqa: E402
+from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
@@ -119,9 +117,7 @@ def main() -> None:
         test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
         name = register_subset(test, args.count, Path(folder), trained)
         cfg.DATASETS.TEST = (name,)
-        model = build_model(cfg)
-        settings = load_weights(model, cfg.MODEL.WEIGHTS)
-        check_network_settings(cfg, settings, model)
+        model, settings = load_trained(cfg)
         Trainer.test(cfg, model, protocol_of_weights(cfg, settings), settings.get("SEED"))
 
 

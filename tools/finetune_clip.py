@@ -41,7 +41,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
-from detectron2.modeling import build_model  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
 from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
@@ -52,8 +51,7 @@ from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary, split_metadata  # noqa: E402
-from zsk.engine.checkpoint import load_weights  # noqa: E402
-from zsk.engine.network_settings import check_network_settings  # noqa: E402
+from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.files import user_path  # noqa: E402
@@ -241,13 +239,12 @@ def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
     """The model of MODEL.WEIGHTS, whose masks are proposals; CLIP does not look."""
     cfg = cfg.clone()
     cfg.MODEL.ENSEMBLE.MODE, cfg.MODEL.DEVICE = "head", device
-    model = build_model(cfg).eval()
+    model, _ = load_trained(cfg)
     if not isinstance(model, ZSKNet):
         raise UserError(
             f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which has no proposals: "
             "give --proposals segments, or the configuration of a ZSKNet"
         )
-    check_network_settings(cfg, load_weights(model, cfg.MODEL.WEIGHTS), model)
     return model
 
 

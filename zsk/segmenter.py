@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.data import transforms as T
-from detectron2.modeling import build_model
 
 from zsk.answer import Answer
 from zsk.data.augmentations import eval_resize
 from zsk.data.vocabularies import unseen_names
-from zsk.engine.checkpoint import load_weights
-from zsk.engine.network_settings import check_network_settings
+from zsk.engine.trained_model import load_trained
 from zsk.errors import UserError
 from zsk.input_image import ImageLike, file_of, rgb_array
 from zsk.known_weights import by_name
@@ -81,15 +79,13 @@ class Segmenter:
         config_file = str(config_file or DEFAULT_CONFIG)
         self.cfg = load_config(config_file, merged)
         check_device(self.cfg.MODEL.DEVICE)
-        self.model: Any = build_model(self.cfg).eval()
-        trained = load_weights(self.model, self.cfg.MODEL.WEIGHTS)
-        check_network_settings(self.cfg, trained, self.model)
+        model, _ = load_trained(self.cfg)
         learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
         fixed = has_fixed_classes(self.cfg)
         self._only = default_vocabulary(self.cfg) if fixed else None
         self._trained = trained_names(self.cfg) if learned else ()
         self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()
-        self.model = with_test_time_augmentation(self.cfg, self.model)
+        self.model: Any = with_test_time_augmentation(self.cfg, model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))
         self.origin: dict[str, Any] = {

@@ -12,6 +12,7 @@ from web_photos import serving
 
 from zsk import segmenter as module
 from zsk.config import default_config
+from zsk.engine import trained_model
 from zsk.segmenter import Segmenter
 from zsk.web.app import App
 from zsk.web.server import Server
@@ -27,9 +28,9 @@ def segmenter() -> Segmenter:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_config", load_config)
-        patch.setattr(module, "build_model", lambda cfg: Halves())
-        patch.setattr(module, "load_weights", lambda model, path: {})
-        patch.setattr(module, "check_network_settings", lambda *arguments: None)
+        patch.setattr(trained_model, "build_model", lambda cfg: Halves())
+        patch.setattr(trained_model, "load_weights", lambda model, path: {})
+        patch.setattr(trained_model, "check_network_settings", lambda *arguments: None)
         patch.setattr(module, "trained_names", lambda cfg: ())
         return Segmenter(device="cpu")
 

@@ -12,10 +12,8 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from zsk.data.check import check_at_start, shared_photos
-from zsk.engine.checkpoint import load_weights
 from zsk.engine.distributed import add_process_options, join_processes, run_in_processes
 from zsk.engine.initial_weights import initial_weights
-from zsk.engine.network_settings import check_network_settings
 from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
 from zsk.engine.resume import Checkpoint, checkpoint_to_resume
 from zsk.engine.settings import (
@@ -25,6 +23,7 @@ from zsk.engine.settings import (
     refuse_to_replace,
 )
 from zsk.engine.start_checks import warn_of_unlabelled
+from zsk.engine.trained_model import load_trained
 from zsk.engine.trainer import Trainer
 from zsk.errors import UserError
 from zsk.evaluation.build import check_best_metric
@@ -128,9 +127,7 @@ def evaluate(cfg: CfgNode) -> None:
     """Evaluate the checkpoint MODEL.WEIGHTS. Raises a UserError where no data set is named."""
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a registered data set to evaluate on")
-    model = Trainer.build_model(cfg)
-    trained = load_weights(model, cfg.MODEL.WEIGHTS)
-    check_network_settings(cfg, trained, model)
+    model, trained = load_trained(cfg)
     Trainer.test(cfg, model, protocol_of_weights(cfg, trained), trained.get("SEED"))
 
 

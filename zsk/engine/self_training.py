@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import Tensor, nn
 
 from zsk.answer import Answer, normalised
 from zsk.data.pseudo_labels import Guess, Rule, annealed_weights, best_unseen, kept_guesses
 from zsk.data.vocabularies import get_vocabulary
-from zsk.engine.checkpoint import load_weights
-from zsk.engine.network_settings import check_network_settings, weights_key
+from zsk.engine.network_settings import weights_key
+from zsk.engine.trained_model import load_trained
 from zsk.errors import UserError
 from zsk.label_map import strips_of_rows
 from zsk.looks.batched_inputs import Record
@@ -139,9 +138,7 @@ def build_self_training(cfg: CfgNode, loader: Iterable[list[Record]]) -> SelfTra
             "trained model, which is the teacher"
         )
     vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
-    teacher = build_model(cfg)
-    notes = load_weights(teacher, cfg.MODEL.WEIGHTS)
-    check_network_settings(cfg, notes, teacher)
+    teacher, notes = load_trained(cfg)
     settings = cfg.SELF_TRAINING
     worst_rank = None
     if settings.FILTER == "rank":
