@@ -267,12 +267,18 @@ def test_segments_files_and_coco(segmenter, tmp_path):
     assert not (tmp_path / "new/a_coco.json").exists()  # that of other words would stay
     with pytest.raises(UserError, match="origin cannot be written as JSON"):
         found.save(tmp_path / "new", "a", {"t": np.float32(1)})
+    with pytest.raises(UserError, match="origin cannot be written as JSON"):
+        found.save(tmp_path / "new", "a", {"t": float("nan")})
+    before = (tmp_path / "new/a_labels.png").read_bytes()
+    with pytest.raises(UserError, match="opacity"):
+        segmenter(photo(4, 6), "cat").save(tmp_path / "new", "a", opacity=2)
+    assert (tmp_path / "new/a_labels.png").read_bytes() == before
     assert (tmp_path / "new/a.json").is_file()
     found.save(tmp_path / "new", "c", {"names": ["x"], "who": "me"})
     saved = json.loads((tmp_path / "new" / "c.json").read_text())
     assert saved["names"] == ["cat", "dog", "sofa"] and saved["who"] == "me"  # results stay
     with pytest.raises(UserError, match='COCO.s format needs the name .* origin={"image"'):
-        found.save(tmp_path / "new", "a", coco=True)
+        found.save(tmp_path / "new", "a", {"image": None}, coco=True)
     Image.fromarray(photo(4, 6)).save(tmp_path / "file.png")
     of_file = segmenter(tmp_path / "file.png", "cat")
     of_file.save(tmp_path / "new", "b", coco=True)

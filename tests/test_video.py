@@ -11,8 +11,8 @@ from PIL import Image
 from zsk.cli import options, video, webcam
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.video import FrameLabels, FramePainter, enlarged_labels, segment_video
-from zsk.video_files import VideoReader, VideoWriter
+from zsk.video import FrameLabels, FramePainter, VideoReport, enlarged_labels, segment_video
+from zsk.video_files import VideoReader, VideoWriter, writable_rate
 from zsk.vocabulary import Vocabulary
 
 RED, GREEN = (200, 30, 30), (30, 160, 30)
@@ -168,6 +168,30 @@ def test_a_picture_that_stays_for_long(run, tmp_path, capsys):
     reader = VideoReader(tmp_path / "out.mp4")
     assert reader.rate == pytest.approx(10)
     assert len(list(reader)) == pytest.approx(56, abs=1) and "ends early" not in said
+
+
+def test_a_pause_that_no_length_confirms_is_told(clip):
+    video = VideoReader(clip)
+    frames = [frame for frame, _ in video._decoded()][:4]
+    video.announced, video._first = None, (frames[0], 0.0)
+    video._frames = zip(frames[1:], (0.1, 15.1, 15.2))
+    assert [place for place, _ in video] == [0, 1, 2, 3]
+    assert video.skipped == pytest.approx(14.9)
+    (note,) = VideoReport(4, 0, 0, 10.0, (160, 120), video.skipped).notes()
+    assert "pauses of 14.9 seconds are left out" in note
+
+
+@pytest.mark.parametrize(
+    "rate, written",
+    [
+        *[(30, 30), (29.97, 29.97), (23.976, 23.976), (0.0333, 0.033), (0.0001, 0.001)],
+        *[(239.913, 239.91), (90.037, 90.04), (65.535, 65.535)],
+    ],
+)
+def test_a_rate_that_opencv_writes(tmp_path, rate, written):
+    assert writable_rate(rate) == pytest.approx(written, abs=1e-9)
+    if rate == 239.913:
+        assert VideoReader(save_clip(tmp_path / "fast.mp4", 5, writable_rate(rate))).rate == written
 
 
 def test_odd_sides_are_cut_and_told(run, tmp_path, capsys):

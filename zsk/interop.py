@@ -148,4 +148,4 @@ def fiftyone_targets(names: str | Sequence[str]) -> dict[int, str]:
 def _names(words: str | Sequence[str]) -> list[str]:
     """Of classes as a segmenter takes them; names in a list, as of a segmentation, may be any."""
     listed = class_words(words) if isinstance(words, str) else words
-    return [word.split(ALIAS_SEPARATOR)[0] for word in listed]
+    return [" ".join(word.split(ALIAS_SEPARATOR)[0].split()) for word in listed]

@@ -236,10 +236,10 @@ class Segmentation:
         if Path(stem).name != stem or "\0" in stem:
             raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:
-            json.dumps(summary)
+            json.dumps(summary, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise UserError(f"origin cannot be written as JSON: {error}") from error
-        if coco and not (file_name := Path(str(summary.get("image", ""))).name):
+        if coco and not (file_name := Path(str(summary.get("image") or "")).name):
             raise UserError(
                 "COCO's format needs the name of the photo, which was no file here: give it as "
                 'origin={"image": "photo.jpg"}'
@@ -248,13 +248,14 @@ class Segmentation:
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"the folder {target} cannot be made: {error.strerror}") from error
+        picture = self.picture(**drawn)  # first, for it may refuse its arguments
         overlay, labels, coco_file, mark = (target / (stem + end) for end in RESULT_ENDINGS)
         for earlier in (mark, coco_file):  # they would not fit the label image that is replaced
             with suppress(OSError):
                 earlier.unlink()
         self.to_label_png(labels)
         with replacing(overlay) as unfinished:
-            self.picture(**drawn).save(unfinished)
+            picture.save(unfinished)
         if coco:
             _write_json(coco_file, self.to_coco(file_name=file_name))
         _write_json(mark, summary)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from zsk.drawing.fonts import note_missing
 from zsk.drawing.legend import Entry, draw_legend
 from zsk.drawing.overlay import OPACITY, draw_overlay
 from zsk.drawing.palette import fixed_colours
@@ -37,6 +38,7 @@ class VideoReport:
         frames: of the video that was written.
         repeated: how many of them show the frame before: the file has none for their time.
         missing: frames that the file announces, but that are not there at its end.
+        skipped: seconds of pauses that the video lacks, since the file does not state its length.
         rate: frames per second.
         size: (width, height) of its frames before a codec cuts odd sides.
     """
@@ -46,6 +48,7 @@ class VideoReport:
     missing: int
     rate: float
     size: tuple[int, int]
+    skipped: float = 0.0
 
     def __str__(self) -> str:
         return (
@@ -64,6 +67,11 @@ class VideoReport:
             notes.append(
                 f"note: the video ends early: {self.missing} of the {self.frames + self.missing} "
                 "frames that its file announces could not be read, or are cut off in it"
+            )
+        if self.skipped:
+            notes.append(
+                f"note: pauses of {self.skipped:.4g} seconds are left out: the file does not state "
+                "its length, so its time stamps may be wrong; a sound would not fit"
             )
         if self.size[0] % 2 or self.size[1] % 2:
             even = f"{self.size[0] // 2 * 2}x{self.size[1] // 2 * 2}"
@@ -114,7 +122,7 @@ def segment_video(
             writer.write(picture)  # the last frame stays for long
             repeated += 1
     missing = max(0, (video.announced or 0) - writer.count)
-    return VideoReport(writer.count, repeated, missing, video.rate, video.size)
+    return VideoReport(writer.count, repeated, missing, video.rate, video.size, video.skipped)
 
 
 class FrameLabels:
@@ -230,6 +238,7 @@ class FramePainter:
         legend: bool = True,
     ) -> None:
         self._names, self._opacity = names, opacity
+        note_missing(names)
         self._colours = fixed_colours(len(names))
         entries = [Entry(n, None, tuple(c)) for n, c in zip(names, self._colours.tolist())]
         drawn = draw_legend(entries, size[0], min(26, max(10, size[0] // 50)))

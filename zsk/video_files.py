@@ -40,11 +40,12 @@ class VideoReader:
     """The frames of a video file.
 
     Attributes:
-        rate: frames per second, FALLBACK_RATE where the file has none; of a file whose rate varies
-            that of most of its frames.
+        rate: frames per second as OpenCV can write them, FALLBACK_RATE where the file has none; of
+            a file whose rate varies that of most of its frames.
         size: (width, height) of the first frame.
         announced: how many frames its length is at `rate`; None where it does not say.
         missing: so many of the frames that it says to have were not decoded so far.
+        skipped: seconds of long pauses that the places leave out, since nothing confirms them.
 
     Raises:
         UserError: there is no such file, or no frame can be read.
@@ -62,10 +63,11 @@ class VideoReader:
             raise UserError(f"the video {path} cannot be read: it is damaged or no video")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= _LARGEST_RATE else FALLBACK_RATE
-        self.rate = max(self.rate, self._measured_rate())
+        self.rate = writable_rate(max(self.rate, self._measured_rate()))
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.missing = max(0, round(count))
         self.announced = round(count / rate * self.rate) if count > 0 and rate > 0 else None
+        self.skipped = 0.0
         self._frames = self._decoded()
         try:
             self._first = next(self._frames)
@@ -83,6 +85,8 @@ class VideoReader:
             seconds, before = time - before, time
             step = seconds * self.rate
             fits = seconds <= _LONGEST_GAP or position + step < (self.announced or 0)
+            if not fits and self.announced is None:
+                self.skipped += seconds - 1 / self.rate
             # the first frame, and those without time stamps, follow at the rate
             position += step if 0 < seconds and fits else 1
             place = round(position)
@@ -114,6 +118,18 @@ class VideoReader:
                 yield frame, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             else:
                 failures += 1
+
+
+def writable_rate(rate: float) -> float:
+    """The rate that OpenCV writes for another: a fraction of a power of ten, at most 65535 over it.
+
+    Asked for a rate that takes more digits, it says that it has no codec.
+    """
+    for digits in range(4):
+        rounded = round(rate, digits)
+        if abs(rounded - rate) <= 0.001 or round(rate * 10 ** (digits + 1)) > 65535:
+            break
+    return rounded or 0.001
 
 
 class VideoWriter:

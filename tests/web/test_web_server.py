@@ -13,7 +13,7 @@ from web_photos import photo_file
 from zsk.cli import web
 from zsk.errors import UserError
 from zsk.web import server as server_module
-from zsk.web.app import App
+from zsk.web.app import App, _without_place
 from zsk.web.server import Server
 
 ASKED = {"words": "cat, sofa", "background": "", "threshold": 0, "lam": None}
@@ -63,6 +63,32 @@ def test_files_to_download(client) -> None:
     assert client.sentence("/result_overlay.png", photo=key, opacity="x")[0] == 400
 
 
+def test_files_keep_the_name_of_the_photo(client) -> None:
+    name = "写真\u30001 " + "x" * 120 + ".jpg"
+    key = client("/look", photo_file(8, 4), name=name).content["photo"]
+    client("/segment", {**ASKED, "photo": key})
+    assert client("/result.json", photo=key).content["image"] == name
+    assert client("/result_coco.json", photo=key).content["images"][0]["file_name"] == name
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("ViT-B/16", "ViT-B/16"),
+        ("open_clip:ViT-B-16/laion2b", "open_clip:ViT-B-16/laion2b"),
+        ("hf://owner/model.pth", "hf://owner/model.pth"),
+        ("vectors:/home/me/a.vec,/home/me/b.vec", "vectors:a.vec,b.vec"),
+        ("('/home/me/x', '../y/z')", "('x', 'z')"),
+        ("customers/acme.pth", "acme.pth"),
+    ],
+)
+def test_folders_of_the_machine_stay_on_it(tmp_path, monkeypatch, text, shown) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "customers").mkdir()
+    (tmp_path / "customers/acme.pth").touch()
+    assert _without_place(text) == shown
+
+
 def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
     file = io.BytesIO()
     Image.new("RGB", (3000, 1500)).save(file, "JPEG")
@@ -78,6 +104,8 @@ def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
         ({"words": "cat, " * 30_000}, 400, "over 100,000 characters"),
         ({"words": ", ".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
         ({"words": ", ".join(f"w{n}" for n in range(5000))}, 400, "there are 5,000 words, and"),
+        ({"words": "|".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
+        ({"background": "|".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page"),
         ({"words": "cat, cat"}, 400, "'cat' occurs twice"),
         ({"words": "@/etc/passwd"}, 400, "looks like a file"),
         ({"words": "a" * 61}, 400, "has 61 characters, more than 60"),
@@ -87,6 +115,7 @@ def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
         ({"threshold": 2}, 400, "threshold is 2"),
         ({"threshold": float("nan")}, 400, "'threshold' is no number"),
         ({"lam": "x"}, 400, "'lam' is no number"),
+        ({"lam": 10**400}, 400, "'lam' is no number"),
         ({"photo": "guessed"}, 410, "no longer in memory"),
     ],
 )

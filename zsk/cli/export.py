@@ -80,8 +80,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
     vocabulary = segmenter.vocabulary(words)
     arrays = words_of(model, vocabulary)  # first, for it may refuse the words
-    if args.words_only:
-        _check_network(args.output, arrays)
+    others = (args.output / file for file in FILES.values() if args.output / file != look_file)
+    if args.words_only or any(file.exists() for file in others):
+        _check_network(args.output, arrays)  # of a network that stays
     if not args.words_only:
         size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
         say(f"exporting as {args.format}, which takes some minutes")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-import math
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -25,12 +25,13 @@ from zsk.load import default_vocabulary, has_fixed_classes
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
 from zsk.segmenter import Segmenter
 from zsk.web.photos import Entry, Photos, Refused
-from zsk.words import class_words
+from zsk.words import ALIAS_SEPARATOR, class_words
 
 MAX_SIDE = 1024  # pixels; the votes of larger photos take too long for an answer while typing
 MAX_PIXELS = 64_000_000  # of an upload, which takes 3 bytes a pixel several times while it is read
 MAX_WORDS = 200
 MAX_CHARACTERS = 100_000
+MAX_NUMBER = 1e9
 # not all that Pillow knows: some of its readers start other programs
 Image.init()
 FORMATS: list[str] = [
@@ -71,11 +72,12 @@ class App:
             UserError: the file is no photo, or too large.
         """
         segmenter = self._ready()
-        name = _plain(file_name)
+        stored_name = file_name.replace("\\", "/").rpartition("/")[2] or "the photo"
+        name = _plain(stored_name)
         with self._turn:
             image, stored_size = _read_photo(content, name)
             photo = segmenter.look(image)
-        key = self.photos.add(Entry(photo, name), instead)
+        key = self.photos.add(Entry(photo, stored_name), instead)
         note = f"scaled down from {stored_size[0]}x{stored_size[1]} pixels" if stored_size else ""
         return {"photo": key, "height": photo.size[0], "width": photo.size[1], "note": note}
 
@@ -96,6 +98,8 @@ class App:
         entry = self.photos[_text(asked, "photo")]
         words = _words(_text(asked, "words"))
         background = _text(asked, "background").strip() or None
+        if background:
+            _words(background)
         threshold, lam = _number(asked, "threshold") or 0.0, _number(asked, "lam")
         with self._turn:
             found = entry.photo.segment(words, background=background, threshold=threshold, lam=lam)
@@ -145,8 +149,9 @@ class App:
             if ending == coco:
                 return _json(entry.found.to_coco(file_name=entry.file_name))
             summary = entry.found.summary()
-            for key in ("config", "weights", "clip"):
-                summary[key] = _without_place(summary[key])
+            for key in ("config", "weights"):
+                summary[key] = Path(summary[key]).name
+            summary["clip"] = _without_place(summary["clip"])
             summary["opts"] = [_without_place(word) for word in summary["opts"]]
             return _json(summary | {"image": entry.file_name})
 
@@ -180,13 +185,14 @@ def _read_photo(content: bytes, name: str) -> tuple[np.ndarray, tuple[int, int] 
 
 def _without_place(text: str) -> str:
     """A name with the folders of this machine cut off, which are no matter of a browser."""
-    return re.sub(r"(^|[:,])/(?!/)[^:,]*/", r"\1", text)
+    if os.path.exists(text):
+        return Path(text).name
+    return re.sub(r"(?<![^:,\s'\"\[(])(?!//)[/~.][^:,]*/", "", text)  # also in a list
 
 
-def _plain(file_name: str) -> str:
-    """The last part of a path without characters that cannot be shown; "the photo" for nothing."""
-    last = file_name.replace("\\", "/").rpartition("/")[2]
-    return "".join(c for c in last if c.isprintable())[:100] or "the photo"
+def _plain(name: str) -> str:
+    """A file's name for a sentence."""
+    return "".join(c for c in name if c.isprintable())[:100] or "the photo"
 
 
 def _words(text: str) -> list[str]:
@@ -195,9 +201,9 @@ def _words(text: str) -> list[str]:
     if len(text) > MAX_CHARACTERS:
         raise Refused(f"the words have over {MAX_CHARACTERS:,} characters: give fewer")
     words = class_words(text)
-    if len(words) > MAX_WORDS:
+    if (count := sum(len(word.split(ALIAS_SEPARATOR)) for word in words)) > MAX_WORDS:
         raise Refused(
-            f"there are {len(words):,} words, and the page takes at most {MAX_WORDS}: give fewer, "
+            f"there are {count:,} words, and the page takes at most {MAX_WORDS}: give fewer, "
             "or use zsk segment"
         )
     return words
@@ -212,7 +218,7 @@ def _text(asked: Mapping[str, Any], key: str) -> str:
 
 def _number(asked: Mapping[str, Any], key: str) -> float | None:
     value = asked.get(key)
-    if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+    if value is not None and not (isinstance(value, (int, float)) and abs(value) < MAX_NUMBER):
         raise Refused(f"{key!r} is no number in the request")
     return value
 

@@ -87,7 +87,7 @@ async function show(found, bitmap) {
   cross = null;
   pointed = -1;
   canvas.hidden = false;
-  $("hint").hidden = true;
+  $("hint").hidden = $("opinions").hidden = true;
   $("drop").classList.add("full");
   listNames();
 }
@@ -188,7 +188,8 @@ function point(label) {
 
 function listNames() {
   const present = shown.names.filter((name) => name.share).sort((a, b) => b.share - a.share);
-  const percent = (share) => `${(100 * share).toFixed(share < 0.01 ? 1 : 0)} %`;
+  const percent = (share) =>
+    share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.01 ? 1 : 0)} %`;
   $("legend").replaceChildren(...present.map((found) => {
     const item = document.createElement("li"), button = document.createElement("button");
     const swatch = document.createElement("span"), name = document.createElement("span");
