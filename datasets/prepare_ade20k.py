@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from preparation.files import link_into  # noqa: E402
 from preparation.labels import prepare_evaluation_labels  # noqa: E402
+from preparation.options import check_count  # noqa: E402
 from preparation.readers import read_object_classes  # noqa: E402
 from preparation.tables import ade20k_847_value_table, counted_from_1  # noqa: E402
 
@@ -25,6 +26,7 @@ from zsk.data.listing import LABEL_SUFFIX  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path  # noqa: E402
 
+IMAGES = 2000  # of both
 FOLDERS = {150: "ADEChallengeData2016", 847: "ADE20K_2021_17_01"}
 
 
@@ -50,6 +52,7 @@ def prepare_150(root: Path) -> str:
     sources = sorted(folder.glob("[!.]*" + LABEL_SUFFIX))
     if not sources:
         raise UserError(f"{folder} holds no label files: see datasets/README.md for the layout")
+    check_count(folder, len(sources), IMAGES, strict=False)
     table, target = counted_from_1("ade20k_150"), root / "zsk" / "validation"
     return prepare_evaluation_labels(sources, table, "ade20k_150", target)
 
@@ -62,6 +65,7 @@ def prepare_847(root: Path) -> str:
         raise UserError(
             f"{folder} holds no photos in folders of folders: see datasets/README.md for the layout"
         )
+    check_count(folder, len(photos), IMAGES, strict=False)
     labels = {stem: path.with_name(f"{stem}_seg.png") for stem, path in photos.items()}
     for stem, label in labels.items():
         if not label.exists():

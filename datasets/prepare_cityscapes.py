@@ -20,6 +20,7 @@ from preparation.tables import cityscapes_label_id_table, cityscapes_train_id_ta
 
 from zsk.errors import UserError, run_cli  # noqa: E402
 
+IMAGES = 500
 PHOTO_ENDING = "_leftImg8bit.png"
 # labelIds files are in every download; labelTrainIds files are made from them by Cityscapes' tools
 TABLES = {
@@ -61,6 +62,7 @@ def main() -> None:
         if labels:
             break
     check_pairs(photos, labels, root)
+    options.check_count(root / "leftImg8bit" / "val", len(photos), IMAGES, strict=False)
     link_into(photos, root / "zsk" / "val_photos")
     sources = link_into(labels, root / "zsk" / "val_originals")
     print(prepare_evaluation_labels(sources, table(), "cityscapes_19", root / "zsk" / "val"))

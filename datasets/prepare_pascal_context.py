@@ -23,6 +23,7 @@ from zsk.data.label_files import read_label  # noqa: E402
 from zsk.data.listing import read_stems  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 
+IMAGES = 5104, 5105  # two lists are in use
 # classes -> folder and ending of the labels, their reader, and where they go
 SOURCES = {
     59: ("SegmentationClassContext", ".png", read_label, "val"),
@@ -42,7 +43,10 @@ def main() -> None:
     folder = root / name
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist: see datasets/README.md for the layout")
-    stems = read_stems(root / "ImageSets" / "SegmentationContext" / "val.txt")
+    listed = root / "ImageSets" / "SegmentationContext" / "val.txt"
+    stems = read_stems(listed)
+    if len(stems) not in IMAGES:
+        options.check_count(listed, len(stems), IMAGES[0], strict=False)
     sources = [folder / (stem + ending) for stem in stems]
     split = f"pascal_context_{args.classes}"
     table = counted_from_1(split)

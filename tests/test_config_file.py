@@ -92,6 +92,18 @@ def test_bases_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (cfg.SEED, kernels.DIM, kernels.NUM_HEADS, kernels.NUM_KERNELS) == (2, 64, 4, 9)
 
 
+def test_weights_lie_beside_the_file_that_names_them(tmp_path: Path) -> None:
+    write(tmp_path, "MODEL: {WEIGHTS: a.pth}", "base/base.yaml")
+    (tmp_path / "base/a.pth").touch()
+    path = write(tmp_path, "_BASE_: ../base/base.yaml", "own/config.yaml")
+    (tmp_path / "own/a.pth").touch()  # another file, which nothing names
+    assert load_config(str(path)).MODEL.WEIGHTS == str(tmp_path / "base/a.pth")
+    write(tmp_path, "MODEL: {WEIGHTS: a.pth}\n_BASE_: ../base/base.yaml", "own/config.yaml")
+    assert load_config(str(path)).MODEL.WEIGHTS == str(tmp_path / "own/a.pth")
+    write(tmp_path, 'MODEL: {WEIGHTS: ""}\n_BASE_: ../base/base.yaml', "own/config.yaml")
+    assert load_config(str(path)).MODEL.WEIGHTS == ""
+
+
 def test_the_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path, "OUTPUT_DIR: ~/out\nMODEL: {WEIGHTS: ~/a.pth}")

@@ -8,9 +8,12 @@ import torch
 from zsk.config import default_config
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
+from zsk.engine import trained_model
 from zsk.engine.checkpoint import load_weights
 from zsk.engine.initial_weights import initial_weights
 from zsk.engine.start_checks import warn_of_leaked_layout, warn_of_unlabelled
+from zsk.engine.trained_model import load_trained
+from zsk.engine.trainer import protocol_of_start
 from zsk.errors import UserError
 from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_weights
 
@@ -42,6 +45,32 @@ def test_weights_keep_their_protocol(noted, self_training, leak, told, tmp_path)
     assert protocol_of_weights(cfg, load_weights(model, str(tmp_path / "a.pth"))) == told
     # a training that starts from them gets the same notes
     assert initial_weights(model, str(tmp_path / "a.pth"), 0.0) == noted
+
+
+def test_masks_of_unseen_classes_in_the_weights_at_the_start_are_a_leak(caplog) -> None:
+    classes = make_vocabulary(["cat", "cow", "dog"], unseen=["cow"])
+    with caplog.at_level(logging.WARNING, "zsk"):
+        for learned in ([], ["cat", "dog"], ["horse"]):
+            assert protocol_of_start(classes, INDUCTIVE, {"classes": learned}) == INDUCTIVE
+        assert not caplog.messages
+        noted = {"classes": ["cat", "Cow"], "protocol": INDUCTIVE}
+        assert protocol_of_start(classes, INDUCTIVE, noted) == LEAK
+    assert "no zero-shot scores: cow" in caplog.text
+
+
+def test_the_teacher_is_not_taken_for_what_learned_from_it(monkeypatch) -> None:
+    cfg, notes = default_config(), {}
+    cfg.SELF_TRAINING.ENABLED, cfg.MODEL.WEIGHTS = True, "teacher.pth"
+    for name, answer in (("build_model", torch.nn.Linear(1, 1)), ("load_weights", notes)):
+        monkeypatch.setattr(trained_model, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(trained_model, "check_network_settings", lambda *_: None)
+    load_trained(cfg)  # a file without notes may be anything
+    notes["protocol"] = TRANSDUCTIVE
+    load_trained(cfg)
+    notes["protocol"] = INDUCTIVE
+    load_trained(cfg, teacher=True)
+    with pytest.raises(UserError, match="teacher.pth did not learn by self-training: .*_final.pth"):
+        load_trained(cfg)
 
 
 def test_a_leak_outlasts_everything() -> None:

@@ -52,7 +52,7 @@ def colour_table(table: Path) -> dict[str, Colour]:
     for number, line in enumerate(text_lines(table)):
         found = re.fullmatch(r"(.+?)[:,;\t ]+(\d+)[,;\t ]+(\d+)[,;\t ]+(\d+)(:.*)?", line)
         if found is None:
-            if line.startswith("#") or number == 0:  # a heading
+            if line.startswith("#") or number == 0 and not re.search(r"\d", line):  # a heading
                 continue
             raise UserError(f"{table}: {line!r} is no line name:r,g,b (CVAT) or name,r,g,b")
         name, colour = found[1].strip(), tuple(int(value) for value in found.group(2, 3, 4))
@@ -80,7 +80,8 @@ def from_colours(folder: Path, colours: dict[str, Colour]) -> Iterator[tuple[str
     """
     files = files_by_stem(os.fspath(folder), MASK_SUFFIXES, "masks", sub_folders=True)
     ids = {_packed(np.array(colour)): k for k, colour in enumerate(colours.values())}
-    ids.setdefault(_packed(np.array(VOC_BORDER)), ignore_label(len(colours)))
+    if all(colour == voc_colour(k) for k, colour in enumerate(colours.values())):
+        ids[_packed(np.array(VOC_BORDER))] = ignore_label(len(colours))
     for stem, file in sorted(files.items()):
         with opened(file, "mask") as stored:
             if stored.mode in WIDE_INTEGER_MODES:

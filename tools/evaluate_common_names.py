@@ -48,6 +48,14 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
     return sorted(int(k) for k in shown[:count])
 
 
+def _stems(dataset: str) -> list[str]:
+    """Of the photos of a data set, none where its files are not here."""
+    try:
+        return [record["image_id"] for record in DatasetCatalog.get(dataset)]
+    except UserError:
+        return []
+
+
 def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence[str] = ()) -> str:
     """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
     joint = get_vocabulary(dataset, trained_on=trained_on)
@@ -59,7 +67,8 @@ def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence
         *(metadata.sem_seg_root, (metadata.label_suffix,), f"labels of {dataset}", hint),
         sub_folders=metadata.sub_folders,
     )
-    files = [found[stem] for stem in sorted(found)]
+    photos = {stem for name in (dataset, *trained_on) for stem in _stems(name)}
+    files = [found[stem] for stem in sorted(photos & found.keys())]  # whatever else is there
     values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
     records = ({"sem_seg_file_name": file, **values} for file in files)
     ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))

@@ -239,12 +239,13 @@ def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
     """The model of MODEL.WEIGHTS, whose masks are proposals; CLIP does not look."""
     cfg = cfg.clone()
     cfg.MODEL.ENSEMBLE.MODE, cfg.MODEL.DEVICE = "head", device
-    model, _ = load_trained(cfg)
-    if not isinstance(model, ZSKNet):
+    if cfg.MODEL.META_ARCHITECTURE != "ZSKNet":
         raise UserError(
             f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which has no proposals: "
             "give --proposals segments, or the configuration of a ZSKNet"
         )
+    model, _ = load_trained(cfg)
+    assert isinstance(model, ZSKNet)
     return model
 
 

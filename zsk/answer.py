@@ -42,7 +42,7 @@ class Answer(ABC):
 
     Attributes:
         size: (H,W) of its maps.
-        depth: the largest number of values per pixel that `score_rows` makes.
+        depth: the number of values per pixel that `score_rows` makes, at most.
     """
 
     size: tuple[int, int]
@@ -98,7 +98,7 @@ class MaskAnswer(Answer):
     ) -> None:
         self.views = views
         self.size = size
-        self.depth = max(max(view.probs.shape) for view in views)
+        self.depth = sum(max(view.probs.shape) for view in views)
         self._mask_softmax, self._resize_votes = mask_softmax, resize_votes
 
     @property

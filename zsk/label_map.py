@@ -2,7 +2,7 @@
 
 score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is
 made in blocks. On a CPU, bounds of the scores in a block leave most of many classes out, so 2,000
-names stay affordable; scores of K x H x W never exist.
+names stay affordable; scores of K x H x W never exist but for small photos.
 
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
@@ -72,7 +72,7 @@ def label_map(
     above = [each - each.median(dim=1, keepdim=True).values for each in probs]
     sizes = [each.abs() for each in above]
     everything = torch.arange(probs[0].shape[1], device=labels.device)
-    depth = max(max(each.shape) for each in probs)
+    depth = sum(max(each.shape) for each in probs)
     rows, columns = blocks(size, depth, len(everything), device=labels.device)
     for top, bottom in progress(rows, "label map"):
         strips = [vote_rows(view, size, top, bottom, mask_softmax, resize_votes) for view in views]
@@ -96,11 +96,11 @@ def blocks(
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """First row and end of strips, and first column and end of the blocks in each.
 
-    A strip of a CPU's fits into its cache. A GPU waits for the launches of many small strips, and
-    labels all classes in less time than bounds would take.
+    A strip of a CPU's fits into its cache. A GPU waits for the launches of many small steps, more
+    of which it would take to find out which classes are possible.
 
     Args:
-        depth: the largest number of values per pixel.
+        depth: the number of values per pixel of all views together.
     """
     whole = [(0, size[1])]
     if device.type != "cpu":

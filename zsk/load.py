@@ -19,16 +19,12 @@ from zsk.data.split_file import register_split_file
 from zsk.data.vocabularies import get_vocabulary, seen_names
 from zsk.errors import UserError
 from zsk.resources import find_resource
-from zsk.settings.config_file import SafeConfig, flat, own_content
+from zsk.settings.config_file import BESIDE_THE_FILE, SafeConfig, flat, own_content
 from zsk.settings.key_checks import all_keys, check_read, check_together, check_values, was_dumped
 from zsk.vocabulary import Vocabulary
 
 # yacs quotes both values, and for a section all of its keys
 _MISMATCH = r"Type mismatch \(<class '(?:.*\.)?(\w+)'> vs\. .* vs\. (.*)\) for config key: (.*)"
-BESIDE_THE_FILE = (
-    *("MODEL.WEIGHTS", "MODEL.CLIP.PROMPT_WEIGHTS", "MODEL.CLIP.REGION_PROMPT_WEIGHTS"),
-    "DATASETS.SPLIT_FILE",
-)
 PATHS = (*BESIDE_THE_FILE, "OUTPUT_DIR", "MODEL.TIMM.WEIGHTS", "MODEL.CLIP.NAME")
 _KINDS = {
     **{"SafeConfig": "a section of keys", "str": "a text", "bool": "True or False"},
@@ -45,10 +41,9 @@ def config_path(config_file: str) -> str:
 def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """Defaults, then the file (with its _BASE_), then `opts` (KEY VALUE …); registers data sets.
 
-    Relative paths of the keys BESIDE_THE_FILE in the file are taken from the file's folder where
-    they exist there. A ~ at the beginning of `config_file` or of one of PATHS is the home folder.
-    Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and MODEL.TEST_DTYPE
-    is float32.
+    Relative paths: see `read_config`. A ~ at the beginning of `config_file` or of one of PATHS is
+    the home folder. Without a GPU, MODEL.DEVICE cuda becomes cpu, SOLVER.AMP is switched off and
+    MODEL.TEST_DTYPE is float32.
 
     Raises:
         UserError: the file is missing or is no YAML, a key is unknown, has a value that it cannot
@@ -70,7 +65,6 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
         check_values(cfg, dumped=dumped)
         if not dumped:
             check_read(cfg, given)
-    _change(cfg, BESIDE_THE_FILE, lambda path: _beside(config_file, path))
     check_options(opts)
     with _named("command-line options"):
         cfg.merge_from_list(list(opts))
@@ -146,12 +140,6 @@ def _change(cfg: CfgNode, keys: Sequence[str], change: Callable[[str], str]) -> 
         *sections, name = key.split(".")
         node = reduce(getattr, sections, cfg)
         setattr(node, name, change(getattr(node, name)))
-
-
-def _beside(config_file: str, path: str) -> str:
-    """The path from the configuration's folder if there is such a file, else as it is."""
-    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), path)
-    return beside if os.path.isfile(beside) else path
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.layers import Conv2d
 from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
@@ -138,10 +139,11 @@ class ZSKNet(PhotoModel):
         """Round convolutions and linear layers of the backbone to `test_dtype`, once and for all.
 
         For a model that is not trained any more: autocast rounds them to the same values, but anew
-        for every batch, and a GPU waits for these small steps.
+        for every batch, and a GPU waits for these small steps. Layers of other kinds, which may
+        compute their weights, are left as they are.
         """
         for module in self.backbone.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if type(module) in (nn.Conv2d, nn.Linear, Conv2d):
                 for weight in module.parameters(recurse=False):
                     weight.data = weight.data.to(self.test_dtype)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from detectron2.config import CfgNode
 from detectron2.utils.env import seed_all_rng
 from PIL import Image
@@ -51,6 +52,14 @@ def small_cfg(*train: str, workers: int = 0) -> CfgNode:
 def batches(cfg: CfgNode, count: int) -> list[list[dict]]:
     seed_all_rng(cfg.SEED)
     return list(itertools.islice(build_train_loader(cfg), count))
+
+
+def test_a_loader_draws_nothing_where_it_is_opened() -> None:
+    """A self-training opens it within its first iteration, whose draws a resumed one repeats."""
+    seed_all_rng(3)
+    before = torch.get_rng_state()
+    next(iter(build_train_loader(small_cfg("pets"))))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def ids(loaded) -> list[list[str]]:

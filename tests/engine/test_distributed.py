@@ -91,6 +91,9 @@ def test_torchrun_and_detectron2s_options_exclude_each_other(torchrun, option):
     [
         (2, "--num-gpus 3", ", but this machine has 2"),
         (0, "--num-gpus 2", ", but this machine has none: give --num-gpus 1 .the CPU"),
+        (1, "--num-gpus 0", ": give 1 or more"),
+        (1, "--num-gpus -1", ": give 1 or more"),
+        (1, "--num-machines 0", ": give 1 or more"),
         (0, "--num-machines 2", " needs GPUs"),
         (1, "--num-machines 2", " needs the address of the first machine"),
     ],

@@ -39,6 +39,21 @@ def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
     assert (kept[:5] == 255).all() and (kept[5:] == 0).all()
 
 
+def test_other_files_in_the_folder_do_not_count(pets: str, tmp_path: Path) -> None:
+    for name in "cdef":  # labels without a photo: of another part of the data
+        Image.new("L", (20, 20), 3).save(tmp_path / "labels" / f"{name}.png")
+        Image.new("RGB", (20, 20)).save(tmp_path / "photos" / f"{name}.jpg")
+    listed = tmp_path / "list.txt"
+    listed.write_text("a\nb\n")
+    metadata = MetadataCatalog.get(pets)
+    register_zero_shot_split(
+        "two_val", tmp_path / "photos", tmp_path / "labels", metadata.vocabulary,
+        training=False, file_list=listed,
+    )  # fmt: skip
+    name = register_subset("two_val", 1, tmp_path / "subset")
+    assert MetadataCatalog.get(name).vocabulary.names == ("dog",)
+
+
 def test_names_across_data_sets_stay_so(pets: str, tmp_path: Path) -> None:
     """Seen is what the model was trained on, and no hIoU is made of it."""
     names = ("dog", "sky")

@@ -85,7 +85,12 @@ def test_unknown_colours_are_counted_and_refused(folder: Path, commands) -> None
     with pytest.raises(UserError, match=told):
         convert_labels.main(commands[0])
     assert not list((folder / "labels").glob("*"))
+    (folder / "labelmap.txt").write_text("background:0,0,0::\ncat:64,0,0::\n")
+    save(folder / "SegmentationClass" / "a.png", np.array([[[0, 0, 0], BORDER]], np.uint8))
+    with pytest.raises(UserError, match="1 colours without a class: 224,224,192"):
+        convert_labels.main(commands[0])  # the border belongs to the palette of VOC
     for table, message in (
+        ("cat,128,0\ndog,0,0,0\n", "'cat,128,0' is no line name:r,g,b"),
         (CVAT + "hen:0,128,0::\n", "'hen:0,128,0::' repeats a name or colour"),
         (CVAT + "hen 3\n", "'hen 3' is no line name:r,g,b"),
         (CVAT + "hen:256,0,0\n", "is no 8-bit colour"),

@@ -46,12 +46,18 @@ def test_merge_replaces_the_same_row_and_seed_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"iterations": 900}, {"revision": "def"}, {"configuration": "x"}]
+    "change",
+    [{"iterations": 900}, {"revision": "def"}, {"configuration": "x"}, {"device": "a GPU"}],
 )
 def test_merge_drops_a_row_of_another_length_or_code(change) -> None:
     """A mean over seeds of 300 and of 900 iterations would be of neither."""
     merged = merge([result(seed=1), result(seed=2), result("B")], [result(seed=1, **change)])
     assert [(r.system, r.seed) for r in merged] == [("A", 1), ("B", 1)]
+
+
+def test_an_untrained_row_has_one_result() -> None:
+    untrained = [result(seed=seed, iterations=None, hiou=float(seed)) for seed in (1, 4)]
+    assert merge(untrained[:1], untrained[1:]) == untrained[1:]
 
 
 def test_written_and_read_again(tmp_path: Path, checkout: Path) -> None:

@@ -59,19 +59,19 @@ def patch_coverage(masks: Tensor, size: Sequence[int]) -> Tensor:
         this project, a mask smaller than every patch would attend to itself almost only.
     """
     rows, columns = (
-        _shares(old, new, masks.device) for old, new in zip(masks.shape[-2:], size, strict=True)
+        _shares(old, new).to(masks.device) for old, new in zip(masks.shape[-2:], size, strict=True)
     )
     coverage = (rows @ masks.float() @ columns.T).flatten(1)
     return coverage / coverage.amax(dim=1, keepdim=True)
 
 
-def _shares(old: int, new: int, device: torch.device) -> Tensor:
+def _shares(old: int, new: int) -> Tensor:
     """(new,old) float32: the share of each of `new` equal intervals that lies in each of `old`.
 
     Both divide the same line. In integers, so that neighbours that only touch share exactly 0.
     """
-    begins = torch.arange(new, device=device)[:, None] * old
-    old_begins = torch.arange(old, device=device) * new
+    begins = torch.arange(new)[:, None] * old
+    old_begins = torch.arange(old) * new
     ends = torch.minimum(begins + old, old_begins + new)
     return (ends - torch.maximum(begins, old_begins)).clamp(min=0) / old
 

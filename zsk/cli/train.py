@@ -128,6 +128,7 @@ def evaluate(cfg: CfgNode) -> None:
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a registered data set to evaluate on")
     model, trained = load_trained(cfg)
+    logger.info(f"Model:\n{model}")
     Trainer.test(cfg, model, protocol_of_weights(cfg, trained), trained.get("SEED"))
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
 from detectron2.data.samplers import InferenceSampler
@@ -54,6 +55,8 @@ def build_train_loader(cfg: CfgNode, start_iter: int = 0) -> DataLoader | Skippe
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=list,
         worker_init_fn=outlive_stop_signals,
+        # its own: opened within an iteration, it would shift the draws of that iteration
+        generator=torch.Generator(),
     )
     return SkippedFiles(loader, len(records), share) if share else loader
 

@@ -178,6 +178,11 @@ def _report_mistakes(main: Main, args: Namespace) -> None:
 
 def _gpus_to_use(args: Namespace) -> int:
     available = torch.cuda.device_count()
+    for option, number in (("gpus", args.num_gpus), ("machines", args.num_machines)):
+        if number < 1:
+            raise UserError(
+                f"--num-{option} {number}: give 1 or more; MODEL.DEVICE cpu trains on the CPU"
+            )
     if args.num_gpus > max(available, 1):
         raise UserError(
             f"--num-gpus {args.num_gpus}, but this machine has {available or 'none'}: give "

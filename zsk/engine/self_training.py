@@ -138,7 +138,7 @@ def build_self_training(cfg: CfgNode, loader: Iterable[list[Record]]) -> SelfTra
             "trained model, which is the teacher"
         )
     vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
-    teacher, notes = load_trained(cfg)
+    teacher, notes = load_trained(cfg, teacher=True)
     settings = cfg.SELF_TRAINING
     worst_rank = None
     if settings.FILTER == "rank":

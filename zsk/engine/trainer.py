@@ -23,7 +23,7 @@ from zsk.data.samples import SkippedFiles, seed_iteration
 from zsk.data.vocabularies import get_vocabulary
 from zsk.engine.distributed import lost_processes_named
 from zsk.engine.hooks import BestCheckpoint, EvaluationHook, telling_hooks
-from zsk.engine.network_settings import towers
+from zsk.engine.network_settings import CLASSES, towers
 from zsk.engine.resume import Checkpoint, TrainingCheckpointer
 from zsk.engine.self_training import SelfTraining, build_self_training
 from zsk.engine.settings import changes, training_settings
@@ -99,8 +99,8 @@ class Trainer(DefaultTrainer):
 
     def note_of_start(self, trained: Mapping[str, Any]) -> None:
         """Weights keep a looser protocol than this training's, however they go on."""
-        protocol = loosest(self.settings[PROTOCOL], noted_protocol(trained))
         vocabulary = get_vocabulary(self.cfg.DATASETS.TRAIN[0])
+        protocol = protocol_of_start(vocabulary, self.settings[PROTOCOL], trained)
         self.settings[PROTOCOL] = protocol_with_prompts(self.model, vocabulary, protocol)
 
     def train(self) -> Any:
@@ -210,6 +210,18 @@ def _stop_if_asked(trainer: Trainer) -> None:
         trainer.save_before_stop()
         comm.synchronize()
         raise Stopped(signals[0])
+
+
+def protocol_of_start(vocabulary: Vocabulary, own: str, trained: Mapping[str, Any]) -> str:
+    """That of a training with the protocol `own` from weights with the notes `trained`."""
+    leaked = vocabulary.unseen_spellings(trained.get(CLASSES) or ())
+    if not leaked:
+        return loosest(own, noted_protocol(trained))
+    logger.warning(
+        "the weights that the training starts from were trained on classes that count as unseen "
+        f"here, so scores of unseen classes are no zero-shot scores: {', '.join(sorted(leaked))}"
+    )
+    return LEAK
 
 
 def protocol_with_prompts(model: nn.Module, vocabulary: Vocabulary, protocol: str) -> str:

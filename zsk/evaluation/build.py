@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.evaluation import DatasetEvaluators
 
@@ -40,7 +41,12 @@ def build_evaluators(
         folder = os.path.join(folder, "seen_only")
     trained_on = cfg.DATASETS.TRAIN
     seed = cfg.SEED if seed is None else seed
-    run_info = {"config_hash": config_hash(cfg), "seed": seed, "trained_on": list(trained_on)}
+    device = cfg.MODEL.DEVICE
+    on_gpu = device.startswith("cuda") and torch.cuda.is_available()
+    run_info = {
+        **{"config_hash": config_hash(cfg), "seed": seed, "trained_on": list(trained_on)},
+        "device": torch.cuda.get_device_name(device) if on_gpu else device,
+    }
     evaluators: list[Any] = [
         ZeroShotEvaluator(
             dataset_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from fvcore.common.config import BASE_KEY
 from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.settings.strict_yaml import read_yaml
+
+BESIDE_THE_FILE = (
+    *("MODEL.WEIGHTS", "MODEL.CLIP.PROMPT_WEIGHTS", "MODEL.CLIP.REGION_PROMPT_WEIGHTS"),
+    "DATASETS.SPLIT_FILE",
+)
 
 
 class SafeConfig(CfgNode):
@@ -26,6 +32,9 @@ class SafeConfig(CfgNode):
 def read_config(path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The content of a file, over that of its _BASE_: a path or a list, relative to the file.
 
+    Paths of the keys BESIDE_THE_FILE are taken from the folder of the file that has them, where
+    they exist there.
+
     Args:
         above: the files whose _BASE_ led here.
 
@@ -36,6 +45,11 @@ def read_config(path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     if file in above:
         raise UserError(f"config file {path}: its _BASE_ leads back to itself")
     own = own_content(path)
+    for key in BESIDE_THE_FILE:
+        section, name = key.rsplit(".", 1)
+        node: Any = reduce(lambda node, part: node.get(part, {}), section.split("."), own)
+        if isinstance(node, dict) and isinstance(node.get(name), str):
+            node[name] = _beside(path, node[name])
     bases = own.pop(BASE_KEY, [])
     merged: dict[str, Any] = {}
     for base in bases if isinstance(bases, list) else [bases]:
@@ -79,6 +93,12 @@ def flat(
             yield from flat(value, (*above, key))
         else:
             yield (*above, key), value
+
+
+def _beside(config_file: str, path: str) -> str:
+    """The path from the configuration's folder if there is such a file, else as it is."""
+    beside = os.path.join(os.path.dirname(os.path.abspath(config_file)), path)
+    return beside if path and os.path.isfile(beside) else path
 
 
 def _merge(new: Mapping[str, Any], into: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ def read_result(trial: Trial) -> Result:
         # the report knows of weights that a preparation trained, too
         protocol=loosest(trial.protocol, noted_protocol(report)),
         configuration=trial.configuration,
+        device=report["provenance"].get("device", ""),
     )
 
 

@@ -38,7 +38,8 @@ class Result:
     `settings` tell the row from others of its system, `params` counts trained parameters,
     `revision` is the commit and `date` the day (UTC) of the evaluation. `protocol`: what
     the training used of unseen classes. `configuration`: that of
-    `Definition.configuration_key`, "" of results from before it was noted.
+    `Definition.configuration_key`, and `device` what evaluated it; "" of results from before these
+    were noted.
     """
 
     table: str
@@ -59,6 +60,7 @@ class Result:
     date: str
     protocol: str = INDUCTIVE
     configuration: str = ""
+    device: str = ""
 
     @property
     def row(self) -> RowKey:
@@ -96,12 +98,14 @@ def by_row(results: Iterable[Result]) -> dict[RowKey, list[Result]]:
 def merge(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
     """`old` with `new` instead of what has the same row and seed, sorted.
 
-    Old results of a row that was trained with another configuration, or by other code, are dropped
-    as well: their mean with the new ones would be of neither.
+    Old results of a row that was trained with another configuration, by other code or on another
+    device, are dropped as well: their mean with the new ones would be of neither. An untrained row
+    has one result, whatever the seed.
     """
 
-    def made_by(result: Result) -> tuple[int | None, str, str]:
-        return result.iterations, result.revision, result.configuration
+    def made_by(result: Result) -> tuple[object, ...]:
+        made = result.iterations, result.revision, result.configuration, result.device
+        return made if result.iterations else (*made, result.seed)
 
     made = {result.row: made_by(result) for result in new}
     kept = [result for result in old if made.get(result.row) in (None, made_by(result))]
