@@ -144,6 +144,7 @@ def test_ade20k_and_pascal_context(tmp_path: Path, run_main, run_program) -> Non
     write_label_png(folder / "b.png", [[0, 0]])
     code, out, err = run_main("prepare_ade20k", "--root", tmp_path)
     assert code == 0, err
+    assert "validation: 2 images, but the benchmark has 2,000" in err
     prepared = tmp_path / "zsk" / "validation"
     assert out == f"{prepared}: 2 images, 2 scored pixels, 1 images without any\n"
     assert read_label(prepared / "a.png").tolist() == [[255, 0, 149]]
@@ -156,6 +157,7 @@ def test_ade20k_and_pascal_context(tmp_path: Path, run_main, run_program) -> Non
     val.write_text("b\n")
     done = run_program("datasets/prepare_pascal_context.py", DETECTRON2_DATASETS=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "val.txt: 1 images, but the benchmark has 5,104" in done.stderr
     prepared = voc / "zsk" / "val"
     assert [path.name for path in prepared.iterdir()] == ["b.png"]
     assert read_label(prepared / "b.png").tolist() == [[255, 0, 58]]
@@ -234,6 +236,7 @@ def test_cityscapes_pairs_photos_and_labels_by_relative_links(
     for _ in range(2):
         code, out, err = run_main("prepare_cityscapes", "--root", tmp_path / "a")
         assert code == 0, err
+    assert "val: 2 images, but the benchmark has 500" in err
     (tmp_path / "a").rename(tmp_path / "b")  # the links stay right
     photos, prepared = (str(tmp_path / "b" / "zsk" / name) for name in ("val_photos", "val"))
     classes = get_split("cityscapes_19")

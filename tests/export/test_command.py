@@ -69,6 +69,9 @@ def test_words_alone(tiny, tmp_path, capsys):
         np.savez(tmp_path / "a/b/words.npz", **{**words, key: other})
         with pytest.raises(UserError, match=r"words\.npz is of another model than the one given"):
             run(tmp_path / "a/b", "--words-only", "--overwrite")
+    (tmp_path / "a/b/look.pt2").touch()  # a network that the new words would not fit
+    with pytest.raises(UserError, match=r"words\.npz is of another model than the one given"):
+        run(tmp_path / "a/b", "--format", "torchscript", "--overwrite")
     with pytest.raises(UserError, match="'cat' has kitten beside it"):
         command.main(["--output", str(tmp_path), "--words", "cat|kitten, dog", "--words-only"])
 
