@@ -36,7 +36,7 @@ QUICK_NOTE = "**A quick run of tiny models: the numbers mean nothing.**"
 OUTPUT = "output/benchmark/speed"
 
 
-def measured(case: Case, references: dict[str, float]) -> measure.Result:
+def measured(case: Case, references: dict[str, float], quick: bool) -> measure.Result:
     """A case's result; `references` has the seconds of the reference by measure, once measured."""
     if case.cached:
         measure.in_fresh_process(measure.run_once, case)
@@ -51,6 +51,7 @@ def measured(case: Case, references: dict[str, float]) -> measure.Result:
         settings=case.settings,
         ratio_to_reference=found["median_seconds"] / reference if reference else None,
         half=case.half,
+        quick=quick,
         revision=git_revision(ROOT),
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     )
@@ -72,6 +73,11 @@ def main() -> None:
     writable_folder(output, f"--output {output}")
     renewed = {GROUPS[group] for group in groups}
     results = [result for result in measure.read_results(output) if result.measure not in renewed]
+    if any(result.quick != args.quick for result in results):
+        raise UserError(
+            f"--output {output} holds results of {'full' if args.quick else 'quick'} runs, and this "
+            f"is a {'quick' if args.quick else 'full'} one: give another folder"
+        )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZSK_CACHE_DIR"] = folder  # the processes inherit it
         vit, resnet = (str(Path(folder) / name) for name in ("vit.pt", "resnet.pt"))
@@ -82,7 +88,7 @@ def main() -> None:
         for case in planned:
             planned.set_description(f"{case.measure}, {case.variant}")
             try:
-                results.append(measured(case, references))
+                results.append(measured(case, references, args.quick))
             except Exception as error:  # no memory, a process that is killed, a defect
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
                 failures.append(f"{case.measure}, {case.variant}: {reason}")

@@ -97,13 +97,16 @@ def test_other_results_stay_and_a_failure_is_told(in_this_process, tmp_path, mon
         raise MemoryError(f"no room for\n{case.variant}")
 
     monkeypatch.setattr(measure, "measure", fail)
-    kept = result(cases.SIDE, "a", 1.0, settings={cases.SIDE: 96})
+    kept = result(cases.SIDE, "a", 1.0, settings={cases.SIDE: 96}, quick=True)
     measure.write_results([kept, result(cases.TRAINING, cases.QUERIES, 1.0)], tmp_path)
     words = ["--quick", "--only", "training", "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["benchmark_speed.py", *words])
     with pytest.raises(UserError, match="2 cases failed: .*MemoryError: no room for ZS-MaskFormer"):
         benchmark_speed.main()
     assert measure.read_results(tmp_path) == [kept]
+    monkeypatch.setattr(sys, "argv", ["benchmark_speed.py", *words[1:]])
+    with pytest.raises(UserError, match="holds results of quick runs, and this is a full one"):
+        benchmark_speed.main()
 
 
 @pytest.mark.slow

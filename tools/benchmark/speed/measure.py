@@ -39,6 +39,7 @@ class Result:
         ratio_to_reference: of the median to that of the reference beside it, if there is one.
         peak_mb: 10⁶ bytes that the process had at most, or, on a GPU, were allocated there.
         half: MODEL.TEST_DTYPE was float16.
+        quick: of a tiny model: the numbers mean nothing.
         revision, date: the commit and the day (UTC).
         gflops: 10⁹ floating-point operations of a run, two for a multiply-add, as torch counts
             convolutions, matrix products and attention; None: not counted.
@@ -58,6 +59,7 @@ class Result:
     revision: str
     date: str
     gflops: float | None = None
+    quick: bool = False
 
 
 def measure(case: Case) -> dict[str, Any]:
