@@ -74,9 +74,10 @@ def main() -> None:
     renewed = {GROUPS[group] for group in groups}
     results = [result for result in measure.read_results(output) if result.measure not in renewed]
     if any(result.quick != args.quick for result in results):
+        others, this = ("full", "quick") if args.quick else ("quick", "full")
         raise UserError(
-            f"--output {output} holds results of {'full' if args.quick else 'quick'} runs, and this "
-            f"is a {'quick' if args.quick else 'full'} one: give another folder"
+            f"--output {output} holds results of {others} runs, and this is a {this} one: give "
+            "another folder"
         )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZSK_CACHE_DIR"] = folder  # the processes inherit it

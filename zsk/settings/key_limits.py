@@ -48,6 +48,7 @@ CONDITIONS = (
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
     _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
     _read(_KERNELS, "", _NAME, f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
+    _read(_KERNELS, "", _ARCHITECTURE, "not PerPixelNet"),  # of MODE clip, which has no head
     _read(
         _KERNELS,
         "NUM_HEADS DIM_FEEDFORWARD GATE_ GATHER_ FEATURE_TRANSFORM MASK_UPDATE",
