@@ -50,7 +50,7 @@ def test_weights_keep_their_protocol(noted, self_training, leak, told, tmp_path)
 def test_masks_of_unseen_classes_in_the_weights_at_the_start_are_a_leak(caplog) -> None:
     classes = make_vocabulary(["cat", "cow", "dog"], unseen=["cow"])
     with caplog.at_level(logging.WARNING, "zsk"):
-        for learned in ([], ["cat", "dog"], ["horse"]):
+        for learned in ([], ["cat", "dog"], ["horse"], [1, None], 5, None):
             assert protocol_of_start(classes, INDUCTIVE, {"classes": learned}) == INDUCTIVE
         assert not caplog.messages
         noted = {"classes": ["cat", "Cow"], "protocol": INDUCTIVE}

@@ -47,7 +47,7 @@ def write_output(
     if lost := [result for result in old if (result.row, result.seed) not in kept]:
         say(
             f"{len(lost)} results in {folder} are dropped, such as {lost[0].system}, seed "
-            f"{lost[0].seed}: they are of another configuration or code than the new ones"
+            f"{lost[0].seed}: their row has new ones of another configuration, code or device"
         )
     write_results(results, folder)
     write_pages(results, definition, supervised, folder)

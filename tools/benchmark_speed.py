@@ -76,8 +76,8 @@ def main() -> None:
     if any(result.quick != args.quick for result in results):
         others, this = ("full", "quick") if args.quick else ("quick", "full")
         raise UserError(
-            f"--output {output} holds results of {others} runs, and this is a {this} one: give "
-            "another folder"
+            f"--output {output} holds results of {others}, or earlier, runs, and this is a {this} "
+            "one: give another folder"
         )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ZSK_CACHE_DIR"] = folder  # the processes inherit it

@@ -80,8 +80,8 @@ def from_colours(folder: Path, colours: dict[str, Colour]) -> Iterator[tuple[str
     """
     files = files_by_stem(os.fspath(folder), MASK_SUFFIXES, "masks", sub_folders=True)
     ids = {_packed(np.array(colour)): k for k, colour in enumerate(colours.values())}
-    if all(colour == voc_colour(k) for k, colour in enumerate(colours.values())):
-        ids[_packed(np.array(VOC_BORDER))] = ignore_label(len(colours))
+    if set(colours.values()) <= {voc_colour(k) for k in range(256)}:  # else it means nothing
+        ids.setdefault(_packed(np.array(VOC_BORDER)), ignore_label(len(colours)))
     for stem, file in sorted(files.items()):
         with opened(file, "mask") as stored:
             if stored.mode in WIDE_INTEGER_MODES:

@@ -3,9 +3,9 @@
 
 python tools/evaluate_common_names.py --config-file F --count 27 [KEY VALUE …]
 
-A name counts for a photo when it covers 0.5 % of it or more; all photos of the label folder count,
-and the evaluation is on the data set DATASETS.TEST. Pixels of other names are ignored. The labels
-are rewritten into a temporary folder and go through the ordinary evaluator.
+A name counts for a photo when it covers 0.5 % of it or more. The evaluation is on the data set
+DATASETS.TEST, whose photos decide unless --count-on names other data sets. Pixels of other names
+are ignored. The labels are rewritten into a temporary folder and go through the ordinary evaluator.
 """
 
 import argparse
@@ -48,16 +48,19 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
     return sorted(int(k) for k in shown[:count])
 
 
-def _stems(dataset: str) -> list[str]:
-    """Of the photos of a data set, none where its files are not here."""
-    try:
-        return [record["image_id"] for record in DatasetCatalog.get(dataset)]
-    except UserError:
-        return []
+def register_subset(
+    dataset: str,
+    count: int,
+    folder: Path,
+    trained_on: Sequence[str] = (),
+    counted: Sequence[str] = (),
+) -> str:
+    """Register `dataset` with only its commonest names, labels rewritten below `folder`.
 
-
-def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence[str] = ()) -> str:
-    """Register `dataset` with only its commonest names, labels rewritten below `folder`."""
+    Args:
+        counted: data sets whose photos are counted, by their labels in the folder of `dataset`;
+            none: those of `dataset`.
+    """
     joint = get_vocabulary(dataset, trained_on=trained_on)
     if classes_of_words(dataset) is not None:
         raise UserError(f"classes of {dataset} stand for several words: evaluate all its names")
@@ -67,8 +70,10 @@ def register_subset(dataset: str, count: int, folder: Path, trained_on: Sequence
         *(metadata.sem_seg_root, (metadata.label_suffix,), f"labels of {dataset}", hint),
         sub_folders=metadata.sub_folders,
     )
-    photos = {stem for name in (dataset, *trained_on) for stem in _stems(name)}
-    files = [found[stem] for stem in sorted(photos & found.keys())]  # whatever else is there
+    photos = {
+        record["image_id"] for name in counted or [dataset] for record in DatasetCatalog.get(name)
+    }
+    files = [found[stem] for stem in sorted(photos & found.keys())]
     values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
     records = ({"sem_seg_file_name": file, **values} for file in files)
     ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
@@ -116,6 +121,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate on the names that most photos show.")
     parser.add_argument("--config-file", required=True)
     parser.add_argument("--count", type=int, default=27, help="names kept (default: %(default)s)")
+    parser.add_argument(
+        "--count-on",
+        action="append",
+        metavar="DATASET",
+        help="the photos that decide which names are common, once or more (default: DATASETS.TEST)",
+    )
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="configuration keys and values")
     args = parser.parse_args()
     setup_logger(name="zsk")
@@ -124,7 +135,7 @@ def main() -> None:
         raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
     with tempfile.TemporaryDirectory() as folder:
         test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
-        name = register_subset(test, args.count, Path(folder), trained)
+        name = register_subset(test, args.count, Path(folder), trained, args.count_on or ())
         cfg.DATASETS.TEST = (name,)
         model, settings = load_trained(cfg)
         Trainer.test(cfg, model, protocol_of_weights(cfg, settings), settings.get("SEED"))

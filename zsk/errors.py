@@ -38,7 +38,7 @@ class UserError(Exception):
 def lacks_memory(error: Exception) -> bool:
     """Whether the cause of an error is that there is not enough memory, of the CPU or the GPU."""
     if isinstance(error, RuntimeError):  # torch's words for a GPU and for the CPU
-        words = "(out of|allocate) memory|alloc_failed|unable to find an engine"
+        words = "(out of|allocate) memory|alloc_failed"
         return re.search(words, str(error).lower()) is not None
     return isinstance(error, MemoryError)
 

@@ -70,8 +70,8 @@ class VideoReport:
             )
         if self.skipped:
             notes.append(
-                f"note: pauses of {self.skipped:.4g} seconds are left out: the file does not state "
-                "its length, so its time stamps may be wrong; a sound would not fit"
+                f"note: pauses of {self.skipped:,.1f} seconds are left out: the file does not "
+                "state its length, so its time stamps may be wrong; a sound would not fit"
             )
         if self.size[0] % 2 or self.size[1] % 2:
             even = f"{self.size[0] // 2 * 2}x{self.size[1] // 2 * 2}"

@@ -86,7 +86,7 @@ class VideoReader:
             step = seconds * self.rate
             fits = seconds <= _LONGEST_GAP or position + step < (self.announced or 0)
             if not fits and self.announced is None:
-                self.skipped += seconds - 1 / self.rate
+                self.skipped += max(0.0, seconds - 1 / self.rate)
             # the first frame, and those without time stamps, follow at the rate
             position += step if 0 < seconds and fits else 1
             place = round(position)
@@ -129,7 +129,7 @@ def writable_rate(rate: float) -> float:
         rounded = round(rate, digits)
         if abs(rounded - rate) <= 0.001 or round(rate * 10 ** (digits + 1)) > 65535:
             break
-    return rounded or 0.001
+    return max(rounded, 0.002)
 
 
 class VideoWriter:

@@ -85,7 +85,7 @@ def test_unknown_colours_are_counted_and_refused(folder: Path, commands) -> None
     with pytest.raises(UserError, match=told):
         convert_labels.main(commands[0])
     assert not list((folder / "labels").glob("*"))
-    (folder / "labelmap.txt").write_text("background:0,0,0::\ncat:64,0,0::\n")
+    (folder / "labelmap.txt").write_text("background:0,0,0::\ncat:65,0,0::\n")
     save(folder / "SegmentationClass" / "a.png", np.array([[[0, 0, 0], BORDER]], np.uint8))
     with pytest.raises(UserError, match="1 colours without a class: 224,224,192"):
         convert_labels.main(commands[0])  # the border belongs to the palette of VOC

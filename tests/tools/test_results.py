@@ -103,10 +103,10 @@ def test_rows_of_several_codes_or_of_another_definition_are_named() -> None:
     definition = define(row)
     own = {"configuration": definition.configuration_key(row)}
     assert "rows were made by" not in markdown([result(**own)], definition, set())
-    assert "Seeds of several codes" not in markdown([result(**own)], definition, set())
+    assert "Seeds of several codes or devices" not in markdown([result(**own)], definition, set())
     mixed = [result(**own), result(seed=2, revision="def", **own), result("B", settings={"K": 1})]
     page = markdown(mixed, definition, set())
-    assert "Seeds of several codes: t: A." in page
+    assert "Seeds of several codes or devices: t: A." in page
     assert "1 rows were made by another definition than today's" in page and ": t: B K 1." in page
 
 

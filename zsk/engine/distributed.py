@@ -180,9 +180,8 @@ def _gpus_to_use(args: Namespace) -> int:
     available = torch.cuda.device_count()
     for option, number in (("gpus", args.num_gpus), ("machines", args.num_machines)):
         if number < 1:
-            raise UserError(
-                f"--num-{option} {number}: give 1 or more; MODEL.DEVICE cpu trains on the CPU"
-            )
+            hint = "; MODEL.DEVICE cpu trains on the CPU" if option == "gpus" else ""
+            raise UserError(f"--num-{option} {number}: give 1 or more{hint}")
     if args.num_gpus > max(available, 1):
         raise UserError(
             f"--num-gpus {args.num_gpus}, but this machine has {available or 'none'}: give "

@@ -214,7 +214,9 @@ def _stop_if_asked(trainer: Trainer) -> None:
 
 def protocol_of_start(vocabulary: Vocabulary, own: str, trained: Mapping[str, Any]) -> str:
     """That of a training with the protocol `own` from weights with the notes `trained`."""
-    leaked = vocabulary.unseen_spellings(trained.get(CLASSES) or ())
+    noted = trained.get(CLASSES)
+    classes = [name for name in noted if isinstance(name, str)] if isinstance(noted, list) else []
+    leaked = vocabulary.unseen_spellings(classes)
     if not leaked:
         return loosest(own, noted_protocol(trained))
     logger.warning(

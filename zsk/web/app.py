@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import clip
 import numpy as np
 from PIL import Image
 
@@ -25,13 +26,14 @@ from zsk.load import default_vocabulary, has_fixed_classes
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
 from zsk.segmenter import Segmenter
 from zsk.web.photos import Entry, Photos, Refused
-from zsk.words import ALIAS_SEPARATOR, class_words
+from zsk.words import class_words
 
 MAX_SIDE = 1024  # pixels; the votes of larger photos take too long for an answer while typing
 MAX_PIXELS = 64_000_000  # of an upload, which takes 3 bytes a pixel several times while it is read
 MAX_WORDS = 200
 MAX_CHARACTERS = 100_000
 MAX_NUMBER = 1e9
+_BETWEEN = re.compile(r"[|,;\t\n，、；]")
 # not all that Pillow knows: some of its readers start other programs
 Image.init()
 FORMATS: list[str] = [
@@ -99,7 +101,7 @@ class App:
         words = _words(_text(asked, "words"))
         background = _text(asked, "background").strip() or None
         if background:
-            _words(background)
+            _check_amount(background, "words for the background")
         threshold, lam = _number(asked, "threshold") or 0.0, _number(asked, "lam")
         with self._turn:
             found = entry.photo.segment(words, background=background, threshold=threshold, lam=lam)
@@ -149,9 +151,8 @@ class App:
             if ending == coco:
                 return _json(entry.found.to_coco(file_name=entry.file_name))
             summary = entry.found.summary()
-            for key in ("config", "weights"):
-                summary[key] = Path(summary[key]).name
-            summary["clip"] = _without_place(summary["clip"])
+            for key in ("config", "weights", "clip"):
+                summary[key] = _without_place(summary[key])
             summary["opts"] = [_without_place(word) for word in summary["opts"]]
             return _json(summary | {"image": entry.file_name})
 
@@ -187,7 +188,11 @@ def _without_place(text: str) -> str:
     """A name with the folders of this machine cut off, which are no matter of a browser."""
     if os.path.exists(text):
         return Path(text).name
-    return re.sub(r"(?<![^:,\s'\"\[(])(?!//)[/~.][^:,]*/", "", text)  # also in a list
+    if text.startswith(("hf://", "https://", "open_clip:")):  # an entry of a hub
+        return re.sub(r"(?<![^:,])(?!//)[/~.][^:,]*/", "", text)
+    if text in clip.available_models():
+        return text
+    return re.sub(r"[^\s'\"\[(,:]*/", "", text)  # also in a list
 
 
 def _plain(name: str) -> str:
@@ -198,15 +203,20 @@ def _plain(name: str) -> str:
 def _words(text: str) -> list[str]:
     if not text.strip(" ,;\n"):
         raise Refused("there are no words: type some with commas between them, such as cat, sofa")
+    _check_amount(text, "words")
+    return class_words(text)
+
+
+def _check_amount(text: str, what: str) -> None:
+    """Aliases count, too: each is encoded."""
     if len(text) > MAX_CHARACTERS:
-        raise Refused(f"the words have over {MAX_CHARACTERS:,} characters: give fewer")
-    words = class_words(text)
-    if (count := sum(len(word.split(ALIAS_SEPARATOR)) for word in words)) > MAX_WORDS:
+        raise Refused(f"the {what} have over {MAX_CHARACTERS:,} characters: give fewer")
+    count = sum(bool(word.strip()) for word in _BETWEEN.split(text))
+    if count > MAX_WORDS:
         raise Refused(
-            f"there are {count:,} words, and the page takes at most {MAX_WORDS}: give fewer, "
-            "or use zsk segment"
+            f"there are {count:,} {what}, and the page takes at most {MAX_WORDS}: give fewer, or "
+            "use zsk segment"
         )
-    return words
 
 
 def _text(asked: Mapping[str, Any], key: str) -> str:

@@ -95,12 +95,12 @@ def _doubts(results: Sequence[Result], definition: Definition) -> Iterator[str]:
     codes, others = [], []
     for row, listed in by_row(results).items():
         name = f"{listed[0].table}: {listed[0].system} {describe(listed[0].settings)}".rstrip()
-        if len({result.revision for result in listed}) > 1:
+        if len({(result.revision, result.device) for result in listed}) > 1:
             codes.append(name)
         if any(result.configuration != keys.get(row) for result in listed):
             others.append(name)
     if codes:
-        yield f"Seeds of several codes: {'; '.join(codes)}."
+        yield f"Seeds of several codes or devices: {'; '.join(codes)}."
     if others:
         shown = "; ".join(others[:_MOST_NAMED]) + ("; …" if len(others) > _MOST_NAMED else "")
         yield (

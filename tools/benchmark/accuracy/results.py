@@ -98,9 +98,9 @@ def by_row(results: Iterable[Result]) -> dict[RowKey, list[Result]]:
 def merge(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
     """`old` with `new` instead of what has the same row and seed, sorted.
 
-    Old results of a row that was trained with another configuration, by other code or on another
-    device, are dropped as well: their mean with the new ones would be of neither. An untrained row
-    has one result, whatever the seed.
+    Old results of a row that was trained with another configuration, or evaluated by other code or
+    on another device, are dropped as well: their mean with the new ones would be of neither. An
+    untrained row has one result, whatever the seed.
     """
 
     def made_by(result: Result) -> tuple[object, ...]:
