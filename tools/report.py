@@ -20,6 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+
+from zsk.errors import require  # noqa: E402  isort: skip
+
+require("jinja2", "pip install jinja2")
 from report_page.page import write_page  # noqa: E402
 from report_page.photo_grid import GridRow, make_row  # noqa: E402
 from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402

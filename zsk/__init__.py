@@ -11,12 +11,18 @@ import os
 # otherwise take several times as long. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from . import compat, errors  # noqa: E402
+from . import errors  # noqa: E402
 
 __version__ = "0.1.0"
 
 errors.end_quietly()  # before torch is imported, which takes seconds
-errors.require("detectron2", "docs/install.md has the command that installs it")
+errors.require(
+    "detectron2",
+    "activate .venv (source .venv/bin/activate), or install it as docs/install.md says",
+)
+
+from . import compat  # noqa: E402
+
 compat.prepare()  # before anything imports Detectron2
 
 from . import baselines  # noqa: E402, F401  (registers)

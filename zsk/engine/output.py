@@ -74,5 +74,9 @@ def report_mistakes_once() -> None:
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_mistake)
 
 
+# FloatingPointError: of a diverged training, which Detectron2's main branch logs
+_TOLD = UserError, OSError, FloatingPointError
+
+
 def _is_no_mistake(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], (UserError, OSError)))
+    return not (record.exc_info and isinstance(record.exc_info[1], _TOLD))

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import clip
 import numpy as np
 from PIL import Image
 
@@ -190,7 +189,7 @@ def _without_place(text: str) -> str:
         return Path(text).name
     if text.startswith(("hf://", "https://", "open_clip:")):  # an entry of a hub
         return re.sub(r"(?<![^:,])(?!//)[/~.][^:,]*/", "", text)
-    if text in clip.available_models():
+    if re.fullmatch(r"ViT-\w/\d+(@\w+)?", text):  # OpenAI's
         return text
     return re.sub(r"[^\s'\"\[(,:]*/", "", text)  # also in a list
 
