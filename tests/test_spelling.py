@@ -34,6 +34,13 @@ def test_singular_and_plural(one: str, other: str) -> None:
     assert same_class([other], [one]) == {other: one}
 
 
+def test_an_article_makes_no_difference() -> None:
+    assert same_class(["a cat", "The dining tables"], ["cat", "diningtable"]) == {
+        **{"a cat": "cat", "The dining tables": "diningtable"}
+    }
+    assert same_class(["the", "another cat"], ["a", "cat"]) == {}
+
+
 @pytest.mark.parametrize("one, other", pairs(OTHERS))
 def test_different_words(one: str, other: str) -> None:
     assert same_class([one], [other]) == same_class([other], [one]) == {}

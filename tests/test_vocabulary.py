@@ -95,6 +95,19 @@ def test_another_spelling_of_a_trained_name_is_seen_and_said() -> None:
     assert vocabulary.spellings == (("Dining-Tables", "diningtable"), ("flies", "Fly"))
 
 
+def test_an_article_is_no_part_of_the_prompt() -> None:
+    vocabulary = Vocabulary.from_words("the cat, a_bus, an", TRAINED)
+    assert vocabulary.names == ("the cat", "a_bus", "an")
+    assert vocabulary.prompt_names == ("cat", "bus", "an") and vocabulary.seen[0]
+    with pytest.raises(UserError, match="prompt name 'cat' occurs twice"):
+        Vocabulary.from_words("cat, a cat")
+
+
+def test_an_unseen_class_is_spelled_by_its_prompt_name_too() -> None:
+    vocabulary = Vocabulary(("beds", "bed"), ("sofa", "bed"), (False, True))
+    assert vocabulary.unseen_spellings(["bed", "sofa"]) == {"beds": "sofa"}
+
+
 def test_an_equal_name_is_no_other_spelling_and_a_similar_one_is_no_match() -> None:
     same = Vocabulary.from_words("CAT, dining table", TRAINED)
     assert same.seen == (True, True) and same.spellings == ()

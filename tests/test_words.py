@@ -22,6 +22,8 @@ NAMES = ["cat", "red bus", "sky"]
         "\ufeffcat,\nred bus,\nsky,",
         "cat\tred bus\tsky",
         "cat，red bus、sky",
+        "cat، red bus؛ sky",
+        "cat, red bus. , sky.",
         ("cat", "red bus", " sky "),
         (name for name in NAMES),
         np.array(NAMES),
@@ -67,11 +69,20 @@ def test_natural_forms(words) -> None:
         ("1. cat\n2. dog", "'1. cat' looks like a piece of a list"),
         ("0: person", "looks like a piece of a list"),
         ("names: [cat, dog]", "looks like a piece of a list"),
+        ("“cat”, “dog”", "starts with '“'"),
+        ("1\tcat\n2\tdog", "'1' is a number"),
+        ("0 cat\n1 dog", "start with running numbers, as '0 cat'"),
+        ("1 cat\n2 dog", "start with running numbers, as '1 cat'"),
     ],
 )
 def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
     with pytest.raises(UserError, match=message):
         class_words(words)
+
+
+def test_what_looks_like_a_number_or_an_alias() -> None:
+    assert class_words("2 cats, 3 dogs, 4x4") == ["2 cats", "3 dogs", "4x4"]
+    assert class_words("sofa｜couch, St. Bernard") == ["sofa|couch", "St. Bernard"]
 
 
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Whether two class names are spellings of one: letter case, spaces, hyphens, plural."""
+"""Whether two class names are spellings of one: letter case, article, spaces, hyphens, plural."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ _SINGULAR = set(
 )
 
 
+def without_article(name: str) -> str:
+    """The name without an article before it: "a cat" → "cat"."""
+    return re.sub(r"^(a|an|the)\s+(?=\S)", "", name, flags=re.IGNORECASE)
+
+
 def normal_form(name: str) -> str:
-    """The name without letter case, spaces, underscores, hyphens and dashes."""
-    return re.sub(r"[\s_\-\u2010-\u2015]+", "", unicodedata.normalize("NFKC", name).casefold())
+    """The name without letter case, article, spaces, underscores, hyphens and dashes."""
+    plain = without_article(unicodedata.normalize("NFKC", name).strip()).casefold()
+    return re.sub(r"[\s_\-\u2010-\u2015]+", "", plain)
 
 
 def same_class(words: Iterable[str], names: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from zsk.errors import UserError
-from zsk.spelling import same_class
+from zsk.spelling import same_class, without_article
 from zsk.words import ALIAS_SEPARATOR, Words, class_words
 
 IGNORE_LABEL = 255
@@ -200,13 +200,12 @@ class Vocabulary:
         """
         same = same_class([*self.names, *self.prompt_names], trained)
         classes = {w.casefold(): n for n, p in zip(self.names, self.prompt_names) for w in (n, p)}
-        words = zip(self.names, self.prompt_names, self.seen)
-        found = {name: same.get(name, same.get(prompt)) for name, prompt, seen in words if not seen}
-        return {
-            name: spelled
-            for name, spelled in found.items()
-            if spelled is not None and classes.get(spelled.casefold(), name) == name
-        }
+        found: dict[str, str] = {}
+        for name, prompt, seen in zip(self.names, self.prompt_names, self.seen):
+            for spelled in (same.get(name), same.get(prompt)) if not seen else ():
+                if spelled is not None and classes.get(spelled.casefold(), name) == name:
+                    found.setdefault(name, spelled)
+        return found
 
     def fingerprint(self) -> str:
         """64 hex digits (SHA-256) that change with any name, prompt name, flag or order."""
@@ -240,7 +239,9 @@ class Vocabulary:
     def from_words(
         cls, words: Words, trained: Iterable[str] = (), untrained: Iterable[str] = ()
     ) -> Vocabulary:
-        """A vocabulary of a user's own words; an underscore is a space in the prompt.
+        """A vocabulary of a user's own words.
+
+        In the prompt an underscore is a space, and an article before the word is left out.
 
         Args:
             words: as for `zsk.words.class_words`; "sofa|couch|settee" is a class "sofa" with
@@ -259,7 +260,10 @@ class Vocabulary:
         others = [name for name in untrained if name.strip().casefold() not in known]
         found = same_class(itertools.chain(*classes), [*others, *known.values()])
         same = {word: name for word, name in found.items() if name not in others}
-        prompts = [[" ".join(word.replace("_", " ").split()) for word in one] for one in classes]
+        prompts = [
+            [without_article(" ".join(word.replace("_", " ").split())) for word in one]
+            for one in classes
+        ]
         return cls(
             tuple(first for first, *_ in classes),
             tuple(first for first, *_ in prompts),

@@ -21,8 +21,12 @@ MAX_FILE_BYTES = 1_000_000
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".names", ".md", ".json", ".yaml", ".yml", ".xml")
 OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckpt", ".bin")
 ALIAS_SEPARATOR = "|"  # between the words of one class
-_SEPARATORS = re.compile(r"[,;\t，、；]")
-_NOTATION = "@#-–—*•\"'`[{<~./\\"  # first characters of file names, comments, quoted lists
+SEPARATORS = ",;\t，、；､،؛"
+_SEPARATORS = re.compile(f"[{SEPARATORS}]")
+_STOPS = ".!?。．…"  # at the end of a sentence, which is no part of a name
+_NOTATION = (
+    "@#-–—*•\"'`“”„«»‘’「」[{<~./\\"  # first characters of file names, comments, quoted lists
+)
 _NUMBERED = re.compile(r"\d+\s*[.):]\s*[^\s\d]")  # "1. cat"
 _BRACKETS = re.compile(r"[\[\]{}]|^[^(]*\)|\([^)]*$")  # of a list; "bow (weapon)" is a name
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
@@ -49,7 +53,13 @@ def class_words(words: Words) -> list[str]:
     if isinstance(words, os.PathLike):
         return _read(Path(words))
     listed = _split(words) if isinstance(words, str) else _items(words)
-    return [_class(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
+    names = [_class(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
+    for first in (0, 1):
+        if len(names) > 1 and all(n.startswith(f"{k} ") for k, n in enumerate(names, first)):
+            raise UserError(
+                f"the class names start with running numbers, as {names[0]!r}: give plain words"
+            )
+    return names
 
 
 def option_words(text: str) -> list[str]:
@@ -107,7 +117,8 @@ def _items(words: Any) -> list[Any]:
 def _class(words: Any, place: str) -> str:
     if not isinstance(words, str):
         raise UserError(f"the class name at {place} is of type {type(words).__name__}: give text")
-    return ALIAS_SEPARATOR.join(_checked(word, place) for word in words.split(ALIAS_SEPARATOR))
+    parts = words.replace("｜", ALIAS_SEPARATOR).split(ALIAS_SEPARATOR)
+    return ALIAS_SEPARATOR.join(_checked(word, place) for word in parts)
 
 
 def _checked(word: str, place: str) -> str:
@@ -143,7 +154,9 @@ def _checked(word: str, place: str) -> str:
         raise UserError(f"the class name {quoted} starts with {name[0]!r}: {advice}")
     if _NUMBERED.match(name) or _BRACKETS.search(name):
         raise UserError(f"the class name {quoted} looks like a piece of a list: {advice}")
-    return name
+    if re.fullmatch(r"[\d\s.:/-]+", name):
+        raise UserError(f"the class name {quoted} is a number: {advice}")
+    return name.rstrip(_STOPS) or name
 
 
 def _read(file: Path) -> list[str]:

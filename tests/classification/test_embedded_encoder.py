@@ -13,7 +13,9 @@ from zsk.classification.embedded_encoder import (
 )
 from zsk.classification.embedded_text import load_names
 from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
+from zsk.classification.text_classifier import TextClassifier
 from zsk.errors import UserError
+from zsk.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,14 @@ def test_sentences_as_the_published_model_encodes_them(encoder):
     assert encoder.encode_text(["cat " * 254]).shape == (1, 384)
     with pytest.raises(TextTooLongError, match="256 tokens"):
         encoder.encode_text(["cat " * 255])
+
+
+@pytest.mark.parametrize("name", ["แมว", "桌子", "🐱"])
+def test_a_name_that_the_text_encoder_cannot_read(encoder, name):
+    """Else names of such signs would be one."""
+    classifier = TextClassifier(encoder, ["a photo of a {}."])
+    with pytest.raises(UserError, match=f"cannot read the class name '{name}': give an English"):
+        classifier(Vocabulary.from_words(["cat", name]))
 
 
 def test_names_in_the_file_are_those_that_the_text_encoder_gives():

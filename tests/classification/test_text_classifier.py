@@ -83,6 +83,13 @@ def test_rows_made_in_inference_mode_can_serve_in_training(cached, tmp_path, mon
     assert encoder.texts == ([] if cached else ["red"])
 
 
+def test_classes_that_are_one_to_the_encoder_are_named(caplog):
+    TextClassifier(ColourEncoder(), ["{}"])(vocabulary("red", "green"))
+    assert not caplog.messages
+    TextClassifier(AnyWord(), ["{}"])(vocabulary("cafe", "café"))
+    assert "'cafe' and 'café' are one to the text encoder" in caplog.text
+
+
 def test_a_class_that_is_too_long_is_named(tiny_clip):
     encoder = ClipEncoder(str(tiny_clip))
     long = Vocabulary(("cat", "endless"), ("cat", "very " * 80 + "long"), (True, True))

@@ -52,6 +52,20 @@ def test_a_phrase_and_the_right_case_come_first(tmp_path) -> None:
     assert rows.tolist() == [[0, 7], [3, 0], [1, 0]]
 
 
+def test_vowel_signs_are_parts_of_words(tmp_path) -> None:
+    text = "पीने 1 0\nका 0 1\nपानी 0 2\nप 6 6\nन 6 6\nक 6 6\ncafé 1 1\n"
+    (tmp_path / "v.txt").write_text(text, encoding="utf-8")
+    rows = WordVectors(tmp_path / "v.txt").rows(["पीने का पानी", "cafe\u0301"])
+    np.testing.assert_allclose(rows, [[1 / 3, 1], [1, 1]])
+
+
+def test_words_with_spaces_are_read_over(tmp_path) -> None:
+    """GloVe's 840B has such lines."""
+    (tmp_path / "v.txt").write_text("bird 1 0\non name@domain.com 5 5\non 0 1\nwire 0 2\n")
+    rows = WordVectors(tmp_path / "v.txt").rows(["bird on wire"])
+    np.testing.assert_allclose(rows, [[1 / 3, 1]])
+
+
 def test_several_files_are_unit_rows_side_by_side(tmp_path) -> None:
     (tmp_path / "b.txt").write_text("dining 5\ntable -1\ncat -3\n")
     encoder = build_encoder(f"vectors:{write(tmp_path, 'vec')},{tmp_path / 'b.txt'}")

@@ -94,6 +94,8 @@ def test_classes_of_the_training_are_the_seen_ones(tmp_path, caplog):
         check(tmp_path, caplog, notes(), zero_shot)
     with pytest.raises(UserError, match=r"was not trained on .* is seen in .*vised_train \(5 cla"):
         check(tmp_path, caplog, notes(*zero_shot), ())
+    with pytest.raises(UserError, match="20 classes, but DATASETS.TRAIN is empty"):
+        check(tmp_path, caplog, notes(), ("DATASETS.TRAIN", ()))
     for same in ((), zero_shot):
         assert check(tmp_path, caplog, notes(*same), same) == []
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from zsk.errors import UserError
 from zsk.safe_load import read_file
 
-from .encoder import TextTooLongError
+from .encoder import TextTooLongError, UnknownTextError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -83,12 +83,20 @@ def load_minilm() -> tuple[MiniLM, Tokenizer]:
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """K texts → (K,L) int64 token ids, (K,L) bool mask. Raises TextTooLongError."""
+    """K texts → (K,L) int64 token ids, (K,L) bool mask.
+
+    Raises:
+        TextTooLongError, UnknownTextError: unknown signs are one token, whatever they are, so that
+            names of other scripts would be alike.
+    """
     encodings = tokenizer.encode_batch(list(texts))
     mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool)
-    for text, length in zip(texts, mask.sum(dim=1).tolist()):
+    unknown = tokenizer.token_to_id("[UNK]")
+    for text, encoding, length in zip(texts, encodings, mask.sum(dim=1).tolist()):
         if length > MAX_TOKENS:
             raise TextTooLongError(text, MAX_TOKENS)
+        if unknown in encoding.ids:
+            raise UnknownTextError(text)
     return torch.tensor([encoding.ids for encoding in encodings]), mask
 
 

@@ -37,6 +37,14 @@ class TextTooLongError(ValueError):
         self.max_tokens = max_tokens
 
 
+class UnknownTextError(ValueError):
+    """A text has signs that the encoder does not know; `text` is the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"the text {text!r} has unknown signs")
+        self.text = text
+
+
 class VisionLanguageEncoder(FrozenModule, ABC):
     """A frozen model with one space for texts and images: logits = logit_scale · cosine.
 

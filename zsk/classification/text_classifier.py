@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
-from .encoder import TextTooLongError, VisionLanguageEncoder
+from .encoder import TextTooLongError, UnknownTextError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts, load_prompts
 from .text_cache import cache_folder, cached_rows
@@ -63,7 +63,7 @@ class TextClassifier(FrozenModule):
         """(K,E) float32 unit rows on the encoder's device, without gradient.
 
         A template ensemble is the mean of its unit rows, normalised again. Raises UserError for a
-        class whose prompt is too long for the encoder.
+        class whose prompt the encoder cannot read.
 
         Args:
             vocabulary: without aliases (`Vocabulary.one_class_per_word`).
@@ -77,7 +77,10 @@ class TextClassifier(FrozenModule):
             if len(known) + len(missing) > KEPT_WORDS:
                 known = {key: known[key] for prompt in words if (key := (prompt, device)) in known}
             self._rows = known = known | {(p, device): row for p, row in zip(missing, rows)}
-        return torch.stack([known[prompt, device] for prompt in words])
+        text = torch.stack([known[prompt, device] for prompt in words])
+        if missing:
+            _warn_of_equal(text, vocabulary.names)
+        return text
 
     @torch.inference_mode(False)  # rows that a test reads or encodes have to serve in training, too
     def _kept_or_encoded(self, prompt_names: Sequence[str], names: Sequence[str]) -> Tensor:
@@ -95,13 +98,30 @@ class TextClassifier(FrozenModule):
                 rows = self.network("prompts")(self.encoder, prompts)
             else:
                 rows = self.encoder.encode_text(prompts)
-        except TextTooLongError as error:
-            position = prompts.index(error.text) // len(self.templates)
+        except (TextTooLongError, UnknownTextError) as error:
+            name = names[prompts.index(error.text) // len(self.templates)]
+            if isinstance(error, UnknownTextError):
+                raise UserError(
+                    f"the text encoder cannot read the class name {name!r}: give an English word, "
+                    "or choose another encoder (MODEL.CLIP.NAME)"
+                ) from error
             raise UserError(
-                f"the prompt of the class {names[position]!r} has more than the "
-                f"{error.max_tokens} tokens that the text encoder takes: shorten the name"
+                f"the prompt of the class {name!r} has more than the {error.max_tokens} tokens "
+                "that the text encoder takes: shorten the name"
             ) from error
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
+
+
+def _warn_of_equal(text: Tensor, names: Sequence[str]) -> None:
+    """Of classes with one row: the first gets all that they show."""
+    rounded = (text * 1e5).round().cpu()
+    _, groups, counts = rounded.unique(dim=0, return_inverse=True, return_counts=True)
+    if (counts > 1).any():
+        same = [names[k] for k in (groups == counts.argmax()).nonzero()[:, 0].tolist()]
+        logging.getLogger(__name__).warning(
+            f"{same[0]!r} and {same[1]!r} are one to the text encoder, so no pixel gets the "
+            "second: give another word"
+        )
 
 
 def build_text_classifier(

@@ -6,6 +6,7 @@ Letters: K names, D width.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,12 @@ class WordVectors:
                     count, width = map(int, parts)
                     continue
                 word = re.split(rb"[ \t]", line, maxsplit=1)[0].decode("utf-8", "replace")
+                numbers = parts[1:]
+                if width is not None and len(numbers) > width:  # GloVe's words with spaces in them
+                    word = b" ".join(parts[:-width]).decode("utf-8", "replace")
+                    numbers = parts[-width:]
                 if width is None or wanted is None or word.casefold() in wanted:
-                    vector = self._numbers(number, parts[1:], width)
+                    vector = self._numbers(number, numbers, width)
                     width = len(vector)
                     yield word, vector
         if count is not None and count != number - 1:
@@ -116,8 +121,11 @@ class WordVectors:
 
 def _ways(name: str) -> list[list[str]]:
     """The words that stand for a name: itself, in one spelling or another, or all its parts."""
+    name = unicodedata.normalize("NFC", name)
     spellings = (name, name.replace(" ", "_"), name.replace(" ", "-"))
-    parts = dict.fromkeys(re.findall(r"[^\W_]+", name))
+    # letters, digits and the marks on them, which are vowels in some scripts
+    letters = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in name)
+    parts = dict.fromkeys("".join(letters).split())
     return [*([spelling] for spelling in spellings), list(parts)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zsk.data.splits import get_split
+from zsk.data.splits import get_split, make_vocabulary
 from zsk.errors import UserError
 from zsk.settings.config_file import flat
 
@@ -204,4 +204,5 @@ def _given_names(options: Options, num_classes: int) -> tuple[str, ...]:
             f"its classifier has {num_classes} classes, but --names has {len(options.names)}: give "
             "one name per class, in the order of the training"
         )
+    make_vocabulary(options.names)  # refuses a name that is given twice
     return tuple(options.names)

@@ -112,6 +112,11 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
 def _check_classes(cfg: CfgNode, classes: Sequence[str]) -> None:
     """`classes`: those that the weights were trained on."""
     path, training = cfg.MODEL.WEIGHTS, cfg.DATASETS.TRAIN
+    if not training:
+        raise UserError(
+            f"weights file {path} was trained on {len(classes)} classes, but DATASETS.TRAIN is "
+            "empty, so that none of them would count as trained: give the data set of its training"
+        )
     vocabularies = [get_vocabulary(name) for name in training]
     flags = [pair for each in vocabularies for pair in zip(each.names, each.seen)]
     wrong = [(name, seen) for name, seen in flags if seen != (name in classes)]

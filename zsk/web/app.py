@@ -25,14 +25,14 @@ from zsk.load import default_vocabulary, has_fixed_classes
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
 from zsk.segmenter import Segmenter
 from zsk.web.photos import Entry, Photos, Refused
-from zsk.words import class_words
+from zsk.words import SEPARATORS, class_words
 
 MAX_SIDE = 1024  # pixels; the votes of larger photos take too long for an answer while typing
 MAX_PIXELS = 64_000_000  # of an upload, which takes 3 bytes a pixel several times while it is read
 MAX_WORDS = 200
 MAX_CHARACTERS = 100_000
 MAX_NUMBER = 1e9
-_BETWEEN = re.compile(r"[|,;\t\n，、；]")
+_BETWEEN = re.compile(f"[|｜\n{SEPARATORS}]")
 # not all that Pillow knows: some of its readers start other programs
 Image.init()
 FORMATS: list[str] = [
