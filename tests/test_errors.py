@@ -117,6 +117,7 @@ def test_characters_that_the_output_lacks(capsys, monkeypatch) -> None:
         ("datasets/prepare_voc.py", "SIGINT"),
         ("-m zsk.check_env", "SIGINT"),
         ("-m zsk", "SIGTERM"),
+        ("-Bm zsk.check_env", "SIGINT"),
         ("{}/zsk train", "SIGINT"),
         ("train_net.py", "SIGTERM"),
         ("-c import zsk", "SIGINT"),

@@ -119,7 +119,7 @@ def test_masks_for_fiftyone(tmp_path):
     assert interop.fiftyone_targets(NAMES) == {1: "cat", 2: NAMES[1], 3: "wall"}
     assert interop.fiftyone_targets("cat, sofa|couch") == {1: "cat", 2: "sofa"}  # as a segmenter
     assert interop.fiftyone_targets(["door, bar"]) == {1: "door, bar"}  # of a data set
-    assert interop.fiftyone_targets(["sofa | couch", "dining  table"]) == {
+    assert interop.fiftyone_targets(["sofa ｜ couch", "dining  table."]) == {
         **{1: "sofa", 2: "dining table"}
     }
     many = segmentation(np.array([[299, 65535]]), tuple(f"name {n}" for n in range(300)))

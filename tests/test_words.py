@@ -23,7 +23,7 @@ NAMES = ["cat", "red bus", "sky"]
         "cat\tred bus\tsky",
         "cat，red bus、sky",
         "cat، red bus؛ sky",
-        "cat, red bus. , sky.",
+        "cat, red bus . , sky.",
         ("cat", "red bus", " sky "),
         (name for name in NAMES),
         np.array(NAMES),
@@ -71,8 +71,10 @@ def test_natural_forms(words) -> None:
         ("names: [cat, dog]", "looks like a piece of a list"),
         ("“cat”, “dog”", "starts with '“'"),
         ("1\tcat\n2\tdog", "'1' is a number"),
-        ("0 cat\n1 dog", "start with running numbers, as '0 cat'"),
-        ("1 cat\n2 dog", "start with running numbers, as '1 cat'"),
+        ("cat, 5!", "'5' is a number"),
+        ("cat, photo.jpg.", "'photo.jpg' looks like a file"),
+        ("0 cat\n1 dog\n2 hen", "start with running numbers, as '0 cat'"),
+        ("1 cat\n2 dog\n3 hen", "start with running numbers, as '1 cat'"),
     ],
 )
 def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
@@ -81,7 +83,7 @@ def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
 
 
 def test_what_looks_like_a_number_or_an_alias() -> None:
-    assert class_words("2 cats, 3 dogs, 4x4") == ["2 cats", "3 dogs", "4x4"]
+    assert class_words("2 cats, 3 dogs, 24/7") == ["2 cats", "3 dogs", "24/7"]
     assert class_words("sofa｜couch, St. Bernard") == ["sofa|couch", "St. Bernard"]
 
 

@@ -126,17 +126,16 @@ def require(package: str, remedy: str) -> None:
 
 def _is_ours() -> bool:
     """Whether the process is a program of this project, not one that imports zsk."""
-    program = getattr(sys, "argv", [""])[0]
+    program = (getattr(sys, "argv", None) or [""])[0]
     if program == "-m":  # python -m zsk.…, at its start
-        module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
-        return module.partition(".")[0] == "zsk"
-    if not program:  # an interactive session
+        command = "\0".join(sys.orig_argv[1:])
+        return re.search(r"(^|\0)-[bBdEiIOPqsSuvx]*m\0?zsk(\.|\0|$)", command) is not None
+    if program in ("", "-c"):  # an interactive session, a line of code
         return False
     path = Path(program).resolve()
     known = any(path.is_relative_to(_ROOT / ours) for ours in _PROGRAMS)
     # a command of the console script, "zsk train" in the processes that a training starts
-    command = path.stem.partition(" ")[0] == "zsk"
-    return known or command
+    return known or path.stem.partition(" ")[0] == "zsk"
 
 
 def _install(handlers: dict[signal.Signals, Any]) -> dict[signal.Signals, Any]:

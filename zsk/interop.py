@@ -16,7 +16,7 @@ from PIL import Image
 from zsk.coco import outlines
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.words import ALIAS_SEPARATOR, class_words
+from zsk.words import class_words, clean, split_aliases
 
 if TYPE_CHECKING:
     from zsk.segmentation import Segmentation
@@ -148,4 +148,4 @@ def fiftyone_targets(names: str | Sequence[str]) -> dict[int, str]:
 def _names(words: str | Sequence[str]) -> list[str]:
     """Of classes as a segmenter takes them; names in a list, as of a segmentation, may be any."""
     listed = class_words(words) if isinstance(words, str) else words
-    return [" ".join(word.split(ALIAS_SEPARATOR)[0].split()) for word in listed]
+    return [clean(split_aliases(word)[0]) for word in listed]

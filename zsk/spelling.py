@@ -28,8 +28,8 @@ def without_article(name: str) -> str:
 
 def normal_form(name: str) -> str:
     """The name without letter case, article, spaces, underscores, hyphens and dashes."""
-    plain = without_article(unicodedata.normalize("NFKC", name).strip()).casefold()
-    return re.sub(r"[\s_\-\u2010-\u2015]+", "", plain)
+    words = re.sub(r"[\s_\-\u2010-\u2015]+", " ", unicodedata.normalize("NFKC", name)).strip()
+    return without_article(words).casefold().replace(" ", "")
 
 
 def same_class(words: Iterable[str], names: Iterable[str]) -> dict[str, str]:

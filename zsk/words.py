@@ -23,7 +23,7 @@ OTHER_SUFFIXES = (".docx", ".xlsx", ".npy", ".npz", ".pth", ".pt", ".pkl", ".ckp
 ALIAS_SEPARATOR = "|"  # between the words of one class
 SEPARATORS = ",;\t，、；､،؛"
 _SEPARATORS = re.compile(f"[{SEPARATORS}]")
-_STOPS = ".!?。．…"  # at the end of a sentence, which is no part of a name
+_STOPS = ".!?。．…！？ "  # at the end of a sentence, which is no part of a name
 _NOTATION = (
     "@#-–—*•\"'`“”„«»‘’「」[{<~./\\"  # first characters of file names, comments, quoted lists
 )
@@ -32,6 +32,11 @@ _BRACKETS = re.compile(r"[\[\]{}]|^[^(]*\)|\([^)]*$")  # of a list; "bow (weapon
 _JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and Hindi need them
 
 Words = Iterable[str] | str | os.PathLike[str]
+
+
+def split_aliases(words: str) -> list[str]:
+    """The words of one class."""
+    return words.replace("｜", ALIAS_SEPARATOR).split(ALIAS_SEPARATOR)
 
 
 def class_words(words: Words) -> list[str]:
@@ -55,7 +60,7 @@ def class_words(words: Words) -> list[str]:
     listed = _split(words) if isinstance(words, str) else _items(words)
     names = [_class(word, f"position {n} of {len(listed)}") for n, word in enumerate(listed, 1)]
     for first in (0, 1):
-        if len(names) > 1 and all(n.startswith(f"{k} ") for k, n in enumerate(names, first)):
+        if len(names) > 2 and all(n.startswith(f"{k} ") for k, n in enumerate(names, first)):
             raise UserError(
                 f"the class names start with running numbers, as {names[0]!r}: give plain words"
             )
@@ -96,6 +101,12 @@ def _shown(word: str) -> str:
     return " ".join(word.replace("\ufeff", "").split())
 
 
+def clean(word: str) -> str:
+    """A name without what is no part of it: spaces around it, stops behind it."""
+    shown = _shown(word)
+    return shown.rstrip(_STOPS) or shown
+
+
 def _items(words: Any) -> list[Any]:
     kind = type(words).__name__
     if isinstance(words, Mapping):
@@ -117,12 +128,11 @@ def _items(words: Any) -> list[Any]:
 def _class(words: Any, place: str) -> str:
     if not isinstance(words, str):
         raise UserError(f"the class name at {place} is of type {type(words).__name__}: give text")
-    parts = words.replace("｜", ALIAS_SEPARATOR).split(ALIAS_SEPARATOR)
-    return ALIAS_SEPARATOR.join(_checked(word, place) for word in parts)
+    return ALIAS_SEPARATOR.join(_checked(word, place) for word in split_aliases(words))
 
 
 def _checked(word: str, place: str) -> str:
-    name = _shown(word)
+    name = clean(word)
     visible = name.translate(_JOINERS)
     quoted = repr(name if len(name) <= MAX_CHARACTERS else name[:MAX_CHARACTERS] + "…")
     if not visible:
@@ -154,9 +164,9 @@ def _checked(word: str, place: str) -> str:
         raise UserError(f"the class name {quoted} starts with {name[0]!r}: {advice}")
     if _NUMBERED.match(name) or _BRACKETS.search(name):
         raise UserError(f"the class name {quoted} looks like a piece of a list: {advice}")
-    if re.fullmatch(r"[\d\s.:/-]+", name):
+    if re.fullmatch(r"\d+([.:]\d*)?", name):
         raise UserError(f"the class name {quoted} is a number: {advice}")
-    return name.rstrip(_STOPS) or name
+    return name
 
 
 def _read(file: Path) -> list[str]:

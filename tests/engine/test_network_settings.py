@@ -96,6 +96,8 @@ def test_classes_of_the_training_are_the_seen_ones(tmp_path, caplog):
         check(tmp_path, caplog, notes(*zero_shot), ())
     with pytest.raises(UserError, match="20 classes, but DATASETS.TRAIN is empty"):
         check(tmp_path, caplog, notes(), ("DATASETS.TRAIN", ()))
+    converted = (*LINEAR, "DATASETS.TRAIN", ())  # whose training data this project does not know
+    assert check(tmp_path, caplog, notes(*LINEAR), converted) == []
     for same in ((), zero_shot):
         assert check(tmp_path, caplog, notes(*same), same) == []
 

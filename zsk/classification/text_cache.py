@@ -20,7 +20,7 @@ from zsk.safe_load import read_file, save_file
 
 from .encoder import VisionLanguageEncoder
 
-FORMAT = 1  # to be raised when the same weights and texts give other embeddings
+FORMAT = 2  # to be raised when the same weights and texts give other embeddings
 MIN_TEXTS_CPU = 16  # fewer texts are encoded faster than the weights are hashed
 MIN_TEXTS_GPU = 1024
 

@@ -23,6 +23,8 @@ from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts, load_prompts
 from .text_cache import cache_folder, cached_rows
 
+ONE_ROW = 1 - 1e-6  # cosine from which two rows differ by rounding only
+ROWS_AT_ONCE = 1000  # that are compared with all others: bounds the memory
 KEPT_WORDS = 20_000  # rows in memory; over this, those of the last vocabulary are kept
 
 
@@ -113,14 +115,16 @@ class TextClassifier(FrozenModule):
 
 
 def _warn_of_equal(text: Tensor, names: Sequence[str]) -> None:
-    """Of classes with one row: the first gets all that they show."""
-    rounded = (text * 1e5).round().cpu()
-    _, groups, counts = rounded.unique(dim=0, return_inverse=True, return_counts=True)
-    if (counts > 1).any():
-        same = [names[k] for k in (groups == counts.argmax()).nonzero()[:, 0].tolist()]
+    """Of classes with one row, which show the same; `text`: (K,E) unit rows."""
+    text, pairs = text.cpu(), []
+    for start in range(0, len(text), ROWS_AT_ONCE):
+        cosines = (text[start : start + ROWS_AT_ONCE] @ text.T).triu(start + 1)
+        pairs += [(start + one, other) for one, other in (cosines > ONE_ROW).nonzero().tolist()]
+    if pairs:
+        first, second = (names[k] for k in pairs[0])
+        others = f" ({len(pairs) - 1} other pairs, too)" if len(pairs) > 1 else ""
         logging.getLogger(__name__).warning(
-            f"{same[0]!r} and {same[1]!r} are one to the text encoder, so no pixel gets the "
-            "second: give another word"
+            f"{first!r} and {second!r} are one to the text encoder: leave one out{others}"
         )
 
 

@@ -80,6 +80,7 @@ class WordVectors:
     def _entries(self, wanted: set[str] | None) -> Iterator[tuple[str, np.ndarray]]:
         """Words, with their case, and vectors; `wanted`: of these, folded, None: of all."""
         for word, vector in self._lines(wanted) if self._table is None else self._table.items():
+            word = unicodedata.normalize("NFC", word)
             if wanted is None or word.casefold() in wanted:
                 yield word, vector
 
@@ -92,11 +93,12 @@ class WordVectors:
                 if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
                     count, width = map(int, parts)
                     continue
-                word = re.split(rb"[ \t]", line, maxsplit=1)[0].decode("utf-8", "replace")
+                first = re.split(rb"[ \t]", line, maxsplit=1)[0]
                 numbers = parts[1:]
-                if width is not None and len(numbers) > width:  # GloVe's words with spaces in them
-                    word = b" ".join(parts[:-width]).decode("utf-8", "replace")
-                    numbers = parts[-width:]
+                # GloVe has words with spaces in them; a number too many is a damage
+                if width is not None and not all(map(_is_number, numbers[:-width])):
+                    first, numbers = b" ".join(parts[:-width]), parts[-width:]
+                word = unicodedata.normalize("NFC", first.decode("utf-8", "replace"))
                 if width is None or wanted is None or word.casefold() in wanted:
                     vector = self._numbers(number, numbers, width)
                     width = len(vector)
@@ -117,6 +119,14 @@ class WordVectors:
             else:
                 return vector
         raise _damaged(self.path, f"line {number} {reason}")
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ways(name: str) -> list[list[str]]:

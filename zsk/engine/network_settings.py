@@ -112,7 +112,9 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
 def _check_classes(cfg: CfgNode, classes: Sequence[str]) -> None:
     """`classes`: those that the weights were trained on."""
     path, training = cfg.MODEL.WEIGHTS, cfg.DATASETS.TRAIN
-    if not training:
+    # a linear classifier's own names are the trained ones, and CLIP alone knows of none
+    asked = cfg.MODEL.SEM_SEG_HEAD.CLASSIFIER != "linear" and cfg.MODEL.ENSEMBLE.MODE != "clip"
+    if not training and asked:
         raise UserError(
             f"weights file {path} was trained on {len(classes)} classes, but DATASETS.TRAIN is "
             "empty, so that none of them would count as trained: give the data set of its training"

@@ -23,7 +23,7 @@ from zsk.drawing.palette import colours_for
 from zsk.drawing.region_names import places
 from zsk.load import default_vocabulary, has_fixed_classes
 from zsk.segmentation import RESULT_ENDINGS, Segmentation
-from zsk.segmenter import Segmenter
+from zsk.segmenter import ClassNames, Segmenter
 from zsk.web.photos import Entry, Photos, Refused
 from zsk.words import SEPARATORS, class_words
 
@@ -32,7 +32,7 @@ MAX_PIXELS = 64_000_000  # of an upload, which takes 3 bytes a pixel several tim
 MAX_WORDS = 200
 MAX_CHARACTERS = 100_000
 MAX_NUMBER = 1e9
-_BETWEEN = re.compile(f"[|｜\n{SEPARATORS}]")
+_BETWEEN = re.compile(f"[|｜{SEPARATORS}]")
 # not all that Pillow knows: some of its readers start other programs
 Image.init()
 FORMATS: list[str] = [
@@ -97,7 +97,7 @@ class App:
         """
         self._ready()
         entry = self.photos[_text(asked, "photo")]
-        words = _words(_text(asked, "words"))
+        words = self._class_names(_text(asked, "words"))
         background = _text(asked, "background").strip() or None
         if background:
             _check_amount(background, "words for the background")
@@ -155,6 +155,13 @@ class App:
             summary["opts"] = [_without_place(word) for word in summary["opts"]]
             return _json(summary | {"image": entry.file_name})
 
+    def _class_names(self, text: str) -> ClassNames:
+        """What the text says; of a model with classes of its own, those that the page shows."""
+        cfg = self._ready().cfg
+        if has_fixed_classes(cfg) and text == ", ".join(default_vocabulary(cfg).names):
+            return default_vocabulary(cfg)
+        return _words(text)
+
     def _ready(self) -> Segmenter:
         if self.segmenter is None:
             raise Refused("the model is still being loaded: wait some seconds", status=503)
@@ -210,7 +217,8 @@ def _check_amount(text: str, what: str) -> None:
     """Aliases count, too: each is encoded."""
     if len(text) > MAX_CHARACTERS:
         raise Refused(f"the {what} have over {MAX_CHARACTERS:,} characters: give fewer")
-    count = sum(bool(word.strip()) for word in _BETWEEN.split(text))
+    words = (word for line in text.splitlines() for word in _BETWEEN.split(line))
+    count = sum(bool(word.strip()) for word in words)
     if count > MAX_WORDS:
         raise Refused(
             f"there are {count:,} {what}, and the page takes at most {MAX_WORDS}: give fewer, or "
