@@ -13,7 +13,9 @@ CONFIGS = {
     "spnet": "configs/voc-11k-15/spnet_R101_bs10_20k.yaml",
     "zsk": "configs/voc-11k-15/zsk_R101_bs8_40k.yaml",
     "zs3": "configs/voc-11k-15/zs3_R101_bs8_60k.yaml",
+    "cagnet": "configs/voc-11k-15/cagnet_R101_bs8_46k.yaml",  # its steps draw random numbers
 }
+START = {"zs3": 0, "cagnet": 1}
 KINDS = {
     "spnet": [
         *("SELF_TRAINING.FILTER", "agreement", "SELF_TRAINING.VIEW_SCALES", "[1.0, 1.5]"),
@@ -21,6 +23,7 @@ KINDS = {
     ],
     "zsk": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.AMOUNT", 0.5],
     "zs3": ["SELF_TRAINING.FILTER", "share", "SELF_TRAINING.ANNEAL", 5.0],
+    "cagnet": ["SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0],
 }
 REPORT = Path("inference") / "voc_zs_val" / "metrics.json"
 
@@ -32,7 +35,7 @@ def train(train_net, small_options, tiny_options) -> Callable[..., str]:
     def run(kind: str, output: Path, *arguments: object, **how: int) -> str:
         done = train_net(
             *(CONFIGS[kind], *(tiny_options if kind == "zsk" else small_options)),
-            *(("MODEL.SYNTHESIS.START", 0) if kind == "zs3" else ()),
+            *(("MODEL.SYNTHESIS.START", START[kind]) if kind in START else ()),
             *("SOLVER.CHECKPOINT_PERIOD", 2, "OUTPUT_DIR", output, *arguments),
             **how,
         )
