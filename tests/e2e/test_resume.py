@@ -17,6 +17,7 @@ from zsk.errors import UserError
 
 CONFIG = "configs/voc-11k-15/zs_maskformer_R101_bs8_40k.yaml"  # its decoder has dropout
 SPNET = "configs/voc-11k-15/spnet_R101_bs10_20k.yaml"
+JOEM = "configs/voc-11k-15/joem_R101_bs24_22k.yaml"
 ZS3 = "configs/voc-11k-15/zs3_R101_bs8_60k.yaml"  # the checkpoint is at the change of its phases
 SIGN = "configs/voc-11k-15/sign_R101_bs8_46k.yaml"
 TURNS = ["MODEL.SYNTHESIS.START", "1", "MODEL.SYNTHESIS.PERIOD", "1"]  # each in four iterations
@@ -69,6 +70,7 @@ SLOW = pytest.mark.slow
         pytest.param(0, 1, CONFIG, marks=SLOW),
         pytest.param(4, 1, CONFIG, marks=SLOW),
         pytest.param(2, 1, SPNET, marks=SLOW),
+        pytest.param(0, 1, JOEM, marks=SLOW),
         pytest.param(0, 1, ZS3, marks=SLOW),
         pytest.param(2, 1, SIGN, marks=SLOW),
     ],
