@@ -12,8 +12,6 @@ from zsk.looks.true_scale import Box, resize_rows
 
 LN3 = math.log(3.0)  # sigmoid(ln 3) = 0.75
 
-BLOCKS = module.blocks
-
 
 def whole_scores(views, size):
     """All K x H x W scores at once."""
@@ -86,7 +84,7 @@ def test_competing_masks_share_one_vote_per_pixel():
 
 
 @pytest.mark.parametrize("size", [(13, 9), (3, 2), (1, 1), (40, 1), (70, 90)])
-@pytest.mark.parametrize("block", [1, 4, 7, 32, "of a GPU"])
+@pytest.mark.parametrize("block", [1, 4, 7, 32])
 def test_blocks_equal_the_whole(monkeypatch, size, block):
     monkeypatch.setattr(module, "FEW_CLASSES", 0)
     box = Box(0.25, 0.0, 4.5, 6.9)
@@ -97,13 +95,7 @@ def test_blocks_equal_the_whole(monkeypatch, size, block):
     scores = whole_scores(views, size)
     best = scores.topk(2, dim=0).values
     assert (best[0] - best[1]).min() > 1e-6  # no pixel is decided by rounding
-    if block == "of a GPU":
-        monkeypatch.setattr(module, "STRIP_VALUES", 6 * 40)  # several strips
-        monkeypatch.setattr(
-            module, "blocks", lambda *sizes, device: BLOCKS(*sizes, torch.device("cuda"))
-        )
-    else:
-        monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "BLOCK", block)
     assert torch.equal(label_map(views, size).labels, scores.argmax(dim=0))
 
 

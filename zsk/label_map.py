@@ -1,8 +1,8 @@
 """Class scores of proposals and their masks -> a label map: pure functions (section 4).
 
 score_k(u,v) = sum_n p_n(k) v_n(u,v) with v_n = sigmoid(M_n), then the argmax over k. The map is
-made in blocks. On a CPU, bounds of the scores in a block leave most of many classes out, so 2,000
-names stay affordable; scores of K x H x W never exist but for small photos.
+made in blocks. Bounds of the scores in a block leave most of many classes out, so 2,000 names stay
+affordable and scores of K x H x W never exist.
 
 Shape letters: N proposals, K classes, h x w masks, H x W image.
 """
@@ -72,14 +72,16 @@ def label_map(
     above = [each - each.median(dim=1, keepdim=True).values for each in probs]
     sizes = [each.abs() for each in above]
     everything = torch.arange(probs[0].shape[1], device=labels.device)
-    depth = sum(max(each.shape) for each in probs)
-    rows, columns = blocks(size, depth, len(everything), device=labels.device)
-    for top, bottom in progress(rows, "label map"):
+    rows, columns = ([*range(0, side, BLOCK), side] for side in size)
+    few = len(everything) <= FEW_CLASSES  # bounds would cost more than they save
+    if few:
+        columns = [0, size[1]]
+    for top, bottom in progress(list(pairwise(rows)), "label map"):
         strips = [vote_rows(view, size, top, bottom, mask_softmax, resize_votes) for view in views]
         sums = [torch.einsum("nrc,n->rc", strip, p.sum(1)) for strip, p in zip(strips, probs)]
-        for left, right in columns:
+        for left, right in pairwise(columns):
             parts = [strip[:, :, left:right].flatten(1) for strip in strips]
-            kept = everything if len(columns) == 1 else possible_classes(parts, above, sizes)
+            kept = everything if few else possible_classes(parts, above, sizes)
             scores = torch.zeros((), device=labels.device)
             for part, p in zip(parts, probs):
                 scores = scores + part.T @ p[:, kept]
@@ -89,24 +91,6 @@ def label_map(
             confidence[top:bottom, left:right] = best.view(here) / len(views)
         confidence[top:bottom] /= torch.stack(sums).mean(dim=0).clamp(min=1)
     return LabelMap(labels, confidence.clamp(max=1))
-
-
-def blocks(
-    size: tuple[int, int], depth: int, classes: int, device: torch.device
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """First row and end of strips, and first column and end of the blocks in each.
-
-    A strip of a CPU's fits into its cache. A GPU waits for the launches of many small steps, more
-    of which it would take to find out which classes are possible.
-
-    Args:
-        depth: the number of values per pixel of all views together.
-    """
-    whole = [(0, size[1])]
-    if device.type != "cpu":
-        return strips_of_rows(size, depth), whole
-    rows, columns = (list(pairwise([*range(0, side, BLOCK), side])) for side in size)
-    return rows, whole if classes <= FEW_CLASSES else columns  # bounds save less than they cost
 
 
 def finite(masks: Tensor) -> Tensor:

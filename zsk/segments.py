@@ -101,9 +101,7 @@ def best_opinions(
         names: K; the answer may score a further class, which is left out.
         best: names of a group at most.
     """
-    on_cpu = (None if of is None else of.cpu() for of in answer.opinions(groups, count))
-    scores, head, clip = on_cpu
-    assert scores is not None
+    scores, head, clip = answer.opinions(groups, count)
     order = scores[:, : len(names)].argsort(dim=1, descending=True, stable=True)
 
     def opinion(group: int, k: int) -> Opinion:

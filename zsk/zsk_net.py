@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import Conv2d
 from detectron2.modeling import META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
 from detectron2.modeling.backbone import Backbone
-from torch import Tensor, nn
+from torch import Tensor
 
 from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
@@ -134,18 +133,6 @@ class ZSKNet(PhotoModel):
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
-
-    def cast_backbone(self) -> None:
-        """Round convolutions and linear layers of the backbone to `test_dtype`, once and for all.
-
-        For a model that is not trained any more: autocast rounds them to the same values, but anew
-        for every batch, and a GPU waits for these small steps. Layers of other kinds, which may
-        compute their weights, are left as they are.
-        """
-        for module in self.backbone.modules():
-            if type(module) in (nn.Conv2d, nn.Linear, Conv2d):
-                for weight in module.parameters(recurse=False):
-                    weight.data = weight.data.to(self.test_dtype)
 
     def forward(self, batched_inputs: list[Record]) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Losses by name in training; in evaluation one result per record.

@@ -10,7 +10,6 @@ from zsk.engine.checkpoint import load_weights
 from zsk.engine.network_settings import check_network_settings
 from zsk.errors import UserError
 from zsk.protocol import INDUCTIVE, noted_protocol
-from zsk.zsk_net import ZSKNet
 
 
 def load_trained(cfg: CfgNode, *, teacher: bool = False) -> tuple[nn.Module, dict[str, Any]]:
@@ -27,14 +26,11 @@ def load_trained(cfg: CfgNode, *, teacher: bool = False) -> tuple[nn.Module, dic
     model = build_model(cfg).eval()
     settings = load_weights(model, cfg.MODEL.WEIGHTS)
     check_network_settings(cfg, settings, model)
-    if teacher:
-        return model, settings
-    if cfg.SELF_TRAINING.ENABLED and settings and noted_protocol(settings) == INDUCTIVE:
+    noted = noted_protocol(settings) if settings and not teacher else None
+    if cfg.SELF_TRAINING.ENABLED and noted == INDUCTIVE:
         raise UserError(
             f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} did not learn by self-training: it is the teacher "
             f"of this configuration; give the result of its training, such as {cfg.OUTPUT_DIR}/"
             "model_final.pth"
         )
-    if isinstance(model, ZSKNet):
-        model.cast_backbone()
     return model, settings

@@ -40,7 +40,6 @@ def build(case: Case) -> Step:
     if case.kind == "training":
         return _training_step(case, cfg, model.train())
     model.eval().requires_grad_(False)
-    model.cast_backbone()  # as of any model that only answers
     names = Vocabulary.from_words(words(case.names), trained=words(case.names)[::2])
     record = _record(case, names)
     if case.kind == "reference":
