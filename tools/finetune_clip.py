@@ -20,9 +20,10 @@ masks   so that the probability of a seen class over the proposals follows how w
 The text tower stays as it is, but learned prompts have to be trained again for the new file.
 
 The file is a state dict of OpenAI's model class, for MODEL.CLIP.NAME together with REGION_MODE
-one_pass and the same ONE_PASS_SIZE. A JSON file beside it tells the settings and what was measured
-before and after: of crops the similarity of both embeddings on photos of DATASETS.TEST, without
-their labels; of masks the share of true segments of training photos that get their names.
+one_pass and the same ONE_PASS_SIZE, or with REGION_MODE backbone where --config-file has it. A JSON
+file beside it tells the settings and what was measured before and after: of crops the similarity of
+both embeddings on photos of DATASETS.TEST, without their labels; of masks the share of true
+segments of training photos that get their names.
 """
 
 import argparse
@@ -43,10 +44,11 @@ import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
-from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
+from training.arguments import check_training_arguments  # noqa: E402
 from training.segments import build_segment_loader  # noqa: E402
 
 from zsk.classification.build import encoder_of  # noqa: E402
+from zsk.classification.photo_size import REPORT_SUFFIX, photo_size, size_keys  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
@@ -96,7 +98,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch-size", type=int, default=4, help="photos a step")
     parser.add_argument(
-        "--size", type=int, default=0, help="as ONE_PASS_SIZE; 0: the configuration's"
+        "--size", type=int, default=0, help="shorter side of photos; 0: the configuration's"
     )
     parser.add_argument("--lr", type=float, default=0.001, help="the highest learning rate")
     parser.add_argument("--held-out", type=int, default=40, help="photos to measure on, at most")
@@ -166,7 +168,7 @@ def main() -> None:
     state_file.unlink(missing_ok=True)
     for when, measured in (("before", before), ("after", after)):
         print(f"{when:6s} " + objective.sentence.format(**measured))
-    print(f"wrote {args.output}, for MODEL.CLIP.ONE_PASS_SIZE {encoder.one_pass_size}")
+    print(f"wrote {args.output}, for {encoder.one_pass_size} pixels ({size_keys(cfg)})")
 
 
 def warn_of_unseen(cfg: CfgNode, names: Vocabulary) -> None:
@@ -266,7 +268,7 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     """The configuration's CLIP on the CPU, where it has full precision."""
     cfg = cfg.clone()
-    cfg.MODEL.CLIP.ONE_PASS_SIZE = size or cfg.MODEL.CLIP.ONE_PASS_SIZE
+    cfg.MODEL.CLIP.ONE_PASS_SIZE = size or photo_size(cfg)
     encoder = encoder_of(cfg.MODEL.CLIP)
     if not isinstance(encoder, ClipEncoder):
         raise UserError(

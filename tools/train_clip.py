@@ -37,8 +37,9 @@ from synthetic_world.crops import Picture, clean_picture, pictures  # noqa: E402
 from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
 from synthetic_world.scene import PARTS, Rendering, render_portrait, render_scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
-from training.arguments import REPORT_SUFFIX, check_training_arguments  # noqa: E402
+from training.arguments import check_training_arguments  # noqa: E402
 
+from zsk.classification.photo_size import REPORT_SUFFIX  # noqa: E402
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
 from zsk.data.splits import get_split  # noqa: E402
 from zsk.errors import reported_mistakes, run_cli  # noqa: E402

@@ -18,6 +18,7 @@ from zsk.answer import MaskAnswer
 from zsk.backbones.build import build_backbone
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.build import encoder_of
+from zsk.classification.photo_size import warn_of_other_size
 from zsk.classification.region_encoder import RegionEncoder, build_region_encoder
 from zsk.classification.sight import Sight
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
@@ -101,6 +102,7 @@ class ZSKNet(PhotoModel):
                 f"MODEL.CLIP.NAME {clip.NAME} has texts only, but MODEL.ENSEMBLE.MODE "
                 f"{ensemble.MODE} looks at images: choose the mode head, or a CLIP"
             )
+        warn_of_other_size(cfg, encoder.input_size)
         regional = None
         if clip.REGION_PROMPT:
             regional = build_text_classifier(clip, encoder, "REGION_PROMPT")

@@ -40,7 +40,7 @@ def test_it_writes_weights_and_a_report(finetuned, tiny_clip):
     first, second, last = done.stdout.splitlines()[-3:]
     assert first.startswith(f"before cosine with crops {report['before']['cosine']:.3f}")
     assert second.startswith(f"after  cosine with crops {report['after']['cosine']:.3f}")
-    assert last == f"wrote {output}, for MODEL.CLIP.ONE_PASS_SIZE 96"
+    assert last == f"wrote {output}, for 96 pixels (MODEL.CLIP.ONE_PASS_SIZE)"
     assert "2/2" in done.stderr  # the bar
     encoder, original = build_encoder(str(output)), build_encoder(str(tiny_clip))
     names = ["a photo of a cat."]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import torch
 
+from zsk.classification.photo_size import REPORT_SUFFIX
 from zsk.errors import UserError
 
-REPORT_SUFFIX = ".json"  # of the report that a training writes beside its weights
 MAX_SEED = 2**32  # numpy's
 
 

@@ -1,0 +1,52 @@
+"""At which size CLIP sees whole photos, and at which size a fine-tuned one learned to."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from detectron2.config import CfgNode
+
+from zsk.files import user_path
+
+REPORT_SUFFIX = ".json"  # of the report that a training of a CLIP writes beside its weights
+TOLERANCE = 0.1  # of the size: below it, scores stay within a point (docs/measurements.md)
+
+logger = logging.getLogger(__name__)
+
+
+def photo_size(cfg: CfgNode) -> int:
+    """Shorter side in pixels of a photo of testing, as CLIP sees it whole; 0: its `input_size`."""
+    clip = cfg.MODEL.CLIP
+    if clip.REGION_MODE == "backbone":
+        return round(cfg.INPUT.MIN_SIZE_TEST * clip.BACKBONE_SCALE)
+    return clip.ONE_PASS_SIZE
+
+
+def warn_of_other_size(cfg: CfgNode, input_size: int) -> None:
+    """Warn where a CLIP of tools/finetune_clip.py sees photos at another size than it learned at.
+
+    The report beside the weights notes that size; weights without a report are not checked.
+    """
+    if cfg.MODEL.ENSEMBLE.MODE == "head" or cfg.MODEL.CLIP.REGION_MODE == "crop":
+        return
+    name = cfg.MODEL.CLIP.NAME
+    try:
+        file = user_path(name.removeprefix("openai:")).with_suffix(REPORT_SUFFIX)
+        learned = float(json.loads(file.read_text())["one_pass_size"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    seen = photo_size(cfg) or input_size
+    if abs(seen - learned) > TOLERANCE * learned:
+        logger.warning(
+            f"MODEL.CLIP.NAME {name} learned on photos whose shorter side has {learned:.0f} "
+            f"pixels, but sees them with {seen} ({size_keys(cfg)}), where its names are worse: "
+            f"fine-tune it with --size {seen}, or change the size"
+        )
+
+
+def size_keys(cfg: CfgNode) -> str:
+    """The keys of which `photo_size` is made."""
+    if cfg.MODEL.CLIP.REGION_MODE == "backbone":
+        return "INPUT.MIN_SIZE_TEST times MODEL.CLIP.BACKBONE_SCALE"
+    return "MODEL.CLIP.ONE_PASS_SIZE"
