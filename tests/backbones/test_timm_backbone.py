@@ -57,19 +57,16 @@ def save_weights(path, name="test_efficientnet"):
     return network
 
 
-def test_a_classifiers_weights_give_its_features_and_its_last_convolution(tmp_path):
+def test_a_classifiers_weights_give_its_features(tmp_path):
     network = save_weights(tmp_path / "weights.pth").eval()
     backbone = build(
         *FIVE_LEVELS,
         *("MODEL.TIMM.WEIGHTS", str(tmp_path / "weights.pth")),
-        *("MODEL.RESNETS.OUT_FEATURES", ["res5", "head"]),
         *("MODEL.TIMM.FREEZE", "all"),
     ).train()
-    shape = backbone.output_shape()["head"]
     image = torch.randn(1, 3, 64, 96)
-    feature = backbone(image)["head"]
-    assert feature.shape == (1, shape.channels, 64 // shape.stride, 96 // shape.stride)
-    torch.testing.assert_close(feature, network.forward_features(image))
+    features = network.forward_intermediates(image, intermediates_only=True)
+    torch.testing.assert_close(backbone(image)["res5"], features[-1])
 
 
 def test_weights_are_found_where_feature_pyramids_rename_modules(tmp_path):
@@ -114,10 +111,6 @@ def test_a_backbone_for_some_sizes_alone_is_refused(monkeypatch):
         (("MODEL.TIMM.NAME", "nonsense"), "cannot build MODEL.TIMM.NAME 'nonsense'"),
         (("MODEL.TIMM.NAME", "test_vit"), "cannot build MODEL.TIMM.NAME 'test_vit'"),
         (("MODEL.RESNETS.OUT_FEATURES", ["res6"]), "asks for res6, but this timm network has res1"),
-        (
-            (*FOUR_LEVELS, "MODEL.RESNETS.OUT_FEATURES", ["res5", "head"]),
-            "asks for head, but test_convnext has none",
-        ),
     ],
 )
 def test_impossible_configurations_name_the_key(opts, words, tmp_path, monkeypatch):

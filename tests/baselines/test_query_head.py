@@ -57,7 +57,6 @@ def test_dropout_is_off_in_evaluation_and_on_in_training():
         ),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", []), "IN_FEATURES is \\[\\]: name"),
         (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
-        (("MODEL.RESNETS.OUT_FEATURES", [*RESNET, "head"]), "nothing reads it: take it out"),
         (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"]), "scores its queries: set it to \\[\\]"),
         (("MODEL.MASK_FORMER.CONV_DIM", 48), "CONV_DIM is 48, .* multiple of 32"),
         (("MODEL.MASK_FORMER.DIM", 30), "DIM is 30, .* multiple of 4 and of .*NUM_HEADS 2"),

@@ -35,7 +35,6 @@ def build(*opts):
         ((*CLUSTERS, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but IN_FEATURES .* learned"),
         ((*QUERIES, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but NAME ZSMaskFormerHead"),
         ((*CLUSTERS, *REGIONS, "MODEL.KERNELS.NUM_STAGES", 0), "nothing reads what ASPP makes"),
-        (("MODEL.RESNETS.OUT_FEATURES", ["res2", "res5", "head"]), "nothing reads it"),
         ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
     ],
 )

@@ -1,7 +1,6 @@
 """Any timm network with `features_only` as a Detectron2 backbone."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,41 +27,32 @@ class TimmBackbone(Backbone):
         *,
         out_features: list[str],
         freeze: str,
-        head: nn.Sequential | None = None,
         has_own_weights: bool = False,
     ):
         """
         Args:
             network: `timm.create_model(…, features_only=True)`.
-            out_features: names of the levels to return: "res5" the deepest, "res4" the one before,
-                …, and "head", the output of `head` on res5.
-            head: see `classifier_head`.
+            out_features: names of the levels to return: "res5" the deepest, "res4" the one before…
             freeze: "none"; "norm": batch norm keeps its statistics; "all": nothing is trained.
             has_own_weights: they are not random, so a frozen one needs no checkpoint.
         """
         super().__init__()
         # channels_last is faster for EfficientNets on a CPU
         self.network = network.to(memory_format=torch.channels_last)
-        self.head = head
         self.freeze = freeze
         self.has_own_weights = has_own_weights
         info: Any = network.feature_info
         count = len(info.channels())
         self.names = [f"res{6 - count + i}" for i in range(count)]
-        known = [*self.names, *(["head"] if head is not None else [])]
-        missing = [name for name in out_features if name not in known]
+        missing = [name for name in out_features if name not in self.names]
         if missing:
             raise UserError(
                 f"MODEL.RESNETS.OUT_FEATURES asks for {missing[0]}, but this timm network has "
-                f"{', '.join(known)}"
+                f"{', '.join(self.names)}"
             )
         self._out_features = list(out_features)
         self._out_feature_channels = dict(zip(self.names, info.channels()))
         self._out_feature_strides = dict(zip(self.names, info.reduction()))
-        if head is not None:
-            last: Any = head.conv_head
-            self._out_feature_channels["head"] = last.out_channels
-            self._out_feature_strides["head"] = self._out_feature_strides["res5"]
         if freeze == "all":
             self.requires_grad_(False)
         self.train(self.training)  # frozen norms stay in evaluation mode
@@ -71,8 +61,6 @@ class TimmBackbone(Backbone):
         """(B,3,H,W) normalised -> {"res5": (B,C,h,w), …}."""
         x = x.contiguous(memory_format=torch.channels_last)
         features = dict(zip(self.names, self.network(x)))
-        if self.head is not None:
-            features["head"] = self.head(features["res5"])
         return {name: features[name] for name in self._out_features}
 
     def train(self, mode: bool = True) -> "TimmBackbone":
@@ -117,22 +105,6 @@ def load_part(network: nn.Module, state: Mapping[str, Tensor], name: str, weight
     network.load_state_dict(part)
 
 
-def classifier_head(name: str, pretrained: bool) -> nn.Sequential:
-    """An EfficientNet's last 1x1 convolution with its norm, which `features_only` leaves out.
-
-    Raises:
-        UserError: the network has no such layer.
-    """
-    import timm
-
-    network: Any = timm.create_model(name, pretrained=pretrained)
-    if not (hasattr(network, "conv_head") and hasattr(network, "bn2")):
-        raise UserError(
-            f"MODEL.RESNETS.OUT_FEATURES asks for head, but {name} has none: EfficientNets do"
-        )
-    return nn.Sequential(OrderedDict(conv_head=network.conv_head, bn2=network.bn2))
-
-
 def _check_pixels(cfg: CfgNode, trained: Any) -> None:
     """Refuse another normalisation than that of timm's weights (`pretrained_cfg`, in [0,1])."""
     name = cfg.MODEL.TIMM.NAME
@@ -170,16 +142,12 @@ def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> TimmBackbone:
     # a checkpoint's are those of its training
     if settings.WEIGHTS in ("embedded", "pretrained") and not cfg.MODEL.WEIGHTS:
         _check_pixels(cfg, network.pretrained_cfg)
-    head = classifier_head(settings.NAME, pretrained) if "head" in out_features else None
     if settings.WEIGHTS and not pretrained:
         state = read_weights(settings.NAME, settings.WEIGHTS)
-        for part in (network, head):
-            if part is not None:
-                load_part(part, state, settings.NAME, settings.WEIGHTS)
+        load_part(network, state, settings.NAME, settings.WEIGHTS)
     return TimmBackbone(
         network,
         out_features=out_features,
         freeze=settings.FREEZE,
-        head=head,
         has_own_weights=bool(settings.WEIGHTS),
     )

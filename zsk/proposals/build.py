@@ -34,10 +34,6 @@ def check_settings(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> None:
             f"but the backbone gives {', '.join(input_shape)}: add what is missing to the "
             "OUT_FEATURES"
         )
-    if "head" in input_shape and "head" not in wanted:
-        raise UserError(  # distributed training stops at parameters without a gradient
-            "MODEL.RESNETS.OUT_FEATURES asks for head, but nothing reads it: take it out"
-        )
 
 
 def build_kernel_generator(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> KernelGenerator:
