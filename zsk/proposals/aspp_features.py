@@ -4,14 +4,13 @@ Shape letters: B images, D width, h x w feature map, C backbone channels.
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from detectron2.layers import ASPP, Conv2d, ShapeSpec
 from torch import Tensor, nn
 
 from .masks import resize_masks
-from .norm import build_norm, conv
+from .norm import conv
 
 REDUCED_CHANNELS = 48  # of the early feature, as in DeepLabV3+
 
@@ -60,7 +59,7 @@ class AsppFeatures(nn.Module):
             input_shape[in_feature].channels,
             aspp_channels,
             aspp_dilations,
-            norm=norm and partial(build_norm, norm),
+            norm=norm,
             activation=nn.ReLU(inplace=True),
         )
         self.project = conv(aspp_channels, dim, 3, norm)
