@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import zsk  # noqa: F401
+from zsk.classification.clip_vision import ClipVision
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.classification.sight import Sight
 
@@ -28,10 +29,23 @@ def save_tiny_clip(path: Path | str, input_size: int = 64, seed: int = 0) -> Pat
     return Path(path)
 
 
+class ColourVision(ClipVision):
+    """Regions: the mean colour under each mask; `visual` is the encoder's list of batch sizes."""
+
+    patch = 1
+
+    def see(self, photos: Tensor) -> Sight:
+        return Sight({"res2": photos}, (photos,), photos.shape[-2:])
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
+        (pixels,) = sight.regions
+        self.visual.append(len(masks))
+        return torch.einsum("rhw,chw->rc", masks, pixels) / masks.sum(dim=(1, 2))[:, None]
+
+
 class ColourEncoder(VisionLanguageEncoder):
     """Images: the mean colour of a crop. Texts: the colour that the last word names. E = 3."""
 
-    takes_regions = True
     colours = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "yellow": (1.0, 1.0, 0.0)}
 
     def __init__(self, input_size: int = 4, pixel_mean: float = 0.0) -> None:
@@ -43,7 +57,8 @@ class ColourEncoder(VisionLanguageEncoder):
             logit_scale=2.0,
         )
         self.hold("scale", nn.Linear(1, 1, bias=False))  # used by nothing: rides along
-        self.batches: list[int] = []  # sizes of the batches of crops that came
+        self.batches: list[int] = []  # sizes of the batches of crops and regions that came
+        self.hold_vision(ColourVision(self.batches), 0)
         self.texts: list[str] = []
 
     def _text_features(self, texts: Sequence[str]) -> Tensor:
@@ -54,11 +69,3 @@ class ColourEncoder(VisionLanguageEncoder):
         assert crops.shape[1:] == (3, self.input_size, self.input_size)
         self.batches.append(len(crops))
         return crops.mean(dim=(2, 3))
-
-    def _see(self, pixels: Tensor) -> Sight:
-        return Sight({"res2": pixels}, (pixels,), pixels.shape[-2:])
-
-    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
-        (pixels,) = sight.regions
-        self.batches.append(len(masks))
-        return torch.einsum("rhw,chw->rc", masks, pixels) / masks.sum(dim=(1, 2))[:, None]

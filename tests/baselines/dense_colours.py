@@ -1,18 +1,21 @@
 """An encoder whose dense features are the colours themselves: what they say is known by hand."""
 
 import torch.nn.functional as F
-from tiny_clip import ColourEncoder
+from tiny_clip import ColourEncoder, ColourVision
+
+
+class Pooled(ColourVision):
+    """Each place of the feature map is the mean colour of 2x2 pixels; `visual` is what was seen."""
+
+    def dense(self, photo, attention="value"):
+        self.visual.append(tuple(photo.shape))
+        return F.avg_pool2d(photo[None], 2)[0]
 
 
 class DenseColours(ColourEncoder):
-    """Each place of the feature map is the mean colour of 2x2 pixels; remembers what it saw."""
-
-    takes_dense = True
+    """Remembers the shapes that it saw."""
 
     def __init__(self, input_size=4):
         super().__init__(input_size)
         self.seen = []
-
-    def _dense_features(self, pixels, attention):
-        self.seen.append(tuple(pixels.shape))
-        return F.avg_pool2d(pixels[None], 2)[0]
+        self.hold_vision(Pooled(self.seen), 0)

@@ -95,5 +95,7 @@ def test_small_photos_are_enlarged_to_the_window(height, width, size):
 
 
 def test_an_encoder_without_dense_features_is_refused():
+    encoder = ColourEncoder()
+    encoder.vision = None
     with pytest.raises(UserError, match="MODEL.CLIP.NAME .* without dense features"):
-        DenseClip(ColourEncoder())
+        DenseClip(encoder)

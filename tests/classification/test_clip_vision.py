@@ -137,7 +137,7 @@ def random_masks(number, height=11, width=13):
 def test_features_have_unit_length_for_photos_of_any_size(encoder, size):
     photo, patch = random_photo(*size), 32 if is_resnet(encoder) else 16
     columns = encoder.encode_dense(photo)
-    assert encoder.takes_dense and columns.dtype == torch.float32
+    assert columns.dtype == torch.float32
     assert columns.shape == (32, *(max(1, round(side / patch)) for side in size))
     torch.testing.assert_close(columns.norm(dim=0), torch.ones(columns.shape[1:]))
     rows = encoder.encode_regions(photo, random_masks(3))
@@ -254,7 +254,6 @@ def test_a_region_that_covers_everything_gets_the_photos_own_embedding(encoder):
     photo = random_photo(SIDE, SIDE)
     masks = torch.stack([torch.ones(9, 7), torch.full((9, 7), 0.3)])
     own = encoder.encode_image(photo[None])
-    assert encoder.takes_regions
     torch.testing.assert_close(encoder.encode_regions(photo, masks), own.expand(2, -1))
 
 

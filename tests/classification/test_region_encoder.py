@@ -123,7 +123,7 @@ def test_modes_by_name():
     assert type(build_region_encoder("crop", ColourEncoder(), [0.5])) is CropEncoder
     assert type(build_region_encoder("one_pass", ColourEncoder(), [0.5])) is OnePassEncoder
     encoder = ColourEncoder()
-    encoder.takes_regions = False
+    encoder.vision = None
     with pytest.raises(
         UserError, match="REGION_MODE is one_pass, but .* takes only crops: use crop"
     ):

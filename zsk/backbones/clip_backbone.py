@@ -36,7 +36,7 @@ class ClipBackbone(Backbone):
     ):
         """
         Args:
-            encoder: one that takes whole photos (`takes_regions`).
+            encoder: one that takes whole photos (with a `vision`).
             out_features: names of levels, "res2" the finest.
             scale: the size of photos for the tower over that of photos here.
 
@@ -119,7 +119,7 @@ def build_clip_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ClipBackbone:
         UserError: the encoder takes only crops, or the pixels are of other colours than its.
     """
     encoder = encoder_of(cfg.MODEL.CLIP)
-    if not encoder.takes_regions:
+    if encoder.vision is None:
         raise UserError(
             "MODEL.BACKBONE.NAME is build_clip_backbone, but MODEL.CLIP.NAME "
             f"{cfg.MODEL.CLIP.NAME} takes only crops: choose another CLIP, or another backbone"

@@ -68,7 +68,7 @@ class ClipEncoder(VisionLanguageEncoder):
             logit_scale=float(model.logit_scale.detach().exp()),
         )
         self.hold("clip", model)
-        self.hold_vision(clip_vision(model.visual), one_pass_size)
+        self.hold_vision(clip_vision(model.visual), one_pass_size or self.input_size)
 
     def set_precision(self, network: Any, device: torch.device) -> None:
         network.float()

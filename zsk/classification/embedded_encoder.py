@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from zsk.errors import UserError
 from zsk.proposals.masks import region_means
 from zsk.safe_load import read_file
 
-from .clip_patches import fit_to_patches
+from .clip_vision import ClipVision
 from .embedded_text import WIDTH, load_minilm, load_names, require, tokenize
 from .encoder import VisionLanguageEncoder
 from .sight import Sight
@@ -51,6 +52,31 @@ class NameProjection(nn.Module):
         return (logits.float() / TEMPERATURE).softmax(dim=1) @ self.rows
 
 
+class EmbeddedVision(ClipVision):
+    """The dilated classifier `visual` on a whole photo, and the projection of its logits."""
+
+    patch = DENSE_STRIDE
+
+    def __init__(self, visual: Any, projection: NameProjection) -> None:
+        super().__init__(visual)
+        self.projection = projection
+
+    def see(self, photos: Tensor) -> Sight:
+        """Levels res1 to res5 as timm's `features_only`, and "head", the last feature map."""
+        x = photos.to(self.visual.classifier.weight.dtype, memory_format=torch.channels_last)
+        head, stages = self.visual.forward_intermediates(x)
+        levels = {f"res{i}": stage for i, stage in enumerate(stages, start=1)}
+        return Sight({**levels, "head": head}, (head,), head.shape[-2:])
+
+    def regions(self, sight: Sight, masks: Tensor) -> Tensor:
+        (features,) = sight.regions
+        pooled = region_means(features[None], masks[None])[0]
+        return self._project(pooled.to(features.dtype))
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        return self.projection(self.visual.classifier(tokens))
+
+
 class EmbeddedEncoder(VisionLanguageEncoder):
     """MiniLM for texts, whitened ConSE over EfficientNet-Lite for images; E = 384.
 
@@ -59,9 +85,6 @@ class EmbeddedEncoder(VisionLanguageEncoder):
 
     Raises UserError where a package is missing.
     """
-
-    takes_regions = True
-    takes_dense = True
 
     def __init__(self, variant: str = "lite2") -> None:
         weights = load_efficientnet_lite(variant)
@@ -81,6 +104,8 @@ class EmbeddedEncoder(VisionLanguageEncoder):
             self.hold(name, network.to(memory_format=torch.channels_last))
         minilm, self._tokenizer = load_minilm()
         self.hold("projection", NameProjection(load_names()))
+        self.hold_vision(EmbeddedVision(self.network("dense"), self.network("projection")), 0)
+        self.patch = 1  # `see` takes photos of any size
         self.hold("minilm", minilm)
 
     def set_precision(self, network: nn.Module, device: torch.device) -> None:
@@ -90,30 +115,6 @@ class EmbeddedEncoder(VisionLanguageEncoder):
     def _text_features(self, texts: Sequence[str]) -> Tensor:
         tokens, mask = tokenize(self._tokenizer, texts)
         return self.network("minilm")(tokens.to(self.device), mask.to(self.device))
-
-    def _see(self, pixels: Tensor) -> Sight:
-        """Levels res1 to res5 as timm's `features_only`, and "head", the last feature map."""
-        dense = self.network("dense")
-        x = pixels.to(dense.classifier.weight.dtype, memory_format=torch.channels_last)
-        head, stages = dense.forward_intermediates(x)
-        levels = {f"res{i}": stage for i, stage in enumerate(stages, start=1)}
-        return Sight({**levels, "head": head}, (head,), head.shape[-2:])
-
-    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
-        (features,) = sight.regions
-        pooled = region_means(features[None], masks[None])[0]
-        return self._project(pooled.to(features.dtype))
-
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        return fit_to_patches(pixels, DENSE_STRIDE)
-
-    def _dense_features(self, pixels: Tensor, attention: str) -> Tensor:
-        features = self._see(self._whole_patches(pixels)[None]).levels["head"][0]
-        return self._project(features.flatten(1).T).T.unflatten(1, features.shape[-2:])
-
-    def _project(self, features: Tensor) -> Tensor:
-        """(R,C) pooled features → (R,E)."""
-        return self.network("projection")(self.network("dense").classifier(features))
 
     def _image_features(self, crops: Tensor) -> Tensor:
         classifier = self.network("classifier")

@@ -54,25 +54,20 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         pixel_mean, pixel_std: of RGB in 0–255; a crop is normalised as (x - mean) / std.
         interpolation: how a crop is resized, "bicubic" or "bilinear", antialiased.
         logit_scale: τ, the model's own unless `build_encoder` was told another.
-        takes_regions, takes_dense: whether `see`, encode_sight and encode_regions, and encode_dense
-            work; crops always do.
         patch: sides of photos for `see` are multiples of it, in pixels.
         takes_context: whether embed_tokens and encode_in_context work.
         takes_images, takes_prompts: False for vectors of bare names, which see no image.
-        vision: the image tower on whole photos, where there is one; set by `hold_vision`.
+        vision: the image tower on whole photos, for `see`, encode_sight, encode_regions and
+            encode_dense; None where it takes crops only. Set by `hold_vision`.
         one_pass_size: shorter side in pixels of the photos of encode_regions; 0: their own.
-        dense_attentions: of encode_dense, see MODEL.PER_PIXEL.ATTENTION.
     """
 
-    takes_regions = False
-    takes_dense = False
     patch = 1
     takes_context = False
     takes_images = True
     takes_prompts = True
     vision: ClipVision | None = None
     one_pass_size = 0
-    dense_attentions: tuple[str, ...] = ("value",)
 
     def __init__(
         self,
@@ -103,31 +98,9 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     def hold_vision(self, vision: ClipVision | None, one_pass_size: int) -> None:
         """Take over a tower on whole photos; its network is held by a name of its own."""
-        self.vision, self.one_pass_size = vision, one_pass_size or self.input_size
-        self.takes_regions = self.takes_dense = vision is not None
+        self.vision, self.one_pass_size = vision, one_pass_size
         if vision is not None:
-            self.dense_attentions, self.patch = vision.dense_attentions, vision.patch
-
-    def _whole_patches(self, pixels: Tensor) -> Tensor:
-        """A photo (3,H,W) at the size at which encode_regions sees it."""
-        return fit_to_patches(pixels, self.patch, self.one_pass_size or None)
-
-    def _see(self, pixels: Tensor) -> Sight:
-        """As `see`, in any precision."""
-        if self.vision is None:
-            raise NotImplementedError
-        return self.vision.see(pixels)
-
-    def _region_features(self, sight: Sight, masks: Tensor) -> Tensor:
-        """(R,E) in any precision and length; arguments as in encode_sight."""
-        assert self.vision is not None
-        return self.vision.regions(sight, masks)
-
-    def _dense_features(self, pixels: Tensor, attention: str) -> Tensor:
-        """(E,h,w) in any precision and length; arguments as in encode_dense."""
-        if self.vision is None:
-            raise NotImplementedError
-        return self.vision.dense(fit_to_patches(pixels, self.patch), attention)
+            self.patch = vision.patch
 
     def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         """(K,E) in any precision and length; arguments and errors as in encode_in_context."""
@@ -196,12 +169,10 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
         Args:
             pixels: (B,3,H,W) float32, normalised; H and W are multiples of `patch`.
-
-        Raises:
-            NotImplementedError: this encoder only takes crops, see `takes_regions`.
         """
+        assert self.vision is not None
         with self._frozen_arithmetic():
-            return self._see(pixels)
+            return self.vision.see(pixels)
 
     def encode_sight(self, sight: Sight, masks: Tensor) -> Tensor:
         """Embeddings of regions of a photo that was seen.
@@ -213,7 +184,8 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         Returns:
             (R,E) float32 unit rows.
         """
-        return self._unit_rows(partial(self._region_features, sight), masks)
+        assert self.vision is not None
+        return self._unit_rows(partial(self.vision.regions, sight), masks)
 
     def encode_regions(self, pixels: Tensor, masks: Tensor) -> Tensor:
         """Embeddings of all regions from one look at the whole photo, at a size of the encoder's.
@@ -224,12 +196,10 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
         Returns:
             (R,E) float32 unit rows.
-
-        Raises:
-            NotImplementedError: this encoder only takes crops, see `takes_regions`.
         """
-        sight = self.see(self._whole_patches(pixels)[None])
-        return self.encode_sight(sight.photo(0), masks)
+        assert self.vision is not None
+        photo = fit_to_patches(pixels, self.vision.patch, self.one_pass_size or None)
+        return self.encode_sight(self.see(photo[None]).photo(0), masks)
 
     def encode_dense(self, pixels: Tensor, attention: str = "value") -> Tensor:
         """An embedding for each place of the photo, in the space of the texts.
@@ -237,17 +207,16 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         Args:
             pixels: (3,H,W) float32, normalised. Time and memory may grow with the square of H·W, so
                 cut or shrink a large photo first.
-            attention: one of `dense_attentions`.
+            attention: one of the `dense_attentions` of `vision`.
 
         Returns:
             (E,h,w) float32, unit-length columns. The grid covers the photo exactly: interpolate to
             (H,W) with align_corners=False.
-
-        Raises:
-            NotImplementedError: this encoder has no such features, see `takes_dense`.
         """
+        assert self.vision is not None
         with self._frozen_arithmetic():
-            return F.normalize(self._dense_features(pixels, attention).float(), dim=0)
+            photo = fit_to_patches(pixels, self.vision.patch)
+            return F.normalize(self.vision.dense(photo, attention).float(), dim=0)
 
     def _unit_rows(self, encode: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         if not len(images):  # which not every network takes

@@ -74,7 +74,7 @@ class OpenClipEncoder(VisionLanguageEncoder):
         self._config = source.config
         self._tokenizer = load_tokenizer(source)
         self.hold("open_clip", model)
-        self.hold_vision(open_clip_vision(model.visual), one_pass_size)
+        self.hold_vision(open_clip_vision(model.visual), one_pass_size or self.input_size)
         activation = "QuickGELU" if source.config["quick_gelu"] else "GELU"
         logger.info(
             f"open_clip {source.origin}: all {len(model.state_dict())} tensors of {source.file} "

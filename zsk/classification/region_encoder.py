@@ -187,7 +187,7 @@ def build_region_encoder(
         return CropEncoder(encoder, mask_thresholds, antialias)
     if mode == "backbone":
         return BackboneRegions(encoder, mask_thresholds)
-    if not encoder.takes_regions:
+    if encoder.vision is None:
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )

@@ -60,21 +60,22 @@ class DenseClip(nn.Module):
     def __init__(self, encoder: VisionLanguageEncoder, attention: str = "value"):
         """
         Args:
-            attention: one of the encoder's `dense_attentions`.
+            attention: one of the `dense_attentions` of the encoder's `vision`.
 
         Raises:
             UserError: the encoder has no dense features, or not with MODEL.PER_PIXEL.ATTENTION.
         """
         super().__init__()
-        if not encoder.takes_dense:
+        if encoder.vision is None:
             raise UserError(
                 "MODEL.CLIP.NAME stands for an encoder without dense features, which "
                 "MODEL.ENSEMBLE.MODE clip and ensemble need: choose another one, or the mode head"
             )
-        if attention not in encoder.dense_attentions:
+        attentions = encoder.vision.dense_attentions
+        if attention not in attentions:
             raise UserError(
                 f"MODEL.PER_PIXEL.ATTENTION is {attention}, but MODEL.CLIP.NAME stands for an "
-                f"encoder with {' and '.join(encoder.dense_attentions)} only, as all but CLIP's "
+                f"encoder with {' and '.join(attentions)} only, as all but CLIP's "
                 "plain vision transformers: choose that, or a ViT"
             )
         self.encoder = encoder
