@@ -118,6 +118,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
         ),
         ([*ZS3, "MODEL.SYNTHESIS.DROPOUT", [0.1, 0.1]], "is [0.1, 0.1], but .* give one dropout"),
         (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
+        *((["TEST.TILES", side], "has to be 0, or a whole number >= 64") for side in (-1, 1, 63)),
         ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
         ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),
         ([*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank"], "AMOUNT is 0.25, but .* rank takes a w"),

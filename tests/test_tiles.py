@@ -115,12 +115,6 @@ def test_the_configuration_decides():
     assert [tuple(image.shape[1:]) for image in model.images] == [(64, 100)] * 2
 
 
-@pytest.mark.parametrize("side", [-1, 1, 63])
-def test_tiles_too_small_for_a_network_are_refused(side):
-    with pytest.raises(UserError, match=f"TEST.TILES is {side}, .* at least 64"):
-        with_test_time_augmentation(configured("TEST.TILES", side), Scripted())
-
-
 def test_tiles_of_views_are_refused():
     cfg = configured("TEST.TILES", 64, "TEST.AUG.ENABLED", True)
     with pytest.raises(UserError, match="TEST.TILES is 64 and TEST.AUG.ENABLED is True"):

@@ -79,7 +79,7 @@ def with_test_time_augmentation(cfg: CfgNode, model: nn.Module) -> nn.Module:
     """The model as TEST.AUG and TEST.TILES want it: as it is, or looking several times.
 
     Raises:
-        UserError: both are asked for, or tiles that are too small.
+        UserError: both are asked for.
     """
     side, views = cfg.TEST.TILES, cfg.TEST.AUG
     if not side and not views.ENABLED:

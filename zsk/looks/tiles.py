@@ -8,14 +8,12 @@ Letters: H x W result, T tiles, N proposals of a tile, K classes, h x w masks.
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from zsk.answer import Answer, PixelAnswer
-from zsk.errors import UserError
 from zsk.label_map import View, vote_rows
 from zsk.looks.batched_inputs import PhotoModel
 from zsk.regions import Regions
@@ -23,7 +21,6 @@ from zsk.vocabulary import Vocabulary
 from zsk.zsk_net import ZSKNet
 
 OVERLAP = 0.25  # of a tile's side, at least
-MIN_SIDE = 64  # pixels; two cells of the coarsest features
 
 
 class Tile(NamedTuple):
@@ -34,15 +31,6 @@ class Tile(NamedTuple):
     columns: tuple[float, float]  # left and right edge
 
 
-class PlacedView(NamedTuple):
-    """A named tile on the result."""
-
-    view: View
-    top: int
-    left: int
-    size: tuple[int, int]  # height, width
-
-
 class ZSKNetInTiles(PhotoModel):
     """Looks at a photo tile by tile, one after the other."""
 
@@ -51,16 +39,9 @@ class ZSKNetInTiles(PhotoModel):
         Args:
             model: in evaluation mode when it is called.
             side: of the tiles in pixels; a photo that is no larger is looked at as a whole.
-        Raises:
-            UserError: the side is under MIN_SIDE.
         """
         super().__init__()
         self.model = model
-        if side < MIN_SIDE:
-            raise UserError(
-                f"TEST.TILES is {side}, but has to be at least {MIN_SIDE} pixels, or 0 for the "
-                "whole photo at once"
-            )
         self.side = side
 
     def look(self, images: Sequence[Tensor]) -> list[list[Tile]]:
@@ -87,16 +68,31 @@ class ZSKNetInTiles(PhotoModel):
         """Name the regions of all tiles; the scores of tiles that overlap are averaged."""
         if len(look) == 1:
             return self.model.answer(look[0].regions, vocabulary, size, lam)
-        placed = []
+        placed = []  # named tiles, top and left edge and (height, width) on the result
         for tile in look:
             top, bottom = (round(edge * size[0]) for edge in tile.rows)
             left, right = (round(edge * size[1]) for edge in tile.columns)
             if left < right:  # a result that is much smaller than the photo has no pixel of some
                 scores = self.model.name(tile.regions, vocabulary, lam).scores
                 view = View(scores, tile.regions.masks, tile.regions.box)
-                placed.append(PlacedView(view, top, left, (bottom - top, right - left)))
-        depth = max(len(vocabulary), *(len(tile.view.masks) for tile in placed))
-        rows = partial(tile_scores, placed, size[1], self.model.mask_softmax)
+                placed.append((view, top, left, (bottom - top, right - left)))
+
+        def rows(top: int, bottom: int) -> Tensor:
+            """The rows [top, bottom): (K,bottom-top,W), means over the tiles there."""
+            probs = placed[0][0].probs
+            count = probs.new_zeros(bottom - top, size[1], 1)
+            scores = probs.new_zeros(bottom - top, size[1], len(vocabulary))  # argmax is faster so
+            for view, first, left, (height, width) in placed:
+                start, end = max(top, first), min(bottom, first + height)
+                if start < end:
+                    strip = start - first, end - first
+                    votes = vote_rows(view, (height, width), *strip, self.model.mask_softmax)
+                    place = slice(start - top, end - top), slice(left, left + width)
+                    scores[place] += torch.einsum("nrc,nk->rck", votes, view.probs)
+                    count[place] += 1
+            return (scores / count.clamp(min=1)).permute(2, 0, 1)
+
+        depth = max(len(vocabulary), *(len(view.masks) for view, *_ in placed))
         return PixelAnswer(rows, size, depth)
 
 
@@ -109,20 +105,3 @@ def tile_edges(length: int, side: int) -> list[tuple[int, int]]:
     count = 1 + math.ceil((length - side) / max(1, (1 - OVERLAP) * side))
     starts = [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
     return [(start, start + side) for start in starts]
-
-
-def tile_scores(
-    tiles: Sequence[PlacedView], width: int, mask_softmax: float, top: int, bottom: int
-) -> Tensor:
-    """The rows [top, bottom) of the result: (K,bottom-top,`width`), means over the tiles there."""
-    probs = tiles[0].view.probs
-    count = probs.new_zeros(bottom - top, width, 1)
-    scores = probs.new_zeros(bottom - top, width, probs.shape[1])  # argmax is faster so
-    for view, first, left, size in tiles:
-        start, end = max(top, first), min(bottom, first + size[0])
-        if start < end:
-            votes = vote_rows(view, size, start - first, end - first, mask_softmax)
-            place = slice(start - top, end - top), slice(left, left + size[1])
-            scores[place] += torch.einsum("nrc,nk->rck", votes, view.probs)
-            count[place] += 1
-    return (scores / count.clamp(min=1)).permute(2, 0, 1)

@@ -71,6 +71,9 @@ ASCENDING = Rule(
     lambda value: all(map(COUNT.allows, value)) and sorted(set(value)) == list(value),
     "an ascending list of iterations",
 )
+TILES = Rule(  # two cells of the coarsest features, at least
+    lambda side: NOT_NEGATIVE.holds(side) and not 0 < side < 64, "0, or a whole number >= 64"
+)
 
 
 def _model(registry: Registry, known: str) -> Rule:
@@ -225,7 +228,8 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (one_of("linear", "constant"), "WARMUP_METHOD"),
     ],
     "TEST.": [
-        (NOT_NEGATIVE, "EVAL_PERIOD TILES SIZE_DIVISIBILITY CELL_STRIDE"),
+        (NOT_NEGATIVE, "EVAL_PERIOD SIZE_DIVISIBILITY CELL_STRIDE"),
+        (TILES, "TILES"),
         (COUNT, "IMS_PER_BATCH AUG.MAX_SIZE"),
         (one_of("joint", "seen"), "VOCABULARY"),
         (one_of("result", "photo", "masks"), "VOTES_AT"),
