@@ -156,7 +156,7 @@ def test_a_file_of_coop_as_its_trainer_saves_it(tmp_path, tiny_clip, capsys):
     context.sum().backward()
     optimizer.step()
     successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
-    start = ClipEncoder(str(tiny_clip)).embed_start()
+    start = ClipEncoder(str(tiny_clip)).embed_tokens("")[0]
     state = {"ctx": context.detach(), "token_prefix": start.half().expand(3, 1, -1)}
     state["token_suffix"] = zeros(3, 72, 64)
     saved = {"state_dict": state, "epoch": 50, "optimizer": optimizer.state_dict()}

@@ -104,8 +104,8 @@ def initial_prompts(
     before, after = template.split("{}")
     generator = torch.Generator().manual_seed(seed)
     # mirrored, so that both sides are filled from the name outwards
-    left = _fill(encoder.embed_tokens(before.strip()).flip(0), prefix, generator).flip(0)
-    right = _fill(encoder.embed_tokens(after.strip()), suffix, generator)
+    left = _fill(encoder.embed_tokens(before.strip())[1:-1].flip(0), prefix, generator).flip(0)
+    right = _fill(encoder.embed_tokens(after.strip())[1:-1], suffix, generator)
     return LearnedPrompts(left, right)
 
 

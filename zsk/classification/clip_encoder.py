@@ -82,24 +82,18 @@ class ClipEncoder(VisionLanguageEncoder):
 
     def embed_tokens(self, text: str) -> Tensor:
         model = self.network("clip")
-        tokens = _token_ids(text, model.context_length)[1:-1]  # without start and end
-        return model.token_embedding(tokens.to(self.device)).float()
-
-    def embed_start(self) -> Tensor:
-        model = self.network("clip")
-        return model.token_embedding(
-            _token_ids("", model.context_length)[0].to(self.device)
-        ).float()
+        (padded,) = tokenize_all([text], model.context_length)
+        ids = padded[: int(padded.argmax()) + 1]  # the end token has the highest
+        return model.token_embedding(ids.to(self.device)).float()
 
     def _context_features(self, names: Sequence[str], prefix: Tensor, suffix: Tensor) -> Tensor:
         model = self.network("clip")
         prefix, suffix = prefix.to(model.dtype), suffix.to(model.dtype)
         sequences = []
         for name in names:
-            ids = _token_ids(name, model.context_length)
-            if len(prefix) + len(ids) + len(suffix) > model.context_length:
+            tokens = self.embed_tokens(name).to(model.dtype)
+            if len(prefix) + len(tokens) + len(suffix) > model.context_length:
                 raise TextTooLongError(name, model.context_length)
-            tokens = model.token_embedding(ids.to(self.device)).to(model.dtype)
             sequences.append(torch.cat([tokens[:1], prefix, tokens[1:-1], suffix, tokens[-1:]]))
         return _encode_sequences(model, sequences)
 
@@ -142,12 +136,6 @@ def tokenize_all(texts: Sequence[str], context_length: int) -> Tensor:
         except RuntimeError as error:  # the one thing that tokenize refuses
             raise TextTooLongError(text, context_length) from error
     return torch.cat(rows)
-
-
-def _token_ids(text: str, context_length: int) -> Tensor:
-    """(T,) token ids from the start to the end token. Raises TextTooLongError."""
-    (padded,) = tokenize_all([text], context_length)
-    return padded[: int(padded.argmax()) + 1]  # the end token has the highest id
 
 
 def _encode_sequences(model: Any, sequences: Sequence[Tensor]) -> Tensor:

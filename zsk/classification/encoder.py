@@ -107,19 +107,11 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         raise NotImplementedError
 
     def embed_tokens(self, text: str) -> Tensor:
-        """A text's tokens as (T,W) float32 vectors on `device`; "" has none.
+        """A text's tokens, from the start to the end token, as (T,W) float32 vectors on `device`.
 
         Raises:
             TextTooLongError: the text is too long.
             NotImplementedError: this encoder takes whole texts only, see `takes_context`.
-        """
-        raise NotImplementedError
-
-    def embed_start(self) -> Tensor:
-        """The vector (W,) float32 on `device` of the token before all texts; see `embed_tokens`.
-
-        Raises:
-            NotImplementedError: see `takes_context`.
         """
         raise NotImplementedError
 

@@ -48,13 +48,13 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     clip = options.clip or DEFAULT_CLIP
     encoder = build_encoder(clip)
     check_takes_context(encoder)
-    dot = encoder.embed_tokens(".").cpu()
+    tokens = encoder.embed_tokens(".").cpu()
+    start, dot = tokens[0], tokens[1:-1].clone()  # of a view, a file would hold all tokens
     if dot.shape[1] != context.shape[1]:
         raise UserError(
             f"its prompts have width {context.shape[1]}, but the text tower of {clip} (--clip) has "
             f"{dot.shape[1]}: they are of another CLIP"
         )
-    start = encoder.embed_start().cpu()
     for name in _STARTS:
         if name not in state:
             continue
