@@ -6,7 +6,7 @@ import torch
 from detectron2.config import CfgNode
 from PIL import Image
 
-from zsk.answer import PixelAnswer
+from zsk.answer import Answer
 from zsk.config import default_config
 from zsk.data.builtin import register_builtin
 from zsk.data.dataset_mapper import ZeroShotMapper
@@ -47,7 +47,7 @@ class Colours(torch.nn.Module):
         rows = torch.linspace(0, look.shape[1] - 1, size[0]).round().long()
         columns = torch.linspace(0, look.shape[2] - 1, size[1]).round().long()
         pixels = pixels[:, rows][:, :, columns]
-        return PixelAnswer(lambda top, bottom: pixels[:, top:bottom], size, 3)
+        return Answer(lambda top, bottom: pixels[:, top:bottom], size, 3)
 
 
 def record(rows, labels, **more):
@@ -142,7 +142,7 @@ def test_ids_that_need_16_bits() -> None:
         def answer(self, look, vocabulary, size):
             scores = torch.zeros(256, *size)
             scores[0, :, 0] = 0.5
-            return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, 256)
+            return Answer(lambda top, bottom: scores[:, top:bottom], size, 256)
 
     one = record([[RED, RED, RED]], [[255, 254, 255]], vocabulary=wide.seen_only())
     (batch,) = SelfTraining([[one]], First(), wide)
