@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from zsk.classification.crops import masked_crops
-from zsk.classification.encoder import TextTooLongError, VisionLanguageEncoder
+from zsk.classification.encoder import TextError, VisionLanguageEncoder
 from zsk.classification.learned_prompts import LearnedPrompts, check_takes_context
 from zsk.data.targets import segments_from_sem_seg
 from zsk.errors import UserError
@@ -142,11 +142,10 @@ def train_prompts(
             features, labels = (part[chosen].to(encoder.device) for part in segments)
             try:
                 text = prompts(encoder, vocabulary.prompt_names)
-            except TextTooLongError as error:
+            except TextError as error:
                 raise UserError(
-                    f"the name {error.text!r} and the context have more than the "
-                    f"{error.max_tokens} tokens that the text encoder takes: choose fewer context "
-                    "vectors"
+                    f"the name {error.text!r} and the context have {error.reason}, which the text "
+                    "encoder does not take: choose fewer context vectors"
                 ) from error
             loss = F.cross_entropy(encoder.logit_scale * features @ text.T, labels)
             if not loss.isfinite():

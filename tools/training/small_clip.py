@@ -178,7 +178,7 @@ def encode_images(model: Any, images: Tensor) -> Tensor:
 
 
 def encode_captions(model: Any, captions: Sequence[str]) -> Tensor:
-    """K captions -> (K,E) unit rows. Raises TextTooLongError."""
+    """K captions -> (K,E) unit rows. Raises TextError."""
     tokens = tokenize_all(captions, model.context_length).to(model.logit_scale.device)
     return F.normalize(model.encode_text(tokens), dim=1)
 

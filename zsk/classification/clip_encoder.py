@@ -20,7 +20,7 @@ from zsk.known_weights import check_sha256, local_file
 
 from .clip_file import check_openai, read_clip_file
 from .clip_vision import clip_vision
-from .encoder import TextTooLongError, VisionLanguageEncoder
+from .encoder import TextError, VisionLanguageEncoder
 
 try:
     import clip
@@ -93,7 +93,7 @@ class ClipEncoder(VisionLanguageEncoder):
         for name in names:
             tokens = self.embed_tokens(name).to(model.dtype)
             if len(prefix) + len(tokens) + len(suffix) > model.context_length:
-                raise TextTooLongError(name, model.context_length)
+                raise TextError(name, f"more than {model.context_length} tokens")
             sequences.append(torch.cat([tokens[:1], prefix, tokens[1:-1], suffix, tokens[-1:]]))
         return _encode_sequences(model, sequences)
 
@@ -128,13 +128,13 @@ def find_weights(weights: str) -> Path:
 
 
 def tokenize_all(texts: Sequence[str], context_length: int) -> Tensor:
-    """(K,context_length) token ids of K ≥ 1 texts. Raises TextTooLongError."""
+    """(K,context_length) token ids of K ≥ 1 texts. Raises TextError."""
     rows = []
     for text in texts:
         try:
             rows.append(clip.tokenize(text, context_length))
         except RuntimeError as error:  # the one thing that tokenize refuses
-            raise TextTooLongError(text, context_length) from error
+            raise TextError(text, f"more than {context_length} tokens") from error
     return torch.cat(rows)
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from zsk.errors import UserError
 from zsk.safe_load import read_file
 
-from .encoder import TextTooLongError, UnknownTextError
+from .encoder import TextError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -86,7 +86,7 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor
     """K texts → (K,L) int64 token ids, (K,L) bool mask.
 
     Raises:
-        TextTooLongError, UnknownTextError: unknown signs are one token, whatever they are, so that
+        TextError: too many tokens, or unknown signs: they are one token, whatever they are, so that
             names of other scripts would be alike.
     """
     encodings = tokenizer.encode_batch(list(texts))
@@ -94,9 +94,9 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor
     unknown = tokenizer.token_to_id("[UNK]")
     for text, encoding, length in zip(texts, encodings, mask.sum(dim=1).tolist()):
         if length > MAX_TOKENS:
-            raise TextTooLongError(text, MAX_TOKENS)
+            raise TextError(text, f"more than {MAX_TOKENS} tokens")
         if unknown in encoding.ids:
-            raise UnknownTextError(text)
+            raise TextError(text, "unknown signs")
     return torch.tensor([encoding.ids for encoding in encodings]), mask
 
 

@@ -28,21 +28,12 @@ PROBE = "a photo of a cat."
 TEXT_BATCH = 256  # texts encoded at once: bounds the memory of large template ensembles
 
 
-class TextTooLongError(ValueError):
-    """A text has more tokens than the encoder takes; `text` is the text."""
+class TextError(ValueError):
+    """The encoder cannot read `text`, which has what `reason` says: "more than 77 tokens"."""
 
-    def __init__(self, text: str, max_tokens: int) -> None:
-        super().__init__(f"the text {text!r} has more than {max_tokens} tokens")
-        self.text = text
-        self.max_tokens = max_tokens
-
-
-class UnknownTextError(ValueError):
-    """A text has signs that the encoder does not know; `text` is the text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"the text {text!r} has unknown signs")
-        self.text = text
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(f"the text {text!r} has {reason}")
+        self.text, self.reason = text, reason
 
 
 class VisionLanguageEncoder(FrozenModule, ABC):
@@ -90,7 +81,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Tensor:
-        """(K,E) in any precision and length. Raises TextTooLongError."""
+        """(K,E) in any precision and length. Raises TextError."""
 
     @abstractmethod
     def _image_features(self, crops: Tensor) -> Tensor:
@@ -110,13 +101,13 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """A text's tokens, from the start to the end token, as (T,W) float32 vectors on `device`.
 
         Raises:
-            TextTooLongError: the text is too long.
+            TextError: the text is too long.
             NotImplementedError: this encoder takes whole texts only, see `takes_context`.
         """
         raise NotImplementedError
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """K texts → (K,E) float32 unit rows on `device`. Raises TextTooLongError."""
+        """K texts → (K,E) float32 unit rows on `device`. Raises TextError."""
         with self._frozen_arithmetic():
             return self._in_batches(self._text_features, texts)
 
@@ -133,7 +124,7 @@ class VisionLanguageEncoder(FrozenModule, ABC):
             (K,E) float32 unit rows on `device`.
 
         Raises:
-            TextTooLongError: `text` is the name that is too long between the two.
+            TextError: `text` is the name that is too long between the two.
             NotImplementedError: this encoder takes whole texts only, see `takes_context`.
         """
         encode = partial(self._context_features, prefix=prefix, suffix=suffix)

@@ -38,7 +38,7 @@ class LearnedPrompts(nn.Module):
     def forward(self, encoder: VisionLanguageEncoder, names: Sequence[str]) -> Tensor:
         """(K,E) float32 unit rows on the encoder's device, with gradient for the vectors.
 
-        Raises TextTooLongError; its `text` is the name.
+        Raises TextError; its `text` is the name.
         """
         device = encoder.device
         return encoder.encode_in_context(names, self.prefix.to(device), self.suffix.to(device))

@@ -15,7 +15,7 @@ from torch import Tensor
 from zsk.errors import UserError
 from zsk.safe_load import one_line
 
-from .encoder import TextTooLongError, VisionLanguageEncoder
+from .encoder import TextError, VisionLanguageEncoder
 
 try:
     import open_clip
@@ -92,7 +92,7 @@ class OpenClipEncoder(VisionLanguageEncoder):
         limit = self._tokenizer.context_length
         for text in texts:  # open_clip would cut it short
             if _count_tokens(self._tokenizer, text) > limit:
-                raise TextTooLongError(text, limit)
+                raise TextError(text, f"more than {limit} tokens")
         return self.network("open_clip").encode_text(self._tokenizer(texts).to(self.device))
 
     def _image_features(self, crops: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
-from .encoder import TextTooLongError, UnknownTextError, VisionLanguageEncoder
+from .encoder import TextError, VisionLanguageEncoder
 from .frozen_module import FrozenModule
 from .learned_prompts import LearnedPrompts, load_prompts
 from .text_cache import cache_folder, cached_rows
@@ -100,16 +100,12 @@ class TextClassifier(FrozenModule):
                 rows = self.network("prompts")(self.encoder, prompts)
             else:
                 rows = self.encoder.encode_text(prompts)
-        except (TextTooLongError, UnknownTextError) as error:
+        except TextError as error:
             name = names[prompts.index(error.text) // len(self.templates)]
-            if isinstance(error, UnknownTextError):
-                raise UserError(
-                    f"the text encoder cannot read the class name {name!r}: give an English word, "
-                    "or choose another encoder (MODEL.CLIP.NAME)"
-                ) from error
             raise UserError(
-                f"the prompt of the class {name!r} has more than the {error.max_tokens} tokens "
-                "that the text encoder takes: shorten the name"
+                f"the text encoder cannot read the prompt of the class {name!r}, which has "
+                f"{error.reason}: give a short English name, or choose another encoder "
+                "(MODEL.CLIP.NAME)"
             ) from error
         return F.normalize(rows.view(len(names), len(self.templates), -1).mean(dim=1), dim=1)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from zsk.classification.encoder import TextTooLongError
+from zsk.classification.encoder import TextError
 from zsk.errors import UserError
 
 from . import hf_maskformer, knet, maskformer, prompts, zsseg
@@ -61,7 +61,7 @@ def _check_prompts(conversion: Conversion) -> None:
         try:
             with torch.no_grad():
                 learned(conversion.encoder, ["a"])
-        except TextTooLongError as error:
+        except TextError as error:
             raise UserError(
                 f"its learned prompts have {number(vectors, 'vector')}, which leave no room for a "
                 "name in CLIP's text tower: they are of another CLIP"
