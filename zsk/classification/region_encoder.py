@@ -35,6 +35,7 @@ class RegionEncoder(nn.Module, ABC):
             Several thresholds give several looks at a proposal: a low one shows more of its
             surroundings, a high one less of the object. The embedding is their mean, whose logits
             are the mean of the looks' logits.
+        antialias: of crops, see `masked_crops`.
 
     Attributes:
         fixed: no shape depends on a value, as an export needs it, on the CPU: masks without a pixel
@@ -44,11 +45,15 @@ class RegionEncoder(nn.Module, ABC):
     fixed = False
 
     def __init__(
-        self, encoder: VisionLanguageEncoder, mask_thresholds: Sequence[float] = (0.5,)
+        self,
+        encoder: VisionLanguageEncoder,
+        mask_thresholds: Sequence[float] = (0.5,),
+        antialias: bool = True,
     ) -> None:
         super().__init__()
         self.logit_thresholds = tuple(math.log(t / (1 - t)) for t in dict.fromkeys(mask_thresholds))
         self.encoder = encoder
+        self.antialias = antialias
 
     @torch.no_grad()
     def forward(
@@ -98,21 +103,7 @@ class RegionEncoder(nn.Module, ABC):
 
 
 class CropEncoder(RegionEncoder):
-    """Encodes a masked crop of each proposal; masks are binarised at the size of the image.
-
-    Args:
-        encoder, mask_thresholds: as in `RegionEncoder`.
-        antialias: see `masked_crops`.
-    """
-
-    def __init__(
-        self,
-        encoder: VisionLanguageEncoder,
-        mask_thresholds: Sequence[float] = (0.5,),
-        antialias: bool = True,
-    ) -> None:
-        super().__init__(encoder, mask_thresholds)
-        self.antialias = antialias
+    """Encodes a masked crop of each proposal; masks are binarised at the size of the image."""
 
     def looks(
         self, pixels: Tensor, mask_logits: Tensor, box: Box | None, sight: Sight | None
@@ -183,12 +174,10 @@ def build_region_encoder(
     Raises:
         UserError: the encoder does not support the mode.
     """
-    if mode == "crop":
-        return CropEncoder(encoder, mask_thresholds, antialias)
-    if mode == "backbone":
-        return BackboneRegions(encoder, mask_thresholds)
-    if encoder.vision is None:
+    if mode == "one_pass" and encoder.vision is None:
         raise UserError(
             "MODEL.CLIP.REGION_MODE is one_pass, but this encoder takes only crops: use crop"
         )
-    return OnePassEncoder(encoder, mask_thresholds)
+    kinds: dict[str, Callable[..., RegionEncoder]]
+    kinds = {"crop": CropEncoder, "one_pass": OnePassEncoder, "backbone": BackboneRegions}
+    return kinds[mode](encoder, mask_thresholds, antialias)
