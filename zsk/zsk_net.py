@@ -31,7 +31,6 @@ from zsk.looks.batched_inputs import (
     groups_of_one_size,
     padded_images,
     padded_labels,
-    shared_vocabulary,
 )
 from zsk.looks.true_scale import feature_strides, photo_box, resize_rows, whole_cells
 from zsk.proposals.criterion import SetCriterion
@@ -141,9 +140,9 @@ class ZSKNet(PhotoModel):
 
         Args:
             batched_inputs: mapped records (`zsk.data.dataset_mapper`): "image" uint8 (3,H,W) RGB
-                and "vocabulary"; in training "sem_seg" int64 (H,W) with ids into that vocabulary
-                and `ignore_label` for others, and "unnamed" (H,W) in all records or in none; in
-                evaluation "height" and "width" of the result, and "cells" or not.
+                and "vocabulary"; in training, where all have one vocabulary, "sem_seg" int64 (H,W)
+                with ids into it and `ignore_label` for others, and "unnamed" (H,W) in all records
+                or in none; in evaluation "height" and "width" of the result, and "cells" or not.
         Returns:
             in evaluation "pred_labels" (and "pred_cells") as `PhotoModel.result`, and
             "pred_masks" float (N,h,w), the mask logits of the last stage over the padded image, and
@@ -151,7 +150,7 @@ class ZSKNet(PhotoModel):
         """
         if not self.training:
             return super().forward(batched_inputs)
-        text = self.text_classifier(shared_vocabulary(batched_inputs))
+        text = self.text_classifier(batched_inputs[0]["vocabulary"])
         proposals, _ = self.propose([record["image"] for record in batched_inputs])
         scored = [
             ScoredProposals(self.sem_seg_head.class_logits(embeddings, text, stage), masks)

@@ -234,13 +234,6 @@ def test_a_batch_of_different_sizes_and_vocabularies_equals_singles():
     assert [tuple(r.shape) for r in together] == [(64, 96), (96, 64), (50, 96), (64, 96)]
 
 
-def test_records_of_two_vocabularies_are_no_batch_of_a_training():
-    records = [one | {"sem_seg": torch.zeros(64, 64).long()} for one in [noisy(64, 64, 0)] * 2]
-    records[1]["vocabulary"] = Vocabulary(WORDS[:2], WORDS[:2], (True, True))
-    with pytest.raises(ValueError, match="different vocabularies"):
-        tiny_model("head").train()(records)
-
-
 def configured(tiny_clip, *opts):
     return tiny_config(*FCN, "MODEL.CLIP.NAME", str(tiny_clip), *opts)
 

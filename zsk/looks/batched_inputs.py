@@ -86,11 +86,3 @@ def groups_of_one_size(images: Sequence[Tensor]) -> list[list[int]]:
     for i, image in enumerate(images):
         groups.setdefault(image.shape, []).append(i)
     return list(groups.values())
-
-
-def shared_vocabulary(records: Sequence[Record]) -> Vocabulary:
-    """The vocabulary of a batch. Raises ValueError when its records have different ones."""
-    vocabulary = records[0]["vocabulary"]
-    if any(record["vocabulary"] != vocabulary for record in records):
-        raise ValueError("the records of a training batch have different vocabularies")
-    return vocabulary

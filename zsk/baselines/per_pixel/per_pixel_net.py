@@ -29,7 +29,6 @@ from zsk.looks.batched_inputs import (
     groups_of_one_size,
     padded_images,
     padded_labels,
-    shared_vocabulary,
 )
 from zsk.looks.true_scale import Box, feature_strides, photo_box, resize_rows, whole_cells
 from zsk.proposals.masks import resize_masks
@@ -142,7 +141,7 @@ class PerPixelNet(PhotoModel):
             return super().forward(batched_inputs)
         if self.sem_seg_head is None:
             raise ValueError("mode clip has nothing to train: call it in evaluation mode")
-        text = self.text_classifier(shared_vocabulary(batched_inputs))
+        text = self.text_classifier(batched_inputs[0]["vocabulary"])
         images = [record["image"] for record in batched_inputs]
         stride = self.divisibility or self.stride
         labels, weights = padded_labels(batched_inputs, self.device, stride), None
