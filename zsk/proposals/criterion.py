@@ -114,31 +114,23 @@ class SetCriterion(nn.Module):
             (matches.images, matches.proposals), segments.labels[matches.segments]
         )
         logits = proposals.pred_logits.float().flatten(0, 1)
-        focal, dice = self.matched_mask_losses(proposals.pred_masks, segments, matches)
+        if len(matches.images):
+            # Computed again in backward: a dozen maps at the labels' resolution for every pair and
+            # stage would fill the memory of a GPU.
+            focal, dice = checkpoint(
+                mask_losses,
+                proposals.pred_masks[matches.images, matches.proposals].float(),
+                segments.masks[matches.segments],
+                segments.valid[matches.images],
+                use_reentrant=False,
+            )
+        else:
+            focal = dice = proposals.pred_masks.float().sum() * 0.0  # in the graph
         return {
             "loss_class": class_loss(logits, classes.flatten(), self.no_object_weight),
-            "loss_focal": focal / num_segments,
-            "loss_dice": dice / num_segments,
+            "loss_focal": focal.sum() / num_segments,
+            "loss_dice": dice.sum() / num_segments,
         }
-
-    def matched_mask_losses(
-        self, masks: Tensor, segments: SegmentBatch, matches: Matches
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of focal and dice losses over the M pairs; masks (B,N,h,w) logits."""
-        if len(matches.images) == 0:
-            zero = masks.float().sum() * 0.0  # in the graph
-            return zero, zero
-        chosen = masks[matches.images, matches.proposals].float()
-        # Computed again in backward: a dozen maps at the labels' resolution for every pair and
-        # stage would fill the memory of a GPU.
-        focal, dice = checkpoint(
-            mask_losses,
-            chosen,
-            segments.masks[matches.segments],
-            segments.valid[matches.images],
-            use_reentrant=False,
-        )
-        return focal.sum(), dice.sum()
 
 
 def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:
