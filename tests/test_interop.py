@@ -37,7 +37,7 @@ def without_names():
 def test_supervision_that_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(UserError, match="pip install supervision$"):
-        segmentation().to_supervision()
+        interop.to_supervision(segmentation())
 
 
 def test_results_of_a_pipeline_of_transformers():
@@ -58,7 +58,7 @@ def test_results_of_a_pipeline_of_transformers():
 
 def test_label_studio():
     """As documented: points in percent of the photo, names of the configuration's tags."""
-    task = segmentation().to_label_studio("/data/photo.jpg", tolerance=0)
+    task = interop.to_label_studio(segmentation(), "/data/photo.jpg", tolerance=0)
     assert json.loads(json.dumps(task)) == task and task["data"] == {"image": "/data/photo.jpg"}
     (prediction,) = task["predictions"]
     assert prediction["score"] == pytest.approx((7 * 0.75 + 5 * 0.5) / 12)
@@ -81,7 +81,7 @@ def test_label_studio():
     points = np.array(large["value"]["points"])
     assert points.min(axis=0).tolist() == [6.25, 6.25]
     assert points.max(axis=0).tolist() == [68.75, 43.75]
-    assert without_names().to_label_studio("")["predictions"][0]["result"] == []
+    assert interop.to_label_studio(without_names(), "")["predictions"][0]["result"] == []
 
 
 def test_what_lies_in_a_hole_lies_on_top_in_label_studio():
@@ -91,7 +91,7 @@ def test_what_lies_in_a_hole_lies_on_top_in_label_studio():
     labels[5:9, 5:9] = 0
     drawn = np.full(labels.shape, -1, np.int32)
     found = segmentation(labels)
-    for region in found.to_label_studio("", tolerance=0)["predictions"][0]["result"]:
+    for region in interop.to_label_studio(found, "", tolerance=0)["predictions"][0]["result"]:
         points = np.array(region["value"]["points"]) * 20 / 100
         name = region["value"]["polygonlabels"][0]
         cv2.fillPoly(drawn, [np.floor(points).astype(np.int32)], NAMES.index(name))
@@ -102,7 +102,7 @@ def test_outlines_for_label_studio_have_few_points():
     disk = np.hypot(*np.mgrid[-50:50, -50:50]) < 40
     labels = np.where(disk, 0, 255)
     for tolerance, most in ((0, 1000), (1, 40), (1000, 1000)):
-        task = segmentation(labels).to_label_studio("photo.jpg", tolerance=tolerance)
+        task = interop.to_label_studio(segmentation(labels), "photo.jpg", tolerance=tolerance)
         (region,) = task["predictions"][0]["result"]
         points = np.array(region["value"]["points"])
         assert 3 <= len(points) <= most

@@ -6,22 +6,19 @@ Letters: H x W photo, K names, S segments.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from zsk.coco import outlines
 from zsk.drawing.palette import fixed_colours
 from zsk.errors import UserError
-from zsk.words import class_words, clean, split_aliases
-
-if TYPE_CHECKING:
-    from zsk.segmentation import Segmentation
-    from zsk.segmenter import Segmenter
-    from zsk.words import Words
+from zsk.segmentation import Segmentation
+from zsk.segmenter import Segmenter
+from zsk.segments import outlines
+from zsk.words import Words, class_words, clean, split_aliases
 
 _NAME, _IMAGE = "label", "image"  # of the tags in Label Studio's labelling configuration
 

@@ -18,13 +18,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from zsk import interop
 from zsk.answer import Answer
-from zsk.coco import coco_dictionary
 from zsk.drawing.overlay import OPACITY, draw_overlay
 from zsk.errors import UserError, lacks_memory
 from zsk.files import replacing
-from zsk.segments import Opinion, Segment, best_opinions, find_segments
+from zsk.segments import (
+    Opinion,
+    Segment,
+    best_opinions,
+    find_segments,
+    outlines,
+    run_lengths,
+)
 from zsk.visualization import draw_segmentation, label_image, pixel_shares
 from zsk.vocabulary import Vocabulary, ignore_label
 
@@ -181,7 +186,20 @@ class Segmentation:
         """
         if file_name is None:
             file_name = Path(str(self.origin.get("image", ""))).name
-        return coco_dictionary(self, polygons, file_name, image_id)
+        height, width = self.labels.shape
+        annotations = []
+        for number, segment in enumerate(self.segments, 1):
+            left, top, right, bottom = segment.box
+            annotation = {
+                **{"id": number, "image_id": image_id, "category_id": segment.label + 1},
+                **{"bbox": [left, top, right - left, bottom - top], "area": segment.area},
+                **{"iscrowd": 0, "score": segment.score},
+            }
+            outline = outlines(segment.mask) if polygons else run_lengths(segment.mask)
+            annotations.append({**annotation, "segmentation": outline})
+        image = {"id": image_id, "file_name": file_name, "width": width, "height": height}
+        categories = [{"id": k, "name": name} for k, name in enumerate(self.names, 1)]
+        return {"images": [image], "annotations": annotations, "categories": categories}
 
     def summary(self) -> dict[str, Any]:
         """Origin, size, names, shares and segments without their masks, for JSON."""
@@ -196,14 +214,6 @@ class Segmentation:
             **{"shares": self.shares()},
             **{"segments": [segment.summary() for segment in self.segments]},
         }
-
-    def to_supervision(self) -> Any:
-        """See `zsk.interop.to_supervision`."""
-        return interop.to_supervision(self)
-
-    def to_label_studio(self, image: str, **options: Any) -> dict[str, Any]:
-        """See `zsk.interop.to_label_studio`."""
-        return interop.to_label_studio(self, image, **options)
 
     def save(
         self,

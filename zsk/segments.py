@@ -1,4 +1,4 @@
-"""Segments of a photo: their masks, boxes and scores, and what head and CLIP think of them.
+"""Segments of a photo: masks, boxes, scores, outlines, and what head and CLIP think of them.
 
 Letters: H x W photo, K names, G groups of pixels.
 """
@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from scipy import ndimage
 from torch import Tensor
 
@@ -109,3 +111,28 @@ def best_opinions(
         return Opinion(names[k], float(scores[group, k]), *apart)
 
     return [tuple(opinion(g, k) for k in row[:best]) for g, row in enumerate(order.tolist())]
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """(H,W) bool → COCO's compressed run lengths, {"size": [H, W], "counts": text}."""
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")}
+
+
+def outlines(mask: np.ndarray) -> list[list[float]]:
+    """(H,W) bool → the outer outline of each part, [x, y, x, y, …] in pixels; holes are filled.
+
+    A part inside a hole of another part has an outline, too.
+
+    The outlines run a quarter of a pixel inside of the pixels' edges.
+    """
+    # OpenCV draws through the centres of pixels: of each pixel's four quarters here, so that a part
+    # one pixel wide has an area, too
+    quarters = np.repeat(np.repeat(mask.astype(np.uint8), 2, axis=0), 2, axis=1)
+    found, tree = cv2.findContours(quarters, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [
+        contour
+        for contour, (*_, parent) in zip(found, [] if tree is None else tree[0])
+        if parent < 0
+    ]
+    return [((contour.reshape(-1) + 0.5) / 2).tolist() for contour in outer]

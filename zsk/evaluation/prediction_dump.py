@@ -16,8 +16,8 @@ import numpy as np
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from zsk.coco import run_lengths
 from zsk.files import replacing
+from zsk.segments import run_lengths
 from zsk.visualization import label_image
 from zsk.vocabulary import Vocabulary
 
