@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from zsk.drawing.fonts import note_missing
 from zsk.drawing.legend import Entry, draw_legend
 from zsk.drawing.overlay import OPACITY, draw_overlay
 from zsk.drawing.palette import fixed_colours
@@ -238,7 +237,6 @@ class FramePainter:
         legend: bool = True,
     ) -> None:
         self._names, self._opacity = names, opacity
-        note_missing(names)
         self._colours = fixed_colours(len(names))
         entries = [Entry(n, None, tuple(c)) for n, c in zip(names, self._colours.tolist())]
         drawn = draw_legend(entries, size[0], min(26, max(10, size[0] // 50)))

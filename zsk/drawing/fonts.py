@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +16,6 @@ logger = logging.getLogger(__name__)
 
 # in the names of files that are no plain font; "lastresort" has a box for every character
 _OTHER_STYLES = "bold italic oblique light thin black medium mono condensed lastresort".split()
-_FOLDERS = {
-    "win32": ("C:/Windows/Fonts", "~/AppData/Local/Microsoft/Windows/Fonts"),
-    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
-}
-_LINUX_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts")
-_CJK = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH", "IDEOGRAPHIC")
-_noted: set[str] = set()  # characters that a note has named
 
 
 def one_line(name: str) -> str:
@@ -43,28 +34,6 @@ def font_for(text: str, size: int) -> Font:
     return ImageFont.load_default(size=size) if file is None else _opened(file, size)
 
 
-def note_missing(names: Iterable[str]) -> None:
-    """Log one warning about the characters that will be drawn as boxes, each character once."""
-    missing: dict[str, str] = {}  # character → the first name that has it
-    for name in map(one_line, names):
-        if not name.isascii():
-            file = _file_for(name)
-            for character in sorted(_needed(name) - (_characters(file) if file else frozenset())):
-                if character not in _noted:
-                    missing.setdefault(character, name)
-    if not missing:
-        return
-    _noted.update(missing)
-    cjk = {unicodedata.name(character, "").startswith(_CJK) for character in missing}
-    packages = [f"fonts-noto-{'cjk' if is_cjk else 'core'}" for is_cjk in sorted(cjk)]
-    shown = "".join(list(missing)[:12]) + ("…" if len(missing) > 12 else "")
-    logger.warning(
-        'note: no single font here has all characters of "%s", so %s will be boxes in pictures: '
-        "Debian's %s, for example, would help",
-        next(iter(missing.values())), shown, " and ".join(packages),
-    )  # fmt: skip
-
-
 def _needed(text: str) -> set[str]:
     """Its characters less those without a glyph of their own: spaces, joiners, variants."""
     return {
@@ -74,7 +43,10 @@ def _needed(text: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def _file_for(text: str) -> str | None:
-    """The first font file that has all characters, or else the most; None without any file."""
+    """The first font file that has all characters, or else the most; None without any file.
+
+    A text without a font for all its characters is warned of, once.
+    """
     needed = _needed(text)
     best, fewest = None, len(needed) + 1
     for file in _files():
@@ -82,7 +54,13 @@ def _file_for(text: str) -> str | None:
         if missing < fewest:
             best, fewest = file, missing
         if not missing:
-            break
+            return best
+    if not text.isascii():
+        logger.warning(
+            'note: no font here has all characters of "%s", so some will be boxes in pictures: '
+            "Debian's fonts-noto-core and fonts-noto-cjk, for example, would help",
+            text,
+        )
     return best
 
 
@@ -99,15 +77,13 @@ def _files() -> Iterator[str]:
 @lru_cache(maxsize=1)
 def _system_files() -> tuple[str, ...]:
     """Upright fonts of normal weight; without serifs first, and Noto's before others."""
+    from matplotlib.font_manager import findSystemFonts
+
     found = []
-    for folder in _FOLDERS.get(sys.platform, _LINUX_FOLDERS):
-        for root, _, files in os.walk(os.path.expanduser(folder)):
-            for file in files:
-                name = file.lower()
-                plain = not any(style in name for style in _OTHER_STYLES)
-                if plain and name.endswith((".ttf", ".otf", ".ttc")):
-                    rank = ("serif" in name, "noto" not in name, name)
-                    found.append((rank, os.path.join(root, file)))
+    for file in findSystemFonts():
+        name = Path(file).name.lower()
+        if not any(style in name for style in _OTHER_STYLES):
+            found.append((("serif" in name, "noto" not in name, name), file))
     return tuple(file for _, file in sorted(found))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from zsk.drawing.fonts import note_missing
 from zsk.drawing.palette import colours_for
 from zsk.drawing.region_names import resample, write_names
 from zsk.errors import UserError
@@ -78,7 +77,6 @@ def draw_overlay(
     if outline:
         panel.paste(_LINE, mask=_borders(ids, round(detail / 1000)))
     if show_names:
-        note_missing(names)
         write_names(panel, ids, names, max(12, round(detail / 36)))
     return panel
 
