@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from zsk.classification.encoder import TextError
 from zsk.errors import UserError
 
 from . import hf_maskformer, knet, maskformer, prompts, zsseg
@@ -36,9 +34,7 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         raise UserError("it has this project's names already: give it as MODEL.WEIGHTS")
     for source in SOURCES:
         if source.matches(state):
-            conversion = source.convert(state, options)
-            _check_prompts(conversion)
-            return conversion
+            return source.convert(state, options)
     if all(name.startswith(("backbone.", "sem_seg_head.")) for name in state):
         raise UserError(
             f"it holds {number(len(state), 'tensor')} of a backbone or head and no classifier: the "
@@ -49,20 +45,3 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         f"its names ({first}, …) are those of no model that is converted: the sources are listed "
         "in docs/weights.md"
     )
-
-
-def _check_prompts(conversion: Conversion) -> None:
-    """Raise a UserError for prompts without a learned vector, or without room for a name."""
-    for learned in conversion.prompts.values():
-        vectors = len(learned.prefix) + len(learned.suffix) - 1  # less the dot
-        if not vectors:
-            raise UserError("its learned prompts have no vectors: the file is not complete")
-        assert conversion.encoder is not None
-        try:
-            with torch.no_grad():
-                learned(conversion.encoder, ["a"])
-        except TextError as error:
-            raise UserError(
-                f"its learned prompts have {number(vectors, 'vector')}, which leave no room for a "
-                "name in CLIP's text tower: they are of another CLIP"
-            ) from error
