@@ -185,7 +185,7 @@ def test_options_that_cannot_be(tmp_path):
     target = tmp_path / "ours.pth"
     assert "has to end in .pth or" in refusal_of("x.pth", tmp_path / "ours.bin")
     assert "its folder does not exist" in refusal_of("x.pth", tmp_path / "none" / "ours.pth")
-    assert "is SOURCE" in refusal_of(target, target)
+    assert "is an input" in refusal_of(target, target)
     for grid in ("1,2", "1,2,x"):
         assert "give three numbers" in refusal_of("x.pth", target, "--multi-grid", grid)
     assert "does not exist" in refusal_of("x.pth", target, "--names", tmp_path / "none.txt")

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from zsk.conversion.conversion import Conversion, Options, number
-from zsk.conversion.files import check_outputs, missing_weights, outputs, write
+from zsk.conversion.files import check_outputs, missing_weights, outputs
 from zsk.conversion.sources import convert
 from zsk.data.splits import SPLITS, get_split
 from zsk.engine.checkpoint import weights_in
@@ -64,11 +64,10 @@ def read_options(args: argparse.Namespace) -> Options:
     return Options(kind + colon + clip, _trained_on(args.trained_on), names, grid)
 
 
-def _inputs(args: argparse.Namespace) -> dict[str, Path]:
-    clip = user_path(args.clip.rpartition(":")[2])
-    trained = user_path((args.trained_on or "").removeprefix("@"))
-    given = {"SOURCE": args.source, "--clip": clip, "--names": args.names, "--trained-on": trained}
-    return {option: file for option, file in given.items() if file is not None}
+def _inputs(args: argparse.Namespace) -> list[Path]:
+    clip = args.clip.rpartition(":")[2]
+    trained = (args.trained_on or "").removeprefix("@")
+    return [args.source, *map(user_path, (clip, args.names or "", trained))]
 
 
 def _trained_on(text: str | None) -> list[str] | None:
@@ -113,6 +112,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"weights file {args.source} is not converted: {error}") from error
     files = outputs(conversion, args.target)
     check_outputs(files, _inputs(args), args.overwrite)
-    write(files)
+    for file, save in files.items():
+        save(file)
     print(table(conversion, missing))
     print(f"written: {', '.join(map(str, files))}")

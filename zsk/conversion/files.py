@@ -1,14 +1,13 @@
-"""Checks a conversion and writes its files."""
+"""Checks a conversion and says which files it has."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from zsk.classification.learned_prompts import save_prompts
 from zsk.config import default_config
 from zsk.engine.network_settings import CLASSES, NETWORK_KEYS, text_space
 from zsk.errors import UserError
+from zsk.files import replacing
 from zsk.safe_load import save_file
 from zsk.settings.config_file import SafeConfig
 from zsk.settings.key_checks import all_keys, check_values
@@ -54,7 +54,7 @@ def missing_weights(conversion: Conversion) -> list[str]:
 
 
 def outputs(conversion: Conversion, target: Path) -> dict[Path, Callable[[Path], object]]:
-    """The files of a conversion, `target` first, and what writes each of them to a given path."""
+    """The files of a conversion, `target` first, and what writes each, whole or not at all."""
     files: dict[Path, Callable[[Path], object]] = {}
     config = deepcopy(conversion.config)
     if config:
@@ -82,42 +82,16 @@ def outputs(conversion: Conversion, target: Path) -> dict[Path, Callable[[Path],
     return files
 
 
-def check_outputs(files: Iterable[Path], inputs: Mapping[str, Path], overwrite: bool) -> None:
+def check_outputs(files: Iterable[Path], inputs: Iterable[Path], overwrite: bool) -> None:
     """Raise a UserError for a file that is an input by whatever path, or would be replaced."""
+    read = set(map(os.path.realpath, inputs))
     for file in files:
-        for option, given in inputs.items():
-            if _same(file, given):
-                raise UserError(f"{file} would be written, but is {option}: give another TARGET")
+        if os.path.realpath(file) in read:
+            raise UserError(f"{file} would be written, but is an input: give another TARGET")
         if file.is_dir():
             raise UserError(f"{file} would be written, but is a folder: give another TARGET")
         if file.exists() and not overwrite:
             raise UserError(f"{file} exists: give another TARGET, or --overwrite to replace it")
-
-
-def write(files: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Write what `outputs` gives; the files get their names when all of them are written.
-
-    Raises:
-        UserError: a file cannot be written.
-    """
-    target = next(iter(files))
-    try:
-        with TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder:
-            for file, save in files.items():
-                save(Path(folder, file.name))
-            for file in files:
-                os.replace(Path(folder, file.name), file)
-    except OSError as error:
-        raise UserError(f"TARGET {target} cannot be written: {error.strerror}") from error
-    except UserError as error:
-        reason = str(error).partition(" cannot be written: ")[2]
-        raise UserError(f"TARGET {target} cannot be written: {reason}") from error
-
-
-def _same(one: Path, other: Path) -> bool:
-    if os.path.exists(one) and os.path.exists(other):
-        return os.path.samefile(one, other)  # hard links, too
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _built_config(conversion: Conversion) -> CfgNode:
@@ -129,7 +103,8 @@ def _built_config(conversion: Conversion) -> CfgNode:
 
 def _save_yaml(content: dict[str, Any], path: Path) -> None:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def _save_weights(conversion: Conversion, path: Path) -> None:
