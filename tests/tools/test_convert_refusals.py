@@ -24,10 +24,17 @@ STATES = {
     "those of no model": lambda: {
         f"layers.{i}.weight": tensor for i, tensor in enumerate(maskformer().values())
     },
-    "Swin": lambda: changed(backbone__layers__0__blocks__0__attn__qkv__weight=zeros(3, 3)),
-    "has a transformer": lambda: maskformer() | {PIXELS + "input_proj.weight": zeros(3, 3, 1, 1)},
-    "MaskFormer for panoptic": lambda: changed(sem_seg_head__transformer__encoder__norm=zeros(3)),
-    "as per-pixel models": lambda: {
+    # a Swin Transformer, two states of MaskFormer for panoptic segmentation, a per-pixel baseline
+    "blocks.0.attn.qkv.weight, which the published network has not": lambda: changed(
+        backbone__layers__0__blocks__0__attn__qkv__weight=zeros(3, 3)
+    ),
+    "holds sem_seg_head.pixel_decoder.input_proj.weight": lambda: changed(
+        sem_seg_head__pixel_decoder__input_proj__weight=zeros(3, 3, 1, 1)
+    ),
+    "holds sem_seg_head.transformer.encoder.norm": lambda: changed(
+        sem_seg_head__transformer__encoder__norm=zeros(3)
+    ),
+    "class_scores.classifier.weight is missing": lambda: {
         k: v for k, v in maskformer().items() if ".class_embed." not in k
     },
     "a changed network": lambda: changed(sem_seg_head__predictor__extra__weight=zeros(3)),
@@ -39,7 +46,8 @@ STATES = {
     "847 classes, whose order is known here for 171, 150, 19": lambda: maskformer(classes=847),
     "class-specific (9 sets": lambda: {"prompt_learner.ctx": zeros(9, 4, 64)},
     "(4,), not (vectors, width)": lambda: {"ctx": zeros(4)},
-    "Mask2Former": lambda: {
+    # Mask2Former
+    "holds model.transformer_module.queries_features.weight": lambda: {
         "model.transformer_module.queries_features.weight": zeros(3, 3),
         "model.pixel_level_module.decoder.mask_projection.weight": zeros(3, 3, 1, 1),
     },
@@ -60,8 +68,9 @@ STATES = {
     },
     "sparse_coo, but": lambda: changed(backbone__res2__0__conv1__weight=torch.eye(3).to_sparse()),
     "it holds no tensors": dict,
-    "2 tensors of a backbone or head": lambda: dict(list(maskformer().items())[:2]),
-    "1 tensor of a backbone or head": lambda: dict(list(maskformer().items())[:1]),
+    "(backbone.stem.conv1.weight, backbone.stem.conv1.norm.weight, …) are those of no": lambda: (
+        dict(list(maskformer().items())[:2])
+    ),
     "two contexts that differ": lambda: {"ctx": zeros(4, 64), "prompt_learner.ctx": zeros(4, 3)},
 }
 

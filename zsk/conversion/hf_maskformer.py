@@ -65,8 +65,6 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 
 def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """The whole model. Raises UserError for another network or an unknown number of classes."""
-    if "model.transformer_module.queries_features.weight" in state:
-        raise UserError("it is a Mask2Former, but of Hugging Face's models MaskFormer is converted")
     options.check_read(SOURCE, "names", "multi_grid")
     weights, dropped = renamed_head(state)
     return supervised(SOURCE, weights, dropped, options)

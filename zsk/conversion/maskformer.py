@@ -68,11 +68,6 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
     """The whole model. Raises UserError for another network or an unknown number of classes."""
     options.check_read(SOURCE, "names", "multi_grid")
     state = with_pixel_decoder(state)
-    if not any(name.startswith("sem_seg_head.predictor.class_embed.") for name in state):
-        raise UserError(
-            "it lacks a classifier of queries (predictor.class_embed), as per-pixel models and "
-            "MaskFormer's per-pixel baselines do: only models of mask classification are converted"
-        )
     weights, dropped = translate(state, _RENAMES, HEAD_DROPS, SOURCE)
     return supervised(SOURCE, weights, dropped, options)
 
@@ -81,18 +76,12 @@ def with_pixel_decoder(state: Mapping[str, Tensor]) -> Weights:
     """Names of the first state version get the "pixel_decoder." that they lack.
 
     Raises:
-        UserError: the pixel decoder has a transformer.
+        UserError: a tensor is there both with and without it.
     """
-    old = r"sem_seg_head\.(?=adapter_|layer_|mask_features|input_proj|transformer)"
+    old = r"sem_seg_head\.(?=adapter_|layer_|mask_features)"
     named = {re.sub("^" + old, "sem_seg_head.pixel_decoder.", k): v for k, v in state.items()}
     if len(named) < len(state):
         raise UserError("it holds tensors both with and without pixel_decoder.: remove one of each")
-    if any(re.match(_PIXELS + r"(transformer|input_proj)\.", name) for name in named):
-        raise UserError(
-            "its pixel decoder has a transformer (MaskFormer for panoptic segmentation, or "
-            "Mask2Former), but only semantic MaskFormer, whose pixel decoder is a pyramid, is "
-            "converted"
-        )
     return named
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -10,12 +9,11 @@ from torch import Tensor
 from zsk.errors import UserError
 
 from . import hf_maskformer, knet, maskformer, prompts, zsseg
-from .conversion import Conversion, Options, number
+from .conversion import Conversion, Options
 
 SOURCES = (zsseg, maskformer, hf_maskformer, knet, prompts)  # the first that matches converts
 _PARALLEL = "module."  # before every name where torch's DataParallel was saved
 _OURS = ("sem_seg_head.transformer_decoder.", "sem_seg_head.kernel_generator.")
-_SWIN = r"(backbone\.|model\.pixel_level_module\.encoder\.).*blocks\.\d+\.(attn|attention)\."
 
 
 def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
@@ -28,18 +26,11 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         raise UserError("it holds no tensors: the file is not complete")
     if all(name.startswith(_PARALLEL) for name in state):
         state = {name.removeprefix(_PARALLEL): tensor for name, tensor in state.items()}
-    if any(re.match(_SWIN, name) for name in state):
-        raise UserError("its backbone is a Swin Transformer, but only ResNets are converted")
     if any(name.startswith(_OURS) for name in state):
         raise UserError("it has this project's names already: give it as MODEL.WEIGHTS")
     for source in SOURCES:
         if source.matches(state):
             return source.convert(state, options)
-    if all(name.startswith(("backbone.", "sem_seg_head.")) for name in state):
-        raise UserError(
-            f"it holds {number(len(state), 'tensor')} of a backbone or head and no classifier: the "
-            "file is not complete"
-        )
     first = ", ".join(list(state)[:2])
     raise UserError(
         f"its names ({first}, …) are those of no model that is converted: the sources are listed "
