@@ -20,7 +20,7 @@ from PIL import Image
 
 from zsk.answer import Answer
 from zsk.drawing.overlay import OPACITY, draw_overlay
-from zsk.errors import UserError, lacks_memory
+from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.segments import (
     Opinion,
@@ -84,20 +84,8 @@ class Segmentation:
 
         Over the names they sum to at most 1; the rest is what no proposal claims, and the
         background where it is a name.
-
-        Raises:
-            UserError: there is not enough memory.
         """
-        try:
-            return self._answer.probabilities()[: len(self.names)].cpu().numpy()
-        except (MemoryError, RuntimeError) as error:
-            if not lacks_memory(error):
-                raise
-            gigabytes = len(self.names) * self.labels.size * 4 / 1e9
-            raise UserError(
-                f"the probabilities of {len(self.names)} names need {gigabytes:.1f} GB, more "
-                "memory than there is: give fewer names or a smaller photo"
-            ) from error
+        return self._answer.probabilities()[: len(self.names)].cpu().numpy()
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
