@@ -29,6 +29,7 @@ class TinySegmenter:
 
     model = None
     cfg = default_config()
+    origin = {"config": "configs/embedded/zsk_lite2.yaml"}
 
     def __init__(self, *options):
         pass
@@ -119,12 +120,10 @@ def test_options_that_are_none(tmp_path, capsys):
 
 def test_models_that_look_in_another_way(tiny_model):
     assert command.exportable(tiny_model) is tiny_model
-    with pytest.raises(UserError, match=r"TEST\.TILES 0"):
-        command.exportable(ZSKNetInTiles(tiny_model, 64))
-    with pytest.raises(UserError, match=r"TEST\.AUG\.ENABLED False"):
-        command.exportable(ZSKNetWithTTA(tiny_model, [64], 128, False))
-    with pytest.raises(UserError, match="Linear has no masks"):
-        command.exportable(nn.Linear(1, 1))
+    several = ZSKNetInTiles(tiny_model, 64), ZSKNetWithTTA(tiny_model, [64], 128, False)
+    for other in (*several, nn.Linear(1, 1)):
+        with pytest.raises(UserError, match=r"ZSKNet, TEST\.TILES 0 and TEST\.AUG\.ENABLED False"):
+            command.exportable(other)
 
 
 class Unexportable(nn.Module):

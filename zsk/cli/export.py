@@ -19,11 +19,8 @@ from zsk.export.look import FixedLook, side_divisor
 from zsk.export.parity import HEADER, compare, sample_photos
 from zsk.export.words import words_of, write_words
 from zsk.files import user_path, writable_folder
-from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
-from zsk.looks.test_time_augmentation import ZSKNetWithTTA
-from zsk.looks.tiles import ZSKNetInTiles
-from zsk.segmenter import DEFAULT_CONFIG, Segmenter
+from zsk.segmenter import Segmenter
 from zsk.terminal import say
 from zsk.vocabulary import Vocabulary
 from zsk.words import option_words
@@ -73,9 +70,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_packages(args.format, check=args.check is not None)
         for photo in args.check or ():  # one that cannot be read is refused before the export
             read_image(photo)
-    _prepare(args.output, wanted, args.overwrite)
-    config_file, weights = by_name(args.config_file, args.weights)
-    segmenter = Segmenter(config_file, weights, "cpu", args.opts)
+    existing = [file for file in wanted if file.exists()]
+    if existing and not args.overwrite:
+        raise UserError(f"{existing[0]} exists: give another --output, or --overwrite")
+    writable_folder(args.output, f"--output {args.output}")
+    segmenter = Segmenter(args.config_file, args.weights, "cpu", args.opts)
     model = exportable(segmenter.model)
     words = default_vocabulary(segmenter.cfg) if args.words is None else option_words(args.words)
     vocabulary = segmenter.vocabulary(words)
@@ -97,23 +96,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "pixels: neither the size nor the number of photos can change"
     )
     if args.check is not None:
-        origin = Path(config_file or DEFAULT_CONFIG).stem
-        _check(model, vocabulary, size, args, origin)
+        _check(model, vocabulary, size, args, Path(segmenter.origin["config"]).stem)
 
 
 def exportable(model: nn.Module) -> ZSKNet:
     """The model itself. Raises UserError for those that look at a photo in another way."""
-    if isinstance(model, ZSKNetInTiles):
-        raise UserError("a model with TEST.TILES looks several times: export it with TEST.TILES 0")
-    if isinstance(model, ZSKNetWithTTA):
-        raise UserError(
-            "a model with TEST.AUG.ENABLED looks several times: export it with TEST.AUG.ENABLED "
-            "False"
-        )
     if not isinstance(model, ZSKNet):
         raise UserError(
-            f"MODEL.META_ARCHITECTURE {type(model).__name__} has no masks and cannot be exported: "
-            "choose a configuration with ZSKNet"
+            "only a model with masks that looks once can be exported: choose a configuration with "
+            "MODEL.META_ARCHITECTURE ZSKNet, TEST.TILES 0 and TEST.AUG.ENABLED False"
         )
     return model
 
@@ -131,13 +122,6 @@ def export_size(model: ZSKNet, given: Sequence[int] | None, shorter: int) -> tup
             f"coarsest stride of this model, such as --size {near}"
         )
     return given[0], given[1]
-
-
-def _prepare(folder: Path, files: Sequence[Path], overwrite: bool) -> None:
-    existing = [file for file in files if file.exists()]
-    if existing and not overwrite:
-        raise UserError(f"{existing[0]} exists: give another --output, or --overwrite")
-    writable_folder(folder, f"--output {folder}")
 
 
 def _check_network(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
