@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -13,7 +12,7 @@ from zsk.errors import UserError
 from zsk.files import writable_folder
 from zsk.segmentation import RESULT_ENDINGS
 
-_LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems take names of 255
+_LONGEST = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems take names of 255
 
 
 def is_result(photo: Path) -> bool:
@@ -53,8 +52,8 @@ def name_results(photos: Mapping[Path, str], output: Path) -> dict[Path, Path]:
     """Photo → path of its results without their endings; no result replaces another or a photo.
 
     Where the wished-for stem is taken, the name of the photo's folder goes before it, or else a
-    number after it. A stem that is too long for a file's name is cut and gets a hash. Several paths
-    of one file are one photo.
+    number after it. A stem that is too long for a file's name becomes "photo". Several paths of one
+    file are one photo.
 
     Args:
         photos: path → the stem that its results should have.
@@ -68,24 +67,17 @@ def name_results(photos: Mapping[Path, str], output: Path) -> dict[Path, Path]:
     folder = Path(os.path.realpath(output))
     named = {}
     for resolved, photo in unique.items():
-        stem = photos[photo] if photos[photo].strip(".") else "photo"  # "..jpg" has the stem "."
+        stem = photos[photo]
+        if not stem.strip(".") or len(os.fsencode(stem)) > _LONGEST - 10:  # room for a number
+            stem = "photo"  # "..jpg" has the stem "."
         numbers = (f"{stem}_{number}" for number in itertools.count(2))
         for wish in itertools.chain([stem, f"{Path(resolved).parent.name}_{stem}"], numbers):
-            wish = _shortened(wish)
             results = {str(file).casefold() for file in _files(folder / wish)}
-            if not results & taken:
+            if len(os.fsencode(wish)) <= _LONGEST and not results & taken:
                 break
         taken |= results
         named[photo] = output / wish
     return named
-
-
-def _shortened(stem: str) -> str:
-    whole = os.fsencode(stem)
-    if len(whole) <= _LONGEST_STEM:
-        return stem
-    mark = "-" + hashlib.sha256(whole).hexdigest()[:8]
-    return whole[: _LONGEST_STEM - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def _files(target: Path) -> list[Path]:
