@@ -14,7 +14,7 @@ from typing import Any
 
 from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
-from zsk.files import user_path
+from zsk.files import text_lines, user_path
 
 MAX_CHARACTERS = 60  # a longer "name" is a list with another separator, or a sentence
 MAX_FILE_BYTES = 1_000_000
@@ -109,16 +109,8 @@ def clean(word: str) -> str:
 
 def _items(words: Any) -> list[Any]:
     kind = type(words).__name__
-    if isinstance(words, Mapping):
-        raise UserError(
-            f"class names are a {kind}, and it is not clear what its values are: give a list of "
-            "names, or a zsk.vocabulary.Vocabulary where prompt names differ from names"
-        )
-    if isinstance(words, (set, frozenset)):
-        raise UserError(
-            f"class names are a {kind}, which has no order, but label ids are positions: give a "
-            "list, such as sorted(names)"
-        )
+    if isinstance(words, (Mapping, set, frozenset)):
+        raise UserError(f"class names are a {kind}: give a list, whose positions are label ids")
     try:
         return list(words)
     except TypeError as error:
@@ -171,18 +163,11 @@ def _checked(word: str, place: str) -> str:
 
 def _read(file: Path) -> list[str]:
     file = user_path(file)
-    try:
-        if not file.is_file():
-            problem = "is not a regular file" if file.exists() else "does not exist"
-            raise UserError(f"the names file {file} {problem}")
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise UserError(f"the names file {file} has over {MAX_FILE_BYTES:,} bytes")
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"the names file {file} is no UTF-8 text: save it as one") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"the names file {file} cannot be read: {reason}") from error
+    if not os.path.exists(file):
+        raise UserError(f"the names file {file} does not exist")
+    if not os.path.isfile(file) or os.path.getsize(file) > MAX_FILE_BYTES:
+        raise UserError(f"the names file {file} is no file of at most {MAX_FILE_BYTES:,} bytes")
+    text = "\n".join(text_lines(file))
     try:
         return class_words(text)
     except UserError as error:
