@@ -61,5 +61,5 @@ def use_halves(patch: pytest.MonkeyPatch, *trained: str) -> dict[str, Any]:
     patch.setattr(segmenter, "load_config", load_config)
     patch.setattr(trained_model, "build_model", lambda cfg: Halves())
     patch.setattr(trained_model, "load_weights", load_weights)
-    patch.setattr(segmenter, "trained_names", lambda cfg: trained)
+    patch.setattr(segmenter, "trained_names", lambda _, seen=True: trained if seen else ())
     return asked

@@ -16,7 +16,7 @@ from fvcore.common.config import BASE_KEY
 from zsk.config import default_config
 from zsk.data.builtin import register_builtin
 from zsk.data.split_file import register_split_file
-from zsk.data.vocabularies import get_vocabulary, seen_names
+from zsk.data.vocabularies import get_vocabulary
 from zsk.errors import UserError
 from zsk.resources import find_resource
 from zsk.settings.config_file import BESIDE_THE_FILE, SafeConfig, flat, own_content
@@ -107,11 +107,6 @@ def has_fixed_classes(cfg: CfgNode) -> bool:
     head = cfg.MODEL.SEM_SEG_HEAD
     kind = SEM_SEG_HEADS_REGISTRY.get(head.NAME)
     return head.CLASSIFIER == "linear" or getattr(kind, "names_known_classes", False)
-
-
-def trained_names(cfg: CfgNode) -> tuple[str, ...]:
-    """Names and prompt names of the classes that a model of this configuration saw masks of."""
-    return seen_names(cfg.DATASETS.TRAIN)
 
 
 def config_hash(cfg: CfgNode) -> str:

@@ -20,7 +20,7 @@ from detectron2.data import transforms as T
 
 from zsk.answer import Answer
 from zsk.data.augmentations import eval_resize
-from zsk.data.vocabularies import unseen_names
+from zsk.data.vocabularies import trained_names
 from zsk.engine.trained_model import load_trained
 from zsk.errors import UserError
 from zsk.input_image import ImageLike, file_of, rgb_array
@@ -31,7 +31,6 @@ from zsk.load import (
     default_vocabulary,
     has_fixed_classes,
     load_config,
-    trained_names,
 )
 from zsk.looks.test_time_augmentation import with_test_time_augmentation
 from zsk.resources import find_resource
@@ -80,11 +79,11 @@ class Segmenter:
         self.cfg = load_config(config_file, merged)
         check_device(self.cfg.MODEL.DEVICE)
         model, _ = load_trained(self.cfg)
-        learned = bool(self.cfg.MODEL.WEIGHTS)  # else no class counts as trained
         fixed = has_fixed_classes(self.cfg)
         self._only = default_vocabulary(self.cfg) if fixed else None
-        self._trained = trained_names(self.cfg) if learned else ()
-        self._untrained = unseen_names(self.cfg.DATASETS.TRAIN) if learned else ()
+        learned, data = bool(self.cfg.MODEL.WEIGHTS), self.cfg.DATASETS.TRAIN
+        self._trained = trained_names(data) if learned else ()  # of no weights there are none
+        self._untrained = trained_names(data, seen=False) if learned else ()
         self.model: Any = with_test_time_augmentation(self.cfg, model)
         # as the test mapper does it, so that a photo and an evaluated image get the same labels
         self._resize = T.AugmentationList(eval_resize(self.cfg))

@@ -10,7 +10,7 @@ from zsk.data.labels import joint_id_table
 from zsk.data.listing import read_stems
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import EVALUATION_SETS, get_split, make_vocabulary
-from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset, seen_names
+from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset, trained_names
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
 
@@ -140,7 +140,7 @@ def farm_and_street(folders: tuple[Path, Path]) -> None:
 
 
 def test_seen_classes_of_an_evaluation_set_are_those_with_trained_names(farm_and_street) -> None:
-    assert seen_names(["farm_train"]) == ("cow", "car", "cattle")
+    assert trained_names(["farm_train"]) == ("cow", "car", "cattle")
     assert is_cross_dataset("street", ["farm_train"])
     vocabulary = get_vocabulary("street", trained_on=["farm_train"])
     assert vocabulary.names == ("Cattle", "auto", "sofa", "road")
@@ -170,7 +170,7 @@ def test_questions_about_data_sets_that_cannot_be_answered(farm_and_street) -> N
         with pytest.raises(UserError, match="'street' is for evaluation only.*DATASETS.TRAIN"):
             get_vocabulary("street", trained_on=trained_on)
     with pytest.raises(UserError, match="'street' is for evaluation only"):
-        seen_names(["farm_train", "street"])
+        trained_names(["farm_train", "street"])
     with pytest.raises(UserError, match="'pet' is not registered; registered are: farm_train, str"):
         get_vocabulary("street", trained_on=["pet"])
 

@@ -31,7 +31,7 @@ def segmenter() -> Segmenter:
         patch.setattr(trained_model, "build_model", lambda cfg: Halves())
         patch.setattr(trained_model, "load_weights", lambda model, path: {})
         patch.setattr(trained_model, "check_network_settings", lambda *arguments: None)
-        patch.setattr(module, "trained_names", lambda cfg: ())
+        patch.setattr(module, "trained_names", lambda *_, **__: ())
         return Segmenter(device="cpu")
 
 

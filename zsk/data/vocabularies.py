@@ -50,7 +50,7 @@ def get_vocabulary(
     metadata = split_metadata(name)
     vocabulary: Vocabulary = metadata.question if words else metadata.vocabulary
     if is_cross_dataset(name, trained_on):
-        trained = seen_names(trained_on)
+        trained = trained_names(trained_on)
         names, prompt_names = vocabulary.names, vocabulary.prompt_names
         vocabulary = Vocabulary.from_trained(names, prompt_names, trained)
         for word, spelled in vocabulary.unseen_spellings(trained).items():
@@ -88,27 +88,18 @@ def is_cross_dataset(name: str, trained_on: Sequence[str]) -> bool:
         return True
     if any(split_metadata(other).vocabulary == own for other in trained_on):
         return False
-    trained = seen_names(trained_on)
+    trained = trained_names(trained_on)
     return own != Vocabulary.from_trained(own.names, own.prompt_names, trained)
 
 
-def seen_names(datasets: Sequence[str]) -> tuple[str, ...]:
-    """Names and prompt names of the seen classes of training data sets, each once.
+def trained_names(datasets: Sequence[str], seen: bool = True) -> tuple[str, ...]:
+    """Names and prompt names of the seen (or the unseen) classes of training data sets, each once.
 
     Prompt names count even if DATASETS.PROMPT_NAMES is off: the masks are the same.
 
     Raises:
         UserError: a data set is not registered, or is for evaluation only.
     """
-    return _names(datasets, seen=True)
-
-
-def unseen_names(datasets: Sequence[str]) -> tuple[str, ...]:
-    """The same of the unseen classes."""
-    return _names(datasets, seen=False)
-
-
-def _names(datasets: Sequence[str], seen: bool) -> tuple[str, ...]:
     names: list[str] = []
     for vocabulary in map(get_vocabulary, datasets):
         for words in (vocabulary.names, vocabulary.prompt_names):

@@ -15,9 +15,9 @@ from benchmark.accuracy.rows import Commands, Definition, Row, Settings, Start, 
 from benchmark.accuracy.runs import Job, Kind
 from detectron2.config import CfgNode
 
-from zsk.data.vocabularies import get_vocabulary
+from zsk.data.vocabularies import get_vocabulary, trained_names
 from zsk.errors import UserError
-from zsk.load import config_hash, load_config, trained_names
+from zsk.load import config_hash, load_config
 from zsk.protocol import INDUCTIVE, loosest, protocol_of
 from zsk.vocabulary import Vocabulary
 
@@ -221,7 +221,8 @@ def supervised_systems(definition: Definition) -> set[str]:
 def _is_supervised(config: str, *options: str) -> bool:
     cfg = load_config(config, options)
     own = get_vocabulary(cfg.DATASETS.TEST[0])
-    trained = Vocabulary.from_trained(own.names, own.prompt_names, trained_names(cfg))
+    names = trained_names(cfg.DATASETS.TRAIN)
+    trained = Vocabulary.from_trained(own.names, own.prompt_names, names)
     return not all(own.seen) and all(trained.seen)
 
 
