@@ -61,14 +61,13 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     cfg = SafeConfig(default_config())
     with _named(f"config file {config_file}"):
         cfg.merge_from_file(config_file)
-        dumped = was_dumped(given)
-        check_values(cfg, dumped=dumped)
-        if not dumped:
+        check_values(cfg)
+        if not was_dumped(given):
             check_read(cfg, given)
     check_options(opts)
     with _named("command-line options"):
         cfg.merge_from_list(list(opts))
-        check_values(cfg, dumped=dumped)
+        check_values(cfg)
         check_read(cfg, opts[::2])
         check_together(cfg)
     _change(cfg, PATHS, os.path.expanduser)

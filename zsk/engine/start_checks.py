@@ -44,7 +44,7 @@ def scaled(cfg: CfgNode, processes: int) -> CfgNode:
     if found is cfg:
         return cfg
     try:
-        check_values(found, dumped=True)
+        check_values(found)
         check_together(found)
         if cfg.TEST.EVAL_PERIOD and not found.TEST.EVAL_PERIOD:
             raise UserError(

@@ -6,8 +6,7 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
-from detectron2.config import CfgNode, get_cfg
-from detectron2.projects.deeplab import add_deeplab_config
+from detectron2.config import CfgNode
 
 from zsk.config import default_config
 from zsk.errors import UserError
@@ -27,20 +26,15 @@ def _lists(value: Any) -> Any:
     return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def check_values(cfg: CfgNode, *, dumped: bool = False) -> None:
-    """Raise a UserError for a fixed key with another value than the default, or one out of range.
-
-    Args:
-        dumped: the configuration comes from a training, which may have written Detectron2's own
-            defaults of fixed keys.
-    """
-    theirs, defaults = _detectron2_values(), _default_values()
+def check_values(cfg: CfgNode) -> None:
+    """Raise a UserError for a fixed key that has not its default, or a value out of range."""
+    defaults = _default_values()
     for key, value in all_keys(cfg).items():
         rule = RULES.get(key)
         if rule is not None:
             if not rule.allows(value):
                 raise UserError(f"{key} is {value!r}, but has to be {rule.wanted}")
-        elif key in theirs and value != defaults[key] and not (dumped and value == theirs[key]):
+        elif value != defaults[key]:
             reason = FIXED[max((name for name in FIXED if key.startswith(name)), key=len)]
             raise UserError(f"{key} is {value!r}, but it {reason}; take it out")
 
@@ -145,10 +139,3 @@ def was_dumped(given: Iterable[str]) -> bool:
 @functools.cache
 def _default_values() -> dict[str, Any]:
     return all_keys(default_config())
-
-
-@functools.cache
-def _detectron2_values() -> dict[str, Any]:
-    cfg = get_cfg()
-    add_deeplab_config(cfg)
-    return all_keys(cfg)
