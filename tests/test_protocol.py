@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 
+from zsk.cli import train
 from zsk.config import default_config
 from zsk.data.register import register_zero_shot_split
 from zsk.data.splits import make_vocabulary
@@ -15,7 +16,7 @@ from zsk.engine.start_checks import warn_of_leaked_layout, warn_of_unlabelled
 from zsk.engine.trained_model import load_trained
 from zsk.engine.trainer import protocol_of_start
 from zsk.errors import UserError
-from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_weights
+from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, noted_protocol
 
 
 @pytest.mark.parametrize(
@@ -30,19 +31,23 @@ from zsk.protocol import INDUCTIVE, LEAK, TRANSDUCTIVE, loosest, protocol_of_wei
         ({"protocol": LEAK}, True, False, LEAK),
         ({"protocol": INDUCTIVE}, False, True, INDUCTIVE),
         # of a time before leaks, and before self-training
-        ({"protocol": "leak (trained with the true masks of unseen classes)"}, False, False, LEAK),
         ({"transductive": True}, False, False, TRANSDUCTIVE),
         ({"transductive": False}, True, False, INDUCTIVE),
         ({"SEED": 1}, True, False, INDUCTIVE),
     ],
 )
-def test_weights_keep_their_protocol(noted, self_training, leak, told, tmp_path) -> None:
+def test_weights_keep_their_protocol(noted, self_training, leak, told, tmp_path, monkeypatch):
     cfg = default_config()
     cfg.SELF_TRAINING.ENABLED, cfg.DATASETS.LEAK_UNSEEN_LAYOUT = self_training, leak
     model = torch.nn.Linear(1, 1)
     content = {"model": model.state_dict(), **({"trainer": {"settings": noted}} if noted else {})}
     torch.save(content, tmp_path / "a.pth")
-    assert protocol_of_weights(cfg, load_weights(model, str(tmp_path / "a.pth"))) == told
+    trained, reported = load_weights(model, str(tmp_path / "a.pth")), []
+    monkeypatch.setattr(train, "load_trained", lambda _: (model, trained))
+    monkeypatch.setattr(train.Trainer, "test", lambda *given: reported.append(given[2]))
+    cfg.DATASETS.TEST = ("pets",)
+    train.evaluate(cfg)
+    assert reported == [told]
     # a training that starts from them gets the same notes
     assert initial_weights(model, str(tmp_path / "a.pth"), 0.0) == noted
 
@@ -83,7 +88,7 @@ def test_a_leak_outlasts_everything() -> None:
 )
 def test_an_unknown_protocol_is_not_taken_for_an_inductive_one(value) -> None:
     with pytest.raises(UserError, match="has to be one of inductive, transductive"):
-        protocol_of_weights(default_config(), {"protocol": value})
+        noted_protocol({"protocol": value})
 
 
 def test_a_training_with_a_leak_says_so(tmp_path, caplog) -> None:

@@ -32,7 +32,7 @@ from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
-from zsk.protocol import protocol_of_weights  # noqa: E402
+from zsk.protocol import noted_protocol, protocol_of  # noqa: E402
 from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels
@@ -138,7 +138,8 @@ def main() -> None:
         name = register_subset(test, args.count, Path(folder), trained, args.count_on or ())
         cfg.DATASETS.TEST = (name,)
         model, settings = load_trained(cfg)
-        Trainer.test(cfg, model, protocol_of_weights(cfg, settings), settings.get("SEED"))
+        protocol = noted_protocol(settings) if settings else protocol_of(cfg)
+        Trainer.test(cfg, model, protocol, settings.get("SEED"))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ TRANSDUCTIVE = "transductive (self-training on pixels without labels)"
 LEAK = "leak (trained with true masks or pictures of unseen classes)"
 PROTOCOLS = (INDUCTIVE, TRANSDUCTIVE, LEAK)
 """The strictest first; numbers of different protocols are not compared."""
-_EARLIER = {"leak (trained with the true masks of unseen classes)": LEAK}  # as it was written once
 
 
 def protocol_of(cfg: CfgNode) -> str:
@@ -38,20 +37,12 @@ def noted_protocol(notes: Mapping[str, Any]) -> str:
     if PROTOCOL not in notes:
         return TRANSDUCTIVE if notes.get("transductive") else INDUCTIVE
     noted = str(notes[PROTOCOL])
-    if noted not in (*PROTOCOLS, *_EARLIER):
+    if noted not in PROTOCOLS:
         raise UserError(
             f'"{PROTOCOL}" is {notes[PROTOCOL]!r}, but has to be one of {", ".join(PROTOCOLS)}: '
             "take the version of this project that wrote it"
         )
-    return _EARLIER.get(noted, noted)
-
-
-def protocol_of_weights(cfg: CfgNode, trained: Mapping[str, Any]) -> str:
-    """The protocol of weights whose checkpoint has the notes `trained`.
-
-    Weights without notes are what the configuration says.
-    """
-    return noted_protocol(trained) if trained else protocol_of(cfg)
+    return noted
 
 
 def loosest(*protocols: str) -> str:

@@ -30,7 +30,7 @@ from zsk.evaluation.build import check_best_metric
 from zsk.files import remove_unfinished, replacing
 from zsk.known_weights import by_name
 from zsk.load import check_device, config_path, load_config
-from zsk.protocol import protocol_of_weights
+from zsk.protocol import noted_protocol, protocol_of
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,8 @@ def evaluate(cfg: CfgNode) -> None:
         raise UserError("DATASETS.TEST is empty: name a registered data set to evaluate on")
     model, trained = load_trained(cfg)
     logger.info(f"Model:\n{model}")
-    Trainer.test(cfg, model, protocol_of_weights(cfg, trained), trained.get("SEED"))
+    protocol = noted_protocol(trained) if trained else protocol_of(cfg)
+    Trainer.test(cfg, model, protocol, trained.get("SEED"))
 
 
 def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:

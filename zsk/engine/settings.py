@@ -17,7 +17,7 @@ from zsk.engine.resume import CHECKPOINTS, POINTER, Checkpoint
 from zsk.errors import UserError
 from zsk.files import replacing
 from zsk.load import config_hash
-from zsk.protocol import PROTOCOL, noted_protocol, protocol_of
+from zsk.protocol import PROTOCOL, protocol_of
 from zsk.settings.key_checks import all_keys
 
 # do not change what a training computes; a resumed one does not read MODEL.WEIGHTS
@@ -96,8 +96,6 @@ def training_settings(cfg: CfgNode, processes: int) -> dict[str, Any]:
 def changes(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The settings of both that differ, "" where none does: "KEY 2 (was 1), …"."""
     both = saved.keys() & given.keys()
-    if PROTOCOL in both:  # an earlier version may have written it in other words
-        saved = {**saved, PROTOCOL: noted_protocol(saved)}
     found = [
         f"{key} {given[key]} (was {saved[key]})"
         for key in sorted(both - {TEXT_SPACE})
