@@ -14,7 +14,6 @@ import torch
 from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
-from zsk.compat import compiled_ops_available
 from zsk.data.builtin import datasets_root, register_all
 from zsk.data.splits import EVALUATION_SETS
 from zsk.data.vocabularies import registered_names
@@ -136,11 +135,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         description="List which packages, weights and data sets are there; nothing is downloaded.",
         epilog="example: zsk env",
     ).parse_args(argv)
-    compiled = "yes" if compiled_ops_available() else "no (none of them is needed)"
     rows = [
         Row("Python", platform.python_version()),
         *(package_row(item, distributions) for item, distributions in _PACKAGES.items()),
-        Row("Detectron2 operators", compiled),
         device_row(),
         clip_row(),
         backbone_row(),

@@ -51,31 +51,20 @@ def prepare() -> None:
     """Make `detectron2` importable; safe to call any number of times.
 
     Has to run before the first import of `detectron2.data` or `detectron2.layers`: `import zsk`
-    does that. Without Detectron2 it does nothing.
+    does that.
     """
     for message, category, module in _OTHERS_DEPRECATIONS:
         # Appended, so that a request for warnings (python -W, pytest) comes first.
         warnings.filterwarnings("ignore", message, category, module, append=True)
     if not hasattr(Image, "LINEAR"):  # a default argument of Detectron2 0.6; gone in Pillow 10
         setattr(Image, "LINEAR", Image.Resampling.BILINEAR)
-    try:
-        detectron2 = importlib.import_module("detectron2")
-    except ModuleNotFoundError as error:
-        if error.name != "detectron2":
-            raise
-        return
+    detectron2 = importlib.import_module("detectron2")
     try:
         importlib.import_module(_COMPILED_OPS)  # Detectron2 0.6 imports it in any case
     except ImportError as error:
         stand_in = _MissingCompiledOps(str(error))
         sys.modules[_COMPILED_OPS] = stand_in
         setattr(detectron2, "_C", stand_in)
-
-
-def compiled_ops_available() -> bool:
-    """Whether Detectron2's own compiled operators are there, not the stand-in (after `prepare`)."""
-    module = sys.modules.get(_COMPILED_OPS)
-    return module is not None and not isinstance(module, _MissingCompiledOps)
 
 
 def create_local_process_group(processes_per_machine: int) -> None:
