@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from zsk.errors import UserError
-from zsk.files import remove_unfinished, replacing
+from zsk.files import remove_unfinished, replacing, writable_folder
 
 
 def test_a_file_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
@@ -60,3 +62,31 @@ def test_what_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
     os.utime(old, (time.time() - 7200,) * 2)
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [new]
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    writable_folder(folder, "OUTPUT_DIR")
+    (folder / "kept").touch()
+    writable_folder(folder, "OUTPUT_DIR")
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder, reason in (("file", "File exists"), ("file/output", "Not a directory")):
+        with pytest.raises(UserError, match=f"^OUTPUT_DIR cannot be written: {reason}"):
+            writable_folder(tmp_path / folder, "OUTPUT_DIR")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_folder_that_takes_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match=f"^OUTPUT_DIR cannot be written: {os.strerror(code)}"):
+        writable_folder(tmp_path, "OUTPUT_DIR")
+    assert not list(tmp_path.iterdir())

@@ -54,11 +54,12 @@ def writable_folder(folder: Path, what: str) -> None:
     Unfinished files of killed processes are removed.
 
     Raises:
-        UserError: it cannot be made or written to.
+        UserError: it cannot be made or written to, or its disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(2**20))
     except OSError as error:
         raise UserError(f"{what} cannot be written: {error.strerror}") from error
     remove_unfinished(folder)

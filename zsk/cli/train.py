@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from argparse import REMAINDER, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
@@ -14,7 +15,7 @@ from detectron2.utils.logger import setup_logger
 from zsk.data.check import check_at_start, shared_photos
 from zsk.engine.distributed import add_process_options, join_processes, run_in_processes
 from zsk.engine.initial_weights import initial_weights
-from zsk.engine.output import check_output_folder, locked_output_folder, report_mistakes_once
+from zsk.engine.output import locked_output_folder, report_mistakes_once
 from zsk.engine.resume import Checkpoint, checkpoint_to_resume
 from zsk.engine.settings import (
     check_equal_settings,
@@ -27,7 +28,7 @@ from zsk.engine.trained_model import load_trained
 from zsk.engine.trainer import Trainer
 from zsk.errors import UserError
 from zsk.evaluation.build import check_best_metric
-from zsk.files import remove_unfinished, replacing
+from zsk.files import replacing, writable_folder
 from zsk.known_weights import by_name
 from zsk.load import check_device, config_path, load_config
 from zsk.protocol import noted_protocol, protocol_of
@@ -85,7 +86,7 @@ def start(args: Namespace) -> None:
 def run(args: Namespace) -> None:
     """What each process does."""
     cfg = load_config(args.config_file, args.opts)
-    check_output_folder(cfg.OUTPUT_DIR)
+    writable_folder(Path(cfg.OUTPUT_DIR), f"OUTPUT_DIR {cfg.OUTPUT_DIR}")
     report_mistakes_once()
     join_processes(cfg.MODEL.DEVICE, args.process_timeout)
     check_device(cfg.MODEL.DEVICE)  # after each process has taken its GPU
@@ -135,8 +136,6 @@ def evaluate(cfg: CfgNode) -> None:
 
 def train(cfg: CfgNode, checkpoint: Checkpoint | None) -> None:
     """Train, or go on with a training from its checkpoint."""
-    if comm.is_main_process():
-        remove_unfinished(cfg.OUTPUT_DIR)
     trainer = Trainer(cfg, checkpoint.iteration + 1 if checkpoint else 0)
     if checkpoint is None:
         trainer.note_of_start(

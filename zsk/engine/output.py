@@ -1,4 +1,4 @@
-"""Before training: OUTPUT_DIR takes files, and a user's mistake will be reported once."""
+"""OUTPUT_DIR takes one training at a time, and a user's mistake will be reported once."""
 
 from __future__ import annotations
 
@@ -7,43 +7,10 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryFile
 
 from detectron2.utils import comm
 
 from zsk.errors import UserError
-
-FILES = ("config.yaml", "log.txt", "metrics.json", "last_checkpoint", "model_*.pth", ".lock")
-PROBE = b"\0" * 2**20  # room for the log and the configuration
-
-
-def check_output_folder(folder: str) -> None:
-    """Make OUTPUT_DIR and try to write to it; what was left there stays.
-
-    Raises:
-        UserError: it is a file, read-only, or on a full disk, or has a folder for one of its FILES.
-    """
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"OUTPUT_DIR {folder} cannot be made ({error.strerror}): give another folder"
-        ) from error
-    for name in FILES:
-        for path in Path(folder).glob(name):
-            if path.is_dir():
-                raise UserError(
-                    f"{path} is a folder, but training and evaluation keep a file of this name: "
-                    "move it away, or give another OUTPUT_DIR"
-                )
-    try:
-        with TemporaryFile(dir=folder) as probe:
-            probe.write(PROBE)
-    except OSError as error:
-        raise UserError(
-            f"OUTPUT_DIR {folder} takes no files ({error.strerror}): give another folder"
-        ) from error
 
 
 @contextmanager
