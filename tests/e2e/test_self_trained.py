@@ -100,7 +100,7 @@ def test_another_teacher_is_told_and_a_missing_one_is_refused(
     assert "resumed with settings other than the checkpoint's" in printed
     assert f"teacher {settings_of(tmp_path)['teacher']} (was " in printed
     printed = train("spnet", tmp_path / "no", *options, code=2)
-    assert "error: SELF_TRAINING.ENABLED is True, but MODEL.WEIGHTS is empty: give" in printed
+    assert "error: no weights are given: give a checkpoint (MODEL.WEIGHTS," in printed
     weights = ("MODEL.WEIGHTS", teachers["zsk"])
     printed = train("spnet", tmp_path / "no", *weights, *options, code=2)
     assert f"error: weights file {teachers['zsk']} lacks" in printed

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from detectron2.config import CfgNode
 from PIL import Image
 
 from zsk.answer import Answer
@@ -12,7 +11,7 @@ from zsk.data.builtin import register_builtin
 from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.pseudo_labels import Rule
 from zsk.data.register import register_zero_shot_split
-from zsk.engine.self_training import SelfTraining, build_self_training
+from zsk.engine.self_training import SelfTraining
 from zsk.engine.settings import changes, training_settings
 from zsk.errors import UserError
 from zsk.vocabulary import Vocabulary
@@ -169,6 +168,3 @@ def test_the_fingerprint_is_of_the_weights() -> None:
 def test_what_cannot_be_labelled_is_refused() -> None:
     with pytest.raises(UserError, match="every class of DATASETS.TRAIN is seen"):
         SelfTraining([], Colours(), VOCABULARY.seen_only())
-    cfg = CfgNode({"MODEL": {"WEIGHTS": ""}})
-    with pytest.raises(UserError, match="MODEL.WEIGHTS is empty: give the checkpoint"):
-        build_self_training(cfg, [])

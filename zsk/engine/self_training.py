@@ -132,11 +132,6 @@ def build_self_training(cfg: CfgNode, loader: Iterable[list[Record]]) -> SelfTra
     Raises:
         UserError: there is no such checkpoint, it is of another model, or every class is seen.
     """
-    if not cfg.MODEL.WEIGHTS:
-        raise UserError(
-            "SELF_TRAINING.ENABLED is True, but MODEL.WEIGHTS is empty: give the checkpoint of a "
-            "trained model, which is the teacher"
-        )
     vocabulary = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
     teacher, notes = load_trained(cfg, teacher=True)
     settings = cfg.SELF_TRAINING
