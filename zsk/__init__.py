@@ -15,7 +15,6 @@ from . import errors  # noqa: E402
 
 __version__ = "0.1.0"
 
-errors.end_quietly()  # before torch is imported, which takes seconds
 errors.require(
     "detectron2",
     "activate .venv (source .venv/bin/activate), or install it as docs/install.md says",
