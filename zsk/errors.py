@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from zsk.terminal import drop_broken, say
 
@@ -98,10 +98,22 @@ def reported_mistakes() -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+class MissingPackage(ImportError):
+    """A package that is not installed; a program that does not catch it ends with the sentence."""
+
+
 def require(package: str, remedy: str) -> None:
-    """End the process with a line where a package is missing."""
+    """Raise a MissingPackage where there is no such package."""
     if find_spec(package) is None:
-        _leave(f"error: the package {package} is missing: {remedy}", USER_ERROR_EXIT_CODE)
+        sys.excepthook = _without_traceback
+        raise MissingPackage(f"the package {package} is missing: {remedy}")
+
+
+def _without_traceback(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if kind is MissingPackage:
+        say(f"error: {error}", error=True)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:
