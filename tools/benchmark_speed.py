@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure speed and memory; write a page (Markdown), the records (JSON) and plots.
+"""Measure speed and memory; write a page (Markdown) and the records (JSON).
 
 python tools/benchmark_speed.py
 python tools/benchmark_speed.py --only inference training --output docs/results
@@ -24,7 +24,6 @@ import torch  # noqa: E402
 from benchmark.speed import measure  # noqa: E402
 from benchmark.speed.cases import GROUPS, QUICK, REFERENCES, Case, Sizes, plan  # noqa: E402
 from benchmark.speed.pages import PAGE_FILE, write_page  # noqa: E402
-from benchmark.speed.plots import draw_plots  # noqa: E402
 from benchmark.speed.subjects import save_random_clip  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -96,7 +95,6 @@ def main() -> None:
                 planned.write(f"failed: {failures[-1]}", file=sys.stderr)
             measure.write_results(results, output)
             write_page(results, QUICK_NOTE if args.quick else "", output)
-    draw_plots(results, output)
     print(output / PAGE_FILE)
     if failures:
         raise UserError(f"{len(failures)} cases failed: {'; '.join(failures)}")

@@ -16,7 +16,7 @@ EMBEDDED = "configs/embedded/zsk_lite2.yaml"
 
 INFERENCE, TRAINING, EMBEDDED_MODEL = "inference", "training step", "embedded model"
 ONE_NETWORK = "one network"
-NAMES, PROPOSALS, SIDE = GROWTH = ("names", "proposals", "image side")
+NAMES, PROPOSALS, SIDE = "names", "proposals", "image side"
 # what --only takes, and the measure that each word stands for
 GROUPS = {
     "inference": INFERENCE,
