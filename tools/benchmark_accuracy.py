@@ -22,7 +22,6 @@ sys.path.insert(0, str(ROOT))
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 
 from benchmark.accuracy.definition import read_definition  # noqa: E402
-from benchmark.accuracy.grid import draw_grid, grid_trials  # noqa: E402
 from benchmark.accuracy.outputs import learning_curve, read_result  # noqa: E402
 from benchmark.accuracy.pages import write_pages  # noqa: E402
 from benchmark.accuracy.plan import Plan, Trial, supervised_systems  # noqa: E402
@@ -32,7 +31,7 @@ from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
-from zsk.files import replacing, writable_folder  # noqa: E402
+from zsk.files import writable_folder  # noqa: E402
 from zsk.terminal import say  # noqa: E402
 
 
@@ -57,10 +56,6 @@ def write_output(
         if trial.train is trial.evaluate
     ]
     draw_plots(definition, results, merge_curves(folder, curves, results), folder)
-    shown = grid_trials(definition.grid, trials) if definition.grid else []
-    if definition.grid and shown:
-        with replacing(folder / "grid.png") as unfinished:
-            draw_grid(shown, definition.grid.images).save(unfinished)
 
 
 def parse_args() -> argparse.Namespace:

@@ -40,7 +40,6 @@ def definition(tmp_path_factory, checkout: Path, tiny_options, tiny_clip: Path) 
             "modes": {"rows": [row, {**row, "evaluate": {"MODEL.ENSEMBLE.MODE": "head"}}]},
             "broken": {"rows": [{**row, "settings": {"SOLVER.BASE_LR": 0.1}, "prepare": failing}]},
         },
-        "grid": {"table": "systems", "images": 2},
     }
     path = folder / "tables.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -92,8 +91,7 @@ def test_tables_share_a_training_a_failure_is_told_and_a_second_call_runs_nothin
     assert [point[0] for point in curves[0]["points"]] == [2, 4]
     assert curves[0]["points"][-1][1] == pytest.approx(system["hiou"])
     assert "## Systems" in (work / "accuracy.md").read_text()
-    for name in ("systems.png", "grid.png"):
-        assert Image.open(work / name).size[0] > 300
+    assert Image.open(work / "systems.png").size[0] > 300
 
     logs = {path: path.stat().st_mtime_ns for path in work.rglob("benchmark.log")}
     assert len(logs) == 4  # two preparations, a training, an evaluation

@@ -39,7 +39,6 @@ def define(*rows: Row, plot: str = "", **changes: Any) -> Definition:
         "iterations": None,
         "settings": {},
         "prepare": {},
-        "grid": None,
         **changes,
     }
     return Definition(**values)

@@ -87,7 +87,6 @@ def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
         (with_key(iterations=0), ["iterations", "1 or more"]),
         (with_key(settings={"A": {"B": 1}}), ["settings.A", "number"]),
         (with_key(prepare={"clip": []}), ["prepare.clip", "program"]),
-        (with_key(grid={"table": "u", "images": 1}), ["grid.table", "'u'"]),
         (one_table(config="b.yaml"), ["row 1", "b.yaml does not exist"]),
         (one_table(trained="no"), ["trained", "true or false"]),
         (one_table(settings={"A": 1}, evaluate={"A": 2}), ["A", "give it once"]),

@@ -92,26 +92,13 @@ def make_row(
         else:
             maps.append(read_label(record["sem_seg_file_name"]))
         check_label(maps[-1], record, photo.shape[:2], len(vocabulary))
-    panels = draw_panels(photo, maps, vocabulary, _PANEL_SIDE)
-    return GridRow(name, tuple(panels), tuple(_legend(maps, len(vocabulary))))
-
-
-def draw_panels(
-    photo: np.ndarray, maps: Sequence[np.ndarray], vocabulary: Vocabulary, side: int
-) -> list[Image.Image]:
-    """The photo, and over it each label map in colours with names.
-
-    Args:
-        photo: (H,W,3) uint8 RGB.
-        maps: (H,W) ids of the vocabulary; `ignore_label(K)` has no colour.
-        side: pixels of a panel's longer side.
-    """
     height, width = photo.shape[:2]
-    scale = side / max(height, width)
+    scale = _PANEL_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
     colours = fixed_colours(len(vocabulary))
-    return [small, *(draw_overlay(small, labels, vocabulary.names, colours) for labels in maps)]
+    overlays = (draw_overlay(small, labels, vocabulary.names, colours) for labels in maps)
+    return GridRow(name, (small, *overlays), tuple(_legend(maps, len(vocabulary))))
 
 
 def _find_photo(name: str, root: Path) -> Path:

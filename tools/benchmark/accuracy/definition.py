@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.rows import CURVES, Definition, Grid, Row, Start, Table
-from benchmark.accuracy.sections import GRID, QUICK, ROW, START, TABLE, TOP, read_section
+from benchmark.accuracy.rows import CURVES, Definition, Row, Start, Table
+from benchmark.accuracy.sections import QUICK, ROW, START, TABLE, TOP, read_section
 
 from zsk.errors import UserError
 from zsk.settings.strict_yaml import read_yaml
@@ -56,7 +56,6 @@ def _definition(content: Any, file: Path, quick: bool) -> Definition:
     tables = tuple(_table(str(name), table, folder) for name, table in content["tables"].items())
     if not tables:
         raise UserError("key tables is empty: give one table at least")
-    grid = _grid(content["grid"], tables) if "grid" in content else None
     chosen["tables"] = [table.name for table in tables]
     prefix = ""
     if quick:
@@ -74,7 +73,6 @@ def _definition(content: Any, file: Path, quick: bool) -> Definition:
         iterations=chosen.get("iterations"),
         settings=chosen.get("settings", {}),
         prepare=chosen.get("prepare", {}),
-        grid=grid,
     )
 
 
@@ -145,12 +143,6 @@ def _config(values: Mapping[str, Any], prefix: str, folder: Path) -> str:
     if not config.is_file():
         raise UserError(f"key {prefix}config: {config} does not exist")
     return os.path.abspath(config)
-
-
-def _grid(section: Any, tables: Sequence[Table]) -> Grid:
-    values = read_section(section, "grid.", GRID, required=("table", "images"))
-    _check_names([values["table"]], tables, "key grid.table")
-    return Grid(**values)
 
 
 def _seeds(seeds: list[Any], where: str) -> tuple[int, ...]:

@@ -94,14 +94,6 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A picture of the predictions of a table's systems on the first images."""
-
-    table: str
-    images: int
-
-
-@dataclass(frozen=True)
 class Definition:
     """A benchmark.
 
@@ -113,7 +105,6 @@ class Definition:
         iterations: SOLVER.MAX_ITER of every training, None for the configurations' own.
         settings: configuration keys of every row.
         prepare: run before all rows.
-        grid: None for no picture.
     """
 
     name: str
@@ -123,7 +114,6 @@ class Definition:
     iterations: int | None
     settings: Settings
     prepare: Commands
-    grid: Grid | None
 
     def selected_rows(self) -> list[Row]:
         return [row for table in self.tables if table.name in self.selected for row in table.rows]

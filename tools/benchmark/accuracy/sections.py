@@ -21,9 +21,8 @@ ROW: dict[str, type] = {
 ROW |= {"prepare": dict, "seeds": int, "from": dict, "reported": dict}
 START = {"config": str, "settings": dict}
 _REPORTED = ("hIoU", "seen", "unseen")
-GRID = {"table": str, "images": int}
 QUICK = {"tables": list, "seeds": list, "iterations": int, "settings": dict, "prepare": dict}
-TOP = {**QUICK, "tables": dict, "grid": dict, "quick": dict}
+TOP = {**QUICK, "tables": dict, "quick": dict}
 
 _WORDS = {str: "a text in quotes", list: "a list", dict: "a section of keys", bool: "true or false"}
 _WORDS[int] = "a whole number of 1 or more"
