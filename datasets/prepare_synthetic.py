@@ -41,7 +41,7 @@ def render_world(root: Path, *, limit: int | None = None, workers: int = 1) -> d
         root: folder; gets <part>/photos/<stem>.png, RGB, and <part>/labels/<stem>.png, ids of the
             split synthetic_stuff.
         limit: only the first scenes of each part; None renders all.
-        workers: number of processes.
+        workers: number of threads.
 
     Returns:
         The number of scenes by part, whether rendered now or before.

@@ -53,7 +53,7 @@ def prepare_labels(
         split: see `get_split`.
         joint_folder: gets seen and unseen ids; made when missing.
         seen_folder: gets joint ids too, but 255 for every unseen class; None writes none.
-        workers: number of processes; 1 stays in this one.
+        workers: number of threads.
         read: label file → (H,W) values.
 
     Returns:

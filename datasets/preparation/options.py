@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Collection
 from pathlib import Path
-
-from preparation.parallel import default_workers
 
 from zsk.data.builtin import datasets_root
 from zsk.data.listing import LABEL_SUFFIX
 from zsk.errors import UserError
 from zsk.files import user_path
+
+MOST_DEFAULT_WORKERS = 16  # our choice: with more, the disk is the bottleneck
 
 
 def add_root(parser: argparse.ArgumentParser, folder: str, what: str) -> None:
@@ -27,8 +28,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=default_workers(),
-        help="number of processes (default: one per CPU, at most 16; here %(default)s)",
+        default=min(os.cpu_count() or 1, MOST_DEFAULT_WORKERS),
+        help="number of threads (default: one per CPU, at most 16; here %(default)s)",
     )
 
 

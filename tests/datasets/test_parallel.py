@@ -1,7 +1,7 @@
-"""Many files in several processes: order, errors, and workers that die."""
+"""Many files in several threads: order and errors."""
 
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,6 @@ def fails_from_11_on(path: Path) -> None:
         raise UserError(f"label {path.name} is bad")
 
 
-def dies(path: Path) -> None:
-    os._exit(1)
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_order_and_the_earliest_mistake_is_reported(workers: int) -> None:
     results = map_files(squared, PATHS, workers=workers, description="squares")
@@ -37,8 +33,26 @@ def test_results_come_in_order_and_the_earliest_mistake_is_reported(workers: int
     assert str(caught.value) == "label 11 is bad"
 
 
-def test_no_worker_and_a_killed_worker_are_one_sentence() -> None:
-    with pytest.raises(UserError, match="worker processes is 0: it has to be 1 or more"):
+class Interrupted(list[Path]):
+    """Ctrl-C, a KeyboardInterrupt in the main thread, while the files are handed out."""
+
+    def __iter__(self) -> Iterator[Path]:
+        yield from super().__iter__()
+        raise KeyboardInterrupt
+
+
+def test_after_an_interruption_no_further_file_is_begun() -> None:
+    begun = []
+
+    def slow(path: Path) -> None:
+        begun.append(path)
+        time.sleep(0.1)
+
+    with pytest.raises(KeyboardInterrupt):
+        map_files(slow, Interrupted(PATHS), workers=2, description="interrupted")
+    assert len(begun) < 10
+
+
+def test_no_worker_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="workers is 0: it has to be 1 or more"):
         map_files(squared, PATHS, workers=0, description="squares")
-    with pytest.raises(UserError, match="worker process was killed during deaths.*--workers"):
-        map_files(dies, PATHS, workers=2, description="deaths")
