@@ -5,7 +5,7 @@ python tools/report.py output/…/inference/<data set>/metrics.json … -o DIR
 
 Several metrics.json of one data set stand side by side. With --images and --predictions (one folder
 of label PNGs per metrics.json, in their order) the page shows photo, ground truth and predictions;
-photos and ground truth are the data set's, or lie in --photos and --labels.
+photos and ground truth are the data set's; one of your own is described in --split-file.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
-from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
+from detectron2.data import DatasetCatalog  # noqa: E402
 
 from zsk.errors import require  # noqa: E402  isort: skip
 
@@ -30,34 +30,36 @@ from report_page.saved import SavedEvaluation, read_evaluations  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from zsk.data.builtin import register_builtin  # noqa: E402
+from zsk.data.split_file import register_split_file  # noqa: E402
 from zsk.data.vocabularies import split_metadata  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path, writable_folder  # noqa: E402
 
 
-def data_folders(args: argparse.Namespace, dataset: str) -> tuple[Path, Path, dict[str, Any]]:
-    """Where photos and ground truth lie, and how this is read: as a registered data set's is."""
-    if dataset not in DatasetCatalog:
-        register_builtin()
-    if args.photos is None or args.labels is None:
-        try:
-            split_metadata(dataset)
-        except UserError as error:
-            raise UserError(f"{error}; or give both --photos and --labels") from error
-    metadata = MetadataCatalog.get(dataset)
-    photos = metadata.image_root if args.photos is None else args.photos
-    labels = metadata.sem_seg_root if args.labels is None else args.labels
-    how: dict[str, Any] = {"label_orientation": "displayed"}
-    if dataset in DatasetCatalog:
-        how = {key: metadata.get(key) for key in ("label_values", "label_orientation")}
-    return Path(photos), Path(labels), how
+def shown_records(args: argparse.Namespace, dataset: str) -> list[dict[str, Any]]:
+    """The data set's records of the photos in --images."""
+    register_builtin()
+    if args.split_file:
+        register_split_file(args.split_file)
+    try:
+        split_metadata(dataset)
+    except UserError as error:
+        raise UserError(f"{error}; name the file of your own data set in --split-file") from error
+    records = {record["image_id"]: record for record in DatasetCatalog.get(dataset)}
+    for name in args.images:
+        if name not in records:
+            raise UserError(
+                f"--images: there is no photo {name!r} in {dataset}: give names without their "
+                "ending, with the sub-folder where there is one"
+            )
+    return [records[name] for name in args.images]
 
 
 def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) -> list[GridRow]:
     """The photos of --images; none where it was not given."""
     if not args.images:
-        for option in ("predictions", "photos", "labels"):
-            if getattr(args, option):
+        for option, given in (("predictions", args.predictions), ("split-file", args.split_file)):
+            if given:
                 raise UserError(f"--{option} has no use without --images: name the photos to show")
         return []
     if any(evaluation.seen_only for evaluation in evaluations):
@@ -75,10 +77,8 @@ def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) 
             "--images shows one data set's photos, but the metrics.json are of different data sets "
             "or classes: make a page for each"
         )
-    photos, labels, how = data_folders(args, evaluations[0].dataset)
-    vocabulary = evaluations[0].vocabulary
-    images = tqdm(args.images, desc="photos", disable=None)
-    return [make_row(name, photos, labels, args.predictions, vocabulary, how) for name in images]
+    records = tqdm(shown_records(args, evaluations[0].dataset), desc="photos", disable=None)
+    return [make_row(record, args.predictions, evaluations[0].vocabulary) for record in records]
 
 
 def main() -> None:
@@ -91,15 +91,7 @@ def main() -> None:
     parser.add_argument(
         "--predictions", nargs="+", default=[], type=user_path, help="folders of <image>.png"
     )
-    parser.add_argument(
-        "--photos", type=user_path, help="folder of the photos (default: the data set's)"
-    )
-    parser.add_argument(
-        "--labels",
-        type=user_path,
-        help="folder of the ground truth, in files like those of the data set or, where it is not "
-        "one of datasets/README.md, of ids of its classes (default: the data set's)",
-    )
+    parser.add_argument("--split-file", help="describes the data set, where it is your own")
     args = parser.parse_args()
     evaluations = read_evaluations(args.metrics)
     rows = grid_rows(args, evaluations)

@@ -5,7 +5,6 @@ Letters: H×W label map, K classes, R predictions.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zsk.data.images import IMAGE_SUFFIXES, read_image
+from zsk.data.images import read_image
 from zsk.data.label_files import read_label
 from zsk.data.labels import check_label, read_joint_label
 from zsk.drawing.palette import fixed_colours
-from zsk.errors import UserError
 from zsk.visualization import draw_overlay
 from zsk.vocabulary import Vocabulary
 
@@ -60,38 +58,24 @@ class GridRow:
 
 
 def make_row(
-    name: str,
-    photo_root: Path,
-    label_root: Path,
-    prediction_roots: Sequence[Path],
-    vocabulary: Vocabulary,
-    how: Mapping[str, Any],
+    record: Mapping[str, Any], prediction_roots: Sequence[Path], vocabulary: Vocabulary
 ) -> GridRow:
     """Read one image's files and draw them.
 
     Args:
-        name: the stem that its files share.
-        photo_root: folder of the photos.
-        label_root: folder of the ground truth.
-        prediction_roots: R folders of PNGs of joint ids; `ignore_label(K)` is none.
+        record: see `zsk.data.listing.match_files`.
+        prediction_roots: R folders of <image_id>.png of joint ids; `ignore_label(K)` is none.
         vocabulary: the joint one, K classes.
-        how: how to read the ground truth: "label_values" and "label_orientation" as in the data
-            set's records, see `read_joint_label`.
 
     Raises:
         UserError: naming the file, when one is missing, cannot be read, is not of the photo's size
             or holds an id outside the vocabulary.
     """
-    photo_file = _find_photo(name, photo_root)
-    photo = read_image(photo_file)
-    maps = []
-    for root in (label_root, *prediction_roots):
-        record = {"file_name": photo_file, "sem_seg_file_name": root / f"{name}.png"}
-        if root is label_root:
-            maps.append(read_joint_label({**record, **how}))
-        else:
-            maps.append(read_label(record["sem_seg_file_name"]))
-        check_label(maps[-1], record, photo.shape[:2], len(vocabulary))
+    name, photo = record["image_id"], read_image(record["file_name"])
+    files = [record["sem_seg_file_name"], *(root / f"{name}.png" for root in prediction_roots)]
+    maps = [read_joint_label(record), *map(read_label, files[1:])]
+    for file, labels in zip(files, maps):
+        check_label(labels, {**record, "sem_seg_file_name": file}, photo.shape[:2], len(vocabulary))
     height, width = photo.shape[:2]
     scale = _PANEL_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -99,23 +83,6 @@ def make_row(
     colours = fixed_colours(len(vocabulary))
     overlays = (draw_overlay(small, labels, vocabulary.names, colours) for labels in maps)
     return GridRow(name, (small, *overlays), tuple(_legend(maps, len(vocabulary))))
-
-
-def _find_photo(name: str, root: Path) -> Path:
-    if not Path(name).name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise UserError(
-            f"{name!r} is no name of a photo in {root}: give names below this folder without their "
-            "ending, and the folder with --photos"
-        )
-    found = sorted(root.glob(f"{glob.escape(name)}.*"))
-    found = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not found:
-        endings = " or ".join(IMAGE_SUFFIXES)
-        raise UserError(
-            f"there is no photo {name} ({endings}) in {root}: "
-            "give names without their ending, and the folder with --photos"
-        )
-    return found[0]
 
 
 def _legend(maps: Sequence[np.ndarray], num_classes: int) -> list[LegendEntry]:
