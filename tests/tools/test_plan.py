@@ -161,6 +161,11 @@ def test_preparations_are_shared_and_named_by_their_words(config: str, tmp_path:
     "changes, words",
     [
         ({"settings": {"MODEL.NO_SUCH": 1}}, ["MODEL.NO_SUCH"]),
+        ({"settings": {"SOLVER.BASE_LR": None}}, ["SOLVER.BASE_LR is None"]),
+        (
+            {"evaluate": {"MODEL.ENSEMBLE": {"MODE": "head"}}},
+            ["MODEL.ENSEMBLE is {'MODE': 'head'}"],
+        ),
         ({"settings": {"MODEL.WEIGHTS": "{nothing}"}}, ["{nothing}", "known are work, seed"]),
         ({"prepare": {"x": ("tools/none.py", "{output}")}}, ["prepare.x", "tools/none.py"]),
         ({"settings": {"DATASETS.TEST": "('voc_zs_val','photos_zs_val')"}}, ["DATASETS.TEST"]),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.rows import CURVES, Definition, Row, Start, Table
+from benchmark.accuracy.rows import Definition, Row, Start, Table
 from benchmark.accuracy.sections import QUICK, ROW, START, TABLE, TOP, read_section
 
 from zsk.errors import UserError
@@ -96,21 +96,7 @@ def _table(name: str, section: Any, folder: Path) -> Table:
     for row in rows if table.plot else ():
         if isinstance(row.shown_settings.get(table.plot), list):
             raise UserError(f"{prefix}plot: {row.where} has a list, which has no place on an axis")
-    if table.logarithmic:
-        _check_logarithmic(table, f"key {prefix}logarithmic")
     return table
-
-
-def _check_logarithmic(table: Table, where: str) -> None:
-    if table.plot in ("", CURVES):
-        raise UserError(f"{where} is for a plot over a key: name the key in plot, or leave it out")
-    for row in table.rows:
-        value = row.shown_settings.get(table.plot, 1)
-        if type(value) not in (int, float) or value <= 0:
-            raise UserError(
-                f"{where}: {row.where} has no place on a logarithmic axis, which takes numbers "
-                "over 0 only"
-            )
 
 
 def _row(table: str, section: Any, prefix: str, folder: Path, common: Mapping[str, Any]) -> Row:

@@ -41,22 +41,13 @@ def read_section(
     for key, value in values.items():
         if kinds[key] is int and value < 1:
             raise UserError(f"key {prefix}{key} is {value}, but has to be 1 or more")
-        if key in ("settings", "evaluate"):
-            _check_settings(value, f"{prefix}{key}.")
+        if key in ("settings", "evaluate"):  # YAML reads 1 and on as no text
+            values[key] = {str(name): setting for name, setting in value.items()}
         if key == "prepare":
             values[key] = _commands(value, f"{prefix}{key}.")
         if key == "reported" and kinds[key] is dict:
             _check_reported(value, f"{prefix}{key}.")
     return values
-
-
-def _check_settings(settings: Mapping[Any, Any], prefix: str) -> None:
-    for name, value in settings.items():
-        if not isinstance(name, str) or value is None or isinstance(value, dict):
-            raise UserError(
-                f"key {prefix}{name} is {value!r}, but has to be a number, a text, true, false or "
-                "a list under a configuration key"
-            )
 
 
 def _check_reported(numbers: Mapping[Any, Any], prefix: str) -> None:
