@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train and evaluate the tables of a benchmark, and write them as Markdown, CSV, JSON and plots.
+"""Train and evaluate the tables of a benchmark, and write them as Markdown, JSON and plots.
 
 python tools/benchmark_accuracy.py --quick
 python tools/benchmark_accuracy.py --tables systems stages --output docs/results
@@ -23,7 +23,7 @@ import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable
 
 from benchmark.accuracy.definition import read_definition  # noqa: E402
 from benchmark.accuracy.outputs import learning_curve, read_result  # noqa: E402
-from benchmark.accuracy.pages import write_pages  # noqa: E402
+from benchmark.accuracy.pages import markdown  # noqa: E402
 from benchmark.accuracy.plan import Plan, Trial, supervised_systems  # noqa: E402
 from benchmark.accuracy.plots import draw_plots, merge_curves, read_curves  # noqa: E402
 from benchmark.accuracy.results import merge, read_results, write_results  # noqa: E402
@@ -31,6 +31,7 @@ from benchmark.accuracy.rows import Definition  # noqa: E402
 from benchmark.accuracy.runs import run_jobs  # noqa: E402
 
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.evaluation.report import write_atomically  # noqa: E402
 from zsk.files import writable_folder  # noqa: E402
 from zsk.terminal import say  # noqa: E402
 
@@ -49,7 +50,8 @@ def write_output(
             f"{lost[0].seed}: their row has new ones of another configuration, code or device"
         )
     write_results(results, folder)
-    write_pages(results, definition, supervised, folder)
+    page = markdown(results, definition, supervised)
+    write_atomically(folder / "accuracy.md", page.encode())
     curves = [
         learning_curve(trial, result.protocol)
         for trial, result in zip(finished, new)

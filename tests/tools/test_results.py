@@ -1,7 +1,5 @@
-"""The list of results: merging, reading back, means by hand; its page, CSV file and plots."""
+"""The list of results: merging, reading back, means by hand; its page and plots."""
 
-import csv
-import io
 import json
 import re
 from contextlib import nullcontext
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.accuracy.pages import as_csv, markdown
+from benchmark.accuracy.pages import markdown
 from benchmark.accuracy.plots import CURVES_FILE, draw_plots, merge_curves, read_curves
 from benchmark.accuracy.results import merge, read_results, spread, write_results
 from benchmark.accuracy.rows import CURVES, Row, Start, Table
@@ -133,9 +131,6 @@ def test_protocols_and_reported_numbers_stand_apart() -> None:
     assert re.search(r"^\| Z +\|", leak, re.MULTILINE) and "No zero-shot results" in leak
     for words in ("on VOC 15/5. Not measured here", "`Y 3`", "on top: A+ST from a K 2."):
         assert words in leak
-    lines = list(csv.DictReader(io.StringIO(as_csv(results))))
-    found = [line["protocol"] for line in lines]
-    assert found == ["inductive", "inductive", "transductive", "leak"]
 
 
 def test_untrained_row_without_scores() -> None:
@@ -143,16 +138,6 @@ def test_untrained_row_without_scores() -> None:
     page = markdown([untrained], define(), set())
     assert not any(word in page for word in ("hIoU", "training |", "params"))
     assert re.search(r"\| A +\| +- \| +1 \|", page)
-
-
-def test_csv() -> None:
-    lines = list(csv.DictReader(io.StringIO(as_csv(RESULTS))))
-    assert [line["system"] for line in lines] == ["A", "B", "Full"]
-    assert (lines[0]["seeds"], lines[0]["iterations"]) == ("2", "300")
-    assert float(lines[0]["hiou_mean"]) == 50.0
-    assert float(lines[0]["hiou_std"]) == pytest.approx(8**0.5)
-    assert lines[1]["settings"] == "K 2" and lines[1]["hiou_std"] == ""
-    assert lines[0]["proposal_recall_seen_mean"] == ""
 
 
 def curve(seed: int = 1, system: str = "A", points=((10, 1.0, 2.0, None), (20, 3.0, 4.0, None))):

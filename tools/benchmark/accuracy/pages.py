@@ -1,18 +1,15 @@
-"""The results as Markdown tables and as CSV: mean ± standard deviation over seeds."""
+"""The results as Markdown tables: mean ± standard deviation over seeds."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmark.accuracy.results import MEASURES, Result, Spread, by_row, spreads
+from benchmark.accuracy.results import Result, Spread, by_row, spread
 from benchmark.accuracy.rows import Definition, Table, describe
 from tabulate import tabulate
 
-from zsk.evaluation.report import write_atomically
-from zsk.protocol import INDUCTIVE, LEAK, PROTOCOL, PROTOCOLS, TRANSDUCTIVE, short_name
+from zsk.protocol import INDUCTIVE, LEAK, PROTOCOLS, TRANSDUCTIVE, short_name
 
 _COLUMNS = {
     "hiou": "hIoU",
@@ -52,24 +49,14 @@ _SUPERVISED = (
 )
 
 
-def write_pages(
-    results: Sequence[Result], definition: Definition, supervised: Collection[str], folder: Path
-) -> None:
-    """Write accuracy.md and accuracy.csv.
+def markdown(results: Sequence[Result], definition: Definition, supervised: Collection[str]) -> str:
+    """The page with one section per table that has results.
 
     Args:
         results: of any tables; those that the definition does not know come last.
         definition: titles and the order of tables and rows.
         supervised: names of fully supervised systems.
-        folder: exists.
     """
-    page = markdown(results, definition, supervised)
-    write_atomically(folder / "accuracy.md", page.encode())
-    write_atomically(folder / "accuracy.csv", as_csv(results).encode())
-
-
-def markdown(results: Sequence[Result], definition: Definition, supervised: Collection[str]) -> str:
-    """The page with one section per table that has results; arguments as in `write_pages`."""
     known = {table.name: table for table in definition.tables}
     parts = ["# Accuracy benchmark\n", _LEGEND + "\n"]
     for name in [*known, *sorted({result.table for result in results} - known.keys())]:
@@ -109,22 +96,6 @@ def _doubts(results: Sequence[Result], definition: Definition) -> Iterator[str]:
         )
 
 
-def as_csv(results: Sequence[Result]) -> str:
-    """One line per row: its table, system, settings, number of seeds, then means and deviations."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    numbers = [f"{name}_{part}" for name in MEASURES for part in ("mean", "std")]
-    head = ["table", "system", "settings", PROTOCOL, "seeds", "iterations"]
-    writer.writerow([*head, *numbers])
-    for listed in by_row(results).values():
-        first = listed[0]
-        # the writer leaves the cell of a None empty
-        values = [part for value in spreads(listed).values() for part in value or (None, None)]
-        row = [first.table, first.system, describe(first.settings), short_name(first.protocol)]
-        writer.writerow([*row, len(listed), first.iterations, *values])
-    return file.getvalue()
-
-
 def _section(table: Table, results: Sequence[Result], supervised: Collection[str]) -> str:
     """The heading, a table or, where some rows are not inductive, one per protocol, and notes."""
     parts = [f"## {table.title}\n"]
@@ -154,7 +125,7 @@ def _table(table: Table, results: Sequence[Result], supervised: Collection[str])
     found = by_row(results)
     wanted = [row.identity for row in table.rows]
     keys = [*(key for key in wanted if key in found), *(key for key in found if key not in wanted)]
-    rows = [(found[key][0], len(found[key]), spreads(found[key])) for key in keys]
+    rows = [(found[key][0], len(found[key]), _spreads(found[key])) for key in keys]
     shown = [name for name in _COLUMNS if any(values[name] for _, _, values in rows)]
     zero_shot = [values for first, _, values in rows if first.system not in supervised]
     best = {name: _best(name, zero_shot) for name in shown}
@@ -186,6 +157,11 @@ def _best(name: str, rows: Sequence[Mapping[str, Spread | None]]) -> float | Non
     """The highest mean of a score, None where all are equal."""
     means = [value.mean for row in rows if (value := row[name]) is not None]
     return max(means) if name in _SCORES and means and max(means) > min(means) else None
+
+
+def _spreads(results: Sequence[Result]) -> dict[str, Spread | None]:
+    """The columns over the results of one row."""
+    return {name: spread(getattr(result, name) for result in results) for name in _COLUMNS}
 
 
 def _text(name: str, value: Spread | None) -> str:

@@ -17,19 +17,6 @@ from zsk.protocol import INDUCTIVE, PROTOCOL, noted_protocol
 
 RESULTS_FILE = "accuracy.json"
 
-MEASURES = (
-    "miou_seen",
-    "miou_unseen",
-    "hiou",
-    "pacc",
-    "proposal_recall_seen",
-    "proposal_recall_unseen",
-    "params",
-    "train_seconds",
-    "seconds_per_image",
-)
-"""The fields of a result that are averaged over seeds."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -80,11 +67,6 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     if not known:
         return None
     return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
-
-
-def spreads(results: Sequence[Result]) -> dict[str, Spread | None]:
-    """MEASURES over the results of one row."""
-    return {name: spread(getattr(result, name) for result in results) for name in MEASURES}
 
 
 def by_row(results: Iterable[Result]) -> dict[RowKey, list[Result]]:
