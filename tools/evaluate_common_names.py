@@ -5,12 +5,11 @@ python tools/evaluate_common_names.py --config-file F --count 27 [KEY VALUE …]
 
 A name counts for a photo when it covers 0.5 % of it or more. The evaluation is on the data set
 DATASETS.TEST, whose photos decide unless --count-on names other data sets. Pixels of other names
-are ignored. The labels are rewritten into a temporary folder and go through the ordinary evaluator.
+are ignored. The ordinary evaluator reads the same label files as a data set of fewer names.
 """
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable
 import numpy as np  # noqa: E402
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
-from PIL import Image  # noqa: E402
 
 from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
 from zsk.data.listing import files_by_stem  # noqa: E402
@@ -33,7 +31,7 @@ from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.protocol import noted_protocol, protocol_of  # noqa: E402
-from zsk.vocabulary import Vocabulary, ignore_label, label_dtype  # noqa: E402
+from zsk.vocabulary import Vocabulary  # noqa: E402
 
 MIN_SHARE = 0.005  # of a photo's pixels
 
@@ -51,11 +49,10 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
 def register_subset(
     dataset: str,
     count: int,
-    folder: Path,
     trained_on: Sequence[str] = (),
     counted: Sequence[str] = (),
 ) -> str:
-    """Register `dataset` with only its commonest names, labels rewritten below `folder`.
+    """Register `dataset` with only its commonest names.
 
     Args:
         counted: data sets whose photos are counted, by their labels in the folder of `dataset`;
@@ -74,8 +71,8 @@ def register_subset(
         record["image_id"] for name in counted or [dataset] for record in DatasetCatalog.get(name)
     }
     files = [found[stem] for stem in sorted(photos & found.keys())]
-    values = {"label_values": metadata.label_values, "label_orientation": "displayed"}
-    records = ({"sem_seg_file_name": file, **values} for file in files)
+    how = {"label_values": metadata.label_values, "label_orientation": "displayed"}
+    records = ({"sem_seg_file_name": file, **how} for file in files)
     ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
     if not ids:
         raise UserError(
@@ -87,15 +84,7 @@ def register_subset(
             f"--count {count}, but {len(ids)} names of {dataset} cover {MIN_SHARE:.1%} of some "
             f"photo: give a number of 1 to {len(ids)}"
         )
-    table = np.full(NUM_VALUES, ignore_label(len(ids)), dtype=label_dtype(len(ids)))
-    table[ids] = np.arange(len(ids))
-    listed = DatasetCatalog.get(dataset)
-    for record in listed:
-        path = folder / f"{record['image_id']}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(table[read_joint_label(record)]).save(path)
-    stems = folder / "stems.txt"
-    stems.write_text("".join(f"{record['image_id']}\n" for record in listed), encoding="utf-8")
+    values = metadata.label_values or range(len(joint))
     vocabulary = Vocabulary(
         tuple(joint.names[k] for k in ids),
         tuple(joint.prompt_names[k] for k in ids),
@@ -105,14 +94,17 @@ def register_subset(
     register_zero_shot_split(
         name,
         metadata.image_root,
-        folder,
+        metadata.sem_seg_root,
         vocabulary,
         training=False,
-        file_list=stems,
+        file_list=metadata.file_list,
         image_suffixes=metadata.image_suffixes,
+        label_suffix=metadata.label_suffix,
         sub_folders=metadata.sub_folders,
-        label_orientation="displayed",
+        label_values={joint.names[k]: values[k] for k in ids},
+        label_orientation=metadata.label_orientation,
         evaluation_only=is_cross_dataset(dataset, trained_on),
+        advice=metadata.advice,
     )
     return name
 
@@ -133,13 +125,11 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     if len(cfg.DATASETS.TEST) != 1:
         raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
-    with tempfile.TemporaryDirectory() as folder:
-        test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
-        name = register_subset(test, args.count, Path(folder), trained, args.count_on or ())
-        cfg.DATASETS.TEST = (name,)
-        model, settings = load_trained(cfg)
-        protocol = noted_protocol(settings) if settings else protocol_of(cfg)
-        Trainer.test(cfg, model, protocol, settings.get("SEED"))
+    test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
+    cfg.DATASETS.TEST = (register_subset(test, args.count, trained, args.count_on or ()),)
+    model, settings = load_trained(cfg)
+    protocol = noted_protocol(settings) if settings else protocol_of(cfg)
+    Trainer.test(cfg, model, protocol, settings.get("SEED"))
 
 
 if __name__ == "__main__":

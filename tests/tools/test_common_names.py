@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from evaluate_common_names import register_subset
 from PIL import Image
 
+from zsk.data.labels import read_joint_label
 from zsk.data.register import register_zero_shot_split
 from zsk.data.vocabularies import is_cross_dataset
 from zsk.errors import UserError
@@ -31,12 +32,20 @@ def pets(tmp_path: Path) -> str:
     return "pets_val"
 
 
-def test_the_commonest_names_are_kept(pets: str, tmp_path: Path) -> None:
-    folder = tmp_path / "subset"
-    name = register_subset(pets, 1, folder)
+def test_the_commonest_names_are_kept(pets: str) -> None:
+    name = register_subset(pets, 1)
     assert name == "pets_val_1_names" and MetadataCatalog.get(name).vocabulary.names == ("dog",)
-    kept = np.asarray(Image.open(folder / "a.png"))
+    kept = read_joint_label(DatasetCatalog.get(name)[0])
     assert (kept[:5] == 255).all() and (kept[5:] == 0).all()
+    # the same files with values of their own: 2 is a cat
+    metadata = MetadataCatalog.get(pets)
+    register_zero_shot_split(
+        "values_val", metadata.image_root, metadata.sem_seg_root, metadata.vocabulary,
+        training=False, label_values={"cat": 2, "cow": 1, "dog": 0, "hen": 9},
+    )  # fmt: skip
+    name = register_subset("values_val", 1)
+    assert MetadataCatalog.get(name).vocabulary.names == ("cat",)
+    assert np.array_equal(read_joint_label(DatasetCatalog.get(name)[0]), kept)
 
 
 def test_other_files_in_the_folder_do_not_count(pets: str, tmp_path: Path) -> None:
@@ -50,7 +59,7 @@ def test_other_files_in_the_folder_do_not_count(pets: str, tmp_path: Path) -> No
         "two_val", tmp_path / "photos", tmp_path / "labels", metadata.vocabulary,
         training=False, file_list=listed,
     )  # fmt: skip
-    name = register_subset("two_val", 1, tmp_path / "subset")
+    name = register_subset("two_val", 1)
     assert MetadataCatalog.get(name).vocabulary.names == ("dog",)
 
 
@@ -59,7 +68,7 @@ def test_names_across_data_sets_stay_so(pets: str, tmp_path: Path) -> None:
     names = ("dog", "sky")
     vocabulary = Vocabulary(names, names, (True, True))
     register_zero_shot_split("other", tmp_path, tmp_path, vocabulary, training=True)
-    name = register_subset(pets, 2, tmp_path / "subset", ["other"])
+    name = register_subset(pets, 2, ["other"])
     assert is_cross_dataset(pets, ["other"]) and is_cross_dataset(name, ["other"])
 
 
@@ -69,16 +78,16 @@ def test_labels_that_are_not_there(pets: str, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="none of the 2 labels in .*labels shows a name of pets_val"
     ):
-        register_subset(pets, 1, tmp_path)
+        register_subset(pets, 1)
     for path in (tmp_path / "labels").iterdir():
         path.unlink()
     with pytest.raises(UserError, match="labels of pets_val .*labels holds no file .*.png: run x"):
-        register_subset(pets, 1, tmp_path)
+        register_subset(pets, 1)
     with pytest.raises(UserError, match="'nowhere' is not registered"):
-        register_subset("nowhere", 1, tmp_path)
+        register_subset("nowhere", 1)
 
 
 @pytest.mark.parametrize("count", [0, -1, 3])
-def test_a_count_that_cannot_be(pets: str, tmp_path: Path, count: int) -> None:
+def test_a_count_that_cannot_be(pets: str, count: int) -> None:
     with pytest.raises(UserError, match=f"--count {count}, but 2 names of pets_val cover 0.5%"):
-        register_subset(pets, count, tmp_path)
+        register_subset(pets, count)
