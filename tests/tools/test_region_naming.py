@@ -1,4 +1,4 @@
-"""The tool on three photos, linked to and never copied."""
+"""The tool on scenes of the synthetic world."""
 
 import re
 
@@ -6,13 +6,12 @@ import pytest
 
 
 @pytest.mark.slow
-def test_it_prints_one_line_per_prompts_and_choice(real_data, tmp_path, run_program):
-    for folder, suffix in (("train2017", "jpg"), ("stuffthingmaps/train2017", "png")):
-        (tmp_path / "coco" / folder).mkdir(parents=True)
-        for file in sorted((real_data / "coco" / folder).glob(f"*.{suffix}"))[:3]:
-            (tmp_path / "coco" / folder / file.name).symlink_to(file)
-    arguments = ("--encoder", "embedded:lite0", "--prompts", "single", "vild", "--data", tmp_path)
-    done = run_program("tools/benchmark/region_naming.py", *arguments)
+def test_it_prints_one_line_per_prompts_and_choice(small_world, run_program):
+    arguments = ("--encoder", "embedded:lite0", "--prompts", "single", "vild")
+    arguments += ("--dataset", "synthetic_stuff_zs_val")
+    done = run_program(
+        "tools/benchmark/region_naming.py", *arguments, DETECTRON2_DATASETS=small_world
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.match(r"\d+ regions", lines[0])
