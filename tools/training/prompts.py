@@ -10,8 +10,7 @@ after the name, W width of the text tower.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +27,6 @@ from zsk.vocabulary import Vocabulary, ignore_label
 
 RANDOM_STD = 0.02  # of context vectors that start from no token: as in CLIP
 MOMENTUM = 0.9
-CHUNK_SIZE = 32  # crops encoded together
 ACCURACY_CHUNK = 65536  # segments compared at once: bounds the memory
 
 
@@ -54,28 +52,18 @@ def encode_segments(
     Raises:
         UserError: there is no segment.
     """
-    segments = _segment_crops(encoder, records, antialias)
     features: list[Tensor] = []
     labels: list[Tensor] = []
-    while chunk := list(itertools.islice(segments, CHUNK_SIZE)):
-        crops, chunk_labels = zip(*chunk)
-        features.append(encoder.encode_image(torch.stack(crops)).cpu())
-        labels += chunk_labels
-    if not features:
-        raise UserError("no image of DATASETS.TRAIN has a labelled pixel of a seen class")
-    return SegmentFeatures(torch.cat(features), torch.stack(labels))
-
-
-def _segment_crops(
-    encoder: VisionLanguageEncoder, records: Iterable[dict[str, Any]], antialias: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The crop (3,S,S) and the label () of every segment."""
     for record in records:
         segments = segments_from_sem_seg(record["sem_seg"], ignore_label(len(record["vocabulary"])))
         if len(segments.labels):
             pixels = encoder.normalised(record["image"]).to(encoder.device)
-            masks = segments.masks.to(encoder.device)
-            yield from zip(masked_crops(pixels, masks, encoder, antialias), segments.labels)
+            crops = masked_crops(pixels, segments.masks.to(encoder.device), encoder, antialias)
+            features.append(encoder.encode_image(crops).cpu())
+            labels.append(segments.labels)
+    if not features:
+        raise UserError("no image of DATASETS.TRAIN has a labelled pixel of a seen class")
+    return SegmentFeatures(torch.cat(features), torch.cat(labels))
 
 
 def initial_prompts(
