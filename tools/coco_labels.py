@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,7 +22,8 @@ def load_coco(file: Path) -> tuple[COCO, list[str]]:
             coco = COCO(file)
         names = [coco.cats[key]["name"] for key in sorted(coco.cats)]
     except (OSError, ValueError, TypeError, KeyError, AssertionError, RecursionError) as error:
-        raise UserError(f"--coco {file} cannot be read as COCO's JSON: {_reason(error)}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"--coco {file} cannot be read as COCO's JSON ({reason})") from error
     if not names or not coco.imgs:
         raise UserError(f"--coco {file} lists no categories or no images")
     if len(coco.cats) < len(coco.dataset["categories"]):
@@ -37,16 +37,6 @@ def load_coco(file: Path) -> tuple[COCO, list[str]]:
             "image_id with the ids of the images"
         )
     return coco, names
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return str(error.strerror)
-    if isinstance(error, json.JSONDecodeError):
-        return f"line {error.lineno}, column {error.colno}: {error.msg}"
-    if isinstance(error, KeyError):
-        return f"an entry has no key {error}"
-    return "it is no object with images, annotations and categories, which have an id each"
 
 
 def from_coco(
