@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_head import QUERIES, tiny_config
+from tiny_head import CLUSTERS, LINEAR, NO_ASPP, QUERIES, REGIONS, tiny_config
 from torch.nn import functional as F
 
 from zsk.classification.build import build_encoder
@@ -41,11 +41,8 @@ def test_a_graph_calls_the_image_tower_once(clip, mode):
     assert calls == [1]
 
 
-CLUSTERS = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"])
-CLUSTERS += ("MODEL.KERNELS.INIT", "clusters", "MODEL.KERNELS.NUM_STAGES", 0)
-LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
-LINEAR += ("MODEL.ENSEMBLE.MODE", "head")
-SYSTEMS = {"kernels": (), "queries": QUERIES, "clusters": CLUSTERS, "K-Net": LINEAR}
+SYSTEMS = {"kernels": (), "queries": QUERIES, "clusters": CLUSTERS + REGIONS + NO_ASPP}
+SYSTEMS["K-Net"] = (*LINEAR, "MODEL.ENSEMBLE.MODE", "head")
 SYSTEMS["photo"] = ("TEST.VOTES_AT", "photo", "TEST.SIZE_DIVISIBILITY", 64)
 
 
