@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from faulty_data import Evil
 
 from zsk.errors import UserError
 from zsk.safe_load import read_file, save_file
@@ -18,14 +19,6 @@ HARMLESS = {
     "array": np.arange(6, dtype=np.float32).reshape(2, 3),
     "args": argparse.Namespace(lr=np.float32(0.5), names=["a"]),
 }
-
-
-class Evil:
-    def __init__(self, written) -> None:
-        self.written = written
-
-    def __reduce__(self):
-        return (open, (str(self.written), "w"))
 
 
 def save_pickle(content, path, protocol=2) -> None:
