@@ -56,7 +56,7 @@ def test_files_to_download(client) -> None:
     assert summary["image"] == "a.png" and summary["shares"] == {"cat": 0.5, "sofa": 0.5}
     # what the model is, but not where it lies on this machine
     assert (summary["config"], summary["clip"]) == ("zsk_lite2.yaml", "ViT-B/16")
-    assert client("/model").content["title"] == "halves, CLIP ViT-B/16"
+    assert client("/model").content["title"] == "default, CLIP ViT-B/16"
     coco = client("/result_coco.json", photo=key).content
     assert [annotation["area"] for annotation in coco["annotations"]] == [16, 16]
     assert client.sentence("/result_overlay.png", photo=key, opacity="2")[0] == 400
