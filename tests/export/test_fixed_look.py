@@ -16,10 +16,17 @@ def clip(tiny_clip):
     return str(tiny_clip)
 
 
-@pytest.mark.parametrize("mode, antialias", [("crop", True), ("crop", False), ("one_pass", True)])
-def test_regions_are_those_of_the_encoder(clip, mode, antialias):
+@pytest.mark.parametrize(
+    "mode, antialias, interpolation",
+    [
+        *(("crop", True, "bicubic"), ("crop", True, "bilinear"), ("crop", False, "bicubic")),
+        ("one_pass", True, "bicubic"),
+    ],
+)
+def test_regions_are_those_of_the_encoder(clip, mode, antialias, interpolation):
     """Masks of all sizes, the whole photo, one cell, a mask without a pixel, two thresholds."""
     encoder = build_region_encoder(mode, build_encoder(clip), [0.5, 0.7], antialias)
+    encoder.encoder.interpolation = interpolation
     photo = F.interpolate(torch.rand(1, 3, 9, 12) * 255, (72, 96), mode="bilinear")[0]
     masks = F.interpolate(torch.randn(1, 12, 4, 5), (18, 24), mode="bilinear")[0]
     masks[:3] = torch.tensor([-1.0, 1.0, -1.0])[:, None, None]
