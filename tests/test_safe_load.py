@@ -134,7 +134,6 @@ def test_damage_of_a_safetensors_file_is_told(tmp_path) -> None:
     flipped[-3] ^= 1
     for content, reason in (
         (whole[:-3], "not fully covered"),
-        (whole[:40], "header"),
         (whole[:5], "header"),
         (bytes(flipped), "the checksum of its tensors is wrong"),
         (b"", "it is empty"),
