@@ -89,13 +89,15 @@ def test_the_keys_of_naming_reach_the_model(tiny_clip):
     clip = ["MODEL.CLIP.NAME", str(tiny_clip)]
     clip += ["MODEL.CLIP.TEMPERATURE", 25.0, "MODEL.CLIP.MASK_THRESHOLD", 0.25]
     clip += ["MODEL.CLIP.FURTHER_THRESHOLDS", [0.75], "MODEL.CLIP.REGION_PROMPT", "vild"]
-    clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.ENSEMBLE.EMPTY", "one"]
+    clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.CLIP.ONE_PASS_SIZE", 96]
+    clip += ["MODEL.ENSEMBLE.EMPTY", "one"]
     tests = ["TEST.SIZE_DIVISIBILITY", 48, "TEST.VOTES_AT", "photo"]
     model = ZSKNet(tiny_config(*clip, *tests, "MODEL.ENSEMBLE.MASK_SOFTMAX", 1.5))
     assert model.region_text_classifier.templates == TEMPLATES["vild"]
     assert not model.region_encoder.antialias and model.ensemble.empty == "one"
     assert model.size_divisibility == 96 and model.votes_at == "photo"  # strides of up to 32
-    assert model.region_encoder.encoder.logit_scale == 25.0
+    encoder = model.region_encoder.encoder
+    assert encoder.logit_scale == 25.0 and encoder.one_pass_size == 96
     assert model.region_encoder.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
     assert model.mask_softmax == 1.5
 
