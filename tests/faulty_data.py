@@ -1,4 +1,4 @@
-"""A small data set on disk, and the faults that a check has to find in it."""
+"""A small data set on disk, the faults that a check has to find in it, and an evil pickle."""
 
 from pathlib import Path
 
@@ -25,6 +25,16 @@ FAULTS = {
 
 IN_PIXELS = {"truncated"}
 """Faults that only show when a photo is decoded."""
+
+
+class Evil:
+    """Opens the file `written` when it is unpickled."""
+
+    def __init__(self, written: Path) -> None:
+        self.written = written
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (open, (str(self.written), "w"))
 
 
 def write_data(folder: Path) -> tuple[Path, Path]:

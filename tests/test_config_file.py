@@ -93,15 +93,21 @@ def test_bases_are_merged_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_weights_lie_beside_the_file_that_names_them(tmp_path: Path) -> None:
-    write(tmp_path, "MODEL: {WEIGHTS: a.pth}", "base/base.yaml")
+    clip = "{PROMPT: learned, PROMPT_WEIGHTS: a.pth, REGION_PROMPT: learned, "
+    clip += "REGION_PROMPT_WEIGHTS: a.pth}"
+    write(tmp_path, "MODEL: {WEIGHTS: a.pth, CLIP: " + clip + "}", "base/base.yaml")
     (tmp_path / "base/a.pth").touch()
     path = write(tmp_path, "_BASE_: ../base/base.yaml", "own/config.yaml")
     (tmp_path / "own/a.pth").touch()  # another file, which nothing names
-    assert load_config(str(path)).MODEL.WEIGHTS == str(tmp_path / "base/a.pth")
+    model = load_config(str(path)).MODEL
+    found = {model.WEIGHTS, model.CLIP.PROMPT_WEIGHTS, model.CLIP.REGION_PROMPT_WEIGHTS}
+    assert found == {str(tmp_path / "base/a.pth")}
     write(tmp_path, "MODEL: {WEIGHTS: a.pth}\n_BASE_: ../base/base.yaml", "own/config.yaml")
     assert load_config(str(path)).MODEL.WEIGHTS == str(tmp_path / "own/a.pth")
-    write(tmp_path, 'MODEL: {WEIGHTS: ""}\n_BASE_: ../base/base.yaml', "own/config.yaml")
-    assert load_config(str(path)).MODEL.WEIGHTS == ""
+    for name in ("", "none.pth"):  # which is not there
+        text = f'MODEL: {{WEIGHTS: "{name}"}}\n_BASE_: ../base/base.yaml'
+        write(tmp_path, text, "own/config.yaml")
+        assert load_config(str(path)).MODEL.WEIGHTS == name
 
 
 def test_the_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,17 +45,10 @@ def test_every_file_is_read_and_its_data_sets_are_known(path: Path) -> None:
     assert not (background and learns and cfg.MODEL.CRITERION.IGNORE_AWARE)
 
 
-PUBLISHED = {  # of ZS-MaskFormer, on both data sets
+# of ZS-MaskFormer, on both data sets; for the network, λ and the size of photos in the evaluation
+# see test_the_configurations_of_trainings_build_the_published_network
+PUBLISHED = {
     "MODEL.WEIGHTS": "detectron2://DeepLab/R-103.pkl",
-    "MODEL.RESNETS.DEPTH": 101,
-    "MODEL.RESNETS.STEM_TYPE": "deeplab",
-    "MODEL.RESNETS.NORM": "FrozenBN",
-    "MODEL.RESNETS.RES5_DILATION": 1,
-    "MODEL.RESNETS.RES5_MULTI_GRID": [1, 2, 4],
-    "MODEL.SEM_SEG_HEAD.CLASS_HIDDEN_DIMS": [1024],
-    "MODEL.SEM_SEG_HEAD.TEMPERATURE": 100.0,
-    "MODEL.MASK_FORMER.NUM_QUERIES": 100,
-    "MODEL.MASK_FORMER.NUM_LAYERS": 6,
     "MODEL.MASK_FORMER.DROPOUT": 0.1,
     "MODEL.CRITERION.FOCAL_WEIGHT": 20.0,
     "MODEL.CRITERION.NO_OBJECT_WEIGHT": 0.1,
@@ -71,22 +64,16 @@ PUBLISHED = {  # of ZS-MaskFormer, on both data sets
     "INPUT.MIN_SIZE_TRAIN": tuple(range(320, 961, 64)),
 }
 PUBLISHED_VOC = {
-    "MODEL.ENSEMBLE.LAMBDA": 0.7,
     "MODEL.CLIP.PROMPT": "sculpture",
     "SOLVER.IMS_PER_BATCH": 16,
     "SOLVER.MAX_ITER": 20000,
     "INPUT.CROP.SIZE": [512, 512],
-    "INPUT.MIN_SIZE_TEST": 512,
-    "INPUT.MAX_SIZE_TEST": 2048,
 }
 PUBLISHED_COCO_STUFF = {
-    "MODEL.ENSEMBLE.LAMBDA": 0.8,
     "MODEL.CLIP.PROMPT": "learned",
     "SOLVER.IMS_PER_BATCH": 32,
     "SOLVER.MAX_ITER": 60000,
     "INPUT.CROP.SIZE": [640, 640],
-    "INPUT.MIN_SIZE_TEST": 640,
-    "INPUT.MAX_SIZE_TEST": 2560,
 }
 
 

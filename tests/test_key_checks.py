@@ -15,10 +15,7 @@ from zsk.settings.key_table import RULES
 
 KEYS = all_keys(default_config())
 SELF_TRAINING = ("SELF_TRAINING.ENABLED", True)
-RANK = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank", "SELF_TRAINING.AMOUNT", 10.0)
 SHARE = (*SELF_TRAINING, "SELF_TRAINING.FILTER", "share")
-MULTI_GRID = ("MODEL.RESNETS.RES5_MULTI_GRID", [1, 1, 1])
-EMBEDDED_ONE_PASS = ("MODEL.CLIP.NAME", "embedded", "MODEL.CLIP.REGION_MODE", "one_pass")
 STEPS = ("SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS")
 ZS3 = ["MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.NAME", "ZS3Head"]
 
@@ -74,34 +71,22 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
     "opts, words",
     [
         (["MODEL.SEM_SEG_HEAD.IGNORE_VALUE", 0], "is always 255: label_values"),
-        (["INPUT.FORMAT", "BGR"], "is always RGB: give MODEL.PIXEL_MEAN"),
-        (["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm"], "CLIP_GRADIENTS.FULL_MODEL_NORM limits"),
-        (["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"], "always TrainingSampler"),
         (["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"], "has to be ZSKNet, PerPixelNet or"),
-        (["MODEL.SEM_SEG_HEAD.NAME", "SemSegFPNHead"], "has to be DynamicKernelHead, "),
         (["MODEL.BACKBONE.NAME", "resnet"], "has to be a registered backbone"),
         (["MODEL.DEVICE", None], "MODEL.DEVICE is None, but has to be cuda"),
         (["MODEL.DEVICE", "gpu"], "has to be cuda, cuda:0 or cpu"),
-        (["MODEL.RESNETS.DEFORM_ON_PER_STAGE", [True] * 4], "is always off; take it out"),
         (["MODEL.KERNELS.NUM_KERNELS", 0], "has to be a whole number >= 1"),
         (["MODEL.KERNELS.NUM_STAGES", -1], "has to be a whole number >= 0"),
         (["MODEL.KERNELS.GATHER_ACTIVATION", "sigmod"], "one of 'sigmoid', 'softmax'"),
         (["MODEL.CRITERION.CLASS_WEIGHT", "1e999"], "is inf, but has to be a finite number >= 0"),
         (["MODEL.ENSEMBLE.LAMBDA", 1.5], "has to be a finite number >= 0 and <= 1"),
-        (["MODEL.TEST_DTYPE", "half"], "has to be one of 'float32', 'bfloat16', 'float16'"),
-        (["MODEL.SEM_SEG_HEAD.NORM", "XN"], "has to be one of '', 'BN', 'SyncBN'"),
         (["MODEL.SEM_SEG_HEAD.NORM", "LN"], "has to be one of '', 'BN', 'SyncBN'"),
         (["MODEL.CLIP.FURTHER_THRESHOLDS", [1.0]], "each a finite number > 0 and < 1"),
-        (["DATASETS.TRAIN_IMAGES", -1], "has to be a whole number >= 0"),
         (["DATALOADER.SKIP_UNREADABLE", 1.0], "has to be a finite number >= 0 and < 1"),
-        (["TEST.AUG.MIN_SIZES", [-1]], "list of 1 or more entries, each a whole number >= 0"),
-        (["MODEL.PIXEL_STD", [1.0, 1.0, 0.0]], "each a finite number > 0"),
         (["MODEL.CLIP.NAME", None], "MODEL.CLIP.NAME is None"),
         (["INPUT.MIN_SIZE_TRAIN", ()], "has to be a list of 1 or more entries"),
         (["INPUT.CROP.SIZE", [0, 5]], "a list of 2 entries, each a whole number >= 1"),
         (["SOLVER.STEPS", (20, 10)], "an ascending list of iterations"),
-        (["SOLVER.MAX_ITER", 0], "has to be a whole number >= 1"),
-        (["SOLVER.IMS_PER_BATCH", 0], "has to be a whole number >= 1"),
         (["SOLVER.REFERENCE_WORLD_SIZE", 3], "a multiple of SOLVER.REFERENCE_WORLD_SIZE 3"),
         (["MODEL.FPN.NORM", "GN"], "belongs to Detectron2's models of boxes"),
         ([*STEPS, "(5, 9)", "SOLVER.MAX_ITER", 9], "SOLVER.STEPS [5, 9] has SOLVER.MAX_ITER 9"),
@@ -117,10 +102,7 @@ def test_every_other_key_of_detectron2_is_refused_with_a_reason(config: Path) ->
             "SELF_TRAINING.ENABLED and DATASETS.LEAK_UNSEEN_LAYOUT are True",
         ),
         ([*ZS3, "MODEL.SYNTHESIS.DROPOUT", [0.1, 0.1]], "is [0.1, 0.1], but .* give one dropout"),
-        (["TEST.EVAL_PERIOD", -1], "has to be a whole number >= 0"),
         *((["TEST.TILES", side], "has to be 0, or a whole number >= 64") for side in (-1, 1, 63)),
-        ([*SELF_TRAINING, "SELF_TRAINING.CANDIDATES", "seen"], "one of 'unseen', 'all'"),
-        ([*SELF_TRAINING, "SELF_TRAINING.VIEW_SCALES", []], "a list of 1 or more entries"),
         ([*SELF_TRAINING, "SELF_TRAINING.FILTER", "rank"], "AMOUNT is 0.25, but .* rank takes a w"),
         ([*SHARE, "SELF_TRAINING.AMOUNT", 1.5], "AMOUNT is 1.5, but .* share takes a share, at mo"),
         ([*SHARE, "SELF_TRAINING.AMOUNT", 0.0], "has to be a finite number > 0"),
@@ -158,18 +140,10 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
     [
         (["MODEL.ENSEMBLE.LAMBDA", 0.5, "MODEL.ENSEMBLE.MODE", "head"], "MODE is ensemble"),
         (["MODEL.CLIP.MASK_THRESHOLD", 0.3, "MODEL.ENSEMBLE.MODE", "head"], "MODE is not head"),
-        (["MODEL.TIMM.NAME", "resnet18"], "MODEL.BACKBONE.NAME is build_timm_backbone"),
-        (["MODEL.BACKBONE.NAME", "build_resnet_backbone", *MULTI_GRID], "not build_resnet_backbon"),
-        (["MODEL.CLIP.ONE_PASS_SIZE", 9, *EMBEDDED_ONE_PASS], "MODEL.CLIP.NAME is not embedded"),
         (["MODEL.MASK_FORMER.DIM", 8], "NAME is not DynamicKernelHead or TextFCNHead"),
         (["MODEL.KERNELS.NUM_STAGES", 0, "MODEL.KERNELS.NUM_HEADS", 4], "NUM_STAGES is not 0"),
-        (["MODEL.SEM_SEG_HEAD.CLASS_DROPOUT", 0.1], "CLASS_FEATURES has not 0 entries"),
         (["MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32], "IN_FEATURES has 1 entries"),
-        (["SOLVER.MOMENTUM", 0.5], "SOLVER.OPTIMIZER is SGD"),
-        (["SOLVER.WARMUP_ITERS", 0, "SOLVER.WARMUP_FACTOR", 0.1], "WARMUP_ITERS is not 0"),
-        (["MODEL.SYNTHESIS.GRAPH", True, "MODEL.SYNTHESIS.SAMPLES", 9, *ZS3], "GRAPH is False"),
         (["DATASETS.LEAK_UNSEEN_LAYOUT", True], "MODEL.SEM_SEG_HEAD.NAME is ZS3Head"),
-        (["TEST.AUG.MIN_SIZES", [9]], "TEST.AUG.ENABLED is True"),
         (["TEST.TILES", 512, "TEST.VOTES_AT", "photo"], "TEST.VOTES_AT is result"),
         (["MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.NORM", "BN"], "has not 0 entr"),
         (
@@ -178,13 +152,6 @@ def test_training_images_of_one_cell(config: Path, opts: list[object], words: st
         ),
         (["SELF_TRAINING.FILTER", "share"], "SELF_TRAINING.ENABLED is True"),
         ([*SELF_TRAINING, "SELF_TRAINING.AMOUNT", 0.5], "SELF_TRAINING.FILTER is share or rank"),
-        ([*SHARE, "SELF_TRAINING.VIEW_SCALES", [1.0]], "SELF_TRAINING.FILTER is agreement"),
-        ([*SELF_TRAINING, "SELF_TRAINING.ANNEAL", 5.0], "NAME is TextFCNHead or SPNetHead"),
-        ([*SELF_TRAINING, "MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear"], "CLASSIFIER is text"),
-        (
-            [*RANK, "SELF_TRAINING.CANDIDATES", "all"],
-            "SELF_TRAINING.FILTER is not rank",
-        ),
     ],
 )
 def test_a_key_that_another_switches_off(config: Path, opts: list[object], needs: str) -> None:

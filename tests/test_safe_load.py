@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from faulty_data import Evil
 
 from zsk.errors import UserError
 from zsk.safe_load import read_file, save_file
@@ -18,14 +19,6 @@ HARMLESS = {
     "array": np.arange(6, dtype=np.float32).reshape(2, 3),
     "args": argparse.Namespace(lr=np.float32(0.5), names=["a"]),
 }
-
-
-class Evil:
-    def __init__(self, written) -> None:
-        self.written = written
-
-    def __reduce__(self):
-        return (open, (str(self.written), "w"))
 
 
 def save_pickle(content, path, protocol=2) -> None:
@@ -141,7 +134,6 @@ def test_damage_of_a_safetensors_file_is_told(tmp_path) -> None:
     flipped[-3] ^= 1
     for content, reason in (
         (whole[:-3], "not fully covered"),
-        (whole[:40], "header"),
         (whole[:5], "header"),
         (bytes(flipped), "the checksum of its tensors is wrong"),
         (b"", "it is empty"),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zsk.data.images import IMAGE_SUFFIXES
 from zsk.errors import UserError
 from zsk.words import class_words, option_words
 
@@ -41,17 +40,11 @@ def test_natural_forms(words) -> None:
         ({"cat": "house cat"}, "are a dict: give a list"),
         ({"cat", "dog"}, "are a set: give a list"),
         (b"cat, dog", "position 1 of 8 is of type int"),
-        ([b"cat"], "position 1 of 1 is of type bytes"),
-        ([1, 2], "position 1 of 2 is of type int"),
         (["cat", None], "position 2 of 2 is of type NoneType"),
-        (np.array("cat"), "of type ndarray"),
-        (np.zeros((2, 2)), "position 1 of 2 is of type ndarray"),
         (7, "of type int"),
-        (None, "of type NoneType"),
         ("cat,,dog", "position 2 of 3 is empty"),
         (["cat", "\u200d"], "position 2 of 2 is empty"),
         ("cat\udc80", r"'cat\\udc80' holds a character that cannot be shown"),
-        ("cat\x00", "cannot be shown"),
         (["cat, dog"], "in a list holds a separator"),
         (["cat\ndog"], "in a list holds a separator"),
         ("cat " * 16, "has 63 characters.*put a comma"),
@@ -61,13 +54,9 @@ def test_natural_forms(words) -> None:
         ("model.PTH", "looks like a file, but no list"),
         ("cat, coco.NAMES", "'coco.NAMES' looks like a file"),
         ("- cat\n- dog", "starts with '-'"),
-        ("['cat', 'dog']", "starts with '.'"),
-        ('{"cat": 1}', "starts with '{'"),
         ("/etc/passwd", "starts with '/'"),
-        ("• cat", "starts with '•'"),
         ("(cat, dog)", "looks like a piece of a list"),
         ("1. cat\n2. dog", "'1. cat' looks like a piece of a list"),
-        ("0: person", "looks like a piece of a list"),
         ("names: [cat, dog]", "looks like a piece of a list"),
         ("“cat”, “dog”", "starts with '“'"),
         ("1\tcat\n2\tdog", "'1' is a number"),
@@ -85,14 +74,6 @@ def test_what_can_only_be_a_mistake_is_refused(words, message) -> None:
 def test_what_looks_like_a_number_or_an_alias() -> None:
     assert class_words("2 cats, 3 dogs, 24/7") == ["2 cats", "3 dogs", "24/7"]
     assert class_words("sofa｜couch, St. Bernard") == ["sofa|couch", "St. Bernard"]
-
-
-@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
-def test_a_photo_is_no_name(suffix: str) -> None:
-    for name in (f"photo{suffix}", f"photo{suffix.upper()}"):
-        for read in (class_words, option_words):
-            with pytest.raises(UserError, match="looks like a file, but no list of names"):
-                read(name)
 
 
 @pytest.mark.parametrize("text", ["cat\nred bus\n\nsky\n", "\ufeffcat,red bus\r\nsky\r\n"])

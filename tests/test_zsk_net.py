@@ -4,7 +4,18 @@ import math
 
 import pytest
 import torch
-from tiny_head import QUERIES, Pixels, build_backbone_and_head, colour_net, tiny_config
+from tiny_head import (
+    CLUSTERS,
+    FINE,
+    LINEAR,
+    PYRAMID,
+    QUERIES,
+    REGIONS,
+    Pixels,
+    build_backbone_and_head,
+    colour_net,
+    tiny_config,
+)
 from torch import nn
 
 from zsk.classification.prompts import TEMPLATES
@@ -78,18 +89,19 @@ def test_the_keys_of_naming_reach_the_model(tiny_clip):
     clip = ["MODEL.CLIP.NAME", str(tiny_clip)]
     clip += ["MODEL.CLIP.TEMPERATURE", 25.0, "MODEL.CLIP.MASK_THRESHOLD", 0.25]
     clip += ["MODEL.CLIP.FURTHER_THRESHOLDS", [0.75], "MODEL.CLIP.REGION_PROMPT", "vild"]
-    clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.ENSEMBLE.EMPTY", "one"]
+    clip += ["MODEL.CLIP.CROP_ANTIALIAS", False, "MODEL.CLIP.ONE_PASS_SIZE", 96]
+    clip += ["MODEL.ENSEMBLE.EMPTY", "one"]
     tests = ["TEST.SIZE_DIVISIBILITY", 48, "TEST.VOTES_AT", "photo"]
     model = ZSKNet(tiny_config(*clip, *tests, "MODEL.ENSEMBLE.MASK_SOFTMAX", 1.5))
     assert model.region_text_classifier.templates == TEMPLATES["vild"]
     assert not model.region_encoder.antialias and model.ensemble.empty == "one"
     assert model.size_divisibility == 96 and model.votes_at == "photo"  # strides of up to 32
-    assert model.region_encoder.encoder.logit_scale == 25.0
+    encoder = model.region_encoder.encoder
+    assert encoder.logit_scale == 25.0 and encoder.one_pass_size == 96
     assert model.region_encoder.logit_thresholds == pytest.approx((-math.log(3), math.log(3)))
     assert model.mask_softmax == 1.5
 
 
-LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
 SYSTEMS = {"ZSK-Net": (), "K-Net": LINEAR, "ZS-MaskFormer": QUERIES, "MaskFormer": QUERIES + LINEAR}
 
 
@@ -117,15 +129,17 @@ def labelled(label):
     return noisy(64, 64, 0) | {"sem_seg": torch.full((64, 64), label)}
 
 
-def test_a_batch_of_different_sizes_equals_singles(tiny_model):
-    model = tiny_model.eval()
+@pytest.mark.parametrize("opts", [*SYSTEMS.values(), FINE, PYRAMID, CLUSTERS, CLUSTERS + REGIONS])
+def test_a_batch_of_different_sizes_equals_singles(opts):
+    model = small_model(opts).eval()
     records = [noisy(64, 96, 0), noisy(96, 64, 1), noisy(64, 96, 2)]
-    with torch.no_grad():
-        together = model(records)
-        alone = [model([one])[0] for one in records]
-    for result, single in zip(together, alone):
-        torch.testing.assert_close(result["pred_masks"], single["pred_masks"], rtol=0, atol=1e-4)
+    together = zip(model(records), model.look([one["image"] for one in records]))
+    for one, (result, regions) in zip(records, together):
+        (single,), (alone,) = model([one]), model.look([one["image"]])
+        torch.testing.assert_close(result["pred_masks"], single["pred_masks"], rtol=0, atol=2e-5)
         assert torch.equal(result["pred_labels"], single["pred_labels"])
+        scores, expected = (model.name(look, VOCABULARY).scores for look in (regions, alone))
+        torch.testing.assert_close(scores, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

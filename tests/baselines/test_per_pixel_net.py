@@ -5,10 +5,8 @@ from operator import itemgetter
 import pytest
 import torch
 from dense_colours import DenseColours
-from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
-from tiny_head import build_backbone_and_head, tiny_config
-from torch import nn
+from tiny_head import Pixels, build_backbone_and_head, tiny_config
 
 from zsk import label_map
 from zsk.baselines.per_pixel.dense_clip import DenseClip
@@ -28,16 +26,6 @@ FCN = (
     *("MODEL.META_ARCHITECTURE", "PerPixelNet", "MODEL.SEM_SEG_HEAD.NAME", "TextFCNHead"),
     *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 10.0),
 )
-
-
-class Pixels(nn.Module):
-    """A backbone that passes its input on."""
-
-    def forward(self, images):
-        return {"pixels": images}
-
-    def output_shape(self):
-        return {"pixels": ShapeSpec(channels=3, stride=1)}
 
 
 class LogitsOfEveryPixel(PixelHead):

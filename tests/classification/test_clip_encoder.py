@@ -7,6 +7,7 @@ from pathlib import Path
 import clip
 import pytest
 import torch
+from faulty_data import Evil
 from tiny_clip import make_tiny_clip, save_tiny_clip
 from torch.nn import functional as F
 
@@ -14,29 +15,13 @@ from zsk.classification import clip_encoder
 from zsk.classification.build import build_encoder
 from zsk.classification.clip_encoder import CLIP, ClipEncoder
 from zsk.classification.clip_file import check_openai, read_clip_file
-from zsk.classification.encoder import TextError
 from zsk.errors import UserError
 
 TEXTS = ["a photo of a cat.", "sky"]
 
 
-class Evil:
-    """Calls something when it is unpickled."""
-
-    def __init__(self, written):
-        self.written = written
-
-    def __reduce__(self):
-        return (open, (str(self.written), "w"))
-
-
-@pytest.fixture(scope="module")
-def weights(tiny_clip):
-    return tiny_clip
-
-
-def test_same_numbers_as_the_model_it_holds(weights):
-    encoder, reference = build_encoder(str(weights)), make_tiny_clip()
+def test_same_numbers_as_the_model_it_holds(tiny_clip):
+    encoder, reference = build_encoder(str(tiny_clip)), make_tiny_clip()
     crops = torch.randn(3, 3, 64, 64)
     with torch.no_grad():
         text = F.normalize(reference.encode_text(clip.tokenize(TEXTS)), dim=1)
@@ -45,10 +30,6 @@ def test_same_numbers_as_the_model_it_holds(weights):
     torch.testing.assert_close(encoder.encode_image(crops), image)
     assert (encoder.embed_dim, encoder.input_size) == (32, 64)
     assert encoder.logit_scale == pytest.approx(1 / 0.07)  # CLIP's initial value
-
-
-def test_another_temperature_than_the_weights_own(weights):
-    assert build_encoder(str(weights), temperature=25.0).logit_scale == 25.0
 
 
 def test_the_input_size_comes_from_the_file(tmp_path):
@@ -123,16 +104,8 @@ def test_a_torchscript_archive_with_a_changed_bit_is_refused(archive, tmp_path):
         build_encoder(str(tmp_path / "a.pt"))
 
 
-def test_77_tokens_pass_and_78_do_not(weights):
-    encoder = ClipEncoder(str(weights))
-    assert encoder.encode_text(["cat " * 75]).shape == (1, 32)  # and a start and an end token
-    with pytest.raises(TextError) as caught:
-        encoder.encode_text(["cat", "cat " * 76])
-    assert caught.value.text == "cat " * 76
-
-
 def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
-    weights, tmp_path, monkeypatch
+    tiny_clip, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ZSK_CLIP_DIR", str(tmp_path / "mine"))
@@ -141,14 +114,14 @@ def test_a_name_is_looked_for_in_the_users_folder_and_in_clips_cache(
     for part in ("ViT-L-14-336px.pt", str(tmp_path / "mine"), ".cache/clip", "clip.load('ViT-L"):
         assert part in str(caught.value)
     assert {len(url.split("/")[-2]) for url in clip.clip._MODELS.values()} == {64}
-    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(tiny_clip.read_bytes()).hexdigest()
     published = dict.fromkeys(("ViT-L/14@336px", "ViT-B/16"), f"https://host/{sha256}/x.pt")
     monkeypatch.setattr("clip.clip._MODELS", published)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "ViT-L-14-336px.pt").write_bytes(weights.read_bytes())
+    (tmp_path / "mine" / "ViT-L-14-336px.pt").write_bytes(tiny_clip.read_bytes())
     assert build_encoder("ViT-L/14@336px").embed_dim == 32
     (tmp_path / ".cache" / "clip").mkdir(parents=True)
-    (tmp_path / ".cache" / "clip" / "ViT-B-16.pt").write_bytes(weights.read_bytes())
+    (tmp_path / ".cache" / "clip" / "ViT-B-16.pt").write_bytes(tiny_clip.read_bytes())
     assert build_encoder("ViT-B/16").embed_dim == 32
     other = save_tiny_clip(tmp_path / ".cache" / "clip" / "ViT-B-16.pt", seed=1)
     with pytest.raises(UserError, match="ViT-B-16.pt is not the published file of CLIP ViT-B/16"):
@@ -170,8 +143,8 @@ def without(state, name):
         lambda state: list(state.values())[:2],
     ],
 )
-def test_a_file_without_a_whole_model_is_named(weights, tmp_path, change):
-    torch.save(change(torch.load(weights, weights_only=True)), tmp_path / "partial.pt")
+def test_a_file_without_a_whole_model_is_named(tiny_clip, tmp_path, change):
+    torch.save(change(torch.load(tiny_clip, weights_only=True)), tmp_path / "partial.pt")
     with pytest.raises(UserError, match="partial.pt"):
         build_encoder(str(tmp_path / "partial.pt"))
 
@@ -190,25 +163,25 @@ LAION = {"ln_final.weight": torch.ones(512), TEXT_LAYER: torch.full((2, 2), 0.1)
         ("a.pt", LAION),
     ],
 )
-def test_what_may_have_another_activation_is_refused(weights, tmp_path, file, state):
+def test_what_may_have_another_activation_is_refused(tiny_clip, tmp_path, file, state):
     """open_clip's models have the keys of OpenAI's, and most of them GELU."""
-    torch.save(torch.load(weights, weights_only=True) | state, tmp_path / file)
+    torch.save(torch.load(tiny_clip, weights_only=True) | state, tmp_path / file)
     with pytest.raises(UserError, match=f"open_clip:MODEL/TAG:{tmp_path}/{file}.*openai:"):
         build_encoder(str(tmp_path / file))
 
 
 @pytest.mark.parametrize("declared", ["", "openai:"])
-def test_a_tower_that_is_wider_than_openais_is_refused(weights, tmp_path, declared):
+def test_a_tower_that_is_wider_than_openais_is_refused(tiny_clip, tmp_path, declared):
     """Their class has heads of 64 channels, a wider model of open_clip's has others."""
     wide = {"visual.conv1.weight": torch.zeros(1280, 3, 14, 14)}
-    torch.save(torch.load(weights, weights_only=True) | wide, tmp_path / "a.pt")
+    torch.save(torch.load(tiny_clip, weights_only=True) | wide, tmp_path / "a.pt")
     with pytest.raises(UserError, match=f"wider than any .* open_clip:MODEL/TAG:{tmp_path}/a.pt"):
         build_encoder(f"{declared}{tmp_path}/a.pt")
 
 
-def test_a_file_beside_open_clips_configuration_is_refused_unless_told(weights, tmp_path):
+def test_a_file_beside_open_clips_configuration_is_refused_unless_told(tiny_clip, tmp_path):
     file = tmp_path / "tiny.pt"
-    file.write_bytes(weights.read_bytes())
+    file.write_bytes(tiny_clip.read_bytes())
     (tmp_path / "open_clip_config.json").write_text("{}")
     with pytest.raises(UserError, match="may have GELU"):
         build_encoder(str(file))
@@ -233,17 +206,17 @@ def test_pixels_are_normalised_in_0_to_255():
     assert clip_encoder.PIXEL_STD == pytest.approx((68.5005, 66.6322, 70.3232), abs=1e-3)
 
 
-def test_the_fingerprint_is_of_both_towers(weights, tmp_path):
-    whole = ClipEncoder(str(weights)).fingerprint()
+def test_the_fingerprint_is_of_both_towers(tiny_clip, tmp_path):
+    whole = ClipEncoder(str(tiny_clip)).fingerprint()
     for changed in ("visual.proj", "text_projection"):
-        state = torch.load(weights, weights_only=True)
+        state = torch.load(tiny_clip, weights_only=True)
         state[changed] += 1
         torch.save(state, tmp_path / "changed.pt")
         assert ClipEncoder(str(tmp_path / "changed.pt")).fingerprint() != whole
 
 
-def test_texts_of_a_test_serve_in_training(weights):
-    encoder = ClipEncoder(str(weights))
+def test_texts_of_a_test_serve_in_training(tiny_clip):
+    encoder = ClipEncoder(str(tiny_clip))
     with torch.inference_mode():
         encoder.encode_text(TEXTS)
     prefix = torch.ones(1, 64, requires_grad=True)
@@ -251,11 +224,11 @@ def test_texts_of_a_test_serve_in_training(weights):
     assert prefix.grad.abs().sum() > 0
 
 
-def test_building_draws_no_random_numbers(weights):
+def test_building_draws_no_random_numbers(tiny_clip):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    ClipEncoder(str(weights))
+    ClipEncoder(str(tiny_clip))
     assert torch.equal(torch.rand(1), expected)
 
 

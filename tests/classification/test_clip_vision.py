@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from detectron2.modeling import build_model
-from tiny_head import tiny_config
 from torch.nn import functional as F
 
 from zsk.baselines.per_pixel.dense_clip import DenseClip
@@ -11,7 +9,6 @@ from zsk.classification.build import build_encoder
 from zsk.classification.clip_patches import fit_to_patches, patch_coverage, resize_positions
 from zsk.classification.clip_vision import clip_vision
 from zsk.errors import UserError
-from zsk.vocabulary import Vocabulary
 
 SIDE = 64  # of the tiny models' photos: 4×4 patches, or 2×2 positions of the ResNet's last map
 
@@ -315,15 +312,3 @@ def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
         found = look()
         assert found.dtype == torch.float32 and not torch.equal(found, expected)
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
-
-
-def test_a_model_is_built_with_the_configs_numbers_and_labels_a_photo(weights):
-    one_pass = ("MODEL.CLIP.REGION_MODE", "one_pass", "MODEL.CLIP.ONE_PASS_SIZE", 96)
-    zsk_net = ("MODEL.META_ARCHITECTURE", "ZSKNet", "MODEL.CLIP.NAME", weights)
-    model = build_model(tiny_config(*zsk_net, *one_pass)).eval()
-    assert model.region_encoder.encoder.one_pass_size == 96
-    record = {"image": torch.zeros(3, 40, 50, dtype=torch.uint8), "height": 40, "width": 50}
-    record["vocabulary"] = Vocabulary(("cat", "sky"), ("cat", "sky"), (True, False))
-    with torch.no_grad():
-        labels = model([record])[0]["pred_labels"]
-    assert labels.shape == (40, 50) and labels.max() <= 1

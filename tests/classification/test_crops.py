@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_clip import ColourEncoder
 from torch.nn import functional as F
 
-from zsk.classification.crops import antialiased, masked_crops, plain_bicubic
+from zsk.classification.crops import masked_crops
 
 
 def test_pixels_outside_the_mask_are_zero():
@@ -50,22 +50,3 @@ def test_crops_without_antialiasing_are_plain_bicubic():
     masks[0, 1:9, 2:12] = True
     expected = F.interpolate(pixels[None, :, 1:9, 2:12], (4, 4), mode="bicubic")[0]
     torch.testing.assert_close(masked_crops(pixels, masks, ColourEncoder(4), False)[0], expected)
-
-
-BOXES = [(0, 40), (3, 37), (11, 16), (39, 40), (0, 1)]  # to 12 pixels: shrunk, enlarged, one pixel
-
-
-@pytest.mark.parametrize("mode", ["bicubic", "bilinear", "plain"])
-def test_matrices_have_the_values_of_torchs_resizes(mode):
-    photo = torch.rand(1, 1, 2, 40)
-    start, stop = torch.tensor(BOXES).float().unbind(dim=1)
-    if mode == "plain":
-        matrices, options = plain_bicubic(start, stop, 40, 12), {"mode": "bicubic"}
-    else:
-        matrices = antialiased(start, stop, 40, 12, mode)
-        options = {"mode": mode, "antialias": True}
-    assert matrices.shape == (5, 12, 40)
-    for matrix, (left, right) in zip(matrices, BOXES):
-        expected = F.interpolate(photo[..., left:right], (2, 12), **options)
-        torch.testing.assert_close(photo @ matrix.T, expected, rtol=0, atol=1e-5)
-        assert not matrix[:, :left].any() and not matrix[:, right:].any()

@@ -11,7 +11,6 @@ from zsk.classification.prompts import TEMPLATES
 from zsk.classification.text_classifier import TextClassifier
 from zsk.engine.trainer import protocol_with_prompts
 from zsk.errors import UserError
-from zsk.load import load_config
 from zsk.protocol import INDUCTIVE, LEAK
 from zsk.vocabulary import Vocabulary
 
@@ -136,14 +135,3 @@ def test_templates_no_file_and_an_encoder_of_whole_texts(encoder):
         UserError, match="MODEL.CLIP.REGION_PROMPT is learned, but .*REGION_PROMPT_W"
     ):
         load_prompts("learned", "", encoder, "MODEL.CLIP.REGION_PROMPT")
-
-
-def test_the_file_is_found_beside_the_configuration(tmp_path, monkeypatch):
-    monkeypatch.setattr("zsk.load.register_builtin", lambda: None)
-    config = tmp_path / "config.yaml"
-    keys = "PROMPT: learned, {0}: p.pth, REGION_PROMPT: learned, REGION_{0}: p.pth"
-    config.write_text("MODEL: {CLIP: {%s}}\n" % keys.format("PROMPT_WEIGHTS"))
-    assert load_config(str(config)).MODEL.CLIP.PROMPT_WEIGHTS == "p.pth"  # not there
-    (tmp_path / "p.pth").touch()
-    clip, file = load_config(str(config)).MODEL.CLIP, str(tmp_path / "p.pth")
-    assert (clip.PROMPT_WEIGHTS, clip.REGION_PROMPT_WEIGHTS) == (file, file)

@@ -45,12 +45,8 @@ def test_other_weights_templates_names_or_order_are_encoded(tmp_path: Path) -> N
 
 
 BAD = {
-    "cut": lambda good: good[:-3],
-    "longer": lambda good: good + b"0",
     "one bit": lambda good: good[:-1] + bytes([good[-1] ^ 1]),
     "other header": lambda good: bytes(32) + good[32:],
-    "empty": lambda good: b"",
-    "text": lambda good: b"not an array",
 }
 
 

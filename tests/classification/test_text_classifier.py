@@ -61,13 +61,6 @@ def test_only_new_words_are_encoded_and_old_ones_are_forgotten(monkeypatch):
     assert texts == ["a", "b", "c", "d", "a"]
 
 
-def test_aliases_are_classes_of_their_own_here():
-    classifier, words = TextClassifier(AnyWord(), ["{}"]), Vocabulary.from_words("a|b")
-    with pytest.raises(AssertionError) as raised:
-        classifier(words)
-    assert str(raised.traceback[-1].statement).strip() == "assert not vocabulary.aliases"
-
-
 @pytest.mark.parametrize("cached", [False, True])
 def test_rows_made_in_inference_mode_can_serve_in_training(cached, tmp_path, monkeypatch):
     monkeypatch.setattr(text_cache, "MIN_TEXTS_CPU", 1)

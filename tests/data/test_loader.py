@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils.env import seed_all_rng
-from PIL import Image
+from label_files import write_pairs
 from training.segments import build_segment_loader
 
 from zsk.config import default_config
@@ -26,16 +26,11 @@ LABELS = {"a": 0, "b": 1, "c": 2, "d": 255, "e": 0}
 @pytest.fixture(autouse=True)
 def pets(tmp_path: Path) -> None:
     """The data sets pets, pets_again and, with other seen classes, pets_other."""
-    photos, labels = tmp_path / "photos", tmp_path / "labels"
-    photos.mkdir()
-    labels.mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    for stem, label_id in LABELS.items():
-        Image.fromarray(noise).save(photos / f"{stem}.png")
-        Image.new("L", (30, 20), label_id).save(labels / f"{stem}.png")
+    filled = {stem: np.full((20, 30), label_id, np.uint8) for stem, label_id in LABELS.items()}
+    folders = write_pairs(tmp_path, filled)
     other = Vocabulary(JOINT.names, JOINT.names, (True, True, False))
     for name, vocabulary in (("pets", JOINT), ("pets_again", JOINT), ("pets_other", other)):
-        register_zero_shot_split(name, photos, labels, vocabulary, training=True)
+        register_zero_shot_split(name, *folders, vocabulary, training=True)
 
 
 def small_cfg(*train: str, workers: int = 0) -> CfgNode:

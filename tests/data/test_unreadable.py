@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detectron2.config import CfgNode
+from label_files import write_pairs
 from PIL import Image
 from training.segments import build_segment_loader
 
@@ -24,13 +25,9 @@ CLASSES = Vocabulary(("cat", "dog"), ("cat", "dog"), (True, False))
 @pytest.fixture
 def cfg(tmp_path: Path) -> CfgNode:
     """Ten photos a … j of the data set pets; the photo d and the label of e are damaged."""
-    for stem in "abcdefghij":
-        for folder, mode in (("photos", "RGB"), ("labels", "L")):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            Image.new(mode, (20, 20)).save(tmp_path / folder / f"{stem}.png")
+    folders = write_pairs(tmp_path, dict.fromkeys("abcdefghij", np.zeros((20, 20), np.uint8)))
     (tmp_path / "photos" / "d.png").write_bytes(b"x")
     (tmp_path / "labels" / "e.png").write_bytes(b"x")
-    folders = tmp_path / "photos", tmp_path / "labels"
     register_zero_shot_split("pets", *folders, CLASSES, training=True)
     cfg = default_config()
     cfg.DATASETS.TRAIN, cfg.SEED = ("pets",), 1

@@ -64,24 +64,6 @@ def voc_root(tmp_path_factory: pytest.TempPathFactory, run_program) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ade_root(voc_root: Path, run_program) -> Path:
-    """The same folder with a prepared ADEChallengeData2016 beside: 2 images to validate."""
-    ade = voc_root / "ADEChallengeData2016"
-    for folder in ("images", "annotations"):
-        (ade / folder / "validation").mkdir(parents=True)
-    for i in range(2):
-        image, label = draw_example(np.random.default_rng(i))
-        ids = np.zeros_like(label)
-        for value, file_value in ((15, 13), (8, 150), (17, 144)):  # person, flag, monitor
-            ids[label == value] = file_value
-        Image.fromarray(image).save(ade / "images" / "validation" / f"{i}.jpg")
-        Image.fromarray(ids).save(ade / "annotations" / "validation" / f"{i}.png")
-    done = run_program("datasets/prepare_ade20k.py", "--root", ade)
-    assert done.returncode == 0, done.stderr
-    return voc_root
-
-
-@pytest.fixture(scope="session")
 def small_options(tiny_clip: Path) -> list[str]:
     """Options that shrink what the published configurations have in common."""
     options = {

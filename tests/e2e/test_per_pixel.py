@@ -1,4 +1,4 @@
-"""Systems that learn little or nothing: trained and evaluated as by `zsk train`."""
+"""Systems without masks: trained and evaluated as by `zsk train`."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,6 @@ import pytest
 from zsk.data.splits import get_split
 from zsk.errors import UserError
 
-CROPPED = ("INPUT.CROP.ENABLED", "True")  # for the crop's size in `small_options`
-UNLEARNED = {
-    "per_pixel_clip": (),
-    "../training_free/clip_b16": (*CROPPED, "MODEL.TIMM.NAME", "tf_efficientnet_lite0"),
-    "../training_free/dense_clip_b16": CROPPED,
-}
 SPNET = "spnet_R101_bs10_20k"
 METRICS = Path("inference") / "voc_zs_val" / "metrics.json"
 
@@ -25,7 +19,7 @@ def train(train_here, small_options):
 
     def run(config: str, output: Path, *arguments: object) -> dict[str, float]:
         options = [*small_options, "OUTPUT_DIR", output]
-        if config not in (*UNLEARNED, SPNET):
+        if config != SPNET:
             for key in ("CONVS_DIM", "ASPP_CHANNELS"):
                 options += [f"MODEL.SEM_SEG_HEAD.{key}", 32]
         train_here(f"configs/voc-11k-15/{config}.yaml", *options, *arguments)
@@ -69,12 +63,3 @@ def test_spnet_takes_class_vectors_from_a_file(train, tmp_path: Path) -> None:
     assert confusion.sum() > 0 and not confusion[:, :20][:, seen].any()  # columns: predictions
     with pytest.raises(UserError, match="was trained with another text encoder"):
         train(*again, "MODEL.CLIP.NAME", f"vectors:{files[1]},{files[0]}")
-
-
-@pytest.mark.parametrize("config", UNLEARNED)
-def test_clip_alone_is_evaluated_without_weights_and_never_trained(
-    train, tmp_path: Path, config: str
-) -> None:
-    assert "hIoU" in train(config, tmp_path, "--eval-only", *UNLEARNED[config])
-    with pytest.raises(UserError, match="nothing to train in this configuration"):
-        train(config, tmp_path, *UNLEARNED[config])

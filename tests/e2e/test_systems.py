@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from prepare_synthetic import render_world
 
+from zsk.errors import UserError
+
 TRAINED = (
     "zsk",
     "zsk_pyramid",
@@ -87,6 +89,8 @@ def test_clip_alone_needs_no_training(run, system: str) -> None:
     trained, report = run(system, "--eval-only")
     assert trained == {}
     assert report["images"] == SCENES and 0 <= report["metrics"]["hIoU"] <= 100
+    with pytest.raises(UserError, match="nothing to train in this configuration"):
+        run(system)
 
 
 def test_no_system_is_forgotten(checkout: Path) -> None:

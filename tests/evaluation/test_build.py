@@ -9,7 +9,9 @@ from label_records import label_record
 from PIL import Image
 
 from zsk.config import default_config
+from zsk.data.dataset_mapper import ZeroShotMapper
 from zsk.data.register import register_zero_shot_split
+from zsk.data.splits import make_vocabulary
 from zsk.errors import UserError
 from zsk.evaluation.build import build_evaluators, check_best_metric
 from zsk.load import config_hash
@@ -27,8 +29,8 @@ def cfg(tmp_path):
     return cfg
 
 
-def evaluate(cfg, folder, gt, pred, vocabulary):
-    evaluators = build_evaluators(cfg, NAME)
+def evaluate(cfg, folder, gt, pred, vocabulary, name=NAME):
+    evaluators = build_evaluators(cfg, name)
     evaluators.reset()
     record = label_record(folder, "a", gt, vocabulary)
     evaluators.process([record], [{"pred_labels": torch.tensor(pred)}])
@@ -106,6 +108,15 @@ def test_without_an_unseen_class_the_best_is_none_of_zero_shot_numbers(cfg, tmp_
     for metric in ("mIoU", "pAcc", "bestIoU-seen", "IoU-cow"):
         cfg.TEST.BEST_METRIC = metric
         check_best_metric(cfg)
+
+
+def test_across_data_sets_the_training_tells_which_names_are_new(cfg, tmp_path):
+    only = {"training": False, "evaluation_only": True}
+    register_zero_shot_split("road", tmp_path, tmp_path, make_vocabulary(["cat", "road"]), **only)
+    cfg.DATASETS.TRAIN = (NAME,)
+    asked = ZeroShotMapper(cfg, is_train=False, dataset_name="road").vocabulary
+    numbers = evaluate(cfg, tmp_path, [[0, 1]], [[0, 0]], asked, "road")["sem_seg"]
+    assert (numbers["mIoU-trained-names"], numbers["mIoU-new-names"]) == (50.0, 0.0)
 
 
 def test_dumping_does_not_change_the_hash_but_the_vocabulary_does(cfg):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_head import QUERIES, tiny_config
+from tiny_head import CLUSTERS, LINEAR, NO_ASPP, QUERIES, REGIONS, tiny_config
 from torch.nn import functional as F
 
 from zsk.classification.build import build_encoder
@@ -16,10 +16,17 @@ def clip(tiny_clip):
     return str(tiny_clip)
 
 
-@pytest.mark.parametrize("mode, antialias", [("crop", True), ("crop", False), ("one_pass", True)])
-def test_regions_are_those_of_the_encoder(clip, mode, antialias):
+@pytest.mark.parametrize(
+    "mode, antialias, interpolation",
+    [
+        *(("crop", True, "bicubic"), ("crop", True, "bilinear"), ("crop", False, "bicubic")),
+        ("one_pass", True, "bicubic"),
+    ],
+)
+def test_regions_are_those_of_the_encoder(clip, mode, antialias, interpolation):
     """Masks of all sizes, the whole photo, one cell, a mask without a pixel, two thresholds."""
     encoder = build_region_encoder(mode, build_encoder(clip), [0.5, 0.7], antialias)
+    encoder.encoder.interpolation = interpolation
     photo = F.interpolate(torch.rand(1, 3, 9, 12) * 255, (72, 96), mode="bilinear")[0]
     masks = F.interpolate(torch.randn(1, 12, 4, 5), (18, 24), mode="bilinear")[0]
     masks[:3] = torch.tensor([-1.0, 1.0, -1.0])[:, None, None]
@@ -41,11 +48,8 @@ def test_a_graph_calls_the_image_tower_once(clip, mode):
     assert calls == [1]
 
 
-CLUSTERS = ("MODEL.SEM_SEG_HEAD.IN_FEATURES", [], "MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"])
-CLUSTERS += ("MODEL.KERNELS.INIT", "clusters", "MODEL.KERNELS.NUM_STAGES", 0)
-LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
-LINEAR += ("MODEL.ENSEMBLE.MODE", "head")
-SYSTEMS = {"kernels": (), "queries": QUERIES, "clusters": CLUSTERS, "K-Net": LINEAR}
+SYSTEMS = {"kernels": (), "queries": QUERIES, "clusters": CLUSTERS + REGIONS + NO_ASPP}
+SYSTEMS["K-Net"] = (*LINEAR, "MODEL.ENSEMBLE.MODE", "head")
 SYSTEMS["photo"] = ("TEST.VOTES_AT", "photo", "TEST.SIZE_DIVISIBILITY", 64)
 
 

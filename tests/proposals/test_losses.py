@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from zsk.data.targets import UNNAMED
@@ -54,15 +53,6 @@ def test_focal_loss_is_that_of_torchvision():
     expected = sigmoid_focal_loss(logits, targets.float(), alpha=0.25, gamma=2) * valid
     expected = expected.sum(1) / valid.sum(1).clamp(min=1)
     torch.testing.assert_close(focal_loss(logits, targets, valid), expected)
-
-
-def test_masks_are_resized_to_the_labels():
-    logits = torch.randn(3, 3, 4)
-    targets, valid = torch.rand(3, 6, 10) > 0.5, torch.rand(3, 6, 10) > 0.3
-    large = F.interpolate(logits[None], (6, 10), mode="bilinear")[0]
-    torch.testing.assert_close(
-        mask_losses(logits, targets, valid), mask_losses(large, targets, valid)
-    )
 
 
 @pytest.mark.parametrize("loss", [focal_loss, dice_loss])

@@ -1,9 +1,15 @@
-"""What every proposal head does, as a configuration builds it: dynamic kernels and queries."""
+"""Proposal heads as a configuration builds them, dynamic kernels and queries; what is refused."""
 
 import pytest
 import torch
 from tiny_head import (
+    CLUSTERS,
+    FINE,
+    LINEAR,
+    NO_ASPP,
+    PYRAMID,
     QUERIES,
+    REGIONS,
     build_backbone_and_head,
     make_criterion,
     photos,
@@ -13,14 +19,10 @@ from tiny_head import (
 )
 
 from zsk.data.targets import segments_from_sem_seg
+from zsk.errors import UserError
 
-IN_FEATURES = "MODEL.SEM_SEG_HEAD.IN_FEATURES"
-FINE = ("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res2")
-PYRAMID = (IN_FEATURES, ["res2", "res5"], "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32)
-CLUSTERS = ("MODEL.KERNELS.INIT", "clusters")
-REGIONS = ("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["res5"], "MODEL.KERNELS.MASK_UPDATE", "add")
-NO_ASPP = (IN_FEATURES, [], "MODEL.KERNELS.NUM_STAGES", 0)
-LINEAR = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 3)
+UNNAMED = ("MODEL.SEM_SEG_HEAD.CLASSIFIER", "none")
+CLIP_ALONE = ("MODEL.ENSEMBLE.MODE", "clip")
 
 
 def build(*opts):
@@ -33,7 +35,7 @@ def build(*opts):
     [
         *(((), (2, 3)), (FINE, (16, 24)), (PYRAMID, (16, 24)), (CLUSTERS + FINE, (16, 24))),
         *((QUERIES, (16, 24)), (QUERIES + LINEAR, (16, 24))),
-        ((*QUERIES, IN_FEATURES, ["res5"]), (2, 3)),
+        ((*QUERIES, "MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5"]), (2, 3)),
     ],
 )
 def test_every_stage_gives_masks_of_the_finest_feature_and_scores(opts, size, count):
@@ -48,23 +50,6 @@ def test_every_stage_gives_masks_of_the_finest_feature_and_scores(opts, size, co
         assert proposals.pred_logits.dtype == torch.float32
     for before, after in zip(outputs, outputs[1:]):
         assert not torch.allclose(before.pred_masks, after.pred_masks, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    "opts", [(), FINE, PYRAMID, CLUSTERS, CLUSTERS + REGIONS, QUERIES, QUERIES + LINEAR]
-)
-def test_a_batch_of_two_equals_two_singles(opts):
-    backbone, head = build(*opts, "MODEL.SEM_SEG_HEAD.TEMPERATURE", 1.0)  # scores are cosines
-    images = photos()
-    with torch.no_grad():
-        both = scored(head, backbone(images), texts())
-        singles = [scored(head, backbone(image[None]), texts()) for image in images]
-    for i, single in enumerate(singles):
-        for stage, expected in zip(both, single, strict=True):
-            masks, expected_masks = stage.pred_masks[i].sigmoid(), expected.pred_masks[0].sigmoid()
-            torch.testing.assert_close(masks, expected_masks, rtol=0, atol=1e-5)
-            logits = stage.pred_logits[i]
-            torch.testing.assert_close(logits, expected.pred_logits[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("label", [1, 255])
@@ -101,3 +86,46 @@ def test_half_precision_gives_finite_proposals(opts, dtype):
         for proposals in scored(head, features, texts()):
             assert torch.isfinite(proposals.pred_masks).all()
             assert torch.isfinite(proposals.pred_logits).all()
+
+
+@pytest.mark.parametrize(
+    "opts, words",
+    [
+        (("MODEL.SEM_SEG_HEAD.FINE_FEATURE", "res3"), "'res3', but the backbone gives res2, res5"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res4"]), "'res4'"),
+        (("MODEL.SEM_SEG_HEAD.IN_FEATURES", ["res5", "res2"]), "put the finest first"),
+        ((*PYRAMID, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 33), "CONVS_DIM is 33"),
+        ((*CLUSTERS, "MODEL.KERNELS.CLUSTER_FEATURES", ["res3"]), "'res3'"),
+        (("MODEL.KERNELS.DIM", 48), "KERNELS.DIM is 48, .* multiple of 32"),
+        (("MODEL.KERNELS.GATE_GROUPS", 3), "KERNELS.DIM is 32, .* multiple of .*GATE_GROUPS 3"),
+        (("MODEL.KERNELS.NUM_HEADS", 5), "KERNELS.DIM is 32, .* multiple of .*NUM_HEADS 5"),
+        (("MODEL.SEM_SEG_HEAD.CLASS_FEATURES", ["head"]), "'head', but the backbone gives res2"),
+        (NO_ASPP, "IN_FEATURES is empty, which needs MODEL.KERNELS.INIT clusters"),
+        (CLUSTERS + NO_ASPP, "NUM_STAGES 0 and CLASS_FEATURES"),
+        ((*CLUSTERS, *NO_ASPP, *UNNAMED), "MODEL.ENSEMBLE.MODE is ensemble: set it to clip"),
+        ((*CLUSTERS, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but IN_FEATURES .* learned"),
+        ((*QUERIES, *UNNAMED, *CLIP_ALONE), "CLASSIFIER is none, but NAME ZSMaskFormerHead"),
+        ((*CLUSTERS, *REGIONS, "MODEL.KERNELS.NUM_STAGES", 0), "nothing reads what ASPP makes"),
+        ((*CLUSTERS, "MODEL.KERNELS.NUM_KERNELS", 7), r"\[2, 4\] has to add up to .* 7"),
+    ],
+)
+def test_impossible_configurations_name_the_key(opts, words):
+    with pytest.raises(UserError, match=words):
+        build(*opts)
+
+
+def test_without_aspp_masks_are_the_clusters_and_names_alone_are_learned():
+    backbone, head = build(*CLUSTERS, *REGIONS, *NO_ASPP)
+    (proposals,) = scored(head, backbone(photos()), texts())
+    assert proposals.pred_masks.shape == (2, 6, 2, 3)  # res5 is what is clustered
+    assert proposals.pred_masks.unique().tolist() == [-2.0, 2.0]
+    assert all(name.startswith("class_scores") for name, _ in head.named_parameters())
+
+
+def test_without_class_scores_nothing_is_learned():
+    backbone, head = build(*CLUSTERS, *NO_ASPP, *UNNAMED, *CLIP_ALONE)
+    (proposals,) = head(backbone(photos()))
+    assert proposals.masks.unique().tolist() == [-2.0, 2.0]
+    assert not head.state_dict()
+    with pytest.raises(UserError, match="CLASSIFIER none .* nothing to train"):
+        scored(head, backbone(photos()), texts())

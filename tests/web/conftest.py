@@ -7,12 +7,9 @@ from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
-from halves import Halves
+from halves import use_halves
 from web_photos import serving
 
-from zsk import segmenter as module
-from zsk.config import default_config
-from zsk.engine import trained_model
 from zsk.segmenter import Segmenter
 from zsk.web.app import App
 from zsk.web.server import Server
@@ -20,18 +17,8 @@ from zsk.web.server import Server
 
 @pytest.fixture(scope="session")
 def segmenter() -> Segmenter:
-    def load_config(config_file, opts):
-        cfg = default_config()
-        cfg.MODEL.WEIGHTS, cfg.MODEL.DEVICE = "halves.pth", "cpu"
-        cfg.MODEL.ENSEMBLE.MODE = "ensemble"
-        return cfg
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_config", load_config)
-        patch.setattr(trained_model, "build_model", lambda cfg: Halves())
-        patch.setattr(trained_model, "load_weights", lambda model, path: {})
-        patch.setattr(trained_model, "check_network_settings", lambda *arguments: None)
-        patch.setattr(module, "trained_names", lambda *_, **__: ())
+        use_halves(patch)
         return Segmenter(device="cpu")
 
 

@@ -56,7 +56,7 @@ def test_files_to_download(client) -> None:
     assert summary["image"] == "a.png" and summary["shares"] == {"cat": 0.5, "sofa": 0.5}
     # what the model is, but not where it lies on this machine
     assert (summary["config"], summary["clip"]) == ("zsk_lite2.yaml", "ViT-B/16")
-    assert client("/model").content["title"] == "halves, CLIP ViT-B/16"
+    assert client("/model").content["title"] == "default, CLIP ViT-B/16"
     coco = client("/result_coco.json", photo=key).content
     assert [annotation["area"] for annotation in coco["annotations"]] == [16, 16]
     assert client.sentence("/result_overlay.png", photo=key, opacity="2")[0] == 400
@@ -105,20 +105,14 @@ def test_a_large_photo_is_scaled_down_and_the_page_says_so(client) -> None:
         ({"words": " , ;"}, 400, "there are no words: type some"),
         ({"words": "cat, " * 30_000}, 400, "over 100,000 characters"),
         ({"words": ", ".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
-        ({"words": ", ".join(f"w{n}" for n in range(5000))}, 400, "there are 5,000 words, and"),
         ({"words": "|".join(f"w{n}" for n in range(201))}, 400, "201 words, and the page takes"),
         ({"background": "|".join(f"w{n}" for n in range(201))}, 400, "201 words for the back"),
-        ({"background": ","}, 400, "the background"),
         ({"words": "cat, cat"}, 400, "'cat' occurs twice"),
         ({"words": "@/etc/passwd"}, 400, "looks like a file"),
-        ({"words": "a" * 61}, 400, "has 61 characters, more than 60"),
-        ({"words": "\ud800"}, 400, "cannot be shown"),
         ({"words": None}, 400, "no text 'words'"),
-        ({"background": "a, b"}, 400, "has 2 names"),
         ({"threshold": 2}, 400, "threshold is 2"),
         ({"threshold": float("nan")}, 400, "'threshold' is no number"),
         ({"lam": "x"}, 400, "'lam' is no number"),
-        ({"lam": 10**400}, 400, "'lam' is no number"),
         ({"photo": "guessed"}, 410, "no longer in memory"),
     ],
 )
