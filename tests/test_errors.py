@@ -145,6 +145,14 @@ def test_a_package_that_is_missing_is_a_line() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("error: the package detectron2 is missing: activate .venv")
-    block = "try:\n    import zsk\nexcept ImportError as error:\n    print(error)"
+    block = """
+sys.excepthook = lambda kind, error, trace: print("mine", error)
+try:
+    import zsk
+except ImportError as error:
+    print(error)
+raise ValueError("later")
+"""
     done = subprocess.run([sys.executable, "-c", missing + block], capture_output=True, text=True)
-    assert done.stdout.startswith("the package detectron2 is missing") and not done.stderr
+    first, last = done.stdout.splitlines()
+    assert first.startswith("the package detectron2 is missing") and last == "mine later"

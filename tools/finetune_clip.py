@@ -48,7 +48,7 @@ from training.arguments import check_training_arguments  # noqa: E402
 from training.segments import build_segment_loader  # noqa: E402
 
 from zsk.classification.build import encoder_of  # noqa: E402
-from zsk.classification.photo_size import REPORT_SUFFIX, photo_size, size_keys  # noqa: E402
+from zsk.classification.photo_size import REPORT_SUFFIX, photo_sizes, size_keys  # noqa: E402
 from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
@@ -267,8 +267,11 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
 
 def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     """The configuration's CLIP on the CPU, where it has full precision."""
+    sizes = [size] if size else photo_sizes(cfg, 0)
+    if not sizes:
+        raise UserError(f"{size_keys(cfg)} leaves photos as large as they are: give --size")
     cfg = cfg.clone()
-    cfg.MODEL.CLIP.ONE_PASS_SIZE = size or photo_size(cfg)
+    cfg.MODEL.CLIP.ONE_PASS_SIZE = sizes[0]
     encoder = encoder_of(cfg.MODEL.CLIP)
     if not isinstance(encoder, ClipEncoder):
         raise UserError(

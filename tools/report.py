@@ -36,15 +36,24 @@ from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import user_path, writable_folder  # noqa: E402
 
 
-def shown_records(args: argparse.Namespace, dataset: str) -> list[dict[str, Any]]:
-    """The data set's records of the photos in --images."""
+def shown_records(args: argparse.Namespace, evaluation: SavedEvaluation) -> list[dict[str, Any]]:
+    """The evaluated data set's records of the photos in --images."""
+    dataset = evaluation.dataset
     register_builtin()
     if args.split_file:
         register_split_file(args.split_file)
     try:
-        split_metadata(dataset)
+        names = split_metadata(dataset).vocabulary.names
     except UserError as error:
-        raise UserError(f"{error}; name the file of your own data set in --split-file") from error
+        raise UserError(
+            f"{error}; name the file of your own data set in --split-file (evaluations of the "
+            "commonest names show no photos)"
+        ) from error
+    if names != evaluation.vocabulary.names:
+        raise UserError(
+            f"the classes of {dataset} are not those of metrics.json, or stand in another order: "
+            "give the split file of the evaluation"
+        )
     records = {record["image_id"]: record for record in DatasetCatalog.get(dataset)}
     for name in args.images:
         if name not in records:
@@ -77,7 +86,7 @@ def grid_rows(args: argparse.Namespace, evaluations: Sequence[SavedEvaluation]) 
             "--images shows one data set's photos, but the metrics.json are of different data sets "
             "or classes: make a page for each"
         )
-    records = tqdm(shown_records(args, evaluations[0].dataset), desc="photos", disable=None)
+    records = tqdm(shown_records(args, evaluations[0]), desc="photos", disable=None)
     return [make_row(record, args.predictions, evaluations[0].vocabulary) for record in records]
 
 

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from types import FrameType
 from typing import Any, NoReturn
@@ -105,15 +106,17 @@ class MissingPackage(ImportError):
 def require(package: str, remedy: str) -> None:
     """Raise a MissingPackage where there is no such package."""
     if find_spec(package) is None:
-        sys.excepthook = _without_traceback
+        sys.excepthook = partial(_without_traceback, sys.excepthook)
         raise MissingPackage(f"the package {package} is missing: {remedy}")
 
 
-def _without_traceback(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+def _without_traceback(
+    others: Callable[..., object], kind: type, error: object, *rest: Any
+) -> None:
     if kind is MissingPackage:
         say(f"error: {error}", error=True)
     else:
-        sys.__excepthook__(kind, error, trace)
+        others(kind, error, *rest)
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:

@@ -8,7 +8,7 @@ from detectron2.modeling import build_model
 from tiny_head import tiny_config
 
 from zsk.classification.build import build_encoder
-from zsk.classification.photo_size import photo_size
+from zsk.classification.photo_size import photo_sizes
 
 BACKBONE = (
     "MODEL.BACKBONE.NAME build_clip_backbone MODEL.CLIP.REGION_MODE backbone "
@@ -67,6 +67,12 @@ def test_weights_without_a_report_are_not_checked(caplog, tuned, tiny_clip):
 
 def test_the_size_is_that_of_testing():
     cfg = tiny_config("INPUT.MIN_SIZE_TEST", 640, *ONE_PASS, 448)
-    assert photo_size(cfg) == 448
+    assert photo_sizes(cfg, 224) == [448]
+    cfg.MODEL.CLIP.ONE_PASS_SIZE = 0
+    assert photo_sizes(cfg, 224) == [224]
     cfg.merge_from_list(BACKBONE)
-    assert photo_size(cfg) == 320
+    assert photo_sizes(cfg, 224) == [320]
+    cfg.INPUT.MIN_SIZE_TEST = 0  # photos stay as they are
+    assert photo_sizes(cfg, 224) == []
+    cfg.merge_from_list(["TEST.AUG.ENABLED", True, "TEST.AUG.MIN_SIZES", [0, 512, 768]])
+    assert photo_sizes(cfg, 224) == [256, 384]

@@ -23,11 +23,13 @@ def test_dejavu_has_latin_greek_cyrillic_and_arabic(name):
 def test_a_character_that_no_font_has_is_said_once(caplog):
     caplog.set_level(logging.WARNING)
     name = "x\U000e0fff"  # not assigned in Unicode
-    for text in ("cat", name, name):
+    for text in ("cat", name, name, name + "y"):
         font = font_for(text, 20)
     assert len(caplog.records) == 1
     assert f'"{name}"' in caplog.text and "fonts-noto-core" in caplog.text
     assert is_drawn("x", font)  # nonetheless
+    font_for("\U000e0ffe", 20)  # another one
+    assert len(caplog.records) == 2
 
 
 def test_names_are_drawn_on_one_line_whatever_they_hold():

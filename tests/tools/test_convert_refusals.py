@@ -45,6 +45,8 @@ STATES = {
     "blocks in res2 to res5": lambda: changed(backbone__res3__9__conv1__weight=zeros(1)),
     "847 classes, whose order is known here for 171, 150, 19": lambda: maskformer(classes=847),
     "class-specific (9 sets": lambda: {"prompt_learner.ctx": zeros(9, 4, 64)},
+    "holds 0 vectors, but CLIP takes 1 to 73": lambda: {"ctx": zeros(0, 64)},
+    "holds 75 vectors": lambda: {"ctx": zeros(75, 64)},
     "(4,), not (vectors, width)": lambda: {"ctx": zeros(4)},
     # Mask2Former
     "holds model.transformer_module.queries_features.weight": lambda: {

@@ -33,6 +33,12 @@ def one_table(**row) -> dict:
     return {"tables": {"t": {"rows": [{**ROW, **row}]}}}
 
 
+def varied(*values, plot: str = "K") -> dict:
+    """A plot with a logarithmic axis over the key K."""
+    rows = [{**ROW, "settings": {"K": value}} for value in values]
+    return {"tables": {"t": {"plot": plot, "logarithmic": True, "rows": rows}}}
+
+
 def with_key(**keys) -> dict:
     return {**one_table(), **keys}
 
@@ -93,6 +99,9 @@ def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
         (one_table(reported=REPORTED), ["row 'A'", "benchmark in key tables.t.reported"]),
         (one_table(reported={"hIoU": 1.0}), ["reported.seen is missing"]),
         (one_table(reported={**REPORTED, "seen": 101}), ["reported.seen", "from 0 to 100"]),
+        (varied(1, plot=""), ["tables.t.logarithmic", "name such a key"]),
+        (varied(1, 0), ["tables.t.logarithmic", "over 0"]),
+        (varied("sum"), ["tables.t.logarithmic", "over 0"]),
     ],
 )
 def test_a_mistake_is_a_sentence_that_names_the_file(write, content, words) -> None:

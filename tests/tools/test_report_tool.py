@@ -102,6 +102,15 @@ def test_options_that_do_not_fit_are_refused(run, files, arguments, message):
     assert not (files / "out").exists()
 
 
+def test_classes_in_another_order_are_refused(run, files):
+    """Or the names of the page would not be those of its pixels."""
+    split = json.loads((files / "split.yaml").read_text())
+    split["classes"] = ["dog", "cat", "cow"]
+    (files / "split.yaml").write_text(json.dumps(split))
+    with pytest.raises(UserError, match="classes of pets_val are not those of metrics.json"):
+        run(METRICS, *PHOTO, *SPLIT_FILE)
+
+
 @pytest.mark.parametrize(
     "folders, labels",
     [

@@ -15,12 +15,21 @@ TOLERANCE = 0.1  # of the size: below it, scores stay within a point (docs/measu
 logger = logging.getLogger(__name__)
 
 
-def photo_size(cfg: CfgNode) -> int:
-    """Shorter side in pixels of a photo of testing, as CLIP sees it whole; 0: its `input_size`."""
+def photo_sizes(cfg: CfgNode, input_size: int) -> list[int]:
+    """Shorter sides in pixels of photos of testing, as CLIP sees them whole.
+
+    Args:
+        input_size: of CLIP's crops, which is that of whole photos with ONE_PASS_SIZE 0.
+
+    Returns:
+        one, or with TEST.AUG one for each view; none for photos that the backbone sees as large as
+        they are.
+    """
     clip = cfg.MODEL.CLIP
-    if clip.REGION_MODE == "backbone":
-        return round(cfg.INPUT.MIN_SIZE_TEST * clip.BACKBONE_SCALE)
-    return clip.ONE_PASS_SIZE
+    if clip.REGION_MODE != "backbone":
+        return [clip.ONE_PASS_SIZE or input_size]
+    views = cfg.TEST.AUG.MIN_SIZES if cfg.TEST.AUG.ENABLED else [cfg.INPUT.MIN_SIZE_TEST]
+    return [round(size * clip.BACKBONE_SCALE) for size in views if size]
 
 
 def warn_of_other_size(cfg: CfgNode, input_size: int) -> None:
@@ -36,17 +45,18 @@ def warn_of_other_size(cfg: CfgNode, input_size: int) -> None:
         learned = float(json.loads(file.read_text())["one_pass_size"])
     except (OSError, ValueError, LookupError, TypeError):
         return
-    seen = photo_size(cfg) or input_size
-    if abs(seen - learned) > TOLERANCE * learned:
-        logger.warning(
-            f"MODEL.CLIP.NAME {name} learned on photos whose shorter side has {learned:.0f} "
-            f"pixels, but sees them with {seen} ({size_keys(cfg)}), where its names are worse: "
-            f"fine-tune it with --size {seen}, or change the size"
-        )
+    for seen in photo_sizes(cfg, input_size):
+        if abs(seen - learned) > TOLERANCE * learned:
+            logger.warning(
+                f"MODEL.CLIP.NAME {name} learned on photos whose shorter side has {learned:.0f} "
+                f"pixels, but sees them with {seen} ({size_keys(cfg)}), where its names are worse: "
+                f"fine-tune it with --size {seen}, or change the size"
+            )
 
 
 def size_keys(cfg: CfgNode) -> str:
-    """The keys of which `photo_size` is made."""
-    if cfg.MODEL.CLIP.REGION_MODE == "backbone":
-        return "INPUT.MIN_SIZE_TEST times MODEL.CLIP.BACKBONE_SCALE"
-    return "MODEL.CLIP.ONE_PASS_SIZE"
+    """The keys of which `photo_sizes` are made."""
+    if cfg.MODEL.CLIP.REGION_MODE != "backbone":
+        return "MODEL.CLIP.ONE_PASS_SIZE"
+    size = "TEST.AUG.MIN_SIZES" if cfg.TEST.AUG.ENABLED else "INPUT.MIN_SIZE_TEST"
+    return f"{size} times MODEL.CLIP.BACKBONE_SCALE"

@@ -16,6 +16,7 @@ from .conversion import NO_CLASSES, Conversion, Options, checked, translate
 SOURCE = "learned prompts (CoOp, POMP)"
 DEFAULT_CLIP = "ViT-B/16"
 _NAMES = ("prompt_learner.ctx", "ctx")
+_MOST = 73  # vectors: start, "." and end, and one token of a name are the rest of 77
 _STARTS = ("prompt_learner.token_prefix", "token_prefix")
 _DROPS = {
     r"(prompt_learner\.)?ctx$": "learned prompts, in the file",
@@ -45,6 +46,8 @@ def convert(state: Mapping[str, Tensor], options: Options) -> Conversion:
         )
     if context.ndim != 2:
         raise UserError(f"its context has shape {tuple(context.shape)}, not (vectors, width)")
+    if not 0 < len(context) <= _MOST:
+        raise UserError(f"it holds {len(context)} vectors, but CLIP takes 1 to {_MOST} and a name")
     clip = options.clip or DEFAULT_CLIP
     encoder = build_encoder(clip)
     check_takes_context(encoder)

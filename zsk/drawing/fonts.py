@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 # in the names of files that are no plain font; "lastresort" has a box for every character
 _OTHER_STYLES = "bold italic oblique light thin black medium mono condensed lastresort".split()
+_warned_of: set[str] = set()  # characters
 
 
 def one_line(name: str) -> str:
@@ -45,7 +46,7 @@ def _needed(text: str) -> set[str]:
 def _file_for(text: str) -> str | None:
     """The first font file that has all characters, or else the most; None without any file.
 
-    A text without a font for all its characters is warned of, once.
+    Characters for which a text has no font are warned of, once.
     """
     needed = _needed(text)
     best, fewest = None, len(needed) + 1
@@ -55,7 +56,9 @@ def _file_for(text: str) -> str | None:
             best, fewest = file, missing
         if not missing:
             return best
-    if not text.isascii():
+    lacking = needed - (_characters(best) if best else frozenset())
+    if not text.isascii() and not lacking <= _warned_of:
+        _warned_of.update(lacking)
         logger.warning(
             'note: no font here has all characters of "%s", so some will be boxes in pictures: '
             "Debian's fonts-noto-core and fonts-noto-cjk, for example, would help",

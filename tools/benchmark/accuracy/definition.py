@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.accuracy.rows import Definition, Row, Start, Table
+from benchmark.accuracy.rows import CURVES, Definition, Row, Start, Table
 from benchmark.accuracy.sections import QUICK, ROW, START, TABLE, TOP, read_section
 
 from zsk.errors import UserError
@@ -96,6 +96,13 @@ def _table(name: str, section: Any, folder: Path) -> Table:
     for row in rows if table.plot else ():
         if isinstance(row.shown_settings.get(table.plot), list):
             raise UserError(f"{prefix}plot: {row.where} has a list, which has no place on an axis")
+    if table.logarithmic:
+        values = [row.shown_settings.get(table.plot, 1) for row in rows]
+        if table.plot in ("", CURVES) or any(type(v) not in (int, float) or v <= 0 for v in values):
+            raise UserError(
+                f"key {prefix}logarithmic is for a plot over a key of numbers over 0: name such a "
+                "key in plot, or leave it out"
+            )
     return table
 
 
