@@ -13,6 +13,7 @@ TRAINED = (
     "zsk",
     "zsk_pyramid",
     "zsk_clip",
+    "zsk_clip_256",
     "zsk_clip_vit",
     "zs_maskformer",
     "text_fcn",
@@ -53,7 +54,16 @@ def run(train_here, world: Path, tiny_clip: Path, tmp_path: Path):
 
 def by_cost(system: str) -> object:
     """Slow where another system runs the same parts: kernels, queries, a linear classifier."""
-    slow = ("zsk_pyramid", "zsk_clip_vit", "maskformer", "zs3", "cagnet", "sign", "joem")
+    slow = (
+        "zsk_pyramid",
+        "zsk_clip_256",
+        "zsk_clip_vit",
+        "maskformer",
+        "zs3",
+        "cagnet",
+        "sign",
+        "joem",
+    )
     marks = [pytest.mark.slow] if system in slow else []
     return pytest.param(system, marks=marks)
 

@@ -155,11 +155,13 @@ def _one_network(sizes: Sizes, vit: str, resnet: str) -> list[Case]:
     """CLIP as the backbone beside a backbone and CLIP."""
     image = {"image": "{}×{}".format(*sizes.one_network)}
     crop, one_pass = (("MODEL.CLIP.REGION_MODE", mode) for mode in ("crop", "one_pass"))
+    two_thirds = ("MODEL.CLIP.BACKBONE_SCALE", str(2 / 3))
     cases = []
     for variant, config, clip, opts in (
         (TWO_NETWORKS, ZSK, resnet, one_pass),
         ("two networks: R101, crops for CLIP RN101", ZSK, resnet, crop),
         ("one network: CLIP RN101", ZSK_RN101, resnet, ()),
+        ("one network: CLIP RN101, photo at 2/3", ZSK_RN101, resnet, two_thirds),
         ("two networks: R101, CLIP ViT-B/16 in one pass", ZSK, vit, one_pass),
         ("one network: CLIP ViT-B/16, photo halved", ZSK_VIT, vit, ()),
     ):
