@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zsk import segmenter
-from zsk.answer import Answer
+from zsk.answer import PixelAnswer
 from zsk.config import default_config
 from zsk.engine import trained_model
 
@@ -34,7 +34,7 @@ class Halves(nn.Module):
         scores = torch.zeros(len(vocabulary), *size)
         scores[0, :, : size[1] // 2] = 0.9
         scores[-1, :, size[1] // 2 :] = 0.4
-        return Answer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
+        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
 
 
 def use_halves(patch: pytest.MonkeyPatch, *trained: str) -> dict[str, Any]:

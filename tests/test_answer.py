@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from zsk.answer import Answer, MaskAnswer
+from zsk.answer import MaskAnswer, PixelAnswer
 from zsk.label_map import View
 
 OFF = -1e4  # no vote
@@ -59,7 +59,7 @@ def test_scores_of_small_votes_are_those_of_resized_votes():
 
 def test_scores_per_pixel():
     scores = torch.tensor([[[0.9, 0.4]], [[0.3, 0.1]]])
-    answer = Answer(lambda top, bottom: scores[:, top:bottom], (1, 2), 2)
+    answer = PixelAnswer(lambda top, bottom: scores[:, top:bottom], (1, 2), 2)
     close(answer.label().confidence, [[0.75, 0.4]])
     close(answer.probabilities(), [[[0.75, 0.4]], [[0.25, 0.1]]])
     opinions = answer.opinions(torch.tensor([[-1, 0]]), 1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zsk import interop
-from zsk.answer import Answer
+from zsk.answer import PixelAnswer
 from zsk.errors import UserError
 from zsk.segmentation import Segmentation
 from zsk.vocabulary import Vocabulary
@@ -24,7 +24,7 @@ CONFIDENCE = np.where(LABELS == 0, 0.75, 0.5).astype(np.float32)
 def segmentation(labels=LABELS, names=NAMES):
     height, width = labels.shape
     scores = torch.rand(len(names), height, width)
-    answer = Answer(lambda top, bottom: scores[:, top:bottom], (height, width), len(names))
+    answer = PixelAnswer(lambda top, bottom: scores[:, top:bottom], (height, width), len(names))
     confidence = CONFIDENCE if labels is LABELS else np.ones(labels.shape, np.float32)
     image = np.zeros((height, width, 3), np.uint8)
     return Segmentation(labels, confidence, Vocabulary.from_words(names), image, answer)

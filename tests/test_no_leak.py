@@ -17,7 +17,7 @@ from label_files import write_pairs
 from tiny_head import Pixels
 from torch import nn
 
-from zsk.answer import Answer
+from zsk.answer import PixelAnswer
 from zsk.baselines.generative.cagnet_head import CaGNetHead
 from zsk.baselines.generative.context_module import ContextModule
 from zsk.baselines.generative.feature_classifier import FeatureClassifier
@@ -195,7 +195,7 @@ class Columns(nn.Module):
     def answer(self, look, vocabulary, size):
         scores = torch.eye(len(vocabulary))[:, torch.arange(size[1]) % len(vocabulary)]
         scores = (scores + 0.1)[:, None].expand(-1, size[0], -1)
-        return Answer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
+        return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, len(vocabulary))
 
 
 def test_unseen_labels_of_self_training_are_the_teachers_alone(tmp_path: Path) -> None:

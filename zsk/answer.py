@@ -5,6 +5,7 @@ Letters: H x W result, K classes, N proposals, G groups of pixels.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -36,25 +37,20 @@ class Opinions(NamedTuple):
     clip: Tensor | None
 
 
-class Answer:
+class Answer(ABC):
     """What a model makes of one look at a photo and one vocabulary.
 
-    Args:
-        make_rows: what `score_rows` calls.
+    Attributes:
         size: (H,W) of its maps.
-        depth: the number of values per pixel that `make_rows` makes, at most.
+        depth: the number of values per pixel that `score_rows` makes, at most.
     """
 
-    def __init__(
-        self, make_rows: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
-    ) -> None:
-        self._make_rows = make_rows
-        self.size, self.depth = size, depth
+    size: tuple[int, int]
+    depth: int
 
-    @torch.inference_mode()
+    @abstractmethod
     def score_rows(self, top: int, bottom: int) -> Tensor:
         """(K,bottom-top,W) float32 >= 0, the scores of the rows [top, bottom)."""
-        return self._make_rows(top, bottom)
 
     @torch.inference_mode()
     def label(self) -> LabelMap:
@@ -100,8 +96,8 @@ class MaskAnswer(Answer):
         mask_softmax: float = 0.0,
         resize_votes: bool = False,
     ) -> None:
-        # no make_rows: one that refers back to the answer would keep its masks in memory
-        self.views, self.size = views, size
+        self.views = views
+        self.size = size
         self.depth = sum(max(view.probs.shape) for view in views)
         self._mask_softmax, self._resize_votes = mask_softmax, resize_votes
 
@@ -162,6 +158,20 @@ class MaskAnswer(Answer):
                 strip = self._vote_rows(view, top, bottom)
                 sums.index_add_(0, ids, strip[:, inside].T)
         return sums
+
+
+class PixelAnswer(Answer):
+    """Of scores per pixel, which a function makes as `score_rows`."""
+
+    def __init__(
+        self, score_rows: Callable[[int, int], Tensor], size: tuple[int, int], depth: int
+    ) -> None:
+        self._score_rows = score_rows
+        self.size, self.depth = size, depth
+
+    @torch.inference_mode()
+    def score_rows(self, top: int, bottom: int) -> Tensor:
+        return self._score_rows(top, bottom)
 
 
 def normalised(scores: Tensor, dim: int) -> Tensor:

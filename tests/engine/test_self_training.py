@@ -5,7 +5,7 @@ import pytest
 import torch
 from label_files import write_pairs
 
-from zsk.answer import Answer
+from zsk.answer import PixelAnswer
 from zsk.config import default_config
 from zsk.data.builtin import register_builtin
 from zsk.data.dataset_mapper import ZeroShotMapper
@@ -46,7 +46,7 @@ class Colours(torch.nn.Module):
         rows = torch.linspace(0, look.shape[1] - 1, size[0]).round().long()
         columns = torch.linspace(0, look.shape[2] - 1, size[1]).round().long()
         pixels = pixels[:, rows][:, :, columns]
-        return Answer(lambda top, bottom: pixels[:, top:bottom], size, 3)
+        return PixelAnswer(lambda top, bottom: pixels[:, top:bottom], size, 3)
 
 
 def record(rows, labels, **more):
@@ -138,7 +138,7 @@ def test_ids_that_need_16_bits() -> None:
         def answer(self, look, vocabulary, size):
             scores = torch.zeros(256, *size)
             scores[0, :, 0] = 0.5
-            return Answer(lambda top, bottom: scores[:, top:bottom], size, 256)
+            return PixelAnswer(lambda top, bottom: scores[:, top:bottom], size, 256)
 
     one = record([[RED, RED, RED]], [[255, 254, 255]], vocabulary=wide.seen_only())
     (batch,) = SelfTraining([[one]], First(), wide)

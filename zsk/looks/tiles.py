@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zsk.answer import Answer
+from zsk.answer import Answer, PixelAnswer
 from zsk.label_map import View, vote_rows
 from zsk.looks.batched_inputs import PhotoModel
 from zsk.regions import Regions
@@ -93,7 +93,7 @@ class ZSKNetInTiles(PhotoModel):
             return (scores / count.clamp(min=1)).permute(2, 0, 1)
 
         depth = max(len(vocabulary), *(len(view.masks) for view, *_ in placed))
-        return Answer(rows, size, depth)
+        return PixelAnswer(rows, size, depth)
 
 
 def tile_edges(length: int, side: int) -> list[tuple[int, int]]:

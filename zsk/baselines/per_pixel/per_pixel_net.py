@@ -20,7 +20,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor
 
-from zsk.answer import Answer
+from zsk.answer import PixelAnswer
 from zsk.classification.build import encoder_of
 from zsk.classification.text_classifier import TextClassifier, build_text_classifier
 from zsk.looks.batched_inputs import (
@@ -193,7 +193,7 @@ class PerPixelNet(PhotoModel):
         vocabulary: Vocabulary,
         size: tuple[int, int],
         lam: float | None = None,
-    ) -> Answer:
+    ) -> PixelAnswer:
         """Name every place; `size` (H,W) of the label map, `lam` replaces λ of the ensemble."""
         words = vocabulary.one_class_per_word()
         text = self.text_classifier(words)
@@ -223,7 +223,7 @@ class PerPixelNet(PhotoModel):
             scores = vocabulary.add_aliases(scores, dim=0)
             return calibrated_scores(scores, vocabulary.seen_mask, ensemble)
 
-        return Answer(probabilities, size, TENSORS_AT_ONCE * len(text))
+        return PixelAnswer(probabilities, size, TENSORS_AT_ONCE * len(text))
 
 
 def scaled(size: Sequence[int], scale: float) -> tuple[int, int]:
