@@ -354,6 +354,18 @@ def test_photos_of_a_kind_that_is_not_read(run, tmp_path, capsys):
     )
 
 
+def test_a_closed_pipe_does_not_end_the_run(run, tmp_path, monkeypatch, capsys):
+    for name in ("a", "b"):
+        save_photo(tmp_path / "in" / f"{name}.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as output, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        assert run("--input", tmp_path / "in", "--class-names", "cat") == 0
+    assert_written(tmp_path / "out", "a", "b")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.filterwarnings("ignore:.*EXIF data")  # of Pillow, which writes the odd photos
 def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
     """As `make fuzz` with the model: whole results or a line for each of 30 odd photos."""
