@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from zsk.files import user_path
 
 REPORT_SUFFIX = ".json"  # of the report that a training of a CLIP writes beside its weights
-TOLERANCE = 0.1  # of the size: below it, scores stay within a point (docs/measurements.md)
+TOLERANCE = 0.1  # of the size, a choice of this project; docs/measurements.md has what more costs
 
 logger = logging.getLogger(__name__)
 
