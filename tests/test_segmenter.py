@@ -116,10 +116,14 @@ def test_threads_may_share_it(calls, monkeypatch, tiny_clip, many_switches, mode
 
 
 def test_a_linear_classifier_takes_its_own_names_only(calls, monkeypatch):
-    own = Vocabulary(("a", "sofa, couch"), ("a", "sofa"), (True, True))
+    own = Vocabulary(("a", "sofa, couch"), ("a", "sofa"), (True, False))
     monkeypatch.setattr(module, "default_vocabulary", lambda cfg: own)
     segmenter = Segmenter(device="cpu", opts=["MODEL.SEM_SEG_HEAD.CLASSIFIER", "linear"])
-    assert segmenter.vocabulary(own) is own and len(segmenter.vocabulary(["a", "sofa"])) == 2
+    assert segmenter.vocabulary(own) == own
+    # either spelling is asked for as the training asked
+    assert segmenter.vocabulary(Vocabulary.from_words(["a", "sofa"])).seen == own.seen
+    typed = Vocabulary(own.names, ("an a", "sofa, couch"), (True, True))
+    assert segmenter.vocabulary(typed) == own
     for names in ("a, cat", ["sofa", "a"], "a, sofa, cat", Vocabulary.from_words("b, c")):
         with pytest.raises(UserError, match="knows only its own 2 classes, in their order"):
             segmenter.vocabulary(names)
@@ -205,6 +209,8 @@ def test_background_by_threshold_and_by_name(segmenter):
     assert named.at(3, 0) == (Opinion("cat", 0.0, None, None),)
     assert segmenter.model.vocabulary.seen == (True, False)
     looked_at.segment("tree", background="wall|cats")  # a trained word counts as such here, too
+    asked = segmenter.with_background(segmenter.vocabulary("tree"), "wall|cats")
+    assert asked.notes()[0] == '"cats" counts as the trained class "Cat"'
     assert segmenter.model.vocabulary.seen == (False, True)
     everything = looked_at.segment("cat", threshold=1.0)
     assert segmenter.model.calls == [1]

@@ -22,13 +22,15 @@ import numpy as np  # noqa: E402
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 
-from zsk.data.labels import NUM_VALUES, read_joint_label  # noqa: E402
+from zsk.data.check import check_at_start  # noqa: E402
+from zsk.data.labels import NUM_VALUES, check_ids, read_joint_label  # noqa: E402
 from zsk.data.listing import files_by_stem  # noqa: E402
 from zsk.data.register import register_zero_shot_split  # noqa: E402
 from zsk.data.vocabularies import classes_of_words, get_vocabulary, is_cross_dataset  # noqa: E402
 from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
+from zsk.files import writable_folder  # noqa: E402
 from zsk.load import load_config  # noqa: E402
 from zsk.protocol import noted_protocol, protocol_of  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
@@ -41,6 +43,7 @@ def commonest_ids(records: Iterable[dict[str, Any]], num_classes: int, count: in
     photos = np.zeros(NUM_VALUES, dtype=np.int64)
     for record in records:
         label = read_joint_label(record)
+        check_ids(label, record, num_classes)
         photos += np.bincount(label.ravel(), minlength=len(photos)) >= MIN_SHARE * label.size
     shown = [k for k in np.argsort(-photos[:num_classes], kind="stable") if photos[k]]
     return sorted(int(k) for k in shown[:count])
@@ -70,7 +73,12 @@ def register_subset(
     photos = {
         record["image_id"] for name in counted or [dataset] for record in DatasetCatalog.get(name)
     }
-    files = [found[stem] for stem in sorted(photos & found.keys())]
+    if missing := sorted(photos - found.keys()):
+        raise UserError(
+            f"{len(missing)} of the {len(photos)} photos to count have no label in "
+            f"{metadata.sem_seg_root}, {missing[0]} among them: leave their data set out of --count-on"
+        )
+    files = [found[stem] for stem in sorted(photos)]
     how = {"label_values": metadata.label_values, "label_orientation": "displayed"}
     records = ({"sem_seg_file_name": file, **how} for file in files)
     ids = commonest_ids(records, len(joint), max(count, 0) or len(joint))
@@ -125,7 +133,10 @@ def main() -> None:
     cfg = load_config(args.config_file, args.opts)
     if len(cfg.DATASETS.TEST) != 1:
         raise UserError(f"DATASETS.TEST is {tuple(cfg.DATASETS.TEST)}: name one data set")
+    check_device(cfg.MODEL.DEVICE)
+    writable_folder(Path(cfg.OUTPUT_DIR), f"OUTPUT_DIR {cfg.OUTPUT_DIR}")
     test, trained = cfg.DATASETS.TEST[0], cfg.DATASETS.TRAIN
+    check_at_start([test, *(args.count_on or ())])
     cfg.DATASETS.TEST = (register_subset(test, args.count, trained, args.count_on or ()),)
     model, settings = load_trained(cfg)
     protocol = noted_protocol(settings) if settings else protocol_of(cfg)

@@ -9,6 +9,7 @@ photo.segment("cat, sofa"), photo.segment("animal, furniture")
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from os import PathLike
@@ -156,13 +157,25 @@ class Segmenter:
             vocabulary = Vocabulary.from_words(class_names, self._trained, self._untrained)
             for note in vocabulary.notes():
                 logger.info(note)
-        if only and vocabulary.names not in (only.names, only.prompt_names):
+        if only is None:
+            return vocabulary
+        if vocabulary.names not in (only.names, only.prompt_names):
             raise UserError(
                 f"this model knows only its own {len(only)} classes, in their order "
-                f"({', '.join(only.names[:3])}, …): give no other class names (MODEL.SEM_SEG_HEAD."
-                "CLASSIFIER linear), or take a model that takes any"
+                f"({', '.join(only.names[:3])}, …): give no other class names, or take a model that "
+                "takes any (MODEL.SEM_SEG_HEAD.NAME and CLASSIFIER decide)"
             )
-        return vocabulary
+        return dataclasses.replace(only, names=vocabulary.names)
+
+    def with_background(self, vocabulary: Vocabulary, background: str | None) -> Vocabulary:
+        """The background's words as a further class, where there are any.
+
+        Raises:
+            UserError: as for `Vocabulary.with_last`, or the model knows only its own classes.
+        """
+        if background is None:
+            return vocabulary
+        return self.vocabulary(vocabulary.with_last(background, self._trained, self._untrained))
 
     def check_numbers(self, threshold: float, lam: float | None) -> None:
         """Raises UserError as `Photo.segment` does."""
@@ -285,8 +298,5 @@ class Photo:
         lam: float | None,
     ) -> Answer:
         """With the background as a further class, where there is one."""
-        segmenter = self._segmenter
-        if background is not None:
-            known = segmenter._trained, segmenter._untrained
-            vocabulary = segmenter.vocabulary(vocabulary.with_last(background, *known))
-        return segmenter.model.answer(self.seen, vocabulary, size, lam)
+        asked = self._segmenter.with_background(vocabulary, background)
+        return self._segmenter.model.answer(self.seen, asked, size, lam)

@@ -155,7 +155,8 @@ class Vocabulary:
             )
         names, prompts = self.names + last.names, self.prompt_names + last.prompt_names
         aliases = tuple(words[1:] for words in self._words() + last._words())
-        return Vocabulary(names, prompts, self.seen + last.seen, aliases)
+        spellings = self.spellings + last.spellings
+        return Vocabulary(names, prompts, self.seen + last.seen, aliases, spellings)
 
     def notes(self) -> list[str]:
         """A line for each name that counts as another one, for the user who typed it."""

@@ -19,8 +19,8 @@ def map_files(
 ) -> list[Result]:
     """`[function(path) for path in paths]`, in `workers` threads.
 
-    On an error or Ctrl-C no further file is begun, files under way are finished, and the exception
-    is raised; of several errors the one of the earliest file.
+    On Ctrl-C, or when the turn of a file with an error has come, no further file is begun, files
+    under way are finished, and the exception is raised; of several errors the earliest file's.
 
     Args:
         function: called in several threads at once.

@@ -45,6 +45,10 @@ def test_which_classes_are_seen_is_no_matter_of_a_checkpoint():
     other = KnownClasses(torch.eye(2), ~flags)
     other.load_state_dict(KnownClasses(torch.eye(2), flags).state_dict())
     assert other.seen.tolist() == [False, True]
+    # the same classes in another order: cat, dog, cow of the checkpoint are cow, cat, dog here
+    here = KnownClasses(torch.eye(3)[[2, 0, 1]], torch.tensor([False, True, True]))
+    here.load_state_dict(KnownClasses(torch.eye(3), torch.ones(3, dtype=torch.bool)).state_dict())
+    assert here.seen.tolist() == [True, True, False]
 
 
 def test_two_classes_with_one_vector_are_refused():

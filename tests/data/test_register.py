@@ -213,6 +213,9 @@ def test_words_that_do_not_suit_are_refused(folders) -> None:
     ):
         with pytest.raises(UserError, match=told):
             register_zero_shot_split("things", *folders, things, **ONLY, words=words)
+    with pytest.raises(UserError, match="the vocabulary of the data set 'things' has aliases"):
+        aliases = Vocabulary.from_words("sofa|couch, background")
+        register_zero_shot_split("things", *folders, aliases, training=False)
     with pytest.raises(UserError, match="'things' has words: only one for evaluation may"):
         register_zero_shot_split(
             "things", *folders, things, training=False, words={"background": PETS}

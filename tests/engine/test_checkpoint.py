@@ -142,6 +142,14 @@ def test_what_learns_nothing_needs_no_weights(tmp_path, caplog) -> None:
     assert "a.pth is not read: this model learns nothing" in caplog.text
 
 
+def test_tensors_without_a_place_are_told(tmp_path, caplog) -> None:
+    """They are parts that the trained network had and this one lacks."""
+    model, file = make_model(), str(tmp_path / "a.pth")
+    torch.save({"model": model.state_dict() | {"sem_seg_head.2.bias": torch.ones(2)}}, file)
+    load_weights(model, file)
+    assert "holds 1 tensors that this model has no place for, sem_seg_head.2.bias" in caplog.text
+
+
 def test_random_weights_are_never_evaluated(tmp_path) -> None:
     """Neither a head's, nor a frozen backbone's that has no source but the checkpoint."""
     torch.save({"model": {}}, file := str(tmp_path / "a.pth"))

@@ -61,6 +61,8 @@ def notes(*opts):
         (("MODEL.RESNETS.RES5_DILATION", 2), "RES5_DILATION 1, but the configuration has 2"),
         ((HEAD + "TEMPERATURE", 20.0), "TEMPERATURE 100.0, but the configuration has 20"),
         (("MODEL.KERNELS.NUM_HEADS", 4), "NUM_HEADS 8, but the configuration has 4"),
+        (("MODEL.SYNTHESIS.POSITION", True), "POSITION False, but the configuration has True"),
+        ((HEAD + "NAME", "ZSMaskFormerHead"), "NAME DynamicKernelHead, but the configuration"),
         (("MODEL.PIXEL_STD", [1.0, 1.0, 2.0]), "PIXEL_STD [58.395, 57.12, 57.375]"),
         # what an evaluation may choose
         (("MODEL.ENSEMBLE.LAMBDA", 0.1, "MODEL.CLIP.PROMPT", "vild", "TEST.TILES", 99), None),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,12 +166,15 @@ def test_pixels_of_any_word_of_a_class_count_as_the_class(dataset):
     options = {"training": False, "evaluation_only": True, "words": words}
     register_zero_shot_split("things", dataset, dataset, things, **options)
     asked = Vocabulary(("cat", "road", "sky"), ("cat", "road", "sky"), (True, False, False))
-    evaluator = ZeroShotEvaluator("things", trained_on=(NAME,), cell_stride=1)
+    out = str(dataset / "out")
+    evaluator = ZeroShotEvaluator("things", out, trained_on=(NAME,), cell_stride=1)
     # of the 4 background pixels 3 are hit, by either word; of the 2 of cat 1 is
     record, output = pair(dataset, "a", [[0, 0, 1], [1, 1, 1]], [[0, 1, 1], [2, 2, 0]], asked)
     output["pred_cells"] = output["pred_labels"]
     evaluator.process([record], [output])
     metrics = evaluator.evaluate()["sem_seg"]
+    report = json.loads(Path(out, "metrics.json").read_text())
+    assert report["provenance"]["split_hash"] == asked.fingerprint()
     assert metrics["IoU-cat"] == pytest.approx(100 * 1 / 3)
     assert metrics["IoU-background"] == pytest.approx(100 * 3 / 5)
     assert metrics["mIoU@1"] == pytest.approx(metrics["mIoU"])

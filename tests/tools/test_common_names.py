@@ -87,6 +87,32 @@ def test_labels_that_are_not_there(pets: str, tmp_path: Path) -> None:
         register_subset("nowhere", 1)
 
 
+def test_labels_that_the_evaluation_refuses(pets: str, tmp_path: Path) -> None:
+    """Or classes that are counted from 1 would all get their neighbour's name."""
+    Image.new("L", (20, 20), 4).save(tmp_path / "labels" / "b.png")
+    with pytest.raises(UserError, match="b.png holds the id 4, but the vocabulary's ids are 0–3"):
+        register_subset(pets, 1)
+
+
+def test_photos_to_count_need_labels(pets: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "labels" / "b.png").rename(tmp_path / "other" / "b.png")
+    listed = tmp_path / "list.txt"
+    listed.write_text("a")
+    folders, names = (tmp_path / "photos", tmp_path / "other"), ("dog",)
+    vocabulary = Vocabulary(names, names, (True,))
+    (tmp_path / "other" / "a.png").write_bytes((tmp_path / "labels" / "a.png").read_bytes())
+    register_zero_shot_split("both_val", *folders, vocabulary, training=False)
+    metadata = MetadataCatalog.get(pets)
+    register_zero_shot_split(
+        "one_val", metadata.image_root, metadata.sem_seg_root, metadata.vocabulary,
+        training=False, file_list=listed,
+    )  # fmt: skip
+    assert register_subset("one_val", 1) == "one_val_1_names"
+    with pytest.raises(UserError, match="1 of the 2 photos to count have no label in .*labels, b "):
+        register_subset("one_val", 1, counted=["both_val"])
+
+
 @pytest.mark.parametrize("count", [0, -1, 3])
 def test_a_count_that_cannot_be(pets: str, count: int) -> None:
     with pytest.raises(UserError, match=f"--count {count}, but 2 names of pets_val cover 0.5%"):

@@ -197,7 +197,7 @@ def test_names_are_text_not_markup(make, tmp_path):
     assert [f"{name} (unseen)", "cat", "60.0 %", "15.0 %"] in rows
     assert f"{name} (unseen) 37.5 | 75.0 | 1.0 %" in text
     assert "background:#abcdef" in source and source.count("data:image/jpeg;base64,") == 4
-    assert Image.open(tmp_path / "page" / "grid_<b>.photo.png").size == (4 * 4 + 3 * 8, 2)
+    assert Image.open(tmp_path / "page" / "grid_1_<b>.photo.png").size == (4 * 4 + 3 * 8, 2)
 
 
 def test_shares_add_up_and_absent_classes_share_a_column():

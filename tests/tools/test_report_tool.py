@@ -49,7 +49,7 @@ def test_two_files_with_photos_become_a_page(run_program, files):
     assert done.stdout.strip() == str(page)
     source = page.read_text()
     assert source.count("28.24") == 2 and source.count("data:image/") == 4 + 4
-    assert (page.parent / "grid_one.png").exists()
+    assert (page.parent / "grid_1_one.png").exists()
 
 
 @pytest.fixture

@@ -42,14 +42,14 @@ def write_page(
         evaluations: at least one.
         rows: photos whose panels are photo, ground truth, then one prediction per evaluation.
         folder: exists; gets the page, per_class_iou_<n>.png, confusion_<n>.png (n counts
-            evaluations from 1) and grid_<name>.png.
+            evaluations from 1) and grid_<n>_<name>.png (n counts photos).
         today: the date that the page carries.
     """
     tasks: dict[object, list[tuple[int, SavedEvaluation]]] = {}
     for numbered in enumerate(evaluations, start=1):
         tasks.setdefault(numbered[1].task, []).append(numbered)
-    for row in rows:
-        file_name = "grid_" + row.name.replace("/", "_") + ".png"  # a photo in a sub-folder
+    for number, row in enumerate(rows, start=1):  # numbered: a/b and a_b are one file name
+        file_name = f"grid_{number}_{row.name.replace('/', '_')}.png"
         with replacing(folder / file_name) as unfinished:
             row.strip().save(unfinished)
     several = len(evaluations) > 1

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     looks = segmenter if args.cache is None else LookCache(segmenter, user_path(args.cache))
     vocabularies = choose_vocabularies(segmenter, jobs, class_names, args.sample_photos)
     for vocabulary in dict.fromkeys(vocabularies.values()):
-        for note in vocabulary.notes():
+        for note in segmenter.with_background(vocabulary, options["background"]).notes():
             say(note)
         if len(vocabulary) == 1 and not args.background and not args.threshold:
             say(

@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_target(source, target, args.overwrite)
     VideoReader(source)  # what cannot be read is refused before the model is loaded
     segmenter = segmenter_of(args)
-    for note in segmenter.vocabulary(words).notes():
+    vocabulary = segmenter.vocabulary(words)
+    for note in segmenter.with_background(vocabulary, options["background"]).notes():
         say(note)
     start = time.perf_counter()
     report = segment_video(

@@ -48,9 +48,14 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
     model.load_state_dict(state, strict=False)
     learned = len(learned_keys(model))
     if learned:
-        others = len(state.keys() - model.state_dict().keys())
-        unread = f"; {others} others in it are not read" if others else ""
-        logger.info(f"weights file {path}: all {learned} tensors that the model learns{unread}")
+        logger.info(f"weights file {path}: all {learned} tensors that the model learns")
+        unread = sorted(state.keys() - model.state_dict().keys())
+        if unread:
+            logger.warning(
+                f"weights file {path} holds {len(unread)} tensors that this model has no place "
+                f"for, {unread[0]} among them: where it is of another configuration, the scores "
+                "will be wrong"
+            )
     return noted_settings(content.get("trainer"))
 
 

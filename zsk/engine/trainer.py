@@ -159,7 +159,7 @@ class Trainer(DefaultTrainer):
             self.checkpointer.save(f"model_{self.trained:07d}", iteration=self.trained)
 
     @classmethod
-    def test(cls, cfg: CfgNode, model: nn.Module, protocol: str, seed: int | None = None) -> Any:
+    def test(cls, cfg: CfgNode, model: nn.Module, protocol: str, seed: int | None) -> Any:
         """Evaluate on DATASETS.TEST; `protocol` and `seed` are those of the weights."""
         evaluators = []
         for name in cfg.DATASETS.TEST:
@@ -171,7 +171,7 @@ class Trainer(DefaultTrainer):
     def _evaluate(self) -> Any:
         try:
             with self.signals.at_once():
-                results = self.test(self.cfg, self.model, self.settings[PROTOCOL])
+                results = self.test(self.cfg, self.model, self.settings[PROTOCOL], self.cfg.SEED)
         except Stopped:
             self.save_before_stop()
             logger.warning(

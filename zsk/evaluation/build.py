@@ -30,7 +30,7 @@ def build_evaluators(
 
     Args:
         protocol: see `ZeroShotEvaluator`.
-        seed: that of the weights' training; None: SEED.
+        seed: that of the weights' training; None: not known.
 
     Raises:
         UserError: the data set is not registered, or keys do not go together.
@@ -40,11 +40,11 @@ def build_evaluators(
     if seen_only:
         folder = os.path.join(folder, "seen_only")
     trained_on = cfg.DATASETS.TRAIN
-    seed = cfg.SEED if seed is None else seed
     device = cfg.MODEL.DEVICE
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     run_info = {
-        **{"config_hash": config_hash(cfg), "seed": seed, "trained_on": list(trained_on)},
+        **{"config_hash": config_hash(cfg), "trained_on": list(trained_on)},
+        **({} if seed is None else {"seed": seed}),
         "device": torch.cuda.get_device_name(device) if on_gpu else device,
     }
     evaluators: list[Any] = [

@@ -119,6 +119,8 @@ class ZeroShotEvaluator(LabelledEvaluator):
         self, conf: np.ndarray, cells: np.ndarray, images: int, all_ignore: int
     ) -> dict[str, Any]:
         metrics, classes = self._summary(conf), self.vocabulary
+        # of words that stand for classes, they are what competes
+        competing = self.question if self.classes_of_words is not None else self.joint_vocabulary
         report = {
             "dataset": self.dataset_name,
             "vocabulary": "seen" if self.seen_only else "joint",
@@ -134,7 +136,7 @@ class ZeroShotEvaluator(LabelledEvaluator):
             "images_all_ignore": all_ignore,
             "provenance": {
                 **provenance(),
-                "split_hash": self.joint_vocabulary.fingerprint(),
+                "split_hash": competing.fingerprint(),
                 **self._run_info,
             },
         }

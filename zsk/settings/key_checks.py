@@ -11,7 +11,7 @@ from detectron2.config import CfgNode
 from zsk.config import default_config
 from zsk.errors import UserError
 from zsk.settings.config_file import flat
-from zsk.settings.key_limits import CONDITIONS, FIXED
+from zsk.settings.key_limits import CONDITIONS, FIXED, PIXEL_HEADS
 from zsk.settings.key_table import RULES
 
 DUMPED_SHARE = 0.5  # of all keys: a file with more was written by a training (config.yaml)
@@ -49,7 +49,8 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
     for condition in CONDITIONS:
         switch = condition.switch
         off = switch in given and switch.endswith(".ENABLED") and not values[switch]
-        if off or condition.holds(values[switch]):
+        head = condition.head in ("", cfg.MODEL.SEM_SEG_HEAD.NAME)
+        if off or not head or condition.holds(values[switch]):
             continue
         for key in sorted(given):
             if key.startswith(condition.keys) and values[key] != defaults[key]:
@@ -76,6 +77,12 @@ def check_together(cfg: CfgNode) -> None:
         raise UserError(
             f"INPUT.MIN_SIZE_TRAIN is {list(sizes)}, but INPUT.MIN_SIZE_TRAIN_SAMPLING range takes "
             "two, the smallest and the largest"
+        )
+    head, architecture = cfg.MODEL.SEM_SEG_HEAD.NAME, cfg.MODEL.META_ARCHITECTURE
+    if architecture == "ZSKNet" and head in PIXEL_HEADS.split():
+        raise UserError(
+            f"MODEL.SEM_SEG_HEAD.NAME {head} has no masks, which MODEL.META_ARCHITECTURE ZSKNet "
+            "takes: choose PerPixelNet, or a head of masks (DynamicKernelHead, ZSMaskFormerHead)"
         )
     clip, backbone = cfg.MODEL.CLIP, cfg.MODEL.BACKBONE.NAME
     if clip.REGION_MODE == "backbone" and backbone != "build_clip_backbone":

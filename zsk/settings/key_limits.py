@@ -11,14 +11,16 @@ class Condition(NamedTuple):
     keys: beginnings of their names.
     switch: the key that decides.
     values: its values, such as "A B" or "not A B"; of a list, how many entries it has.
+    head: holds for this MODEL.SEM_SEG_HEAD.NAME alone; "": for all.
     """
 
     keys: tuple[str, ...]
     switch: str
     values: str
+    head: str = ""
 
     def holds(self, value: Any) -> bool:
-        text = str(len(value) if isinstance(value, list) else value)
+        text = str(len(value) if isinstance(value, list) else value) or "''"
         first, *others = self.values.split()
         return text not in others if first == "not" else text in (first, *others)
 
@@ -29,11 +31,11 @@ class Condition(NamedTuple):
         return f"{self.switch} {wanted}"
 
 
-def _read(section: str, keys: str, switch: str, values: str) -> Condition:
-    return Condition(tuple(section + key for key in keys.split() or [""]), switch, values)
+def _read(section: str, keys: str, switch: str, values: str, head: str = "") -> Condition:
+    return Condition(tuple(section + key for key in keys.split() or [""]), switch, values, head)
 
 
-_PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
+PIXEL_HEADS = "TextFCNHead SPNetHead ZS3Head CaGNetHead JoEmHead"
 _OWN_BACKBONES = "build_timm_backbone build_clip_backbone"
 _HEAD, _KERNELS, _SOLVER = "MODEL.SEM_SEG_HEAD.", "MODEL.KERNELS.", "SOLVER."
 _RESNETS, _CLIP, _SYNTHESIS = "MODEL.RESNETS.", "MODEL.CLIP.", "MODEL.SYNTHESIS."
@@ -47,7 +49,7 @@ CONDITIONS = (
     _read(_RESNETS, "RES4 RES5_MULTI STEM_TYPE", _BACKBONE, "not build_resnet_backbone"),
     _read(_CLIP, "BACKBONE_SCALE", _BACKBONE, "build_clip_backbone"),
     _read(_SOLVER, "BACKBONE_MULTIPLIER", _BACKBONE, "not build_clip_backbone"),
-    _read(_KERNELS, "", _NAME, f"not ZSMaskFormerHead {_PIXEL_HEADS}"),
+    _read(_KERNELS, "", _NAME, f"not ZSMaskFormerHead {PIXEL_HEADS}"),
     _read(_KERNELS, "", _ARCHITECTURE, "not PerPixelNet"),  # of MODE clip, which has no head
     _read(
         _KERNELS,
@@ -57,14 +59,15 @@ CONDITIONS = (
     ),
     _read(_KERNELS, "CLUSTER_", _KERNELS + "INIT", "clusters"),
     _read(_KERNELS, "INIT_BIAS", _KERNELS + "INIT", "learned"),
-    _read("MODEL.MASK_FORMER.", "", _NAME, f"not DynamicKernelHead {_PIXEL_HEADS}"),
+    _read("MODEL.MASK_FORMER.", "", _NAME, f"not DynamicKernelHead {PIXEL_HEADS}"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _NAME, "not ZSMaskFormerHead"),
     _read(_HEAD, "ASPP_ FINE_FEATURE", _HEAD + "IN_FEATURES", "1"),
     _read(_HEAD, "NORM", _HEAD + "IN_FEATURES", "not 0"),
     _read(_HEAD, "NUM_CLASSES", _HEAD + "CLASSIFIER", "linear"),
     _read(_HEAD, "TEMPERATURE CLASS_HIDDEN_DIMS", _HEAD + "CLASSIFIER", "text"),
-    _read(_HEAD, "CLASSIFIER CLASS_", _NAME, f"not {_PIXEL_HEADS}"),
+    _read(_HEAD, "CLASSIFIER CLASS_", _NAME, f"not {PIXEL_HEADS}"),
     _read(_HEAD, "ASPP_CH FINE_F NORM", _NAME, "not SPNetHead CaGNetHead JoEmHead"),
+    _read(_HEAD, "ASPP_CH NORM", _HEAD + "FINE_FEATURE", "not ''", "ZS3Head"),
     _read(_HEAD, "CONVS_DIM", _NAME, "not SPNetHead ZSMaskFormerHead"),
     _read(_HEAD, "TEMPERATURE", _NAME, "not SPNetHead ZS3Head CaGNetHead JoEmHead"),
     _read(_SYNTHESIS, "", _NAME, "ZS3Head CaGNetHead JoEmHead"),
@@ -112,7 +115,7 @@ CONDITIONS = (
     _read(_SELF_TRAINING, "AMOUNT", _SELF_TRAINING + "FILTER", "share rank"),
     _read(_SELF_TRAINING, "VIEW_SCALES", _SELF_TRAINING + "FILTER", "agreement"),
     # heads whose losses take weights of labels
-    _read(_SELF_TRAINING, "ANNEAL", _NAME, _PIXEL_HEADS),
+    _read(_SELF_TRAINING, "ANNEAL", _NAME, PIXEL_HEADS),
 )
 
 FIXED = {  # the beginning of a key: why it is fixed, and what there is instead

@@ -95,7 +95,7 @@ class App:
         Raises:
             UserError: there is no word, or too many; a number is out of its range.
         """
-        self._ready()
+        segmenter = self._ready()
         entry = self.photos[_text(asked, "photo")]
         words = self._class_names(_text(asked, "words"))
         background = _text(asked, "background").strip() or None
@@ -105,7 +105,7 @@ class App:
         with self._turn:
             found = entry.photo.segment(words, background=background, threshold=threshold, lam=lam)
             entry.found = found
-        notes = found.vocabulary.notes()
+        notes = segmenter.with_background(found.vocabulary, background).notes()
         if len(found.names) == 1 and not background and not threshold:
             notes.append(
                 f'"{found.names[0]}" is the only name, so every pixel gets it: give words for the '

@@ -20,18 +20,27 @@ class KnownClasses(nn.Module):
     """All classes of the training's data set, seen and unseen, in the order of the classifier."""
 
     vectors: Tensor
-    seen: Tensor
+    own_vectors: Tensor
+    own_seen: Tensor
 
     def __init__(self, vectors: Tensor, seen: Tensor):
         """`vectors`: (K,E) unit rows; `seen`: (K,) bool."""
         super().__init__()
         # kept in checkpoints: a classifier belongs to the vectors that it was trained with ...
         self.register_buffer("vectors", vectors.detach().float().clone())
-        # ... but which classes are seen is that of the configuration
-        self.register_buffer("seen", seen.clone(), persistent=False)
+        # ... but which classes are seen is that of the configuration, in its order
+        self.register_buffer("own_vectors", self.vectors.clone(), persistent=False)
+        self.register_buffer("own_seen", seen.clone(), persistent=False)
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def seen(self) -> Tensor:
+        """(K,) bool, in the order of the classifier."""
+        seen = torch.zeros_like(self.own_seen)
+        seen[self.columns(self.own_vectors)] = self.own_seen
+        return seen
 
     def columns(self, text: Tensor) -> Tensor:
         """Class vectors (k,E) of some of the classes, in any order -> their positions (k,) int64.
