@@ -228,7 +228,7 @@ def test_what_is_no_photo_is_a_line_each(run, tmp_path, capsys):
     (folder / "loop.jpg").symlink_to("loop.jpg")
     (folder / "dangling.jpg").symlink_to("nowhere")
     (folder / "zero.jpg").symlink_to("/dev/zero")
-    (folder / "folder.jpg").mkdir()
+    (folder / "folder.jpg").mkdir()  # no photo, and no mistake
     os.mkfifo(folder / "pipe.jpg")
     (folder / "text.jpg").write_text("no photo")
     (folder / "._sound.png").write_text("macOS's notes, which are left out")
@@ -236,8 +236,9 @@ def test_what_is_no_photo_is_a_line_each(run, tmp_path, capsys):
     assert run("--input", folder, folder / "loop.jpg", "x" * 300, "", "--class-names", "cat") == 2
     assert_written(tmp_path / "out", "sound")
     captured = capsys.readouterr()
-    assert "1 of 10 photos segmented" in captured.out
-    assert len(captured.err.splitlines()) == captured.err.count("error: ") == 9
+    assert "1 of 9 photos segmented" in captured.out
+    assert "the name of a file or folder is empty" in captured.err
+    assert len(captured.err.splitlines()) == captured.err.count("error: ") == 8
 
 
 def test_results_are_no_photos_and_are_kept(run, asked, tmp_path, capsys):

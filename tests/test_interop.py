@@ -58,6 +58,8 @@ def test_results_of_a_pipeline_of_transformers():
 
 def test_label_studio():
     """As documented: points in percent of the photo, names of the configuration's tags."""
+    with pytest.raises(UserError, match="tolerance is -1"):
+        interop.to_label_studio(segmentation(), "/data/photo.jpg", tolerance=-1)
     task = interop.to_label_studio(segmentation(), "/data/photo.jpg", tolerance=0)
     assert json.loads(json.dumps(task)) == task and task["data"] == {"image": "/data/photo.jpg"}
     (prediction,) = task["predictions"]

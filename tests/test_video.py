@@ -27,6 +27,9 @@ class RedOrGreen:
     def vocabulary(self, class_names):
         return Vocabulary.from_words(class_names)
 
+    def with_background(self, vocabulary, background):
+        return vocabulary
+
     def check_numbers(self, threshold, lam):
         pass
 
@@ -200,6 +203,19 @@ def test_odd_sides_are_cut_and_told(run, tmp_path, capsys):
     assert run(tmp_path / "in.gif", "--words", "red, green", "-o", tmp_path / "out.mp4") == 0
     assert "the output is cut to 62x46 pixels" in capsys.readouterr().out
     assert VideoReader(tmp_path / "out.mp4").size == (62, 46)
+
+
+def test_numbers_that_cannot_be(tmp_path):
+    for wrong in ({"stride": 1.5}, {"stride": "2"}, {"smooth": "0.5"}):
+        with pytest.raises(UserError, match=f"{next(iter(wrong))} is "):
+            FrameLabels(RedOrGreen(), "red, green", **wrong)
+    with pytest.raises(UserError, match="with 0 frames per second"):
+        VideoWriter(tmp_path / "out.mp4", 0, (64, 48))
+    frame = np.zeros((48, 62, 3), np.uint8)
+    with pytest.raises(UserError, match="a frame of shape"):
+        with VideoWriter(tmp_path / "out.mp4", 10, (64, 48)) as writer:
+            writer.write(frame)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_read_or_written_is_a_sentence(run, clip, tmp_path):

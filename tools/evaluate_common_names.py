@@ -31,7 +31,7 @@ from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.engine.trainer import Trainer  # noqa: E402
 from zsk.errors import UserError, run_cli  # noqa: E402
 from zsk.files import writable_folder  # noqa: E402
-from zsk.load import load_config  # noqa: E402
+from zsk.load import check_device, load_config  # noqa: E402
 from zsk.protocol import noted_protocol, protocol_of  # noqa: E402
 from zsk.vocabulary import Vocabulary  # noqa: E402
 
@@ -76,7 +76,8 @@ def register_subset(
     if missing := sorted(photos - found.keys()):
         raise UserError(
             f"{len(missing)} of the {len(photos)} photos to count have no label in "
-            f"{metadata.sem_seg_root}, {missing[0]} among them: leave their data set out of --count-on"
+            f"{metadata.sem_seg_root}, {missing[0]} among them: leave their data set out "
+            "of --count-on"
         )
     files = [found[stem] for stem in sorted(photos)]
     how = {"label_values": metadata.label_values, "label_orientation": "displayed"}

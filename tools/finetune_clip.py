@@ -44,7 +44,7 @@ import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
-from training.arguments import check_training_arguments  # noqa: E402
+from training.arguments import check_source, check_training_arguments  # noqa: E402
 from training.segments import build_segment_loader  # noqa: E402
 
 from zsk.classification.build import encoder_of  # noqa: E402
@@ -53,6 +53,7 @@ from zsk.classification.prompts import get_templates  # noqa: E402
 from zsk.classification.text_classifier import TextClassifier  # noqa: E402
 from zsk.data.loader import build_test_loader, build_train_loader  # noqa: E402
 from zsk.data.vocabularies import get_vocabulary, split_metadata  # noqa: E402
+from zsk.engine.network_settings import weights_key  # noqa: E402
 from zsk.engine.trained_model import load_trained  # noqa: E402
 from zsk.errors import UserError, reported_mistakes, run_cli  # noqa: E402
 from zsk.evaluation.report import write_atomically  # noqa: E402
@@ -67,7 +68,6 @@ with reported_mistakes():  # OpenAI's clip may not be installed
     from training.student import LossOf, OnePassStudent, save_student, train_student
 
     from zsk.classification.clip_encoder import ClipEncoder
-    from zsk.classification.clip_vision import MASKED_LAYERS
 
 HELD_OUT_CLASSES = 5  # every fifth seen class
 STATE_SUFFIX = ".state.pth"  # of the state of a training, beside its weights
@@ -125,6 +125,12 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     args = parse_arguments()
     cfg = load_config(args.config_file, args.opts)
+    check_source(args.output, cfg.MODEL.CLIP.NAME)
+    state_file = args.output.with_suffix(STATE_SUFFIX)
+    if state_file.exists() and not args.resume:
+        raise UserError(
+            f"{state_file} is of a training that was stopped: give --resume, or remove it"
+        )
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
     seed_all_rng(args.seed)  # which photos are mirrored
@@ -138,9 +144,6 @@ def main() -> None:
     objective = build(args, cfg, encoder, student, text)
     noted = {**settings(args, cfg, encoder), **objective.settings}
     before = objective.measure()
-    state_file = args.output.with_suffix(STATE_SUFFIX)
-    if not args.resume:
-        state_file.unlink(missing_ok=True)
     resumed, start = state_file.exists(), time.perf_counter()
     losses = train_student(
         student,
@@ -150,7 +153,7 @@ def main() -> None:
         learning_rate=args.lr,
         seed=args.seed,
         state_file=state_file,
-        settings={**noted, "cfg": config_hash(cfg)},
+        settings={**noted, "cfg": config_hash(cfg), "clip_weights": encoder.fingerprint()},
     )
     seconds = time.perf_counter() - start
     save_student(student, encoder, args.output)
@@ -224,8 +227,10 @@ def by_masks(
     mask_aware.train_attention_and_norms(student.visual)
     held_out = torch.arange(1, len(text) + 1, device=text.device) % HELD_OUT_CLASSES == 0
     propose, proposals = mask_aware.true_masks, args.proposals or "both"
+    head: dict[str, object] = {}
     if proposals != "segments":
-        propose = mask_aware.masks_of_model(load_proposer(cfg, args.device or cfg.MODEL.DEVICE))
+        proposer = load_proposer(cfg, args.device or cfg.MODEL.DEVICE)
+        propose, head = mask_aware.masks_of_model(proposer), {"head": weights_key(proposer)}
     if proposals == "both":
         propose = mask_aware.both(propose)
     records = [batch[0] for batch in build_segment_loader(cfg, args.held_out, args.seed)]
@@ -233,7 +238,7 @@ def by_masks(
         mask_aware.loss_by_masks(student, encoder, text, held_out, propose),
         lambda: mask_aware.naming(student, encoder, records, text, held_out)._asdict(),
         "true segments named right: {learned:.1%}, of classes held out {held_out:.1%}",
-        {"proposals": proposals, "held_out_classes": int(held_out.sum())},
+        {"proposals": proposals, "held_out_classes": int(held_out.sum()), **head},
     )
 
 
@@ -257,7 +262,6 @@ def settings(args: argparse.Namespace, cfg: CfgNode, encoder: ClipEncoder) -> di
         "clip": cfg.MODEL.CLIP.NAME,
         "objective": args.objective,
         "one_pass_size": encoder.one_pass_size,
-        "masked_layers": MASKED_LAYERS,
         "steps": args.steps,
         "batch_size": args.batch_size,
         "learning_rate": args.lr,
@@ -270,6 +274,10 @@ def load_encoder(cfg: CfgNode, size: int) -> ClipEncoder:
     sizes = [size] if size else photo_sizes(cfg, 0)
     if not sizes:
         raise UserError(f"{size_keys(cfg)} leaves photos as large as they are: give --size")
+    if len(sizes) > 1:
+        raise UserError(
+            f"{size_keys(cfg)} has several sizes, {sizes}: give the one to tune at, --size"
+        )
     cfg = cfg.clone()
     cfg.MODEL.CLIP.ONE_PASS_SIZE = sizes[0]
     encoder = encoder_of(cfg.MODEL.CLIP)

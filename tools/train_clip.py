@@ -37,7 +37,7 @@ from synthetic_world.crops import Picture, clean_picture, pictures  # noqa: E402
 from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
 from synthetic_world.scene import PARTS, Rendering, render_portrait, render_scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
-from training.arguments import check_training_arguments  # noqa: E402
+from training.arguments import check_source, check_training_arguments  # noqa: E402
 
 from zsk.classification.photo_size import REPORT_SUFFIX  # noqa: E402
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
@@ -79,6 +79,8 @@ def parse_arguments() -> argparse.Namespace:
     check_training_arguments(
         args, {"steps": 1, "batch_size": 1, "text_steps": 0, "scenes": 1, "seed": 0}
     )
+    if args.adapt:
+        check_source(args.output, args.adapt)
     return args
 
 
@@ -96,6 +98,7 @@ def main() -> None:
     small_clip.save(model.state_dict(), args.output)
     settings: dict[str, Any] = {name: getattr(args, name) for name in REPORTED}
     if args.adapt:
+        del settings["text_steps"]  # none are taken
         settings["adapted"] = str(args.adapt)
     report = {**settings, "seconds": round(seconds, 1), **evaluate(model, sizes)}
     text = json.dumps(report, indent=2) + "\n"

@@ -98,7 +98,7 @@ def known_rows() -> list[Row]:
 
 def backbone_row() -> Row:
     """The ImageNet weights of the ResNet-101 configurations in Detectron2's download cache."""
-    cache = user_path(os.environ.get("FVCORE_CACHE", "~/.torch/iopath_cache"))
+    cache = user_path(os.environ.get("FVCORE_CACHE") or "~/.torch/iopath_cache")
     file = cache / "detectron2" / "DeepLab" / "R-103.pkl"
     if file.is_file():
         return Row("ResNet-101 weights", str(file))

@@ -44,7 +44,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def user_path(text: str | os.PathLike[str]) -> Path:
-    """The path of an option; a ~ at its beginning is the home folder, as a shell reads it."""
+    """The path of an option; a ~ at its beginning is the home folder, as a shell reads it.
+
+    Raises:
+        UserError: it is empty, as a variable of a shell that is not set: no path, and not the
+            working folder.
+    """
+    if not os.fspath(text):
+        raise UserError("the name of a file or folder is empty: give one, or . for this folder")
     return Path(os.path.expanduser(text))  # that of pathlib fails for a name such as ~tmp.jpg
 
 

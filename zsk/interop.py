@@ -86,6 +86,8 @@ def to_label_studio(
         tolerance: pixels by which outlines may be off, for fewer points.
         model: the version of the model that Label Studio shows.
     """
+    if not 0 <= tolerance < float("inf"):
+        raise UserError(f"tolerance is {tolerance}: give a number of pixels from 0")
     height, width = segmentation.labels.shape
     shared = {
         **{"from_name": _NAME, "to_name": _IMAGE, "type": "polygonlabels"},

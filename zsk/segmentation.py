@@ -231,7 +231,7 @@ class Segmentation:
                 JSON cannot, or COCO's format lacks the name of the photo.
         """
         target, summary = Path(folder), {**self.origin, **(origin or {}), **self._results()}
-        if Path(stem).name != stem or "\0" in stem:
+        if not stem or Path(stem).name != stem or "\0" in stem:
             raise UserError(f"the stem {stem!r} is no name of a file: give the folder apart")
         try:
             json.dumps(summary, allow_nan=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -76,7 +76,7 @@ class Segmenter:
         config_file, weights = by_name(config_file, weights)
         if weights is not None:
             merged += ["MODEL.WEIGHTS", str(weights)]
-        config_file = str(config_file or DEFAULT_CONFIG)
+        config_file = str(DEFAULT_CONFIG if config_file is None else config_file)
         self.cfg = load_config(config_file, merged)
         check_device(self.cfg.MODEL.DEVICE)
         model, _ = load_trained(self.cfg)
@@ -162,8 +162,8 @@ class Segmenter:
         if vocabulary.names not in (only.names, only.prompt_names):
             raise UserError(
                 f"this model knows only its own {len(only)} classes, in their order "
-                f"({', '.join(only.names[:3])}, …): give no other class names, or take a model that "
-                "takes any (MODEL.SEM_SEG_HEAD.NAME and CLASSIFIER decide)"
+                f"({', '.join(only.names[:3])}, …): give no other class names, or choose a model "
+                "for any names (MODEL.SEM_SEG_HEAD.NAME and CLASSIFIER decide)"
             )
         return dataclasses.replace(only, names=vocabulary.names)
 
@@ -284,7 +284,8 @@ class Photo:
         Raises:
             UserError: as `segment`, or the size is not two whole numbers from 1.
         """
-        if len(size) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in size):
+        sides = list(size) if isinstance(size, Iterable) else []
+        if len(sides) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sides):
             raise UserError(f"the size {size} is not two whole numbers, height and width, from 1")
         vocabulary = self._segmenter.vocabulary(class_names)
         self._segmenter.check_numbers(0.0, lam)

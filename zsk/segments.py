@@ -25,8 +25,8 @@ class Opinion:
 
     Attributes:
         score: of the ensemble.
-        head, clip: of the proposal head and of CLIP; None where the model does not have them,
-            or TEST.TILES averaged the scores of several tiles.
+        head, clip: of the proposal head and of CLIP; None where the model does not have them, names
+            single pixels (PerPixelNet), or TEST.TILES averaged the scores of several tiles.
     """
 
     name: str

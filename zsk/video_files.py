@@ -31,7 +31,7 @@ _FAILURES = 30  # frames that cannot be read one after the other are the end
 
 
 def quiet_opencv() -> None:
-    """No messages of FFmpeg and OpenCV on stderr: what is wrong is said in a sentence."""
+    """Hardly a message of FFmpeg and OpenCV on stderr: what is wrong is said in a sentence."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -149,7 +149,9 @@ class VideoWriter:
 
     def __init__(self, path: str | os.PathLike[str], rate: float, size: tuple[int, int]) -> None:
         self.path = Path(path)
-        self.count = 0
+        self.count, self._size = 0, size
+        if not rate > 0:
+            raise UserError(f"{path} cannot be written with {rate} frames per second")
         self._unfinished = self.path.with_name(
             f".unfinished-{secrets.token_hex(8)}{self.path.suffix}"
         )
@@ -171,7 +173,12 @@ class VideoWriter:
             )
 
     def write(self, frame: np.ndarray) -> None:
-        """Append a frame, (H,W,3) uint8 RGB."""
+        """Append a frame, (H,W,3) uint8 RGB. Raises UserError for one of another size."""
+        if frame.shape != (*self._size[::-1], 3):
+            raise UserError(
+                f"{self.path}: a frame of shape {frame.shape} in a video of a width and height of "
+                f"{self._size[0]} and {self._size[1]} pixels"
+            )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         self.count += 1
 

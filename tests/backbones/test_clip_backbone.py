@@ -183,6 +183,11 @@ def test_what_does_not_fit_is_refused(weights):
     assert "add res5" in sentence("MODEL.RESNETS.OUT_FEATURES", ["res2"])
 
 
+def test_a_rounded_scale_is_the_fraction_that_is_meant(weights):
+    options = one_network(weights, "MODEL.CLIP.BACKBONE_SCALE", 0.6667)  # 2/3
+    assert build_backbone(tiny_config(*options)).output_shape()["res5"].stride == 48
+
+
 def test_regions_of_another_backbone_are_refused():
     with pytest.raises(UserError, match="choose build_clip_backbone, or the mode one_pass"):
         check_together(tiny_config("MODEL.CLIP.REGION_MODE", "backbone"))

@@ -104,6 +104,13 @@ def test_whitening_and_its_mean_by_hand():
     torch.testing.assert_close(mean, torch.tensor([[x / 2, y / 2]]))
 
 
+def test_the_state_has_no_bits_that_depend_on_the_machine():
+    """Of it the fingerprint is made, by which a checkpoint knows its image tower."""
+    names = load_names()
+    (state,) = NameProjection(names).state_dict().values()
+    assert torch.equal(state, names)
+
+
 def test_an_unknown_variant_and_a_missing_package(monkeypatch):
     with pytest.raises(UserError, match="lite9.*lite0, lite2"):
         build_encoder("embedded:lite9")

@@ -91,8 +91,14 @@ def test_sizes_that_the_masks_would_not_cover(tiny, tmp_path, size):
 
 
 def test_the_size_by_default(tiny):
-    assert command.export_size(tiny, None, 384) == (384, 512)
-    assert command.export_size(tiny, None, 1) == (32, 32)
+    test = default_config().INPUT
+    asked = {(384, 1024): (384, 512), (1, 9): (32, 32), (384, 256): (192, 256)}
+    for (smallest, largest), size in asked.items():
+        test.MIN_SIZE_TEST, test.MAX_SIZE_TEST = smallest, largest
+        assert command.export_size(tiny, None, test) == size
+    test.MIN_SIZE_TEST = 0
+    with pytest.raises(UserError, match="leaves photos as they are: give --size"):
+        command.export_size(tiny, None, test)
 
 
 def test_an_output_that_is_a_file(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
@@ -11,6 +13,12 @@ from zsk.classification.photo_size import REPORT_SUFFIX
 from zsk.errors import UserError
 
 MAX_SEED = 2**32  # numpy's
+
+
+def check_source(output: Path, source: str | Path) -> None:
+    """Raise a UserError where a training would replace the file that it starts from."""
+    if os.path.realpath(output) == os.path.realpath(source):
+        raise UserError(f"--output {output} is the CLIP to start from: give another file")
 
 
 def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]) -> None:

@@ -103,12 +103,13 @@ class ClipBackbone(Backbone):
 
 
 def _whole_stride(name: str, stride: float) -> int:
-    if stride != int(stride):
+    whole = round(stride)
+    if whole < 1 or abs(stride - whole) > 1e-4 * whole:  # 0.6667 is taken for 2/3
         raise UserError(
             f"MODEL.CLIP.BACKBONE_SCALE gives {name} a stride of {stride:g} pixels, which has to be"
-            " a whole number: take 0.875 for patches of 14 pixels, else 1 or 0.5"
+            " a whole number: take 0.875 for patches of 14 pixels, else 1, 0.6667 or 0.5"
         )
-    return int(stride)
+    return whole
 
 
 @BACKBONE_REGISTRY.register()

@@ -40,13 +40,16 @@ class NameProjection(nn.Module):
     """Whitened ConSE: (R,1000) logits → (R,E) float32, not normalised. `names` are (1000,E)."""
 
     rows: Tensor
+    names: Tensor
 
     def __init__(self, names: Tensor) -> None:
         super().__init__()
         values, directions = torch.linalg.eigh((names.T @ names / len(names)).double())
         scale = (values.clamp(min=0) + WHITENING_EPS).rsqrt()
         whitened = names.double() @ (directions * scale) @ directions.T
-        self.register_buffer("rows", whitened.float())
+        self.register_buffer("rows", whitened.float(), persistent=False)
+        # of these the fingerprint is made: the last bits of the rows depend on the threads
+        self.register_buffer("names", names.clone())
 
     def forward(self, logits: Tensor) -> Tensor:
         return (logits.float() / TEMPERATURE).softmax(dim=1) @ self.rows

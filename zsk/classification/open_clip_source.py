@@ -63,8 +63,7 @@ def find_source(name: str) -> Source:
         model = model.replace("/", "-")
     if model in known:
         return _from_model(model, tag.lower().replace("-", "_"), rest)
-    path = user_path(name)
-    if name and path.exists():
+    if name and (path := user_path(name)).exists():
         return _from_path(path)
     raise UserError(
         f"MODEL.CLIP.NAME open_clip:{name} names neither a model of open_clip nor a local folder: "

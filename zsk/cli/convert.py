@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from zsk.conversion.conversion import Conversion, Options, number
@@ -16,7 +17,7 @@ from zsk.conversion.sources import convert
 from zsk.data.splits import SPLITS, get_split
 from zsk.engine.checkpoint import weights_in
 from zsk.errors import UserError
-from zsk.files import user_path
+from zsk.files import replacing, user_path
 from zsk.known_weights import SUFFIXES
 from zsk.safe_load import LEFTOVERS, read_file
 from zsk.words import option_words
@@ -57,8 +58,8 @@ def read_options(args: argparse.Namespace) -> Options:
             raise UserError(f"--multi-grid is {args.multi_grid!r}: give three numbers, as 1,2,4")
         grid = [int(part) for part in parts]
     kind, colon, clip = args.clip.rpartition(":")
-    file = user_path(clip)
-    if os.path.isfile(file) or (colon and os.path.isdir(file)):
+    file = user_path(clip or ".")
+    if clip and (os.path.isfile(file) or (colon and os.path.isdir(file))):
         clip = str(file.absolute())  # the configuration may be used from another folder
     names = None if args.names is None else option_words(f"@{args.names}")
     return Options(kind + colon + clip, _trained_on(args.trained_on), names, grid)
@@ -67,7 +68,7 @@ def read_options(args: argparse.Namespace) -> Options:
 def _inputs(args: argparse.Namespace) -> list[Path]:
     clip = args.clip.rpartition(":")[2]
     trained = (args.trained_on or "").removeprefix("@")
-    return [args.source, *map(user_path, (clip, args.names or "", trained))]
+    return [args.source, *map(user_path, filter(None, (clip, args.names, trained)))]
 
 
 def _trained_on(text: str | None) -> list[str] | None:
@@ -112,7 +113,12 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"weights file {args.source} is not converted: {error}") from error
     files = outputs(conversion, args.target)
     check_outputs(files, _inputs(args), args.overwrite)
-    for file, save in files.items():
-        save(file)
+    try:
+        with ExitStack() as all_or_none:  # weights and configuration belong together
+            for file, save in files.items():
+                save(all_or_none.enter_context(replacing(file)))
+    except UserError as error:  # it names the unfinished file
+        reason = str(error).partition(" cannot be written: ")[2]
+        raise UserError(f"{args.target} cannot be written: {reason}") from error
     print(table(conversion, missing))
     print(f"written: {', '.join(map(str, files))}")

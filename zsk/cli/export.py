@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from detectron2.config import CfgNode
 from torch import nn
 
 from zsk.data.images import read_image
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.words_only or any(file.exists() for file in others):
         _check_network(args.output, arrays)  # of a network that stays
     if not args.words_only:
-        size = export_size(model, args.size, segmenter.cfg.INPUT.MIN_SIZE_TEST)
+        size = export_size(model, args.size, segmenter.cfg.INPUT)
         say(f"exporting as {args.format}, which takes some minutes")
         write_look(FixedLook(model), size, args.format, look_file)
         say(f"{look_file}: {os.path.getsize(look_file) / 1e6:.0f} MB")
@@ -109,10 +110,19 @@ def exportable(model: nn.Module) -> ZSKNet:
     return model
 
 
-def export_size(model: ZSKNet, given: Sequence[int] | None, shorter: int) -> tuple[int, int]:
-    """(H,W) of the photos. Raises UserError for sizes that the masks would not cover exactly."""
+def export_size(model: ZSKNet, given: Sequence[int] | None, test: CfgNode) -> tuple[int, int]:
+    """(H,W) of the photos: given, or that of a photo of 4:3 under INPUT, here `test`.
+
+    Raises:
+        UserError: the masks would not cover the size exactly, or INPUT has none.
+    """
     step = side_divisor(model)
     if given is None:
+        if test.MIN_SIZE_TEST == 0:
+            raise UserError(
+                "INPUT.MIN_SIZE_TEST is 0, which leaves photos as they are: give --size"
+            )
+        shorter = min(test.MIN_SIZE_TEST, test.MAX_SIZE_TEST * 3 / 4)
         height = max(1, round(shorter / step))
         return height * step, max(1, round(height * 4 / 3)) * step
     if any(side < 1 or side % step for side in given):

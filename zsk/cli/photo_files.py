@@ -81,7 +81,7 @@ def find_photos(pattern: str) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if not p.name.startswith(_NO_PHOTOS))
         except OSError as error:
             raise UserError(f"photos {pattern}: {error.strerror}") from error
-        photos = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES]
+        photos = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir()]
         unread = [p for p in inside if p.suffix.lower() in _UNREAD]
         if unread:
             note = f"note: {len(unread)} photos are of a kind that is not read and are left out"
@@ -91,7 +91,7 @@ def find_photos(pattern: str) -> list[Path]:
     else:
         try:  # not glob.glob: its ** follows links, which may lead round in circles
             found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        except (ValueError, NotImplementedError, OSError):  # an empty pattern, a name too long
+        except (ValueError, NotImplementedError, OSError):  # such as a name too long
             found = []
         hidden = {p for p in found for part in p.parts if part[0] == "." and part not in path.parts}
         photos = [p for p in found if p not in hidden and not os.path.isdir(p)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zsk.cli.options import add_asking_options, add_model_options, asked, share
+from zsk.cli.options import add_asking_options, add_model_options, asked, segmenter_of, share
 from zsk.cli.photo_files import collect_photos, sample_words
 from zsk.cli.results import name_results, prepare_output
 from zsk.cli.said_logs import said_logs
@@ -19,7 +19,6 @@ from zsk.data.images import read_image
 from zsk.drawing.overlay import OPACITY
 from zsk.errors import USER_ERROR_EXIT_CODE, UserError, lacks_memory
 from zsk.files import user_path
-from zsk.known_weights import by_name
 from zsk.load import default_vocabulary
 from zsk.look_cache import LookCache
 from zsk.segmentation import Segmentation
@@ -83,8 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     jobs = name_results(photos, output)
     prepare_output(output, jobs.values(), args.overwrite)
 
-    config_file, weights = by_name(args.config_file, args.weights)
-    segmenter = Segmenter(config_file, weights, args.device, args.opts)
+    segmenter = segmenter_of(args)
     looks = segmenter if args.cache is None else LookCache(segmenter, user_path(args.cache))
     vocabularies = choose_vocabularies(segmenter, jobs, class_names, args.sample_photos)
     for vocabulary in dict.fromkeys(vocabularies.values()):

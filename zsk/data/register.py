@@ -78,8 +78,8 @@ def register_zero_shot_split(
         raise UserError(f"the data set {name!r} has words: only one for evaluation may have them")
     if vocabulary.aliases:
         raise UserError(
-            f"the vocabulary of the data set {name!r} has aliases, which a data set cannot have: give "
-            "words, of one for evaluation"
+            f"the vocabulary of the data set {name!r} has aliases, which a data set cannot "
+            "have: give words, which one for evaluation may have"
         )
     question, classes_of_words = _question_of(vocabulary, words or {})
     settings = {

@@ -57,9 +57,8 @@ def draw_overlay(
     outside = labels[known & (labels >= len(names))]
     if outside.size:
         raise UserError(f"labels hold {outside[0]}, which is no position in {len(names)} names")
-    if colours is None:
-        colours = colours_for(labels, len(names))
-    elif colours.shape != (len(names), 3) or colours.dtype != np.uint8:
+    colours = colours_for(labels, len(names)) if colours is None else np.asarray(colours)
+    if colours.shape != (len(names), 3) or colours.dtype != np.uint8:
         raise UserError(
             f"colours must be uint8 of shape ({len(names)}, 3), one row for each name, but are "
             f"{colours.dtype} of shape {colours.shape}"
