@@ -124,7 +124,13 @@ def test_a_linear_classifier_takes_its_own_names_only(calls, monkeypatch):
     assert segmenter.vocabulary(Vocabulary.from_words(["a", "sofa"])).seen == own.seen
     typed = Vocabulary(own.names, ("an a", "sofa, couch"), (True, True))
     assert segmenter.vocabulary(typed) == own
-    for names in ("a, cat", ["sofa", "a"], "a, sofa, cat", Vocabulary.from_words("b, c")):
+    for names in (
+        "a, cat",
+        ["sofa", "a"],
+        ["a", "sofa|bed"],
+        "a, sofa, cat",
+        Vocabulary.from_words("b, c"),
+    ):
         with pytest.raises(UserError, match="knows only its own 2 classes, in their order"):
             segmenter.vocabulary(names)
 

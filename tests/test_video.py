@@ -206,6 +206,7 @@ def test_odd_sides_are_cut_and_told(run, tmp_path, capsys):
 
 
 def test_numbers_that_cannot_be(tmp_path):
+    FrameLabels(RedOrGreen(), "red, green", stride=np.int64(2), smooth=np.float32(0.5))
     for wrong in ({"stride": 1.5}, {"stride": "2"}, {"smooth": "0.5"}):
         with pytest.raises(UserError, match=f"{next(iter(wrong))} is "):
             FrameLabels(RedOrGreen(), "red, green", **wrong)

@@ -2,9 +2,9 @@
 """Fine-tune CLIP's image tower for one-pass region classification.
 
 python tools/finetune_clip.py --config-file configs/synthetic/zsk.yaml \\
-    --output output/one_pass_clip.pt --size 256 MODEL.CLIP.NAME output/synthetic_clip.pt
+    --output output/one_pass_clip.pt --size 256
 python train_net.py --config-file configs/synthetic/zsk.yaml --eval-only \\
-    MODEL.WEIGHTS model_final.pth MODEL.CLIP.NAME output/one_pass_clip.pt \\
+    MODEL.WEIGHTS output/synthetic/zsk/model_final.pth MODEL.CLIP.NAME output/one_pass_clip.pt \\
     MODEL.CLIP.REGION_MODE one_pass MODEL.CLIP.ONE_PASS_SIZE 256
 
 A copy of the image tower learns to embed regions in one look at a photo. --objective says how:

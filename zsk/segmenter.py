@@ -148,7 +148,9 @@ class Segmenter:
     def vocabulary(self, class_names: ClassNames) -> Vocabulary:
         """The names with their seen flags; arguments and errors as in a call with one image.
 
-        `Vocabulary.spellings` tells which names are other spellings of trained ones.
+        `Vocabulary.spellings` tells which names are other spellings of trained ones. A model that
+        knows only the classes of its training takes their names, and has its own prompt names and
+        flags for them.
         """
         only = self._only
         if isinstance(class_names, Vocabulary):
@@ -159,7 +161,7 @@ class Segmenter:
                 logger.info(note)
         if only is None:
             return vocabulary
-        if vocabulary.names not in (only.names, only.prompt_names):
+        if vocabulary.aliases or vocabulary.names not in (only.names, only.prompt_names):
             raise UserError(
                 f"this model knows only its own {len(only)} classes, in their order "
                 f"({', '.join(only.names[:3])}, …): give no other class names, or choose a model "

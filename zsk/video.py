@@ -150,9 +150,9 @@ class FrameLabels:
         threshold: float = 0.0,
         lam: float | None = None,
     ) -> None:
-        if not isinstance(stride, int) or stride < 1:
+        if not isinstance(stride, int | np.integer) or stride < 1:
             raise UserError(f"stride is {stride!r}: give a whole number from 1")
-        if not isinstance(smooth, int | float) or not 0 <= smooth < 1:
+        if not isinstance(smooth, int | float | np.number) or not 0 <= smooth < 1:
             raise UserError(f"smooth is {smooth!r}: give a number from 0 to below 1")
         segmenter.check_numbers(threshold, lam)
         self.vocabulary = segmenter.vocabulary(class_names)

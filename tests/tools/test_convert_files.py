@@ -146,6 +146,21 @@ def test_nothing_is_replaced(tmp_path):
     assert "/proc/k.pth cannot be written" in said
 
 
+def test_the_files_of_a_conversion_replace_old_ones_together(tmp_path, monkeypatch):
+    """New weights beside an old configuration would score wrong."""
+
+    def full(content, path):
+        raise UserError(f"{path} cannot be written: the disk is full")
+
+    source, target = tmp_path / "a.pth", tmp_path / "ours.pth"
+    torch.save(maskformer(head=SMALL), source)
+    target.write_text("old")
+    monkeypatch.setattr("zsk.conversion.files._save_yaml", full)
+    said = refusal_of(source, target, "--overwrite")
+    assert said == f"{target.with_suffix('.yaml')} cannot be written: the disk is full"
+    assert target.read_text() == "old" and sorted(tmp_path.iterdir()) == [source, target]
+
+
 def test_a_file_of_coop_as_its_trainer_saves_it(tmp_path, tiny_clip, capsys):
     """With the state of a schedule that holds its successor, and that its optimizer, as objects."""
     context = torch.nn.Parameter(torch.randn(4, 64))

@@ -71,7 +71,7 @@ PROMPTS = ("train_prompts", ("--config-file", "none.yaml"))
         (CLIP, ("--lr", "nan"), "--lr is nan: give a number over 0"),
         (CLIP, ("--adapt", "none.pt"), "there is no file none.pt: give one that"),
         (CLIP, ("--adapt", "file"), "file cannot be read"),
-        (CLIP, ("--adapt", "out.pt"), "--output out.pt is the CLIP to start from"),
+        (CLIP, ("--adapt", "./file", "--output", "file"), "--output file is the CLIP to start"),
         (CLIP, ("--output", "clip.json"), "clip.json ends as the report beside it does"),
         (CLIP, ("--output", "."), "it is a folder"),
         (CLIP, ("--output", "file/clip.pt"), "file/clip.pt cannot be written"),
@@ -99,22 +99,27 @@ def test_a_wrong_call_is_one_line_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("there", ["clip.pt", "out.state.pth"])
+@pytest.mark.parametrize(
+    "there, clip, output, told",
+    [
+        ("clip.pt", "./clip.pt", "clip.pt", "is the CLIP to start from"),
+        ("clip.pt", "openai:clip.pt", "clip.pt", "is the CLIP to start from"),
+        ("out.state.pth", "clip.pt", "out.pt", "give --resume, or remove it"),
+    ],
+)
 def test_a_fine_tuning_replaces_nothing_that_a_user_may_want(
-    checkout, tmp_path, monkeypatch, capsys, there
+    checkout, tmp_path, monkeypatch, capsys, there, clip, output, told
 ) -> None:
     """The CLIP to start from, and the state of a training that was stopped."""
     monkeypatch.chdir(tmp_path)
     Path(there).write_text("kept")
-    output = "clip.pt" if there == "clip.pt" else "out.pt"
     program = str(checkout / "tools/finetune_clip.py")
     config = str(checkout / "configs/synthetic/zsk.yaml")
-    options = ("--config-file", config, "--output", output, "MODEL.CLIP.NAME", "./clip.pt")
+    options = ("--config-file", config, "--output", output, "MODEL.CLIP.NAME", clip)
     monkeypatch.setattr(sys, "argv", [program, *options])
     with pytest.raises(SystemExit) as left:
         runpy.run_path(program, run_name="__main__")
     error = capsys.readouterr().err
-    told = "is the CLIP to start from" if there == "clip.pt" else "give --resume, or remove it"
     assert left.value.code == 2 and told in error and Path(there).read_text() == "kept"
 
 

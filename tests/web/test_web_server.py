@@ -79,6 +79,8 @@ def test_files_keep_the_name_of_the_photo(client) -> None:
         ("hf://owner/model.pth", "hf://owner/model.pth"),
         ("vectors:/home/me/a.vec,customers/b.vec", "vectors:a.vec,b.vec"),
         ("open_clip:/home/me/a.pt", "open_clip:a.pt"),
+        ("open_clip:customers/acme.pth", "open_clip:acme.pth"),
+        ("open_clip:customers", "open_clip:customers"),
         ("output/acme/model.pth", "model.pth"),
         ("('/home/me/x', '../y/z')", "('x', 'z')"),
         ("customers/acme.pth", "acme.pth"),

@@ -16,8 +16,12 @@ MAX_SEED = 2**32  # numpy's
 
 
 def check_source(output: Path, source: str | Path) -> None:
-    """Raise a UserError where a training would replace the file that it starts from."""
-    if os.path.realpath(output) == os.path.realpath(source):
+    """Raise a UserError where a training would replace the file that it starts from.
+
+    `source` may be MODEL.CLIP.NAME.
+    """
+    file = str(source).removeprefix("openai:")
+    if output.exists() and os.path.exists(file) and os.path.samefile(output, file):
         raise UserError(f"--output {output} is the CLIP to start from: give another file")
 
 

@@ -58,9 +58,10 @@ def read_options(args: argparse.Namespace) -> Options:
             raise UserError(f"--multi-grid is {args.multi_grid!r}: give three numbers, as 1,2,4")
         grid = [int(part) for part in parts]
     kind, colon, clip = args.clip.rpartition(":")
-    file = user_path(clip or ".")
-    if clip and (os.path.isfile(file) or (colon and os.path.isdir(file))):
-        clip = str(file.absolute())  # the configuration may be used from another folder
+    if clip:
+        file = user_path(clip)
+        if os.path.isfile(file) or (colon and os.path.isdir(file)):
+            clip = str(file.absolute())  # the configuration may be used from another folder
     names = None if args.names is None else option_words(f"@{args.names}")
     return Options(kind + colon + clip, _trained_on(args.trained_on), names, grid)
 
@@ -113,12 +114,12 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"weights file {args.source} is not converted: {error}") from error
     files = outputs(conversion, args.target)
     check_outputs(files, _inputs(args), args.overwrite)
-    try:
-        with ExitStack() as all_or_none:  # weights and configuration belong together
-            for file, save in files.items():
-                save(all_or_none.enter_context(replacing(file)))
-    except UserError as error:  # it names the unfinished file
-        reason = str(error).partition(" cannot be written: ")[2]
-        raise UserError(f"{args.target} cannot be written: {reason}") from error
+    with ExitStack() as all_or_none:  # weights and configuration belong together
+        for file, save in files.items():
+            unfinished = all_or_none.enter_context(replacing(file))
+            try:
+                save(unfinished)
+            except UserError as error:
+                raise UserError(str(error).replace(unfinished.name, file.name)) from error
     print(table(conversion, missing))
     print(f"written: {', '.join(map(str, files))}")

@@ -81,7 +81,7 @@ def find_photos(pattern: str) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if not p.name.startswith(_NO_PHOTOS))
         except OSError as error:
             raise UserError(f"photos {pattern}: {error.strerror}") from error
-        photos = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not p.is_dir()]
+        photos = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(p)]
         unread = [p for p in inside if p.suffix.lower() in _UNREAD]
         if unread:
             note = f"note: {len(unread)} photos are of a kind that is not read and are left out"

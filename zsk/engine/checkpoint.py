@@ -52,8 +52,8 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
         unread = sorted(state.keys() - model.state_dict().keys())
         if unread:
             logger.warning(
-                f"weights file {path} holds {len(unread)} tensors that this model has no place "
-                f"for, {unread[0]} among them: where it is of another configuration, the scores "
+                f"weights file {path} holds tensors that this model has no place for "
+                f"({len(unread)}, such as {unread[0]}): where it is of another configuration, the scores "
                 "will be wrong"
             )
     return noted_settings(content.get("trainer"))

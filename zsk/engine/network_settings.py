@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from zsk.backbones.clip_backbone import ClipBackbone
 from zsk.classification.encoder import VisionLanguageEncoder
 from zsk.data.vocabularies import get_vocabulary
+from zsk.engine.checkpoint import learned_keys
 from zsk.errors import UserError
 from zsk.settings.key_checks import all_keys
 
@@ -100,7 +101,7 @@ def check_network_settings(cfg: CfgNode, trained: Mapping[str, Any], model: nn.M
     """
     _check_towers(cfg, trained, model)
     path, values = cfg.MODEL.WEIGHTS, all_keys(cfg)
-    for key in NETWORK_KEYS:
+    for key in NETWORK_KEYS if learned_keys(model) else ():
         if key in trained and trained[key] != values[key]:
             logger.warning(
                 f"weights file {path} was trained with {key} {trained[key]}, but the configuration "

@@ -49,8 +49,8 @@ def check_read(cfg: CfgNode, given: Iterable[str]) -> None:
     for condition in CONDITIONS:
         switch = condition.switch
         off = switch in given and switch.endswith(".ENABLED") and not values[switch]
-        head = condition.head in ("", cfg.MODEL.SEM_SEG_HEAD.NAME)
-        if off or not head or condition.holds(values[switch]):
+        concerned = condition.head in ("", cfg.MODEL.SEM_SEG_HEAD.NAME)
+        if off or not concerned or condition.holds(values[switch]):
             continue
         for key in sorted(given):
             if key.startswith(condition.keys) and values[key] != defaults[key]:

@@ -195,7 +195,7 @@ def _without_place(text: str) -> str:
     if os.path.exists(text):
         return Path(text).name
     if text.startswith("open_clip:") and os.path.exists(text.removeprefix("open_clip:")):
-        return f"open_clip:{Path(text).name}"
+        return f"open_clip:{Path(text.removeprefix('open_clip:')).name}"
     if text.startswith(("hf://", "https://", "open_clip:")):  # an entry of a hub
         return re.sub(r"(?<![^:,])(?!//)[/~.][^:,]*/", "", text)
     if re.fullmatch(r"ViT-\w/\d+(@\w+)?", text):  # OpenAI's
