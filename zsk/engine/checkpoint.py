@@ -53,8 +53,8 @@ def load_weights(model: nn.Module, path: str) -> dict[str, Any]:
         if unread:
             logger.warning(
                 f"weights file {path} holds tensors that this model has no place for "
-                f"({len(unread)}, such as {unread[0]}): where it is of another configuration, the scores "
-                "will be wrong"
+                f"({len(unread)}, such as {unread[0]}): where it is of another configuration, the "
+                "scores will be wrong"
             )
     return noted_settings(content.get("trainer"))
 
