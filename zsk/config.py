@@ -155,7 +155,6 @@ def _add_criterion_config(cfg: CfgNode) -> None:
     criterion.NO_OBJECT_WEIGHT = 0.1
     # over 0: unmatched proposals learn the class that they cover (our choice)
     criterion.REGION_PURITY = 0.0
-    criterion.HOLD_WEIGHT = 0.0  # over 0: unmatched masks are held to those of M_0 (our choice)
     criterion.IGNORE_AWARE = True  # False: unlabelled pixels are negatives (public baseline)
 
 

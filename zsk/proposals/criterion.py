@@ -7,7 +7,6 @@ h x w masks, H x W labels.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -32,7 +31,6 @@ class SetCriterion(nn.Module):
         no_object_weight: float,
         ignore_aware: bool,
         region_purity: float = 0.0,
-        hold_weight: float = 0.0,
     ):
         """
         Args:
@@ -43,8 +41,6 @@ class SetCriterion(nn.Module):
                 this share learns that class instead of no-object, and one on unlabelled pixels
                 learns nothing if `ignore_aware` (a choice of this project, see `region_classes`).
                 0: the method.
-            hold_weight: over 0, the masks of unmatched proposals are held to those of M_0 (a choice
-                of this project): with few photos nothing else keeps them.
         """
         super().__init__()
         self.matcher = HungarianMatcher(class_weight, focal_weight, dice_weight)
@@ -52,7 +48,6 @@ class SetCriterion(nn.Module):
             "loss_class": class_weight,
             "loss_focal": focal_weight,
             "loss_dice": dice_weight,
-            "loss_hold": hold_weight,
         }
         self.no_object_weight = no_object_weight
         self.ignore_aware = ignore_aware
@@ -86,8 +81,6 @@ class SetCriterion(nn.Module):
             with torch.autocast(device_type=proposals.pred_masks.device.type, enabled=False):
                 classes = self.unmatched_classes(proposals, small[number])
                 values = self.stage_losses(proposals, batch, matches[number], classes, num_segments)
-                if self.weights["loss_hold"] and number:
-                    values["loss_hold"] = hold_loss(proposals, stages[0], matches[number])
             suffix = "" if number == len(stages) - 1 else f"_{number}"
             losses.update({name + suffix: self.weights[name] * v for name, v in values.items()})
         return losses
@@ -138,18 +131,6 @@ class SetCriterion(nn.Module):
             "loss_focal": focal.sum() / num_segments,
             "loss_dice": dice.sum() / num_segments,
         }
-
-
-def hold_loss(stage: ScoredProposals, first: ScoredProposals, matches: Matches) -> Tensor:
-    """Cross-entropy of the masks of unmatched proposals with those of M_0: the mean of all cells.
-
-    The masks of both stages have one size.
-    """
-    free = torch.ones(stage.pred_masks.shape[:2], device=stage.pred_masks.device)
-    free[matches.images, matches.proposals] = 0
-    goal = first.pred_masks.detach().float().sigmoid()
-    cells = F.binary_cross_entropy_with_logits(stage.pred_masks.float(), goal, reduction="none")
-    return (cells.mean(dim=(-2, -1)) * free).sum() / free.sum().clamp(min=1)
 
 
 def region_classes(masks: Tensor, segments: Segments, purity: float, no_object: int) -> Tensor:

@@ -152,7 +152,7 @@ _SECTIONS: dict[str, list[tuple[Rule, str]]] = {
         (BELOW_1, "DROPOUT"),
     ],
     "MODEL.CRITERION.": [
-        (FROM_0, "CLASS_WEIGHT FOCAL_WEIGHT DICE_WEIGHT NO_OBJECT_WEIGHT HOLD_WEIGHT"),
+        (FROM_0, "CLASS_WEIGHT FOCAL_WEIGHT DICE_WEIGHT NO_OBJECT_WEIGHT"),
         (SHARE, "REGION_PURITY"),
         (ANY, "IGNORE_AWARE"),
     ],
