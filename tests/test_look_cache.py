@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written(load, tmp_path, caplog):
 
 def test_zsk_segment_with_other_words(load, tmp_path, monkeypatch, capsys):
     segmenter = load()
-    monkeypatch.setattr(segment, "Segmenter", lambda *arguments: segmenter)
+    monkeypatch.setattr(segment, "segmenter_of", lambda arguments: segmenter)
     Image.fromarray(photo()).save(tmp_path / "photo.png")
     options = ["--cache", str(tmp_path / "looks"), "--overwrite", "--output", str(tmp_path / "out")]
     for words in ("cat, sofa", "wall, floor, person"):
