@@ -304,7 +304,7 @@ def test_results_that_cannot_be_written_are_a_line_each(run, tmp_path, monkeypat
 
 
 def test_wrong_words_are_refused_before_the_model_is_loaded(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(segment, "Segmenter", None)
+    monkeypatch.setattr(segment, "segmenter_of", None)
     names = ",".join(f"name {k}" for k in range(70_000))
     with pytest.raises(UserError, match="70000 were given"):
         run("--input", save_photo(tmp_path / "one.png"), "--class-names", names)
@@ -378,8 +378,8 @@ def test_a_little_fuzz(run, tmp_path, capsys, monkeypatch):
     found = fuzz.judge_folder(odd, tmp_path / "out", code, capsys.readouterr().err)
     assert set(found) == {"done", "refused with a line", "sound, done"}
     assert min(found["done"], found["refused with a line"]) > 8
-    monkeypatch.chdir(tmp_path)  # fuzz_names goes elsewhere and replaces Segmenter
-    monkeypatch.setattr(segment, "Segmenter", Segmenter)
+    monkeypatch.chdir(tmp_path)  # fuzz_names goes elsewhere and replaces the model
+    monkeypatch.setattr(segment, "segmenter_of", segment.segmenter_of)
     found = fuzz.fuzz_names(tmp_path, 15, rng)
     assert set(found) == {"names, done", "names, refused with a sentence"}
 

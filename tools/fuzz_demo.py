@@ -104,7 +104,7 @@ def fuzz_names(folder: Path, count: int, rng: random.Random) -> Counter[str]:
     make_name_files(folder)
     sound_photo(rng).save("sound.png")
     segmenter = segment.Segmenter(device="cpu", opts=OPTIONS)
-    segment.Segmenter = lambda *_: segmenter
+    segment.segmenter_of = lambda _: segmenter
     arguments = ["--input", "sound.png", "--output", "results", "--overwrite", "--class-names"]
     outcomes: Counter[str] = Counter()
     for _ in tqdm(range(count), desc="lists of names", disable=None):
