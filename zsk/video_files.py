@@ -31,7 +31,7 @@ _FAILURES = 30  # frames that cannot be read one after the other are the end
 
 
 def quiet_opencv() -> None:
-    """Hardly a message of FFmpeg and OpenCV on stderr: what is wrong is said in a sentence."""
+    """Silence FFmpeg and OpenCV on stderr, but for OpenCV's line on the codec of a .webm."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
