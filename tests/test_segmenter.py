@@ -308,6 +308,8 @@ def test_a_pixel_outside_of_the_photo_is_refused(segmenter):
     assert found.at(5, 3)[0].name == "sofa"
     with pytest.raises(UserError, match=r"\(6, 0\) is not on the photo of 6x4 pixels"):
         found.at(6, 0)
+    with pytest.raises(UserError, match=r"\(0, 4\) is not on"):
+        found.at(0, 4)
     with pytest.raises(UserError, match=r"\(1.5, 0\) is not on"):
         found.at(1.5, 0)
     for best in (0, -1, 2.5):
