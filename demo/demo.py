@@ -1,4 +1,4 @@
-"""`zsk segment` in a checkout that is not installed.
+"""`zsk segment` in a checkout that is not installed; its results go to output/demo.
 
 python demo/demo.py --input photo.jpg --class-names "cat, sofa, wall"
 python demo/demo.py --sample-photos

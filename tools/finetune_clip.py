@@ -44,7 +44,7 @@ import torch  # noqa: E402
 from detectron2.config import CfgNode  # noqa: E402
 from detectron2.utils.env import seed_all_rng  # noqa: E402
 from torch import Tensor  # noqa: E402
-from training.arguments import check_source, check_training_arguments  # noqa: E402
+from training.arguments import check_source, check_training_arguments, tell_replaced  # noqa: E402
 from training.segments import build_segment_loader  # noqa: E402
 
 from zsk.classification.build import encoder_of  # noqa: E402
@@ -133,6 +133,7 @@ def main() -> None:
         )
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
+    tell_replaced(args.output)
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
     student = OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
@@ -171,7 +172,7 @@ def main() -> None:
     state_file.unlink(missing_ok=True)
     for when, measured in (("before", before), ("after", after)):
         print(f"{when:6s} " + objective.sentence.format(**measured))
-    print(f"wrote {args.output}, for {encoder.one_pass_size} pixels ({size_keys(cfg)})")
+    print(f"wrote {args.output}: {size_keys(cfg)} has to be {encoder.one_pass_size}")
 
 
 def warn_of_unseen(cfg: CfgNode, names: Vocabulary) -> None:
@@ -250,6 +251,11 @@ def load_proposer(cfg: CfgNode, device: str) -> ZSKNet:
         raise UserError(
             f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, which has no proposals: "
             "give --proposals segments, or the configuration of a ZSKNet"
+        )
+    if not cfg.MODEL.WEIGHTS:
+        raise UserError(
+            "--objective masks takes the proposals of a trained head, but MODEL.WEIGHTS is empty: "
+            "give MODEL.WEIGHTS FILE, or --proposals segments"
         )
     model, _ = load_trained(cfg)
     assert isinstance(model, ZSKNet)

@@ -37,7 +37,7 @@ from synthetic_world.crops import Picture, clean_picture, pictures  # noqa: E402
 from synthetic_world.outlines import AS_ON_THE_WEB, AS_PROPOSED, CutOuts  # noqa: E402
 from synthetic_world.scene import PARTS, Rendering, render_portrait, render_scene  # noqa: E402
 from tqdm import tqdm  # noqa: E402
-from training.arguments import check_source, check_training_arguments  # noqa: E402
+from training.arguments import check_source, check_training_arguments, tell_replaced  # noqa: E402
 
 from zsk.classification.photo_size import REPORT_SUFFIX  # noqa: E402
 from zsk.classification.prompts import TEMPLATES  # noqa: E402
@@ -91,6 +91,7 @@ def main() -> None:
     model = small_clip.new_clip(sizes)
     if args.adapt:
         small_clip.load(model, args.adapt)
+    tell_replaced(args.output)
     model.to(args.device)
     start = time.perf_counter()
     train(model, args, sizes.image_resolution)

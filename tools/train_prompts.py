@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import zsk  # noqa: F401, E402  isort: skip  (first: makes Detectron2 importable)
 from tqdm import tqdm  # noqa: E402
-from training.arguments import check_training_arguments  # noqa: E402
+from training.arguments import check_training_arguments, tell_replaced  # noqa: E402
 from training.prompts import (  # noqa: E402
     accuracy,
     encode_segments,
@@ -74,6 +74,7 @@ def main() -> None:
         cfg.MODEL.CLIP.NAME, cfg.MODEL.DEVICE, temperature=cfg.MODEL.CLIP.TEMPERATURE
     )
     prompts = initial_prompts(encoder, args.init, args.prefix, args.suffix, args.seed)
+    tell_replaced(args.output)
     loader = build_segment_loader(cfg, args.images, args.seed)
     trained_on = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES)
     vocabulary = trained_on.seen_only()  # as the loader's mapper has it

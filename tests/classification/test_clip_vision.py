@@ -293,6 +293,11 @@ def test_a_larger_one_pass_size_makes_more_patches(weights):
     assert [tuple(shape) for shape in seen] in ([(128, 176)], [(128, 160)])  # patches of 16, of 32
 
 
+def test_a_one_pass_size_below_a_patch_is_refused(weights):
+    with pytest.raises(UserError, match="ONE_PASS_SIZE is 15, less than the (16|32) pixels of one"):
+        build_encoder(weights, one_pass_size=15)
+
+
 def test_the_gpus_precision_gives_nearly_the_same_numbers(weights):
     encoder = build_encoder(weights)
     photo, masks, crops = random_photo(70, 100), random_masks(4), random_photo(SIDE, SIDE)[None]

@@ -40,13 +40,14 @@ def test_it_writes_weights_and_a_report(finetuned, tiny_clip):
     first, second, last = done.stdout.splitlines()[-3:]
     assert first.startswith(f"before cosine with crops {report['before']['cosine']:.3f}")
     assert second.startswith(f"after  cosine with crops {report['after']['cosine']:.3f}")
-    assert last == f"wrote {output}, for 96 pixels (MODEL.CLIP.ONE_PASS_SIZE)"
+    assert last == f"wrote {output}: MODEL.CLIP.ONE_PASS_SIZE has to be 96"
     assert "2/2" in done.stderr  # the bar
     encoder, original = build_encoder(str(output)), build_encoder(str(tiny_clip))
     names = ["a photo of a cat."]
     difference = encoder.encode_text(names) - original.encode_text(names)
     assert difference.abs().max() < 1e-3
     assert encoder.fingerprint() != original.fingerprint()
+    assert "will be replaced" not in done.stderr
 
 
 def test_proposals_without_their_objective_are_refused(run_program, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
         (one_table(reported=REPORTED), ["row 'A'", "benchmark in key tables.t.reported"]),
         (one_table(reported={"hIoU": 1.0}), ["reported.seen is missing"]),
         (one_table(reported={**REPORTED, "seen": 101}), ["reported.seen", "from 0 to 100"]),
+        (varied(1, 2, plot="curves"), ["tables.t.plot", "'curves'", "no row sets", "learning"]),
         (varied(1, plot=""), ["tables.t.logarithmic", "name such a key"]),
         (varied(1, 0), ["tables.t.logarithmic", "over 0"]),
         (varied("sum"), ["tables.t.logarithmic", "over 0"]),

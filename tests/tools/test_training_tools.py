@@ -14,6 +14,7 @@ from zsk.classification.clip_file import read_clip_file
 from zsk.config import default_config
 from zsk.data.builtin import register_builtin
 from zsk.data.vocabularies import get_vocabulary
+from zsk.errors import UserError
 from zsk.resources import find_resource
 from zsk.safe_load import read_file, save_file
 
@@ -121,6 +122,12 @@ def test_a_fine_tuning_replaces_nothing_that_a_user_may_want(
         runpy.run_path(program, run_name="__main__")
     error = capsys.readouterr().err
     assert left.value.code == 2 and told in error and Path(there).read_text() == "kept"
+
+
+def test_the_proposals_of_no_head_are_refused(checkout) -> None:
+    tool = runpy.run_path(str(checkout / "tools" / "finetune_clip.py"))
+    with pytest.raises(UserError, match="MODEL.WEIGHTS is empty.*--proposals segments"):
+        tool["load_proposer"](default_config(), "cpu")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import torch
 
 from zsk.classification.photo_size import REPORT_SUFFIX
 from zsk.errors import UserError
+from zsk.terminal import say
 
 MAX_SEED = 2**32  # numpy's
 
@@ -23,6 +24,12 @@ def check_source(output: Path, source: str | Path) -> None:
     file = str(source).removeprefix("openai:")
     if output.exists() and os.path.exists(file) and os.path.samefile(output, file):
         raise UserError(f"--output {output} is the CLIP to start from: give another file")
+
+
+def tell_replaced(output: Path) -> None:
+    """Say that a training will replace a file: it takes long, and the old one may have, too."""
+    if output.exists():
+        say(f"{output} is there already and will be replaced", error=True)
 
 
 def check_training_arguments(args: argparse.Namespace, lowest: Mapping[str, int]) -> None:

@@ -107,7 +107,7 @@ def _whole_stride(name: str, stride: float) -> int:
     if whole < 1 or abs(stride - whole) > 1e-4 * whole:  # 0.6667 is taken for 2/3
         raise UserError(
             f"MODEL.CLIP.BACKBONE_SCALE gives {name} a stride of {stride:g} pixels, which has to be"
-            " a whole number: take 0.875 for patches of 14 pixels, else 1, 0.6667 or 0.5"
+            " a whole number: take 0.875 for patches of 14 pixels, else 2.0, 1.0, 0.6667 or 0.5"
         )
     return whole
 

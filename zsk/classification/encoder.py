@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsk.errors import UserError
 from zsk.progress import progress
 
 from .clip_patches import fit_to_patches
@@ -88,7 +89,16 @@ class VisionLanguageEncoder(FrozenModule, ABC):
         """(R,E) in any precision and length; `crops` as in encode_image."""
 
     def hold_vision(self, vision: ClipVision | None, one_pass_size: int) -> None:
-        """Take over a tower on whole photos; its network is held by a name of its own."""
+        """Take over a tower on whole photos; its network is held by a name of its own.
+
+        Raises:
+            UserError: photos would be smaller than one patch.
+        """
+        if vision is not None and 0 < one_pass_size < vision.patch:
+            raise UserError(
+                f"MODEL.CLIP.ONE_PASS_SIZE is {one_pass_size}, less than the {vision.patch} pixels "
+                "of one patch: give more, or 0 for the size that CLIP was trained at"
+            )
         self.vision, self.one_pass_size = vision, one_pass_size
         if vision is not None:
             self.patch = vision.patch

@@ -93,6 +93,11 @@ def _table(name: str, section: Any, folder: Path) -> Table:
                 f"{row.where} has reported numbers: name their benchmark in key {prefix}reported"
             )
     table = Table(**{"title": name, "plot": "", **values, "name": name, "rows": rows})
+    if table.plot not in ("", CURVES) and not any(table.plot in row.shown_settings for row in rows):
+        raise UserError(
+            f"{prefix}plot is {table.plot!r}, which no row sets: give {CURVES!r} or the key that "
+            "the rows vary"
+        )
     for row in rows if table.plot else ():
         if isinstance(row.shown_settings.get(table.plot), list):
             raise UserError(f"{prefix}plot: {row.where} has a list, which has no place on an axis")
