@@ -97,8 +97,11 @@ def main() -> int:
     writable_folder(output, f"the folder {output} for tables and plots")
     for read in (read_results, read_curves):  # a damaged file is reported before the hours
         read(output)
-    plan = Plan(definition, work)
-    supervised = supervised_systems(definition)
+    try:
+        plan = Plan(definition, work)
+        supervised = supervised_systems(definition)
+    except UserError as error:
+        raise UserError(f"{args.definition}: {error}") from error
     failures = run_jobs(plan.jobs, args.workers)
     write_output(definition, plan.trials, supervised, output)
     print(output / "accuracy.md")

@@ -174,5 +174,6 @@ def test_preparations_are_shared_and_named_by_their_words(config: str, tmp_path:
 def test_a_mistake_names_the_row(config: str, tmp_path: Path, changes, words) -> None:
     with pytest.raises(UserError) as error:
         Plan(define(Row("t", "A", config, **changes)), tmp_path)
+    assert "command-line" not in str(error.value)
     for word in ("table t, row 'A'", *words):
         assert word in str(error.value)

@@ -228,8 +228,9 @@ def _is_supervised(config: str, *options: str) -> bool:
 
 @contextmanager
 def _named(row: Row) -> Iterator[None]:
-    """Mistakes name the row."""
+    """Mistakes name the row, whose settings are given to programs as options."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"{row.where}: {error}") from error
+        mistake = str(error).removeprefix("command-line options: ")
+        raise UserError(f"{row.where}: {mistake}") from error
