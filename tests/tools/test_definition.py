@@ -89,6 +89,7 @@ def test_a_table_and_its_rows(write, tmp_path: Path) -> None:
         (one_table(config="b.yaml"), ["row 1", "b.yaml does not exist"]),
         (one_table(trained="no"), ["trained", "true or false"]),
         (one_table(settings={"A": 1}, evaluate={"A": 2}), ["A", "give it once"]),
+        (one_table(evaluate={"SOLVER.BASE_LR": 1.0}), ["SOLVER.BASE_LR", "put it into settings"]),
         (one_table(trained=False, evaluate={"A": 2}), ["untrained"]),
         (one_table(trained=False, seeds=1), ["seeds", "untrained"]),
         ({"tables": {"t": {"rows": [ROW, ROW]}}}, ["table t, row 'A'", "the same"]),

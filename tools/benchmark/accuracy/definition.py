@@ -120,6 +120,8 @@ def _row(table: str, section: Any, prefix: str, folder: Path, common: Mapping[st
     for key in row.evaluate:
         if key in row.settings:
             raise UserError(f"{prefix}{key} is in settings and in evaluate: give it once")
+        if key.startswith(("SOLVER.", "MODEL.CRITERION.")):
+            raise UserError(f"{prefix}{key} has no use in evaluate: put it into settings")
     if row.start and "MODEL.WEIGHTS" in row.settings:
         raise UserError(f"{prefix}MODEL.WEIGHTS is what from gives: give one of them")
     if not row.trained:
