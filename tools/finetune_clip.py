@@ -133,9 +133,9 @@ def main() -> None:
         )
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a registered data set")
-    tell_replaced(args.output)
     seed_all_rng(args.seed)  # which photos are mirrored
     encoder = load_encoder(cfg, args.size)
+    tell_replaced(args.output)
     student = OnePassStudent(encoder).to(args.device or cfg.MODEL.DEVICE)
     encoder.to(args.device or cfg.MODEL.DEVICE)
     names = get_vocabulary(cfg.DATASETS.TRAIN[0], friendly=cfg.DATASETS.PROMPT_NAMES).seen_only()

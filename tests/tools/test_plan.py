@@ -1,6 +1,9 @@
 """Which runs a definition's tables need: each training and each evaluation once."""
 
+import json
+import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,3 +180,19 @@ def test_a_mistake_names_the_row(config: str, tmp_path: Path, changes, words) ->
     assert "command-line" not in str(error.value)
     for word in ("table t, row 'A'", *words):
         assert word in str(error.value)
+
+
+def test_a_mistake_names_the_file_of_the_definition(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    file, config = tmp_path / "t.yaml", checkout / "configs/synthetic/zsk.yaml"
+    row = {"system": "A", "config": str(config), "settings": {"MODEL.NOPE": 1}}
+    file.write_text(json.dumps({"tables": {"t": {"rows": [row]}}}))
+    program = str(checkout / "tools" / "benchmark_accuracy.py")
+    options = ["--definition", str(file), "--work", str(tmp_path / "work")]
+    monkeypatch.setattr(sys, "argv", [program, *options])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(program, run_name="__main__")
+    error = capsys.readouterr().err
+    assert left.value.code == 2
+    assert error.startswith(f"error: {file}: table t, row 'A'") and "MODEL.NOPE" in error

@@ -124,6 +124,21 @@ def test_a_fine_tuning_replaces_nothing_that_a_user_may_want(
     assert left.value.code == 2 and told in error and Path(there).read_text() == "kept"
 
 
+def test_a_fine_tuning_says_that_it_replaces_a_file(
+    checkout, tiny_clip, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out.pt").touch()
+    program = str(checkout / "tools/finetune_clip.py")
+    config = str(checkout / "configs/synthetic/zsk.yaml")
+    options = ("--config-file", config, "--output", "out.pt", "MODEL.CLIP.NAME", str(tiny_clip))
+    monkeypatch.setattr(sys, "argv", [program, *options])
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))  # no photos: it ends there
+    with pytest.raises(SystemExit):
+        runpy.run_path(program, run_name="__main__")
+    assert "out.pt is there already and will be replaced\n" in capsys.readouterr().err
+
+
 def test_the_proposals_of_no_head_are_refused(checkout) -> None:
     tool = runpy.run_path(str(checkout / "tools" / "finetune_clip.py"))
     with pytest.raises(UserError, match="MODEL.WEIGHTS is empty.*--proposals segments"):

@@ -48,7 +48,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     words_help = "separated by commas, or @FILE with one per line; default: the configuration's"
     add("--words", "--class-names", dest="class_names", metavar="WORDS", help=words_help)
     add_asking_options(parser)
-    output_help = "default: output/segment, that of demo/demo.py output/demo"
+    output_help = "default: output/segment (demo/demo.py: output/demo)"
     add("--output", default="output/segment", metavar="DIR", help=output_help)
     add("--overwrite", action="store_true", help="replace results of an earlier run")
     add("--coco", action="store_true", help="also write the segments in the format of COCO")
